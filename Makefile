@@ -1,0 +1,45 @@
+# make demo   the main job          make test   everything that must pass
+# Both prepare .venv by themselves, once, and again when setup.cfg changes. PYTHON=/path/to/python chooses the Python.
+
+BIN := .venv/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check bench coverage fem clean distclean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+.venv/.ready: setup.cfg pyproject.toml
+	@tools/set-up
+
+demo: .venv/.ready  ## the gap of the double well against the learning rate: table, results/double-well.nc, .png
+	@mkdir -p results
+	$(BIN)/witten gap double-well --lr 0.02:0.5:12 -o results/double-well.nc --plot results/double-well.png
+
+test: lint check  ## lint, then the tests
+
+lint: .venv/.ready  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: .venv/.ready  ## the tests alone (ARGS="-k name" passes options to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/.ready  ## every benchmark at full size
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+coverage: .venv/.ready  ## the tests with a report of the lines they miss
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report
+
+fem:  ## try again to install finite elements and MPI
+	@rm -f .venv/.ready
+	@tools/set-up
+
+clean:  ## remove results and caches
+	rm -rf results build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find witten tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean  ## and .venv
+	rm -rf .venv witten.egg-info

@@ -1,0 +1,306 @@
+"""The project agrees with itself: metadata, conda and pip lists, README and Makefile, and the direction of imports."""
+
+import ast
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import witten
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "witten"
+
+
+def setup_cfg() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+# ------------------------------------------------------------------------------------------------ metadata and lists
+
+# pip name -> conda-forge names, where they differ (or where one wheel stands for several packages)
+CONDA_NAMES = {
+    "dolfinx-solver-real": ("fenics-dolfinx", "petsc", "slepc4py"),  # the wheel holds all three, real scalars
+    "PyYAML": ("pyyaml",),
+    "types-PyYAML": ("types-pyyaml",),
+}
+CONDA_ONLY = {"python", "pip"}
+EXTRAS_IN_CONDA = ("fem", "test", "dev")  # mesh is left out: gmsh is wanted by one script only
+
+
+def split_requirement(text: str) -> tuple[str, str]:
+    """'numpy>=2.0; marker' -> ('numpy', '>=2.0')."""
+    match = re.match(r"([A-Za-z0-9_.-]+)\s*(.*)", text.split(";")[0].strip())
+    assert match, text
+    return match[1], match[2]
+
+
+def pip_requirements() -> dict[str, str]:
+    cfg = setup_cfg()
+    texts = [cfg["options"]["install_requires"], *(cfg["options.extras_require"][extra] for extra in EXTRAS_IN_CONDA)]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return dict(split_requirement(line) for line in lines if line and not line.startswith("#"))
+
+
+def conda_requirements() -> dict[str, str]:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    return dict(split_requirement(line) for line in environment["dependencies"])
+
+
+def test_environment_yml_and_setup_cfg_ask_for_the_same_packages():
+    conda = conda_requirements()
+    expected = {name for pip in pip_requirements() for name in CONDA_NAMES.get(pip, (pip,))}
+    assert set(conda) - CONDA_ONLY == expected
+
+
+def test_environment_yml_and_setup_cfg_ask_for_the_same_versions():
+    conda = conda_requirements()
+    for pip, version in pip_requirements().items():
+        assert conda[CONDA_NAMES.get(pip, (pip,))[0]] == version, pip
+    assert conda["python"] == setup_cfg()["options"]["python_requires"]
+    assert conda["petsc"] == "=*=real*"
+
+
+def test_one_version_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    version = setup_cfg()["metadata"]["version"]
+    assert citation["version"] == version == witten.__version__
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_licence_is_bsd_3():
+    assert setup_cfg()["metadata"]["license_expression"] == "BSD-3-Clause"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["license"] == "BSD-3-Clause"
+    assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_commands_of_the_readme_are_in_the_makefile():
+    named = set(re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), re.M))
+    assert {"demo", "test"} <= named <= make_targets()
+
+
+def test_ci_runs_the_readme_command():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1] == "make test"
+
+
+def test_files_the_readme_links_to_exist():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+# ------------------------------------------------------------------------------------------------ finding a Python
+
+
+def find_python(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "tools" / "find-python"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_find_python_passes_over_a_shim_that_fails(tmp_path):
+    for name in ("python3.13", "python3.12", "python3"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    done = find_python(PATH=f"{tmp_path}:{tmp_path}/bin:/usr/bin:/bin", HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    version = subprocess.run([done.stdout.strip(), "--version"], capture_output=True, text=True, check=True).stdout
+    assert tuple(map(int, version.split()[1].split(".")[:2])) >= (3, 12)
+
+
+def test_find_python_refuses_a_wrong_choice_in_one_line():
+    done = find_python(PATH="/usr/bin:/bin", PYTHON="/no/such/python")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("PYTHON=/no/such/python") and done.stderr.count("\n") == 1
+
+
+# ------------------------------------------------------------------------------------------------ direction of imports
+
+# layer (a module or folder of witten) -> the layers it may import besides itself
+BASE = {"errors"}
+SHARED = BASE | {"rates", "schedules", "parallel"}
+SPECTRAL = {"domains", "operators", "spectra"}
+ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "parallel": BASE,  # the one module that knows mpi4py
+    "rates": BASE,
+    "schedules": BASE,
+    "objectives": BASE,
+    # the three routes: they share objectives and never each other
+    "domains": SHARED | {"objectives"},
+    "operators": SHARED | {"objectives", "domains"},
+    "spectra": SHARED | {"objectives", "domains", "operators"},
+    "landscape": SHARED | {"objectives"},
+    "dynamics": SHARED | {"objectives"},
+    # on top
+    "risk": SHARED | ROUTES,
+    "stability": SHARED | ROUTES,
+    "plots": SHARED | ROUTES | {"risk", "stability"},
+    "validation": SHARED | ROUTES | {"risk", "stability"},
+    "studies": SHARED | ROUTES | {"risk", "stability", "validation", "plots"},
+    "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
+    "cli": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots", "report", ""},
+    "__main__": {"cli"},
+}
+
+# The modules that need DOLFINx, PETSc or SLEPc. No other module imports one of them, or these, when it is imported.
+NEEDS_DOLFINX = {"witten.domains.mesh", "witten.operators.finite_elements", "witten.spectra.krylov_schur"}
+DOLFINX = {"dolfinx", "dolfinx_solver", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}
+MPI_MODULE = "witten.parallel"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(path: Path, *, at_import_time: bool = False) -> set[str]:
+    """The modules a file imports, by full name; `from a import b` counts as a and a.b. Inside functions too."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    found: set[str] = set()
+
+    def absolute(level: int, module: str | None) -> str:
+        if not level:
+            return module or ""
+        base = package.rsplit(".", level - 1)[0] if level > 1 else package
+        return f"{base}.{module}" if module else base
+
+    def visit(node: ast.AST) -> None:
+        if at_import_time:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                return
+            if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+                return
+        match node:
+            case ast.Import(names=names):
+                found.update(alias.name for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = absolute(level, module)
+                if base != "witten":  # the bare package: only the names count, and __version__ is everybody's
+                    found.add(base)
+                found.update(f"{base}.{alias.name}" for alias in names)
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(value=str(text)), *_]):
+                if name in ("import_module", "__import__"):
+                    stripped = text.lstrip(".")
+                    found.add(absolute(len(text) - len(stripped), stripped))
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(), str(path)))
+    return found
+
+
+def layer(module: str) -> str:
+    """'witten.spectra.lanczos' -> 'spectra'; the package itself is ''."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def layers_imported(path: Path) -> set[str]:
+    """The layers a file imports. `from witten import gallery` is an import of the layer that defines gallery."""
+    layers = set()
+    for name in imported(path):
+        if name != "witten" and not name.startswith("witten."):
+            continue
+        public = name.removeprefix("witten.")
+        layers.add(layer(witten._HOME.get(public, name)))
+    return layers - {"__version__"}  # "" is a plain `import witten`, which reaches everything
+
+
+def test_every_module_has_a_layer():
+    unknown = {layer(name) for name in MODULES} - set(MAY_IMPORT) - {""}
+    assert not unknown, f"give {unknown} a place in MAY_IMPORT"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "witten"])
+def test_imports_go_downwards(module):
+    own = layer(module)
+    wrong = layers_imported(MODULES[module]) - MAY_IMPORT[own] - {own}
+    assert not wrong, f"{module} imports {sorted(wrong)}: {own} may import {sorted(MAY_IMPORT[own])} only"
+
+
+def test_the_table_of_layers_has_no_cycle():
+    from graphlib import TopologicalSorter
+
+    TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_the_routes_do_not_know_each_other():
+    assert not MAY_IMPORT["landscape"] & (SPECTRAL | {"dynamics"})
+    assert not MAY_IMPORT["dynamics"] & (SPECTRAL | {"landscape"})
+    assert not set.union(*(MAY_IMPORT[name] for name in SPECTRAL)) & {"landscape", "dynamics"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in NEEDS_DOLFINX])
+def test_unmarked_modules_import_without_dolfinx(module):
+    names = imported(MODULES[module], at_import_time=True)
+    assert not {name.split(".")[0] for name in names} & DOLFINX
+    assert not names & NEEDS_DOLFINX
+
+
+def test_mpi4py_appears_in_one_module():
+    users = {module for module, path in MODULES.items() if {"mpi4py", "mpi4py.MPI"} & imported(path)}
+    assert users <= {MPI_MODULE}
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_unmarked_module_imports_where_dolfinx_and_mpi_are_absent():
+    run_python(f"""
+import importlib, sys
+for name in {sorted(DOLFINX | {"mpi4py"})}:
+    sys.modules[name] = None  # as if it were not installed
+for name in {sorted(set(MODULES) - NEEDS_DOLFINX - {"witten.__main__"})}:
+    importlib.import_module(name)
+""")
+
+
+def test_import_witten_is_light():
+    heavy = {"mpi4py", "matplotlib", "xarray", "h5netcdf", "pandas", "sympy", "mpmath", "numba", "scipy", "numpy"}
+    heavy |= DOLFINX | {"pyamg", "typer", "rich"}
+    loaded = run_python("import sys, witten; print(*sys.modules)").split()
+    assert not heavy & set(loaded)
+
+
+# ------------------------------------------------------------------------------------------------ public names
+
+
+@pytest.mark.parametrize("name", witten.__all__)
+def test_public_names_exist(name):
+    assert getattr(witten, name) is not None
+    assert name in dir(witten)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'gpa'"):
+        witten.gpa  # noqa: B018
+
+
+def test_type_checkers_see_the_same_public_names():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}  # type: ignore[attr-defined]
+    assert seen == witten._HOME
+    assert set(witten.__all__) == set(seen) | {"__version__"}

@@ -1,0 +1,73 @@
+"""How fast learning converges: the spectral gap of the Witten-Laplacian against the learning rate.
+
+Names are loaded when first used, so that `import witten` stays light: no MPI, no DOLFINx, no matplotlib, no SymPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
+    from witten.domains.box import Box
+    from witten.domains.grid import Grid
+    from witten.errors import ConvergenceError, RequestError
+    from witten.objectives import gallery
+    from witten.objectives.objective import Objective
+    from witten.operators.finite_differences import FiniteDifferences
+    from witten.operators.witten_laplacian import WittenLaplacian
+    from witten.rates import RateCurve
+    from witten.spectra import eigensolve
+    from witten.spectra.spectrum import Spectrum
+    from witten.spectra.sweep import gap, spectrum, sweep
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it
+_HOME = {
+    "Box": "witten.domains.box",
+    "ConvergenceError": "witten.errors",
+    "FiniteDifferences": "witten.operators.finite_differences",
+    "Grid": "witten.domains.grid",
+    "Objective": "witten.objectives.objective",
+    "RateCurve": "witten.rates",
+    "RequestError": "witten.errors",
+    "Spectrum": "witten.spectra.spectrum",
+    "WittenLaplacian": "witten.operators.witten_laplacian",
+    "eigensolve": "witten.spectra",
+    "gallery": "witten.objectives",
+    "gap": "witten.spectra.sweep",
+    "spectrum": "witten.spectra.sweep",
+    "sweep": "witten.spectra.sweep",
+}
+
+__all__ = [
+    "Box",
+    "ConvergenceError",
+    "FiniteDifferences",
+    "Grid",
+    "Objective",
+    "RateCurve",
+    "RequestError",
+    "Spectrum",
+    "WittenLaplacian",
+    "__version__",
+    "eigensolve",
+    "gallery",
+    "gap",
+    "spectrum",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module, once."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'witten' has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    # gallery is a module of its package; everything else is defined in the module named.
+    value = import_module(f"{_HOME[name]}.{name}") if name == "gallery" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
