@@ -1,0 +1,145 @@
+"""Objectives given as Python functions: bring them to the shape (d, n) -> (n,), differentiate them, check what the user derived.
+
+The rule for shapes: a function is first called with points (d, n) at once, n different from d. If that gives one value (or gradient,
+or Hessian) per point it is taken as vectorised; if it fails or gives another shape, but works for a single point (d,), it is called
+point by point, which is right but slow.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import differentiate
+
+from witten.errors import RequestError
+
+__all__ = [
+    "Evaluated",
+    "Function",
+    "check_derivative",
+    "complete",
+    "differentiated",
+    "twice_differentiated",
+    "vectorised",
+]
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], ArrayLike]  # the user's
+Evaluated = Callable[[Array], Array]  # (d, n) -> (..., n)
+
+STEP = 0.1  # first step of scipy.differentiate, which then halves it until the derivative settles
+N_CHECKS = 8
+
+
+def _attempt(function: Function, points: Array, shape: tuple[int, ...]) -> tuple[Array | None, str]:
+    """What the function gives at the points if it has this shape, else None and what went wrong."""
+    try:
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(points.copy()))
+    except Exception as error:  # any failure of the user's code only means: not callable in this way
+        return None, f"{type(error).__name__}: {error}".splitlines()[0]
+    if np.iscomplexobj(values):
+        return None, "the values are complex"
+    if values.shape != shape:
+        return None, f"it returned shape {values.shape} instead of {shape}"
+    return values.astype(float), ""
+
+
+def _point_by_point(function: Function, leading: tuple[int, ...], points: Array) -> Array:
+    columns = [np.asarray(function(point.copy()), dtype=float) for point in points.T]
+    return np.stack(columns, axis=-1) if columns else np.empty((*leading, 0))
+
+
+def _together(function: Function, points: Array) -> Array:
+    return np.asarray(function(points), dtype=float)
+
+
+def complete(
+    value: Function, gradient: Function | None, hessian: Function | None, dimension: int
+) -> dict[str, Evaluated]:
+    """Value, gradient and Hessian by name: the given ones brought to shape and checked, the missing ones differentiated."""
+    f = vectorised(value, dimension, 0, "value")
+    slope = vectorised(gradient, dimension, 1, "gradient") if gradient else partial(differentiated, f)
+    if gradient:
+        check_derivative("gradient", slope, f, dimension)
+    curvature = partial(differentiated, slope) if gradient else partial(twice_differentiated, f)
+    if hessian:
+        curvature = vectorised(hessian, dimension, 2, "Hessian")
+        check_derivative("Hessian", curvature, slope, dimension)
+    return {"value": f, "gradient": slope, "hessian": curvature}
+
+
+def vectorised(function: Function, dimension: int, order: int, what: str) -> Evaluated:
+    """The function as (d, n) -> (d,)*order + (n,), by the rule of this module's docstring.
+
+    RequestError if it works in neither way, or if the value at a point depends on the other points it is called with."""
+    leading = (dimension,) * order
+    points = _sample(dimension, dimension + 2)
+    together, why = _attempt(function, points, (*leading, points.shape[1]))
+    alone, why_alone = _attempt(function, points[:, 0], leading)
+    if together is None and alone is None:
+        raise RequestError(
+            f"the {what} must map points of shape ({dimension}, n) to {_shape(leading, 'n')}, or one point ({dimension},) to "
+            f"{_shape(leading)}; with many points: {why}; with one: {why_alone}"
+        )
+    if together is None:
+        return partial(_point_by_point, function, leading)
+    single, _ = _attempt(function, points[:, :1], (*leading, 1))
+    if single is not None and not np.allclose(single[..., 0], together[..., 0], rtol=1e-8, atol=1e-12, equal_nan=True):
+        raise RequestError(
+            f"the {what} at a point changes with the other points in the array; axis 0 of x is the coordinate, axis 1 the point"
+        )
+    return partial(_together, function)
+
+
+def _shape(leading: tuple[int, ...], *rest: str) -> str:
+    sizes = [*map(str, leading), *rest]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})" if sizes else "a number"
+
+
+def _sample(dimension: int, count: int) -> Array:
+    return np.random.default_rng(0).uniform(-1.5, 1.5, (dimension, count))
+
+
+def _any_trailing(function: Evaluated, points: Array) -> Array:
+    """(d, n) -> (..., n) as (d, n, m, ...) -> (..., n, m, ...), which is how scipy.differentiate calls."""
+    values = function(points.reshape(points.shape[0], -1))
+    return values.reshape(values.shape[:-1] + points.shape[1:])
+
+
+def differentiated(function: Evaluated, points: Array) -> Array:
+    """grad f, (d, n) -> (d, n), from values; or Hess f, (d, n) -> (d, d, n), from gradients. Central differences of order 8
+    with step halving (scipy.differentiate.jacobian), nine to eleven digits for smooth functions of order one; nan where it fails."""
+    return np.asarray(_jacobian(function, points).df)
+
+
+def twice_differentiated(value: Evaluated, points: Array) -> Array:
+    """Hess f, (d, n) -> (d, d, n), from values alone: scipy.differentiate.hessian, six to nine digits."""
+    with np.errstate(all="ignore"):
+        return np.asarray(differentiate.hessian(partial(_any_trailing, value), points, initial_step=STEP).ddf)
+
+
+def _jacobian(function: Evaluated, points: Array) -> Any:
+    with np.errstate(all="ignore"):
+        return differentiate.jacobian(partial(_any_trailing, function), points, initial_step=STEP)
+
+
+def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension: int) -> None:
+    """RequestError naming component, point and both numbers where the given derivative of the function is not its derivative.
+
+    Compared at N_CHECKS fixed random points in [-1.5, 1.5]^d with central differences, allowing ten times their own error estimate."""
+    points = _sample(dimension, N_CHECKS)
+    expected, found = _jacobian(function, points), given(points)
+    scale = 1.0 + np.abs(expected.df)
+    wrong: Any = np.abs(found - expected.df) > 1e-6 * scale + 10 * expected.error
+    wrong |= np.isfinite(expected.df) & ~np.isfinite(found)
+    if np.any(wrong):
+        *component, point = (int(i) for i in np.argwhere(wrong)[0])
+        index = ", ".join(map(str, component))
+        at = ", ".join(f"{x:.6g}" for x in points[:, point])
+        raise RequestError(
+            f"the {what} does not belong to the value: component [{index}] at x = ({at}) is "
+            f"{found[*component, point]:.9g}, but finite differences give {expected.df[*component, point]:.9g}"
+        )

@@ -1,0 +1,77 @@
+"""Gradient, Hessian and Laplacian of a formula, and where they do not exist; SymPy does it once."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import mpmath
+import sympy as sp
+
+from witten.objectives.kinks import Sign, without_sympy_kinks
+
+__all__ = ["Derivatives"]
+
+
+class Derivatives:
+    """The derivatives of a formula with respect to its symbols, each derived when first asked for."""
+
+    def __init__(self, formula: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
+        self.formula = formula
+        self.symbols = tuple(symbols)
+
+    @cached_property
+    def gradient(self) -> list[sp.Expr]:
+        """df/dx_i."""
+        return [without_sympy_kinks(self.formula.diff(symbol)) for symbol in self.symbols]
+
+    @cached_property
+    def hessian(self) -> dict[tuple[int, int], sp.Expr]:
+        """d2f/dx_i dx_j for i <= j."""
+        d = len(self.symbols)
+        return {
+            (i, j): without_sympy_kinks(self.gradient[i].diff(self.symbols[j])) for i in range(d) for j in range(i, d)
+        }
+
+    @cached_property
+    def laplacian(self) -> sp.Expr:
+        """sum_i d2f/dx_i^2."""
+        return sp.Add(*(self.hessian[i, i] for i in range(len(self.symbols))))
+
+    @cached_property
+    def kinks(self) -> list[sp.Expr]:
+        """The functions g under a sign(g) in grad f: f can have a kink where one of them is zero, and nowhere else."""
+        signs: set[sp.Expr] = set().union(*(component.atoms(Sign) for component in self.gradient))
+        return sorted((sign.args[0] for sign in signs), key=sp.default_sort_key)
+
+    def jumps(self, g: sp.Expr) -> list[sp.Expr]:
+        """The jumps of the gradient's and the Hessian's components across g = 0."""
+        components = [*self.gradient, *self.hessian.values()]
+        sign = Sign(g)
+        pieces = [
+            c.xreplace({sign: sp.S.One}) - c.xreplace({sign: sp.S.NegativeOne}) for c in components if c.has(sign)
+        ]
+        return [piece for piece in pieces if piece != 0]
+
+    def results(self, what: str) -> dict[str, sp.Expr]:
+        """The lines `target expression` of a program for "value", "gradient", "hessian" or "laplacian" (see `programs`)."""
+        if what == "gradient":
+            return {f"out[{i}] =": component for i, component in enumerate(self.gradient)}
+        if what == "hessian":
+            return {_symmetric(i, j): component for (i, j), component in self.hessian.items()}
+        return {"return": self.formula if what == "value" else self.laplacian}
+
+    @cached_property
+    def is_zero(self) -> bool:
+        """Whether grad f = 0 everywhere, identities such as sin^2 + cos^2 = 1 included: exactly, or to 45 digits at five points."""
+        if all(component == 0 for component in self.gradient):
+            return True
+        return not self.kinks and all(self._vanishes(component) for component in self.gradient)
+
+    def _vanishes(self, component: sp.Expr) -> bool:
+        points = [[sp.Rational(7 * k + 3 * i + 1, 5 + i) for i in range(len(self.symbols))] for k in range(-2, 3)]
+        with mpmath.workdps(60):
+            values = [component.xreplace(dict(zip(self.symbols, point, strict=True))).evalf(60) for point in points]
+        return all(abs(value) < sp.Rational(1, 10**45) for value in values if value.is_number and value.is_finite)
+
+
+def _symmetric(i: int, j: int) -> str:
+    return f"out[{i}, {i}] =" if i == j else f"out[{i}, {j}] = out[{j}, {i}] ="

@@ -1,0 +1,276 @@
+"""An objective f: R^d -> R, stated once as a formula; everything else about it is derived, never retyped."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike, NDArray
+
+from witten.errors import RequestError
+from witten.objectives import callables, programs
+from witten.objectives.derivatives import Derivatives
+from witten.objectives.formula import parse
+from witten.objectives.kinks import without_sympy_kinks
+
+__all__ = ["CallableObjective", "Kernels", "Objective"]
+
+Array = NDArray[np.float64]
+MAX_DIMENSION = 1_000
+
+
+class Kernels(NamedTuple):
+    """Numba functions of one point x (d,): value(x) -> float; gradient(x, out) fills out (d,); hessian(x, out) fills out (d, d).
+
+    On a kink of abs, min or max they use sign(0) = 0 and do not complain."""
+
+    value: Callable[..., Any]
+    gradient: Callable[..., Any]
+    hessian: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """f: R^d -> R with gradient, Hessian and Laplacian, from one SymPy formula in real symbols.
+
+    Points are (d, n) or (d,), or (d, ...) in general: f(x) is then (n,) or a float, f.gradient(x) (d, n), f.hessian(x) (d, d, n),
+    f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two objectives are equal if their name,
+    formula and symbols are. Make one with `from_formula`, `from_sympy`, `from_callable`, or take one from the gallery.
+    """
+
+    name: str
+    formula: sp.Expr | None
+    symbols: tuple[sp.Symbol, ...]
+
+    @classmethod
+    def from_formula(cls, text: str, *, name: str | None = None) -> "Objective":
+        """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`)."""
+        formula, symbols = parse(text)
+        return Objective(name or text.strip(), formula, symbols)
+
+    @classmethod
+    def from_sympy(cls, formula: sp.Expr, symbols: Sequence[sp.Symbol], *, name: str | None = None) -> "Objective":
+        """f from a SymPy expression; the symbols give the order of the axes. RequestError for what the back ends do not know."""
+        real = tuple(sp.Symbol(symbol.name, real=True) for symbol in symbols)
+        expression = sp.sympify(formula).xreplace(dict(zip(symbols, real, strict=True)))
+        expression = without_sympy_kinks(expression.replace(lambda e: e.is_Float, lambda e: sp.Rational(str(e))))
+        _refuse_foreign(expression, real)
+        return Objective(name or str(expression), expression, real)
+
+    @staticmethod
+    def from_callable(
+        value: callables.Function,
+        dimension: int,
+        gradient: callables.Function | None = None,
+        hessian: callables.Function | None = None,
+        name: str | None = None,
+    ) -> "CallableObjective":
+        """f from a Python function (d, n) -> (n,); one of a single point (d,) is accepted too, and called in a loop.
+
+        A gradient (d, n) -> (d, n) and a Hessian (d, n) -> (d, d, n) are checked against finite differences at fixed random points
+        of [-1.5, 1.5]^d: RequestError on a mismatch. What is not given is differentiated numerically (scipy.differentiate: a
+        gradient to about ten digits, a Hessian to seven or more). Such an objective has no Numba kernels, UFL or mpmath."""
+        _check_dimension(dimension)
+        functions = callables.complete(value, gradient, hessian, dimension)
+        symbols = tuple(sp.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
+        title = name or getattr(value, "__name__", "callable")
+        return CallableObjective(title, None, symbols, (value, gradient, hessian), functions)
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return len(self.symbols)
+
+    @property
+    def text(self) -> str:
+        """The formula as text that `from_formula` reads again."""
+        return str(self.formula).replace("**", "^")
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether f has the same value everywhere, also where that takes an identity to see, as in sin(x)^2 + cos(x)^2."""
+        return self._derivatives.is_zero
+
+    def __call__(self, x: ArrayLike) -> Any:
+        """f(x): (d, n) -> (n,), (d,) -> float."""
+        return self._evaluate("value", x)
+
+    def gradient(self, x: ArrayLike) -> Array:
+        """grad f(x): (d, n) -> (d, n). On a kink of abs, min or max the mean of the one-sided values."""
+        return self._evaluate("gradient", x)
+
+    def hessian(self, x: ArrayLike) -> Array:
+        """Hess f(x): (d, n) -> (d, d, n). ValueError exactly on a kink of abs, min or max, where there is none."""
+        self._refuse_kinks(x)
+        return self._evaluate("hessian", x)
+
+    def laplacian(self, x: ArrayLike) -> Any:
+        """Lap f(x) = trace Hess f(x): (d, n) -> (n,), (d,) -> float. ValueError exactly on a kink."""
+        self._refuse_kinks(x)
+        return self._evaluate("laplacian", x)
+
+    def kernels(self) -> Kernels:
+        """Numba kernels value(x), gradient(x, out), hessian(x, out), each compiled when first called."""
+        return self._kernels
+
+    def ufl(self, x: Any) -> Any:
+        """f as a UFL expression of the coordinate x, e.g. ufl.SpatialCoordinate(mesh)."""
+        import ufl
+
+        return ufl.as_ufl(self._program("value", programs.ufl_vocabulary())(x))
+
+    def ufl_gradient(self, x: Any) -> Any:
+        """grad f as a UFL vector of the coordinate x."""
+        import ufl
+
+        out: dict[int, Any] = {}
+        self._program("gradient", programs.ufl_vocabulary())(x, out)
+        return ufl.as_vector([out[i] for i in range(self.dimension)])
+
+    def mpmath(self, x: Sequence[Any]) -> Any:
+        """f at one point (d numbers or decimal strings) in mpmath's working precision; nan where it is not real."""
+        return self._program("value", programs.mpmath_vocabulary())(programs.mpmath_point(x))
+
+    def mpmath_gradient(self, x: Sequence[Any]) -> list[Any]:
+        """grad f at one point in mpmath's working precision, d numbers."""
+        out: dict[int, Any] = {}
+        self._program("gradient", programs.mpmath_vocabulary())(programs.mpmath_point(x), out)
+        return [out[i] for i in range(self.dimension)]
+
+    def mpmath_hessian(self, x: Sequence[Any]) -> list[list[Any]]:
+        """Hess f at one point in mpmath's working precision, d rows of d numbers."""
+        out: dict[tuple[int, int], Any] = {}
+        self._program("hessian", programs.mpmath_vocabulary())(programs.mpmath_point(x), out)
+        return [[out[i, j] for j in range(self.dimension)] for i in range(self.dimension)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was compiled is compiled again where it is unpickled."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    # -- derived and compiled when first needed --
+
+    @cached_property
+    def _derivatives(self) -> Derivatives:
+        if self.formula is None:
+            raise RequestError(
+                f"objective {self.name!r} is a Python callable: it has no formula to derive or compile; "
+                "state it with Objective.from_formula for Numba kernels, UFL and mpmath"
+            )
+        return Derivatives(self.formula, self.symbols)
+
+    def _program(self, what: str, vocabulary: dict[str, Any]) -> Callable[..., Any]:
+        return programs.compile_program(self.symbols, self._derivatives.results(what), vocabulary)
+
+    @cached_property
+    def _numpy(self) -> dict[str, Callable[..., Any]]:
+        return {}
+
+    @cached_property
+    def _kernels(self) -> Kernels:
+        import numba
+
+        vocabulary = programs.numba_vocabulary()
+        compiled = (self._program(what, vocabulary) for what in ("value", "gradient", "hessian"))
+        return Kernels(*(numba.njit(program, error_model="numpy", nogil=True) for program in compiled))
+
+    @cached_property
+    def _kink_programs(self) -> list[tuple[Callable[..., Any], int, Callable[..., Any]]]:
+        """For every kink g: g itself, and the jumps of the derivatives across g = 0 with their number."""
+        make = partial(programs.compile_program, self.symbols, vocabulary=programs.numpy_vocabulary())
+        found = []
+        for g in self._derivatives.kinks:
+            jumps = {f"out[{k}] =": jump for k, jump in enumerate(self._derivatives.jumps(g))}
+            found.append((make({"return": g}), len(jumps), make(jumps)))
+        return found
+
+    def _points(self, x: ArrayLike) -> Array:
+        points = np.asarray(x, dtype=float)
+        if points.ndim == 0 or points.shape[0] != self.dimension:
+            raise ValueError(
+                f"points of {self.name!r} must have shape ({self.dimension}, n) or ({self.dimension},), got {points.shape}"
+            )
+        return points
+
+    def _evaluate(self, what: str, x: ArrayLike) -> Any:
+        points = self._points(x)
+        with np.errstate(all="ignore"):
+            values = self._values(what, points.reshape(self.dimension, -1))
+        values = values.reshape(values.shape[:-1] + points.shape[1:])
+        return float(values) if values.ndim == 0 else values
+
+    def _values(self, what: str, points: Array) -> Array:
+        """What is asked for at points (d, n): (n,), (d, n) or (d, d, n)."""
+        if what not in self._numpy:
+            self._numpy[what] = self._program(what, programs.numpy_vocabulary())
+        order = {"gradient": 1, "hessian": 2}.get(what, 0)
+        out = np.empty((*points.shape[:1] * order, points.shape[1]))
+        if order:
+            self._numpy[what](points, out)
+        else:
+            out[...] = self._numpy[what](points)
+        return out
+
+    def _refuse_kinks(self, x: ArrayLike) -> None:
+        """ValueError if a point lies exactly on a kink across which the gradient or the Hessian jumps."""
+        points = self._points(x).reshape(self.dimension, -1)
+        for g, n_jumps, jumps in self._kink_programs:
+            with np.errstate(all="ignore"):
+                on = points[:, np.broadcast_to(g(points) == 0, points.shape[1:])]
+                out = np.empty((n_jumps, on.shape[1]))
+                jumps(on, out)
+            bad = ~np.all(out == 0, axis=0)
+            if np.any(bad):
+                where = ", ".join(f"{value:.12g}" for value in on[:, bad][:, 0])
+                raise ValueError(f"{self.name!r} has a kink and no Hessian at x = ({where}); move the point off it")
+
+
+@dataclass(frozen=True)
+class CallableObjective(Objective):
+    """An objective given by Python functions; made by `Objective.from_callable`. Equal if the user's functions are."""
+
+    given: tuple[callables.Function | None, ...] = ()
+    functions: dict[str, callables.Evaluated] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def text(self) -> str:
+        """There is no formula: the name."""
+        return self.name
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether f has the same value at 64 random points."""
+        values = self(np.random.default_rng(0).normal(scale=2.0, size=(self.dimension, 64)))
+        return bool(np.all(values == values[0]))
+
+    @cached_property
+    def _kink_programs(self) -> list[tuple[Callable[..., Any], int, Callable[..., Any]]]:
+        return []
+
+    def _values(self, what: str, points: Array) -> Array:
+        if what == "laplacian":
+            return np.asarray(np.trace(self.functions["hessian"](points)))
+        return self.functions[what](points)
+
+
+def _check_dimension(dimension: int) -> None:
+    if (
+        isinstance(dimension, bool)
+        or not isinstance(dimension, int | np.integer)
+        or not 1 <= dimension <= MAX_DIMENSION
+    ):
+        raise RequestError(f"the dimension must be a whole number from 1 to {MAX_DIMENSION}, got {dimension!r}")
+
+
+def _refuse_foreign(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
+    """RequestError for symbols without an axis, functions without a back end, and constants that are not real."""
+    unknown = expression.free_symbols - set(symbols)
+    if unknown:
+        raise RequestError(
+            f"the expression holds {min(map(str, unknown))!r}, which is not one of its symbols {symbols}"
+        )
+    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, *programs.FUNCTIONS, type(sp.pi), type(sp.E))
+    for node in sp.preorder_traversal(expression):
+        if not isinstance(node, known):
+            raise RequestError(f"the expression holds {str(node)[:60]!r}, which has no numerical back end here")
