@@ -1,0 +1,196 @@
+"""Results on disk: files that appear whole or not at all, and that say themselves what they hold.
+
+A file is written as `.NAME.part` beside its destination, flushed to the disk and renamed over it. A reader, a kill or
+a full disk therefore sees the old file or the new one, never half of one; a killed run leaves at most one `.part`, and
+the next run overwrites it. Results are netCDF-4 that xarray reads without this package.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from witten import __version__
+from witten.errors import ConvergenceError, RequestError
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["check_output", "check_writable", "provenance", "read_dataset", "read_kind", "write_bytes", "write_dataset"]
+
+# What `witten_kind` says, in words.
+KINDS = {"rate-curve": "a rate curve", "spectrum": "a spectrum"}
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    ConvergenceError
+        if the disk refuses (full, gone, read-only); what stood at `path` before still stands.
+    """
+    target = Path(os.path.realpath(path))
+    part = _part(target)
+    try:
+        with open(part, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, target)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            why = error.strerror or str(error)
+            raise ConvergenceError(f"cannot write {path}: {why}; what was there before is unharmed") from error
+        raise
+    _sync_directory(target.parent)
+
+
+def _part(target: Path) -> Path:
+    """The one temporary name that belongs to a file."""
+    return target.with_name(f".{target.name}.part")
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable, where the system can."""
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def check_writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
+    """Refuse a file name that could not be written, before anything is computed for it.
+
+    Raises
+    ------
+    RequestError
+        for another suffix, a directory that is missing or not writable, or a name that is a directory.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {' or '.join(suffixes)}")
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise RequestError(f"cannot write {str(path)!r}: there is no directory {str(target.parent)!r}; create it first")
+    if target.exists() and not target.is_file():
+        raise RequestError(f"cannot write {str(path)!r}: it is not an ordinary file; give another name")
+    _probe(path, _part(target))
+    return path
+
+
+def _probe(path: Path, part: Path) -> None:
+    """Create the temporary file once: only the system knows whether it lets us."""
+    before = part.exists()
+    try:
+        open(part, "ab").close()
+    except OSError as error:
+        why = error.strerror or error
+        raise RequestError(f"cannot write {str(path)!r}: {why}; give a place you may write to") from None
+    if not before:
+        part.unlink(missing_ok=True)
+
+
+def check_output(path: str | Path, kind: str) -> Path:
+    """Refuse an output file before anything is computed for it: only a witten result of the same kind is ever replaced.
+
+    Raises
+    ------
+    RequestError
+        as `check_writable`, and when the file exists and holds something else.
+    """
+    path = check_writable(path, (".nc",))
+    if path.exists():
+        found = read_kind(path)
+        if found != kind:
+            held = KINDS.get(found, found)
+            raise RequestError(
+                f"will not overwrite {str(path)!r}: it holds {held}, not {KINDS[kind]}; give another name"
+            )
+    return path
+
+
+def read_kind(path: str | Path) -> str:
+    """What kind of result a file holds: 'rate-curve' or 'spectrum'.
+
+    Raises
+    ------
+    RequestError
+        if the file is missing, unreadable, or not written by this package.
+    """
+    import h5netcdf
+
+    try:
+        with h5netcdf.File(path, "r") as file:
+            kind = file.attrs["witten_kind"]
+    except FileNotFoundError:
+        raise RequestError(f"there is no file {str(path)!r}") from None
+    except IsADirectoryError:
+        raise RequestError(f"{str(path)!r} is a directory; give a result saved with -o FILE.nc") from None
+    except PermissionError:
+        raise RequestError(f"may not read {str(path)!r}; check its permissions") from None
+    except Exception:  # whatever a broken or foreign file makes the reader raise
+        raise RequestError(f"{str(path)!r} is not a witten result; give another name") from None
+    return str(kind)
+
+
+def provenance(kind: str, title: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The global attributes of a result file: what it is, what made it, when."""
+    return {
+        "title": title,
+        "witten_kind": kind,
+        **attributes,
+        "source": f"witten {__version__}",
+        "witten_version": __version__,
+        **{f"{name}_version": _version(name) for name in ("numpy", "scipy")},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def dump_options(options: Mapping[str, Any]) -> str:
+    """Options as JSON text, the same text for the same options."""
+    return json.dumps(dict(options), sort_keys=True, allow_nan=False)
+
+
+def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:
+    """Save a dataset as netCDF-4, whole or not at all."""
+    image = dataset.to_netcdf(engine="h5netcdf", format="NETCDF4")
+    write_bytes(path, bytes(image))
+
+
+def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
+    """Load a result of the given kind into memory.
+
+    Raises
+    ------
+    RequestError
+        if the file is missing, unreadable, or holds something else.
+    """
+    import xarray
+
+    found = read_kind(path)
+    if found != kind:
+        raise RequestError(f"{str(path)!r} holds {KINDS.get(found, found)}, not {KINDS[kind]}")
+    try:
+        return xarray.load_dataset(path, engine="h5netcdf")
+    except Exception as error:
+        raise RequestError(f"{str(path)!r} cannot be read as {KINDS[kind]}: {' '.join(str(error).split())}") from None

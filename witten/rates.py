@@ -1,0 +1,287 @@
+"""Rates against the learning rate: the one value in which every route answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten import files
+from witten.barrier_fit import BarrierFit, fit_barrier
+from witten.errors import RequestError
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["BarrierFit", "RateCurve", "RateRecord"]
+
+KIND = "rate-curve"
+# Below this a double loses digits: the rate is then known by its logarithm alone.
+SMALLEST = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class RateRecord:
+    """The rate lambda_s at one learning rate s, as a logarithm, with its error bar.
+
+    Parameters
+    ----------
+    learning_rate : s
+    log_rate : natural logarithm of lambda_s
+    lower, upper : natural logarithms of the ends of the error bar; lower may be -inf
+    resolved : whether the number means anything
+    solver : what computed it, in words
+    n_dofs : unknowns of the largest system
+    seconds : wall time
+    rates : all rates computed at this s, without the zero
+    """
+
+    learning_rate: float
+    log_rate: float
+    lower: float
+    upper: float
+    resolved: bool
+    solver: str
+    n_dofs: int
+    seconds: float
+    rates: tuple[float, ...] = ()
+
+    @property
+    def rate(self) -> float | None:
+        """lambda_s, or None where it is below the normal doubles (or unknown)."""
+        if not math.isfinite(self.log_rate) or self.log_rate > math.log(np.finfo(float).max):
+            return None
+        rate = math.exp(self.log_rate)
+        return rate if rate >= SMALLEST else None
+
+    @property
+    def log_error(self) -> float:
+        """Half-width of the error bar of log lambda_s, the larger side."""
+        return max(self.upper - self.log_rate, self.log_rate - self.lower)
+
+    @property
+    def rate_error(self) -> float | None:
+        """Half-width of the error bar of lambda_s, the larger side; None where the rate is."""
+        if self.rate is None or not math.isfinite(self.upper):
+            return None
+        return self.rate * max(math.expm1(self.upper - self.log_rate), -math.expm1(self.lower - self.log_rate))
+
+    @property
+    def log10_rate(self) -> float | None:
+        """log10 lambda_s, for every size of rate; None where it is unknown."""
+        return self.log_rate / math.log(10) if math.isfinite(self.log_rate) else None
+
+    @property
+    def witten_eigenvalue(self) -> float | None:
+        """delta_1 = 2 s lambda_s, the first positive eigenvalue of the Witten-Laplacian (at unit noise)."""
+        return None if self.rate is None else 2 * self.learning_rate * self.rate
+
+
+@dataclass(frozen=True, eq=False)
+class RateCurve:
+    """lambda_s at several learning rates, in the order asked for.
+
+    Parameters
+    ----------
+    learning_rates : (n,) s > 0
+    log_rates : (n,) natural logarithms of lambda_s
+    lower, upper : (n,) natural logarithms of the ends of the error bars; lower may be -inf
+    resolved : (n,) bool
+    method : 'finite-differences', ...
+    objective : its name or formula
+    options : what was asked for (rtol, noise, box, ...), as JSON values
+    details : n dicts with solver, n_dofs, seconds, rates
+    """
+
+    learning_rates: NDArray[np.float64]
+    log_rates: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    resolved: NDArray[np.bool_]
+    method: str
+    objective: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    details: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        n = np.size(self.learning_rates)
+        for name in ("learning_rates", "log_rates", "lower", "upper", "resolved"):
+            values = np.array(getattr(self, name), dtype=bool if name == "resolved" else np.float64, ndmin=1)
+            if values.shape != (n,):
+                raise ValueError(f"{name} has shape {values.shape}, learning_rates ({n},)")
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "options", dict(self.options))
+        object.__setattr__(self, "details", tuple(self.details) or ({},) * n)
+        if len(self.details) != n:
+            raise ValueError(f"{len(self.details)} details for {n} learning rates")
+
+    @classmethod
+    def from_records(
+        cls, records: Iterable[RateRecord], *, method: str, objective: str, options: Mapping[str, Any] | None = None
+    ) -> RateCurve:
+        """The curve through some records."""
+        rows = tuple(records)
+        columns = {
+            name: np.array([getattr(row, name) for row in rows])
+            for name in ("log_rate", "learning_rate", "lower", "upper", "resolved")
+        }
+        details = tuple({"solver": r.solver, "n_dofs": r.n_dofs, "seconds": r.seconds, "rates": r.rates} for r in rows)
+        return cls(
+            learning_rates=columns["learning_rate"],
+            log_rates=columns["log_rate"],
+            lower=columns["lower"],
+            upper=columns["upper"],
+            resolved=columns["resolved"],
+            method=method,
+            objective=objective,
+            options=options or {},
+            details=details,
+        )
+
+    @property
+    def records(self) -> tuple[RateRecord, ...]:
+        """One record per learning rate."""
+        columns = (self.learning_rates, self.log_rates, self.lower, self.upper, self.resolved)
+        rows = zip(*(column.tolist() for column in columns), self.details, strict=True)
+        return tuple(_record(*row) for row in rows)
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """lambda_s, shape (n,); nan where it is below the normal doubles: see log_rates."""
+        return np.array([math.nan if r.rate is None else r.rate for r in self.records])
+
+    @property
+    def rate_errors(self) -> NDArray[np.float64]:
+        """Half-widths of the error bars of lambda_s, shape (n,); nan where the rate is."""
+        return np.array([math.nan if r.rate_error is None else r.rate_error for r in self.records])
+
+    @property
+    def noise(self) -> float:
+        """sigma, the scale of the gradient noise: the SDE is that of learning rate s sigma^2."""
+        return float(self.options.get("noise") or 1.0)
+
+    def fit_barrier(self) -> BarrierFit:
+        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from the resolved points.
+
+        Raises
+        ------
+        RequestError
+            for fewer than 3 resolved learning rates.
+        """
+        log_errors = np.maximum(self.upper - self.log_rates, self.log_rates - self.lower)
+        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors)
+        return fit_barrier(self.noise**2 * self.learning_rates[use], self.log_rates[use], log_errors[use])
+
+    def save(self, path: str | Path) -> None:
+        """Write netCDF-4, whole or not at all; only a rate curve is ever overwritten.
+
+        Raises
+        ------
+        RequestError
+            if `path` cannot be written, or holds something else.
+        """
+        files.check_output(path, KIND)
+        files.write_dataset(self.to_dataset(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RateCurve:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        RequestError
+            if the file is missing or holds something else.
+        """
+        dataset = files.read_dataset(path, KIND)
+        try:
+            return cls.from_dataset(dataset)
+        except (KeyError, ValueError) as error:
+            raise RequestError(f"{str(path)!r} is not a whole rate curve: {error}") from None
+
+    def to_dataset(self) -> xarray.Dataset:
+        """The curve as an xarray Dataset that describes itself."""
+        import xarray
+
+        records = self.records
+        along = "learning_rate"
+        variables = {
+            "rate": (along, self.rates, _about("lambda_s, the spectral gap (nan where a double cannot hold it)")),
+            "rate_error": (along, self.rate_errors, _about("half-width of the error bar of rate")),
+            "log_rate": (along, self.log_rates, _about("natural logarithm of rate")),
+            "log_rate_lower": (along, self.lower, _about("natural logarithm of the lower end of the error bar")),
+            "log_rate_upper": (along, self.upper, _about("natural logarithm of the upper end of the error bar")),
+            "resolved": (along, self.resolved.astype(np.int8), {"long_name": "1 where the rate is resolved, else 0"}),
+            "rates": ((along, "index"), _padded([r.rates for r in records]), _about("all rates computed, nan-padded")),
+            "solver": (along, np.array([r.solver for r in records], dtype=object), {"long_name": "what computed it"}),
+            "n_dofs": (along, np.array([r.n_dofs for r in records], dtype=np.int64), _about("number of unknowns")),
+            "seconds": (along, np.array([r.seconds for r in records]), _about("wall time", "s")),
+        }
+        attributes = {"objective": self.objective, "method": self.method, "options": files.dump_options(self.options)}
+        title = "Convergence rate of stochastic gradient descent against the learning rate"
+        return xarray.Dataset(
+            variables,
+            coords={along: (along, self.learning_rates, _about("learning rate s"))},
+            attrs=files.provenance(KIND, title, attributes),
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: xarray.Dataset) -> RateCurve:
+        """The curve that `to_dataset` described."""
+        rates = dataset["rates"].values
+        details = tuple(
+            {
+                "solver": str(dataset["solver"].values[i]),
+                "n_dofs": int(dataset["n_dofs"].values[i]),
+                "seconds": float(dataset["seconds"].values[i]),
+                "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
+            }
+            for i in range(dataset.sizes["learning_rate"])
+        )
+        return cls(
+            learning_rates=dataset["learning_rate"].values,
+            log_rates=dataset["log_rate"].values,
+            lower=dataset["log_rate_lower"].values,
+            upper=dataset["log_rate_upper"].values,
+            resolved=dataset["resolved"].values.astype(bool),
+            method=str(dataset.attrs["method"]),
+            objective=str(dataset.attrs["objective"]),
+            options=json.loads(dataset.attrs["options"]),
+            details=details,
+        )
+
+
+def _record(
+    learning_rate: float, log_rate: float, lower: float, upper: float, resolved: bool, detail: Mapping[str, Any]
+) -> RateRecord:
+    """One row of a curve."""
+    return RateRecord(
+        learning_rate,
+        log_rate,
+        lower,
+        upper,
+        resolved,
+        solver=str(detail.get("solver", "")),
+        n_dofs=int(detail.get("n_dofs", 0)),
+        seconds=float(detail.get("seconds", math.nan)),
+        rates=tuple(detail.get("rates", ())),
+    )
+
+
+def _about(long_name: str, units: str = "1") -> dict[str, str]:
+    """The attributes of a netCDF variable."""
+    return {"long_name": long_name, "units": units}
+
+
+def _padded(rows: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
+    """Rows of unequal length as an array, nan where a row has ended."""
+    out = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
+    for line, row in zip(out, rows, strict=True):
+        line[: len(row)] = row
+    return out
