@@ -1,9 +1,9 @@
-"""Objectives given as Python functions: bring them to the shape (d, n) -> (n,), differentiate them, check what the user derived.
+"""Objectives given as Python functions: bring them to the shape (d, n) -> (n,), differentiate them, check what the
+user derived.
 
-The rule for shapes: a function is first called with points (d, n) at once, n different from d. If that gives one value (or gradient,
-or Hessian) per point it is taken as vectorised; if it fails or gives another shape, but works for a single point (d,), it is called
-point by point, which is right but slow.
-"""
+The rule for shapes: a function is first called with points (d, n) at once, n different from d. If that gives one
+value (or gradient, or Hessian) per point it is taken as vectorised; if it fails or gives another shape, but works for
+a single point (d,), it is called point by point, which is right but slow."""
 
 from collections.abc import Callable
 from functools import partial
@@ -59,12 +59,13 @@ def _together(function: Function, points: Array) -> Array:
 def complete(
     value: Function, gradient: Function | None, hessian: Function | None, dimension: int
 ) -> dict[str, Evaluated]:
-    """Value, gradient and Hessian by name: the given ones brought to shape and checked, the missing ones differentiated."""
+    """Value, gradient and Hessian by name: the given ones brought to shape and checked, the missing ones
+    differentiated."""
     f = vectorised(value, dimension, 0, "value")
-    slope = vectorised(gradient, dimension, 1, "gradient") if gradient else partial(differentiated, f)
+    slope: Evaluated = vectorised(gradient, dimension, 1, "gradient") if gradient else partial(differentiated, f)
     if gradient:
         check_derivative("gradient", slope, f, dimension)
-    curvature = partial(differentiated, slope) if gradient else partial(twice_differentiated, f)
+    curvature: Evaluated = partial(differentiated, slope) if gradient else partial(twice_differentiated, f)
     if hessian:
         curvature = vectorised(hessian, dimension, 2, "Hessian")
         check_derivative("Hessian", curvature, slope, dimension)
@@ -74,22 +75,23 @@ def complete(
 def vectorised(function: Function, dimension: int, order: int, what: str) -> Evaluated:
     """The function as (d, n) -> (d,)*order + (n,), by the rule of this module's docstring.
 
-    RequestError if it works in neither way, or if the value at a point depends on the other points it is called with."""
+    RequestError if it works in neither way, or if the value at a point depends on the other points it is called
+    with."""
     leading = (dimension,) * order
     points = _sample(dimension, dimension + 2)
     together, why = _attempt(function, points, (*leading, points.shape[1]))
     alone, why_alone = _attempt(function, points[:, 0], leading)
     if together is None and alone is None:
         raise RequestError(
-            f"the {what} must map points of shape ({dimension}, n) to {_shape(leading, 'n')}, or one point ({dimension},) to "
-            f"{_shape(leading)}; with many points: {why}; with one: {why_alone}"
+            f"the {what} must map points of shape ({dimension}, n) to {_shape(leading, 'n')}, or one point "
+            f"({dimension},) to {_shape(leading)}; with many points: {why}; with one: {why_alone}"
         )
     if together is None:
         return partial(_point_by_point, function, leading)
     single, _ = _attempt(function, points[:, :1], (*leading, 1))
     if single is not None and not np.allclose(single[..., 0], together[..., 0], rtol=1e-8, atol=1e-12, equal_nan=True):
         raise RequestError(
-            f"the {what} at a point changes with the other points in the array; axis 0 of x is the coordinate, axis 1 the point"
+            f"the {what} at a point changes with the other points; axis 0 of x is the coordinate, axis 1 the point"
         )
     return partial(_together, function)
 
@@ -110,8 +112,9 @@ def _any_trailing(function: Evaluated, points: Array) -> Array:
 
 
 def differentiated(function: Evaluated, points: Array) -> Array:
-    """grad f, (d, n) -> (d, n), from values; or Hess f, (d, n) -> (d, d, n), from gradients. Central differences of order 8
-    with step halving (scipy.differentiate.jacobian), nine to eleven digits for smooth functions of order one; nan where it fails."""
+    """grad f, (d, n) -> (d, n), from values; or Hess f, (d, n) -> (d, d, n), from gradients. Central differences of
+    order 8 with step halving (scipy.differentiate.jacobian), nine to eleven digits for smooth functions of order one;
+    nan where it fails."""
     return np.asarray(_jacobian(function, points).df)
 
 
@@ -127,9 +130,11 @@ def _jacobian(function: Evaluated, points: Array) -> Any:
 
 
 def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension: int) -> None:
-    """RequestError naming component, point and both numbers where the given derivative of the function is not its derivative.
+    """RequestError naming component, point and both numbers where the given derivative of the function is not its
+    derivative.
 
-    Compared at N_CHECKS fixed random points in [-1.5, 1.5]^d with central differences, allowing ten times their own error estimate."""
+    Compared at N_CHECKS fixed random points in [-1.5, 1.5]^d with central differences, allowing ten times their own
+    error estimate."""
     points = _sample(dimension, N_CHECKS)
     expected, found = _jacobian(function, points), given(points)
     scale = 1.0 + np.abs(expected.df)

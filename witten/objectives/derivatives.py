@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-import mpmath
 import sympy as sp
 
 from witten.objectives.kinks import Sign, without_sympy_kinks
@@ -52,25 +51,13 @@ class Derivatives:
         return [piece for piece in pieces if piece != 0]
 
     def results(self, what: str) -> dict[str, sp.Expr]:
-        """The lines `target expression` of a program for "value", "gradient", "hessian" or "laplacian" (see `programs`)."""
+        """The lines `target expression` of a program for "value", "gradient", "hessian" or "laplacian" (see
+        `programs`)."""
         if what == "gradient":
             return {f"out[{i}] =": component for i, component in enumerate(self.gradient)}
         if what == "hessian":
             return {_symmetric(i, j): component for (i, j), component in self.hessian.items()}
         return {"return": self.formula if what == "value" else self.laplacian}
-
-    @cached_property
-    def is_zero(self) -> bool:
-        """Whether grad f = 0 everywhere, identities such as sin^2 + cos^2 = 1 included: exactly, or to 45 digits at five points."""
-        if all(component == 0 for component in self.gradient):
-            return True
-        return not self.kinks and all(self._vanishes(component) for component in self.gradient)
-
-    def _vanishes(self, component: sp.Expr) -> bool:
-        points = [[sp.Rational(7 * k + 3 * i + 1, 5 + i) for i in range(len(self.symbols))] for k in range(-2, 3)]
-        with mpmath.workdps(60):
-            values = [component.xreplace(dict(zip(self.symbols, point, strict=True))).evalf(60) for point in points]
-        return all(abs(value) < sp.Rational(1, 10**45) for value in values if value.is_number and value.is_finite)
 
 
 def _symmetric(i: int, j: int) -> str:

@@ -1,98 +1,81 @@
 """Text to SymPy through a whitelist of names and operations; nothing is ever evaluated as code.
 
-The text is read by Python's own parser (which executes nothing), and the tree is rebuilt node by node from the few kinds allowed
-here. Every constant part carries its value in doubles beside the exact expression, so that what is too large, undefined or complex
-is refused before SymPy would try to compute it: 9^9^9^9 costs nothing.
-"""
+The text is read by Python's own parser (which executes nothing), and the tree is rebuilt node by node from the few
+kinds allowed here. Every constant part carries its value in doubles beside the exact expression, so that what is too
+large, undefined or complex is refused before SymPy would try to compute it: 9^9^9^9 costs nothing."""
 
 import ast
-import difflib
 import math
 import operator
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import sympy as sp
 
 from witten.errors import RequestError
-from witten.objectives.kinks import Larger, Modulus, Smaller, without_sympy_kinks
+from witten.objectives.grammar import (
+    CHOICES,
+    CONSTANTS,
+    FUNCTIONS,
+    MAX_BITS,
+    MAX_DEPTH,
+    MAX_EXPONENT,
+    MAX_FACTORS,
+    MAX_LENGTH,
+    MAX_NODES,
+    NAMES,
+    VARIABLE,
+    Part,
+    as_double,
+    axes,
+    bits,
+    folded,
+    huge_exponent,
+    inverse,
+    nearest,
+    negative,
+    oversized,
+    quoted,
+    spine,
+)
+from witten.objectives.kinks import without_sympy_kinks
 
-__all__ = ["parse", "variables"]
+__all__ = ["parse"]
 
-MAX_LENGTH = 10_000  # characters
-MAX_NODES = 4_000  # of the syntax tree
-MAX_DEPTH = 50  # of nested operations; sums and products of many terms count once
-MAX_BITS = 1_100  # of a numerator or denominator; a double holds 1024
-MAX_EXPONENT = 1_000
-
-CONSTANTS = {"pi": (sp.pi, math.pi), "E": (sp.E, math.e)}
-FUNCTIONS: dict[str, tuple[Callable[[sp.Expr], sp.Expr], Callable[[float], float]]] = {
-    "exp": (sp.exp, math.exp),
-    "log": (sp.log, math.log),
-    "sqrt": (sp.sqrt, math.sqrt),
-    "sin": (sp.sin, math.sin),
-    "cos": (sp.cos, math.cos),
-    "tan": (sp.tan, math.tan),
-    "sinh": (sp.sinh, math.sinh),
-    "cosh": (sp.cosh, math.cosh),
-    "tanh": (sp.tanh, math.tanh),
-    "abs": (Modulus, abs),
-}
-CHOICES = {"min": (Smaller, operator.lt), "max": (Larger, operator.gt)}
-NAMES = (*FUNCTIONS, *CHOICES, *CONSTANTS)
-HINTS = {"ln": "log", "e": "E", "Pi": "pi", "PI": "pi", "fabs": "abs", "Abs": "abs", "Max": "max", "Min": "min"}
-VARIABLE = re.compile(r"[xyz]|x[1-9][0-9]{0,3}")
-
-
-class Part(NamedTuple):
-    """A piece of the formula, and its value in doubles if it is constant."""
-
-    expression: sp.Expr
-    number: float | None
-
-
-def variables(dimension: int) -> tuple[sp.Symbol, ...]:
-    """The real symbols of R^d: x; x, y; x, y, z; from d = 4 on x1, ..., xd."""
-    names = "xyz"[:dimension] if dimension <= 3 else [f"x{i + 1}" for i in range(dimension)]
-    return tuple(sp.Symbol(name, real=True) for name in names)
+INFINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
 
 
 def parse(text: str) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
     """The expression and the symbols, in the order of the axes, of a formula such as "(x^2-1)^2/4 + y^2/2".
 
-    Numbers (decimals are exact: 0.1 is 1/10), + - * / ** ^, parentheses, pi, E, exp log sqrt sin cos tan sinh cosh tanh abs min max,
-    and the variables x, y, z or x1, x2, ... The dimension is that of the last variable that occurs; those before it must occur too
-    (y alone is refused; write 0*x + y^2 if f really does not depend on x), and a formula without variables has dimension 1.
-    RequestError, one line that quotes the offending part, for anything else: other syntax and names, complex or infinite
-    constants, and formulas too long, too deep, or with numbers too large to be meant.
-    """
+    Numbers (decimals are exact: 0.1 is 1/10), + - * / ** ^, parentheses, pi, E, exp log sqrt sin cos tan sinh cosh
+    tanh abs min max, and the variables x, y, z or x1, x2, ... The dimension is that of the last variable that occurs;
+    those before it must occur too (y alone is refused; write 0*x + y^2 if f really does not depend on x), and a
+    formula without variables has dimension 1. RequestError, one line that quotes the offending part, for anything
+    else: other syntax and names, complex or infinite constants, and formulas too long, too deep, or with numbers too
+    large to be meant."""
     reader = _Reader(_checked(text))
     expression = without_sympy_kinks(reader.read())  # SymPy itself turns sqrt(x^2) into Abs(x)
     _refuse_unreal(expression, reader.source)
-    return expression, _axes(reader.used)
+    return expression, axes(reader.used)
 
 
 def _checked(text: str) -> str:
     if not isinstance(text, str):
         raise RequestError(f"a formula must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
-        raise RequestError(f"the formula {_quote(text)} has {len(text)} characters; at most {MAX_LENGTH} are read")
+        raise RequestError(f"the formula {quoted(text)} has {len(text)} characters; at most {MAX_LENGTH} are read")
     if not text.strip():
         raise RequestError("the formula is empty; write one such as (x^2-1)^2/4")
     strange = re.search(r"[^ -~]|[#\\]", text.strip())
     if strange:
         raise RequestError(
-            f"cannot read {strange[0]!a} in the formula {_quote(text)}; use plain ASCII such as (x^2-1)^2/4"
+            f"cannot read {strange[0]!a} in the formula {quoted(text)}; use plain ASCII such as (x^2-1)^2/4"
         )
     return text.strip()
-
-
-def _quote(text: str) -> str:
-    """The text, shortened and on one line, in quotes."""
-    return ascii(text if len(text) <= 60 else f"{text[:45]}...{text[-10:]}")
 
 
 class _Reader:
@@ -109,21 +92,21 @@ class _Reader:
                 tree = ast.parse(self.source, mode="eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             self._unreadable(error)
-        if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
+        if sum(isinstance(node, ast.expr) for node in ast.walk(tree)) > MAX_NODES:
             raise RequestError(f"the formula {self._quote()} has too many parts; shorten it")
         return self._part(tree.body, 0).expression
 
     def _quote(self, node: ast.expr | None = None) -> str:
         text = self.source if node is None else self.source[node.col_offset : node.end_col_offset]
-        return _quote(text.replace("**", "^") if self.caret else text)
+        return quoted(text.replace("**", "^") if self.caret else text)
 
     def _unreadable(self, error: BaseException) -> NoReturn:
         where = getattr(error, "offset", None)
         near = self.source[max(0, where - 1) :] if where else ""
         found = re.search(r"[0-9.]+[A-Za-z]\w*", self.source)
         if found and re.search("invalid decimal|invalid hex|invalid syntax", str(error)):
-            raise RequestError(f"cannot read {_quote(found[0])} in the formula {self._quote()}; write products with *")
-        at = f" at {_quote(near[:20])}" if near.strip() else ""
+            raise RequestError(f"cannot read {quoted(found[0])} in the formula {self._quote()}; write products with *")
+        at = f" at {quoted(near[:20])}" if near.strip() else ""
         why = "too deeply nested" if isinstance(error, MemoryError | RecursionError) else "not a formula"
         raise RequestError(f"cannot read the formula {self._quote()}{at}: {why}")
 
@@ -131,13 +114,22 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise RequestError(f"the formula {self._quote()} is too deeply nested (more than {MAX_DEPTH} levels)")
         part = self._combine(node, depth + 1)
-        if part.expression.is_Rational and part.number is not None:
-            part = Part(part.expression, _double(part.expression))
-        if part.number is not None and not math.isfinite(part.number):
-            raise RequestError(f"{self._quote(node)} in the formula is too large for a double")
-        if not isinstance(node, ast.Constant | ast.Name) and _oversized(part.expression):
+        if isinstance(node, ast.Constant | ast.Name):
+            return part
+        if oversized(part.expression):
             raise RequestError(f"{self._quote(node)} in the formula holds numbers or powers that are too large")
-        return part
+        return Part(part.expression, self._value(node, part))
+
+    def _value(self, node: ast.expr, part: Part) -> float | None:
+        """The value in doubles, refined where the exact one is known, found where the variables have cancelled."""
+        if part.expression.is_Rational:
+            return as_double(part.expression)
+        number = part.number
+        if number is None and not part.expression.free_symbols and not part.expression.has(*INFINITE, sp.I):
+            number = float(part.expression)
+        if number is not None and not math.isfinite(number):
+            raise RequestError(f"{self._quote(node)} in the formula is too large for a double")
+        return number
 
     def _combine(self, node: ast.expr, depth: int) -> Part:
         match node:
@@ -148,7 +140,7 @@ class _Reader:
             case ast.UnaryOp(op=ast.UAdd()):
                 return self._part(node.operand, depth)
             case ast.UnaryOp(op=ast.USub()):
-                return _negative(self._part(node.operand, depth))
+                return negative(self._part(node.operand, depth))
             case ast.BinOp(op=ast.Add() | ast.Sub()):
                 return self._sum(node, depth)
             case ast.BinOp(op=ast.Mult() | ast.Div()):
@@ -168,9 +160,9 @@ class _Reader:
             raise RequestError(f"the number {self._quote(node)} in the formula is not one a double can hold")
         value = Fraction(text)
         exact = sp.Rational(value.numerator, value.denominator)
-        if _oversized(exact):
+        if oversized(exact):
             raise RequestError(f"the number {self._quote(node)} in the formula has too many digits")
-        return Part(exact, _double(exact))
+        return Part(exact, as_double(exact))
 
     def _name(self, name: str) -> Part:
         if name in CONSTANTS:
@@ -181,26 +173,28 @@ class _Reader:
         if name in FUNCTIONS or name in CHOICES:
             raise RequestError(f"{name} in the formula is a function: write {name}(...)")
         raise RequestError(
-            f"unknown variable {_quote(name)} in the formula{_nearest(name, NAMES)}; variables are x, y, z or x1, x2, ..."
+            f"unknown variable {quoted(name)} in the formula{nearest(name, NAMES)}; there are x, y, z or x1, x2, ..."
         )
 
     def _sum(self, node: ast.BinOp, depth: int) -> Part:
         terms = []
-        for operation, child in _spine(node, (ast.Add, ast.Sub)):
+        for operation, child in spine(node, (ast.Add, ast.Sub)):
             part = self._part(child, depth)
-            terms.append(_negative(part) if isinstance(operation, ast.Sub) else part)
-        return Part(sp.Add(*(term.expression for term in terms)), _fold(operator.add, terms))
+            terms.append(negative(part) if isinstance(operation, ast.Sub) else part)
+        return Part(sp.Add(*(term.expression for term in terms)), folded(operator.add, terms))
 
     def _product(self, node: ast.BinOp, depth: int) -> Part:
         factors = []
-        for operation, child in _spine(node, (ast.Mult, ast.Div)):
+        for operation, child in spine(node, (ast.Mult, ast.Div)):
             part = self._part(child, depth)
-            if isinstance(operation, ast.Div) and (part.expression.is_zero or part.number == 0):
+            if isinstance(operation, ast.Div) and (part.expression == 0 or part.number == 0):
                 raise RequestError(
                     f"division by zero in the formula: {self._quote(child)} is zero in {self._quote(node)}"
                 )
-            factors.append(_inverse(part) if isinstance(operation, ast.Div) else part)
-        return Part(sp.Mul(*(factor.expression for factor in factors)), _fold(operator.mul, factors))
+            factors.append(inverse(part) if isinstance(operation, ast.Div) else part)
+        if sum(len(sp.Mul.make_args(factor.expression)) for factor in factors) > MAX_FACTORS:
+            raise RequestError(f"{self._quote(node)} in the formula has more than {MAX_FACTORS} factors")
+        return Part(sp.Mul(*(factor.expression for factor in factors)), folded(operator.mul, factors))
 
     def _power(self, node: ast.BinOp, depth: int) -> Part:
         base, exponent = self._part(node.left, depth), self._part(node.right, depth)
@@ -210,12 +204,15 @@ class _Reader:
             number = self._real(node, operator.pow, base.number, exponent.number)
         return Part(base.expression**exponent.expression, number)
 
-    def _refuse_huge_power(self, node: ast.BinOp, base: Part, exponent: Part) -> None:
-        """Before SymPy multiplies it out: the bits of the result for a rational base, the exponent alone for another one."""
+    def _refuse_huge_power(self, node: ast.expr, base: Part, exponent: Part) -> None:
+        """Before SymPy multiplies it out: the bits of the result for a rational base, else the exponent alone."""
         if exponent.number is None:
-            return
-        size = abs(exponent.number) * (_bits(base.expression) if base.expression.is_Rational else 1)
-        if size > (MAX_BITS if base.expression.is_Rational else MAX_EXPONENT):
+            huge = huge_exponent(base.expression, exponent.expression)
+        elif base.expression.is_Rational:
+            huge = abs(exponent.number) * bits(base.expression) > MAX_BITS
+        else:
+            huge = abs(exponent.number) > MAX_EXPONENT and base.expression is not sp.E
+        if huge:
             raise RequestError(f"the power {self._quote(node)} in the formula is too large")
 
     def _call(self, node: ast.Call, name: str, depth: int) -> Part:
@@ -230,6 +227,8 @@ class _Reader:
             return self._choice(node, name, parts)
         if len(parts) > 1:
             raise RequestError(f"{self._quote(node)} in the formula: {name} takes one argument, got {len(parts)}")
+        if name == "exp":
+            self._refuse_huge_power(node, Part(sp.E, math.e), parts[0])
         exact, rough = FUNCTIONS[name]
         number = None if parts[0].number is None else self._real(node, rough, parts[0].number)
         return Part(exact(parts[0].expression), number)
@@ -257,17 +256,18 @@ class _Reader:
             )
         known = ", ".join((*FUNCTIONS, *CHOICES))
         raise RequestError(
-            f"unknown function {_quote(name)} in the formula{_nearest(name, (*FUNCTIONS, *CHOICES))}; there are {known}"
+            f"unknown function {quoted(name)} in the formula{nearest(name, (*FUNCTIONS, *CHOICES))}; there are {known}"
         )
 
     def _real(self, node: ast.expr, function: Callable[..., float], *numbers: float) -> float:
-        """The value of a constant part; refused where it is complex, infinite, undefined, or too small to tell from zero."""
+        """The value of a constant part; refused where it is complex, infinite, undefined, or too small to tell from
+        zero."""
         try:
             value = function(*numbers)
         except ZeroDivisionError:
             raise RequestError(f"division by zero in the formula: {self._quote(node)}") from None
         except ValueError:
-            raise RequestError(f"{self._quote(node)} in the formula is not a real number") from None
+            raise RequestError(f"{self._quote(node)} in the formula is complex or infinite, not real") from None
         except OverflowError:
             raise RequestError(f"{self._quote(node)} in the formula is too large for a double") from None
         if isinstance(value, complex):
@@ -277,75 +277,8 @@ class _Reader:
         return value
 
 
-def _spine(node: ast.expr, kinds: tuple[type[ast.operator], ...]) -> list[tuple[ast.operator | None, ast.expr]]:
-    """a - b + c, which Python nests as ((a - b) + c), as the flat list (None, a), (-, b), (+, c)."""
-    chain: list[tuple[ast.operator | None, ast.expr]] = []
-    while isinstance(node, ast.BinOp) and isinstance(node.op, kinds):
-        chain.append((node.op, node.right))
-        node = node.left
-    return [(None, node), *reversed(chain)]
-
-
-def _fold(operation: Callable[[float, float], float], parts: Iterable[Part]) -> float | None:
-    total: float | None = None
-    for part in parts:
-        if part.number is None:
-            return None
-        total = part.number if total is None else operation(total, part.number)
-    return total
-
-
-def _negative(part: Part) -> Part:
-    return Part(-part.expression, None if part.number is None else -part.number)
-
-
-def _inverse(part: Part) -> Part:
-    return Part(1 / part.expression, None if part.number is None else 1 / part.number)
-
-
-def _bits(number: sp.Rational) -> int:
-    return max(int(number.p).bit_length(), int(number.q).bit_length())
-
-
-def _double(number: sp.Rational) -> float:
-    try:
-        return int(number.p) / int(number.q)
-    except OverflowError:
-        return math.inf
-
-
-def _oversized(expression: sp.Expr) -> bool:
-    if any(_bits(number) > MAX_BITS for number in expression.atoms(sp.Rational)):
-        return True
-    exponents = (power.exp for power in expression.atoms(sp.Pow) if power.exp.is_Rational)
-    return any(abs(exponent) > MAX_EXPONENT for exponent in exponents)
-
-
 def _refuse_unreal(expression: sp.Expr, source: str) -> None:
-    if expression.has(sp.I) or expression.is_real is False and not expression.is_extended_real:
-        raise RequestError(f"the formula {_quote(source)} is complex; an objective must be real")
-    if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
-        raise RequestError(f"the formula {_quote(source)} is undefined or infinite everywhere")
-
-
-def _axes(used: set[str]) -> tuple[sp.Symbol, ...]:
-    """The symbols of all axes up to the last one used; RequestError if x1 is mixed with x, or an axis before the last is missing."""
-    letters = {name for name in used if len(name) == 1}
-    if letters and letters != used:
-        raise RequestError(
-            f"the formula mixes {min(letters)} with {min(used - letters)}; use either x, y, z or x1, x2, ..."
-        )
-    last = max(("xyz".index(name) if name in letters else int(name[1:]) - 1 for name in used), default=0)
-    names = list("xyz" if letters or not used else (f"x{i + 1}" for i in range(last + 1)))[: last + 1]
-    missing = [name for name in names if used and name not in used]
-    if missing:
-        raise RequestError(
-            f"the formula uses {names[-1]} but not {missing[0]}; add 0*{missing[0]} if it does not depend on it"
-        )
-    return tuple(sp.Symbol(name, real=True) for name in names)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """', did you mean ...?' for a name close to a known one."""
-    close = [HINTS[name]] if name in HINTS else difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    if expression.has(sp.I):
+        raise RequestError(f"the formula {quoted(source)} is complex; an objective must be real")
+    if expression.has(*INFINITE):
+        raise RequestError(f"the formula {quoted(source)} is undefined or infinite everywhere")

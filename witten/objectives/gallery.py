@@ -1,24 +1,12 @@
 """Named objectives with parameters: the landscapes this subject keeps coming back to.
 
-Every function returns an `Objective`; its docstring starts with the formula. Parameters are exact: 0.1 means 1/10. A name with its
-parameters, "double-well:barrier=0.5,dim=2", is made by `make`; `ENTRIES` lists what there is.
-"""
-
-import difflib
-import inspect
-import math
-import numbers
-from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import wraps
-from typing import Any
+Every function returns an `Objective`; its docstring starts with the formula. Parameters are exact: 0.1 means 1/10. A
+name with its parameters, "double-well:barrier=0.5,dim=2", is made by `make`; `ENTRIES` lists what there is."""
 
 import sympy as sp
 
-from witten.errors import RequestError
-from witten.objectives.formula import variables
-from witten.objectives.objective import Objective
+from witten.objectives.grammar import variables
+from witten.objectives.registry import ENTRIES, Entry, entry, make, names
 
 __all__ = [
     "ENTRIES",
@@ -40,163 +28,66 @@ __all__ = [
     "triple_well",
 ]
 
-MAX_DIMENSION = 100
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of `witten objectives`: name, formula, default parameters, dimension at the defaults, purpose, and the function."""
-
-    name: str
-    formula: str
-    parameters: dict[str, float | int]
-    dimension: int
-    about: str
-    function: Callable[..., Objective]
-
-
-ENTRIES: dict[str, Entry] = {}
-
-
-def names() -> tuple[str, ...]:
-    """The names of the gallery, in its order."""
-    return tuple(ENTRIES)
-
-
-def make(name: str, **parameters: float) -> Objective:
-    """The objective of this name: make("double-well", barrier=0.5, dim=2).
-
-    RequestError for an unknown name or parameter (the nearest is suggested), or a value out of range."""
-    if name not in ENTRIES:
-        raise RequestError(f"unknown objective {name[:60]!r}{nearest(name, ENTRIES)}; `witten objectives` lists them")
-    entry = ENTRIES[name]
-    for parameter in parameters:
-        if parameter not in entry.parameters:
-            known = ", ".join(entry.parameters) or "none"
-            hint = nearest(parameter, entry.parameters)
-            raise RequestError(f"{name} has no parameter {parameter[:60]!r}{hint}; its parameters: {known}")
-    return entry.function(**parameters)
-
-
-def nearest(word: str, known: Any) -> str:
-    """' (did you mean ...?)' if one of the known words is close, else ''."""
-    close = difflib.get_close_matches(word.lower().replace("_", "-"), list(known), 1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _entry[**P](positive: str = "", nonnegative: str = "") -> Callable[[Callable[P, sp.Expr]], Callable[P, Objective]]:
-    """Turn a formula with parameters into a gallery function: exact checked parameters in, `Objective` out."""
-
-    def register(function: Callable[P, sp.Expr]) -> Callable[P, Objective]:
-        signature = inspect.signature(function)
-        name = function.__name__.replace("_", "-")
-        defaults = {key: parameter.default for key, parameter in signature.parameters.items()}
-
-        @wraps(function)
-        def build(*args: P.args, **kwargs: P.kwargs) -> Objective:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            values = {key: _exact(name, key, value, defaults[key]) for key, value in bound.arguments.items()}
-            _check_signs(name, values, positive, nonnegative)
-            expression = sp.sympify(function(**values))  # type: ignore[call-arg]
-            changed = [f"{key}={_short(value)}" for key, value in values.items() if value != _rational(defaults[key])]
-            dimension = values.get("dim", max(len(expression.free_symbols), 1))
-            return Objective(f"{name}:{','.join(changed)}" if changed else name, expression, variables(int(dimension)))
-
-        build.__signature__ = signature.replace(return_annotation=Objective)  # type: ignore[attr-defined]
-        formula, _, about = (inspect.getdoc(function) or "").partition("\n")
-        ENTRIES[name] = Entry(name, formula, defaults, build().dimension, " ".join(about.split()), build)  # type: ignore[call-arg]
-        return build
-
-    return register
-
-
-def _rational(value: Any) -> sp.Rational:
-    """The exact number that was written: 0.1 is 1/10, not the double next to it."""
-    fraction = Fraction(value) if isinstance(value, numbers.Rational) else Fraction(repr(float(value)))
-    return sp.Rational(fraction.numerator, fraction.denominator)
-
-
-def _exact(name: str, key: str, value: Any, default: Any) -> Any:
-    """The parameter as an exact number (dim as an int); RequestError if it is not a finite number of the right kind."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | sp.Rational) or not math.isfinite(value):
-        raise RequestError(f"{name}: {key} must be a finite number, got {str(value)[:60]!r}")
-    if isinstance(default, int):
-        if value != int(value) or not 1 <= value <= MAX_DIMENSION:
-            raise RequestError(f"{name}: {key} must be a whole number from 1 to {MAX_DIMENSION}, got {value}")
-        return int(value)
-    return _rational(value)
-
-
-def _check_signs(name: str, values: dict[str, Any], positive: str, nonnegative: str) -> None:
-    for key, value in values.items():
-        if key == positive and value <= 0:
-            raise RequestError(f"{name}: {key} must be positive, got {_short(value)}")
-        if key == nonnegative and value < 0:
-            raise RequestError(f"{name}: {key} must not be negative, got {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    """A parameter as text that reads back to the same number: a decimal where that is exact, else a fraction."""
-    decimal = f"{float(value):.15g}"
-    return decimal if Fraction(decimal) == Fraction(str(value)) else str(value)
-
-
-@_entry(positive="theta")
+@entry(positive="theta")
 def quadratic(theta: float = 1.0, dim: int = 1) -> sp.Expr:
     """theta (x_1^2 + ... + x_d^2)/2
 
-    One convex well, rates theta {0, 1, 2, ...} at every learning rate: the exact check of everything but the noise strength."""
+    One convex well, rates theta {0, 1, 2, ...} at every learning rate: the exact check of everything but the noise
+    strength."""
     return theta * sum(x**2 for x in variables(dim)) / 2
 
 
-@_entry(positive="barrier")
+@entry(positive="barrier")
 def double_well(barrier: float = 0.25, tilt: float = 0.0, dim: int = 1) -> sp.Expr:
     """barrier (x_1^2 - 1)^2 + tilt x_1 + (x_2^2 + ... + x_d^2)/2
 
-    Two wells at x_1 = -1 and 1 behind a barrier, the simplest non-convex objective; the tilt makes one of them the deeper."""
+    Two wells at x_1 = -1 and 1 with a barrier between them, the simplest non-convex objective; the tilt makes one of
+    them the deeper."""
     x, *others = variables(dim)
     return barrier * (x**2 - 1) ** 2 + tilt * x + sum(y**2 for y in others) / 2
 
 
-@_entry()
+@entry()
 def triple_well(tilt_x: float = 0.0, tilt_y: float = 0.0) -> sp.Expr:
     """r^4/4 - r^2/2 - (x^3 - 3 x y^2)/10 + tilt_x x + tilt_y y, r^2 = x^2 + y^2
 
-    Three wells around a maximum, threefold symmetric without tilt: a double second eigenvalue, and ties between barriers."""
+    Three wells around a maximum, threefold symmetric without tilt: a double second eigenvalue, and ties between
+    barriers."""
     x, y = variables(2)
     r2 = x**2 + y**2
     return r2**2 / 4 - r2 / 2 - (x**3 - 3 * x * y**2) / 10 + tilt_x * x + tilt_y * y
 
 
-@_entry()
+@entry()
 def shi_su_jordan() -> sp.Expr:
     """[(x + 0.7)^2 + 0.1] (x - 0.7)^2 + (y + 0.7)^2 [(y - 0.7)^2 + 0.1]
 
-    The non-convex example of Shi, Su and Jordan (On Learning Rates and Schroedinger Operators, arXiv 2004.06977): four minima.
-    It is g(x) + g(-y) with the g of shi-su-jordan-1d, so its barriers tie and its smallest rate is double."""
+    The non-convex example of Shi, Su and Jordan (On Learning Rates and Schroedinger Operators, arXiv 2004.06977):
+    four minima. It is g(x) + g(-y) with the g of shi-su-jordan-1d, so its barriers tie and its smallest rate is
+    double."""
     x, y = variables(2)
     a, c = sp.Rational(7, 10), sp.Rational(1, 10)
     return ((x + a) ** 2 + c) * (x - a) ** 2 + (y + a) ** 2 * ((y - a) ** 2 + c)
 
 
-@_entry()
+@entry()
 def shi_su_jordan_1d() -> sp.Expr:
     """[(x + 0.7)^2 + 0.1] (x - 0.7)^2
 
-    The one-dimensional factor of the example of Shi, Su and Jordan (arXiv 2004.06977): a bad minimum at -0.619, a saddle at -0.081
-    and the global minimum at 0.7."""
+    The one-dimensional factor of the example of Shi, Su and Jordan (arXiv 2004.06977): a bad minimum at -0.619, a
+    saddle at -0.081 and the global minimum at 0.7."""
     (x,) = variables(1)
     a, c = sp.Rational(7, 10), sp.Rational(1, 10)
     return ((x + a) ** 2 + c) * (x - a) ** 2
 
 
-@_entry(positive="scale")
+@entry(positive="scale")
 def mueller_brown(scale: float = 0.005) -> sp.Expr:
     """scale sum_k A_k exp(a_k (x - X_k)^2 + b_k (x - X_k)(y - Y_k) + c_k (y - Y_k)^2), k = 1, ..., 4
 
-    The test surface of computational chemistry (Mueller and Brown, Theor. Chim. Acta 53, 1979): three wells, two saddles, strongly
-    curved valleys. The lowest well has depth 146.7 scale."""
+    The test surface of computational chemistry (Mueller and Brown, Theor. Chim. Acta 53, 1979): three wells, two
+    saddles, strongly curved valleys. The lowest well has depth 146.7 scale."""
     x, y = variables(2)
     rows = [  # A, a, b, c, X, Y
         ("-200", "-1", "0", "-10", "1", "0"),
@@ -209,16 +100,17 @@ def mueller_brown(scale: float = 0.005) -> sp.Expr:
     return scale * sp.Add(*wells)
 
 
-@_entry()
+@entry()
 def convex_quartic() -> sp.Expr:
     """x^2/2 + x^4/4
 
-    One strongly convex well (f'' >= 1) that is not quadratic: the rate is above 1 and tends to 1 with the learning rate."""
+    One strongly convex well (f'' >= 1) that is not quadratic: the rate is above 1 and tends to 1 as the learning rate
+    goes to 0."""
     (x,) = variables(1)
     return x**2 / 2 + x**4 / 4
 
 
-@_entry(positive="scale")
+@entry(positive="scale")
 def himmelblau(scale: float = 0.01) -> sp.Expr:
     """scale [(x^2 + y - 11)^2 + (x + y^2 - 7)^2]
 
@@ -228,46 +120,49 @@ def himmelblau(scale: float = 0.01) -> sp.Expr:
     return scale * ((x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2)
 
 
-@_entry(positive="scale")
+@entry(positive="scale")
 def six_hump_camel(scale: float = 1.0) -> sp.Expr:
     """scale [(4 - 2.1 x^2 + x^4/3) x^2 + x y + (4 y^2 - 4) y^2]
 
-    Six minima in three symmetric pairs, the lowest -1.0316 scale at (0.0898, -0.7127) and its mirror image (Dixon and Szego, Towards
-    Global Optimisation 2, 1978)."""
+    Six minima in three symmetric pairs, the lowest -1.0316 scale at (0.0898, -0.7127) and its mirror image (Dixon and
+    Szego, Towards Global Optimisation 2, 1978)."""
     x, y = variables(2)
     return scale * ((4 - sp.Rational(21, 10) * x**2 + x**4 / 3) * x**2 + x * y + (4 * y**2 - 4) * y**2)
 
 
-@_entry(positive="scale")
+@entry(positive="scale")
 def rastrigin(scale: float = 0.05, dim: int = 2) -> sp.Expr:
     """scale [10 d + sum_i (x_i^2 - 10 cos(2 pi x_i))]
 
-    A grid of many minima in a shallow bowl, the global one 0 at the origin; separable (Rastrigin, Systems of Extremal Control, 1974)."""
+    A grid of many minima in a shallow bowl, the global one 0 at the origin; separable (Rastrigin, Systems of Extremal
+    Control, 1974)."""
     return scale * (10 * dim + sum(x**2 - 10 * sp.cos(2 * sp.pi * x) for x in variables(dim)))
 
 
-@_entry(positive="scale")
+@entry(positive="scale")
 def styblinski_tang(scale: float = 0.05, dim: int = 2) -> sp.Expr:
     """scale sum_i (x_i^4 - 16 x_i^2 + 5 x_i)/2
 
-    2^d unequal wells, the lowest -39.166 d scale at x_i = -2.9035; separable (Styblinski and Tang, Neural Networks 3, 1990)."""
+    2^d unequal wells, the lowest -39.166 d scale at x_i = -2.9035; separable (Styblinski and Tang, Neural Networks 3,
+    1990)."""
     return scale * sum(x**4 - 16 * x**2 + 5 * x for x in variables(dim)) / 2
 
 
-@_entry(positive="scale")
+@entry(positive="scale")
 def rosenbrock(scale: float = 0.01) -> sp.Expr:
     """scale [(1 - x)^2 + 100 (y - x^2)^2]
 
-    One minimum 0 at (1, 1) at the end of a long curved valley: no barrier, but stiff (Rosenbrock, Computer Journal 3, 1960)."""
+    One minimum 0 at (1, 1) at the end of a long curved valley: no barrier, but stiff (Rosenbrock, Computer Journal 3,
+    1960)."""
     x, y = variables(2)
     return scale * ((1 - x) ** 2 + 100 * (y - x**2) ** 2)
 
 
-@_entry(nonnegative="eps")
+@entry(nonnegative="eps")
 def rugged(eps: float = 0.05) -> sp.Expr:
     """(x^2 - 1)^2/4 + eps cos(2 pi x/0.2)/2
 
-    The double well under a ripple of period 0.2 and height eps: many shallow minima, one slow transition (after Zwanzig, PNAS 85,
-    1988)."""
+    The double well under a ripple of period 0.2 and height eps: many shallow minima, one slow transition (after
+    Zwanzig, PNAS 85, 1988)."""
     (x,) = variables(1)
     return (x**2 - 1) ** 2 / 4 + eps * sp.cos(10 * sp.pi * x) / 2

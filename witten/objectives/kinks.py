@@ -1,9 +1,9 @@
 """|a|, max(a, b) and min(a, b) as SymPy functions whose derivatives hold almost everywhere.
 
-SymPy's own Abs, Max and Min assume complex arguments, differentiate to Heaviside and DiracDelta, and can spend minutes on comparing
-their arguments. These four know one thing: a' sign(a), with sign' = 0. Exactly on a kink sign(0) = 0, which makes the gradient the
-mean of its two one-sided values; `Objective.hessian` refuses there if the kink is a real one.
-"""
+SymPy's own Abs, Max and Min assume complex arguments, differentiate to Heaviside and DiracDelta, and can spend
+minutes on comparing their arguments. These four know one thing: a' sign(a), with sign' = 0. Exactly on a kink sign(0)
+= 0, which makes the gradient the mean of its two one-sided values; `Objective.hessian` refuses there if the kink is a
+real one."""
 
 import sympy as sp
 

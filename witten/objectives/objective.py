@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
 from witten.objectives import callables, programs
+from witten.objectives.arrays import Arrays
 from witten.objectives.derivatives import Derivatives
 from witten.objectives.formula import parse
+from witten.objectives.grammar import quoted
 from witten.objectives.kinks import without_sympy_kinks
 
 __all__ = ["CallableObjective", "Kernels", "Objective"]
@@ -22,7 +24,8 @@ MAX_DIMENSION = 1_000
 
 
 class Kernels(NamedTuple):
-    """Numba functions of one point x (d,): value(x) -> float; gradient(x, out) fills out (d,); hessian(x, out) fills out (d, d).
+    """Numba functions of one point x (d,): value(x) -> float; gradient(x, out) fills out (d,); hessian(x, out) fills
+    out (d, d).
 
     On a kink of abs, min or max they use sign(0) = 0 and do not complain."""
 
@@ -35,10 +38,10 @@ class Kernels(NamedTuple):
 class Objective:
     """f: R^d -> R with gradient, Hessian and Laplacian, from one SymPy formula in real symbols.
 
-    Points are (d, n) or (d,), or (d, ...) in general: f(x) is then (n,) or a float, f.gradient(x) (d, n), f.hessian(x) (d, d, n),
-    f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two objectives are equal if their name,
-    formula and symbols are. Make one with `from_formula`, `from_sympy`, `from_callable`, or take one from the gallery.
-    """
+    Points are (d, n) or (d,), or (d, ...) in general: f(x) is then (n,) or a float, f.gradient(x) (d, n),
+    f.hessian(x) (d, d, n), f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two
+    objectives are equal if their name, formula and symbols are. Make one with `from_formula`, `from_sympy`,
+    `from_callable`, or take one from the gallery."""
 
     name: str
     formula: sp.Expr | None
@@ -48,11 +51,15 @@ class Objective:
     def from_formula(cls, text: str, *, name: str | None = None) -> "Objective":
         """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`)."""
         formula, symbols = parse(text)
-        return Objective(name or text.strip(), formula, symbols)
+        objective = Objective(name or text.strip(), formula, symbols)
+        if np.all(np.isnan(objective(_scattered(objective.dimension)))):
+            raise RequestError(f"the formula {quoted(text)} is not real anywhere (complex or undefined)")
+        return objective
 
     @classmethod
     def from_sympy(cls, formula: sp.Expr, symbols: Sequence[sp.Symbol], *, name: str | None = None) -> "Objective":
-        """f from a SymPy expression; the symbols give the order of the axes. RequestError for what the back ends do not know."""
+        """f from a SymPy expression; the symbols give the order of the axes. RequestError for what the back ends do
+        not know."""
         real = tuple(sp.Symbol(symbol.name, real=True) for symbol in symbols)
         expression = sp.sympify(formula).xreplace(dict(zip(symbols, real, strict=True)))
         expression = without_sympy_kinks(expression.replace(lambda e: e.is_Float, lambda e: sp.Rational(str(e))))
@@ -69,13 +76,14 @@ class Objective:
     ) -> "CallableObjective":
         """f from a Python function (d, n) -> (n,); one of a single point (d,) is accepted too, and called in a loop.
 
-        A gradient (d, n) -> (d, n) and a Hessian (d, n) -> (d, d, n) are checked against finite differences at fixed random points
-        of [-1.5, 1.5]^d: RequestError on a mismatch. What is not given is differentiated numerically (scipy.differentiate: a
-        gradient to about ten digits, a Hessian to seven or more). Such an objective has no Numba kernels, UFL or mpmath."""
+        A gradient (d, n) -> (d, n) and a Hessian (d, n) -> (d, d, n) are checked against finite differences at fixed
+        random points of [-1.5, 1.5]^d: RequestError on a mismatch. What is not given is differentiated numerically
+        (scipy.differentiate: a gradient to about ten digits, a Hessian to seven or more). Such an objective has no
+        Numba kernels, UFL or mpmath."""
         _check_dimension(dimension)
         functions = callables.complete(value, gradient, hessian, dimension)
         symbols = tuple(sp.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
-        title = name or getattr(value, "__name__", "callable")
+        title = name or str(getattr(value, "__name__", "callable"))
         return CallableObjective(title, None, symbols, (value, gradient, hessian), functions)
 
     @property
@@ -90,8 +98,12 @@ class Objective:
 
     @cached_property
     def is_constant(self) -> bool:
-        """Whether f has the same value everywhere, also where that takes an identity to see, as in sin(x)^2 + cos(x)^2."""
-        return self._derivatives.is_zero
+        """Whether f has the same value everywhere: no variable in it, or the same number to 12 digits at 200 points."""
+        if self.formula is not None and not self.formula.free_symbols:
+            return True
+        values = self(_scattered(self.dimension))
+        values = values[~np.isnan(values)]
+        return bool(np.all(np.isfinite(values)) and np.ptp(values) <= 1e-12 * (1.0 + np.abs(values[0])))
 
     def __call__(self, x: ArrayLike) -> Any:
         """f(x): (d, n) -> (n,), (d,) -> float."""
@@ -164,8 +176,8 @@ class Objective:
         return programs.compile_program(self.symbols, self._derivatives.results(what), vocabulary)
 
     @cached_property
-    def _numpy(self) -> dict[str, Callable[..., Any]]:
-        return {}
+    def _arrays(self) -> Arrays:
+        return Arrays(self._derivatives)
 
     @cached_property
     def _kernels(self) -> Kernels:
@@ -175,21 +187,11 @@ class Objective:
         compiled = (self._program(what, vocabulary) for what in ("value", "gradient", "hessian"))
         return Kernels(*(numba.njit(program, error_model="numpy", nogil=True) for program in compiled))
 
-    @cached_property
-    def _kink_programs(self) -> list[tuple[Callable[..., Any], int, Callable[..., Any]]]:
-        """For every kink g: g itself, and the jumps of the derivatives across g = 0 with their number."""
-        make = partial(programs.compile_program, self.symbols, vocabulary=programs.numpy_vocabulary())
-        found = []
-        for g in self._derivatives.kinks:
-            jumps = {f"out[{k}] =": jump for k, jump in enumerate(self._derivatives.jumps(g))}
-            found.append((make({"return": g}), len(jumps), make(jumps)))
-        return found
-
     def _points(self, x: ArrayLike) -> Array:
         points = np.asarray(x, dtype=float)
         if points.ndim == 0 or points.shape[0] != self.dimension:
             raise ValueError(
-                f"points of {self.name!r} must have shape ({self.dimension}, n) or ({self.dimension},), got {points.shape}"
+                f"{self.name!r} takes points of shape ({self.dimension}, n) or ({self.dimension},), got {points.shape}"
             )
         return points
 
@@ -202,28 +204,14 @@ class Objective:
 
     def _values(self, what: str, points: Array) -> Array:
         """What is asked for at points (d, n): (n,), (d, n) or (d, d, n)."""
-        if what not in self._numpy:
-            self._numpy[what] = self._program(what, programs.numpy_vocabulary())
-        order = {"gradient": 1, "hessian": 2}.get(what, 0)
-        out = np.empty((*points.shape[:1] * order, points.shape[1]))
-        if order:
-            self._numpy[what](points, out)
-        else:
-            out[...] = self._numpy[what](points)
-        return out
+        return self._arrays.values(what, points)
 
     def _refuse_kinks(self, x: ArrayLike) -> None:
         """ValueError if a point lies exactly on a kink across which the gradient or the Hessian jumps."""
-        points = self._points(x).reshape(self.dimension, -1)
-        for g, n_jumps, jumps in self._kink_programs:
-            with np.errstate(all="ignore"):
-                on = points[:, np.broadcast_to(g(points) == 0, points.shape[1:])]
-                out = np.empty((n_jumps, on.shape[1]))
-                jumps(on, out)
-            bad = ~np.all(out == 0, axis=0)
-            if np.any(bad):
-                where = ", ".join(f"{value:.12g}" for value in on[:, bad][:, 0])
-                raise ValueError(f"{self.name!r} has a kink and no Hessian at x = ({where}); move the point off it")
+        on = self._arrays.on_a_kink(self._points(x).reshape(self.dimension, -1))
+        if on is not None:
+            where = ", ".join(f"{coordinate:.12g}" for coordinate in on)
+            raise ValueError(f"{self.name!r} has a kink and no Hessian at x = ({where}); move the point off it")
 
 
 @dataclass(frozen=True)
@@ -238,20 +226,19 @@ class CallableObjective(Objective):
         """There is no formula: the name."""
         return self.name
 
-    @cached_property
-    def is_constant(self) -> bool:
-        """Whether f has the same value at 64 random points."""
-        values = self(np.random.default_rng(0).normal(scale=2.0, size=(self.dimension, 64)))
-        return bool(np.all(values == values[0]))
-
-    @cached_property
-    def _kink_programs(self) -> list[tuple[Callable[..., Any], int, Callable[..., Any]]]:
-        return []
-
     def _values(self, what: str, points: Array) -> Array:
         if what == "laplacian":
             return np.asarray(np.trace(self.functions["hessian"](points)))
         return self.functions[what](points)
+
+    def _refuse_kinks(self, x: ArrayLike) -> None:
+        """Nothing is known about kinks of a function without a formula."""
+
+
+def _scattered(dimension: int) -> Array:
+    """200 fixed points at distances of about 0.1 to 10^6 from the origin."""
+    points = np.random.default_rng(0).normal(size=(dimension, 200))
+    return points * np.geomspace(0.1, 1e6, 200)
 
 
 def _check_dimension(dimension: int) -> None:

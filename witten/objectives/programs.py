@@ -7,9 +7,9 @@ A program is straight-line Python, its common subexpressions computed once, in w
         t0 = power(v0, 2)
         out[0] = v0*(t0 - 1.0)
 
-What `power` or `exp` mean is looked up in a vocabulary, so the four back ends cannot disagree about the formula. The text holds
-nothing but names made here (v0, t0, ...), numbers, and the functions of FUNCTIONS; a user's words never reach it.
-"""
+What `power` or `exp` mean is looked up in a vocabulary, so the four back ends cannot disagree about the formula. The
+text holds nothing but names made here (v0, t0, ...), numbers, and the functions of FUNCTIONS; a user's words never
+reach it."""
 
 import math
 import operator
@@ -21,6 +21,7 @@ import numpy as np
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
+from witten.objectives.grammar import as_double
 from witten.objectives.kinks import Larger, Modulus, Sign, Smaller
 
 __all__ = [
@@ -49,18 +50,11 @@ FUNCTIONS: dict[type[sp.Basic], str] = {
 }
 
 
-def _as_double(number: sp.Rational) -> float:
-    try:
-        return int(number.p) / int(number.q)
-    except OverflowError:
-        return math.inf if number.p > 0 else -math.inf
-
-
 class _Printer(PythonCodePrinter):
     """SymPy to Python text; rationals as doubles, integer powers as power(a, n)."""
 
     def _print_Rational(self, expr: sp.Rational) -> str:
-        value = _as_double(expr)
+        value = as_double(expr)
         return repr(value) if math.isfinite(value) else ("inf" if value > 0 else "-inf")
 
     _print_Integer = _print_Half = _print_Float = _print_Zero = _print_One = _print_NegativeOne = _print_Rational
@@ -110,7 +104,8 @@ def _lines(symbols: Sequence[sp.Symbol], results: Mapping[str, sp.Expr], printer
 def compile_program(
     symbols: Sequence[sp.Symbol], results: Mapping[str, sp.Expr], vocabulary: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    """program(point, out) that runs `target expression` for every item of results, e.g. {"out[0] =": x**2} or {"return": x**2}."""
+    """program(point, out) that runs `target expression` for every item of results, e.g. {"out[0] =": x**2} or
+    {"return": x**2}."""
     printer = _ExactPrinter() if "ratio" in vocabulary else _Printer()
     header = "def program(point, out):" if "return" not in results else "def program(point):"
     source = "\n    ".join([header, *_lines(symbols, results, printer)])

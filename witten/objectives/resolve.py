@@ -1,6 +1,7 @@
 """The text forms of an objective: a gallery name, a name with parameters, a formula, or a file of the user's own."""
 
 import importlib.util
+import keyword
 import re
 import sys
 from pathlib import Path
@@ -10,20 +11,21 @@ import sympy as sp
 
 from witten.errors import RequestError
 from witten.objectives import formula, gallery
+from witten.objectives.grammar import NAMES, nearest, quoted
 from witten.objectives.objective import Objective
 
 __all__ = ["resolve"]
 
 FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[^:]*)")
 WORDS = re.compile(r"[A-Za-z]\w*(-\w+)*")  # what could be meant as a name
-FORMULA_WORD = re.compile(rf"[xyz]|x[0-9]+|[0-9]+|{'|'.join(formula.NAMES)}")
+FORMULA_WORD = re.compile(rf"[xyz]|x[0-9]+|[0-9]+|{'|'.join(NAMES)}")
 
 
 def resolve(text: str | Objective) -> Objective:
     """The objective that is meant by "double-well", "double-well:barrier=0.5,dim=2", "(x^2-1)^2/4" or "path.py:name".
 
-    An Objective passes through. RequestError, in one line, for anything else; a misspelt name gets the nearest one suggested.
-    The file is run as Python: the one place where a user's code is executed."""
+    An Objective passes through. RequestError, in one line, for anything else; a misspelt name gets the nearest one
+    suggested. The file is run as Python: the one place where a user's code is executed."""
     if isinstance(text, Objective):
         return text
     if not isinstance(text, str):
@@ -33,10 +35,14 @@ def resolve(text: str | Objective) -> Objective:
         return _from_file(Path(found["path"]), found["name"])
     if re.fullmatch(r"\S+\.py", text):
         raise RequestError(f"which objective of {text}? write {text}:name")
-    if text in gallery.ENTRIES or ":" in text:
+    head = text.partition(":")[0].strip()
+    if text in gallery.ENTRIES or (head != text and WORDS.fullmatch(head) and not keyword.iskeyword(head)):
         return _from_gallery(text)
     if _is_meant_as_name(text):
-        return gallery.make(text)  # which refuses it with a suggestion
+        hint = nearest(text, gallery.ENTRIES)
+        raise RequestError(
+            f"unknown objective {quoted(text)}{hint}; `witten objectives` lists them; variables are x, y, z or x1, ..."
+        )
     return Objective.from_formula(text)
 
 
@@ -45,7 +51,7 @@ def _is_meant_as_name(text: str) -> bool:
     if not WORDS.fullmatch(text):
         return False
     known = [bool(FORMULA_WORD.fullmatch(word)) for word in text.split("-")]
-    return not any(known) or (not all(known) and bool(gallery.nearest(text, gallery.ENTRIES)))
+    return not any(known) or (not all(known) and bool(nearest(text, gallery.ENTRIES)))
 
 
 def _from_gallery(text: str) -> Objective:
@@ -91,7 +97,7 @@ def _from_file(path: Path, name: str) -> Objective:
     found = getattr(module, name)
     if not isinstance(found, Objective):
         raise RequestError(
-            f"{name} in {path} is of type {type(found).__name__}, not an Objective; make it one with Objective.from_formula"
+            f"{name} in {path} is of type {type(found).__name__}, not an Objective; see Objective.from_formula"
         )
     return found
 

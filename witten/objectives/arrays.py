@@ -1,0 +1,64 @@
+"""The derivatives of a formula at arrays of points, through NumPy."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.objectives.derivatives import Derivatives
+from witten.objectives.programs import compile_program, numpy_vocabulary
+
+__all__ = ["Arrays"]
+
+Array = NDArray[np.float64]
+
+
+class Arrays:
+    """Value, gradient, Hessian and Laplacian at points (d, n), each compiled when first asked for."""
+
+    def __init__(self, derivatives: Derivatives) -> None:
+        self.derivatives = derivatives
+        self._programs: dict[str, Callable[..., Any]] = {}
+
+    def values(self, what: str, points: Array) -> Array:
+        """The value or laplacian (n,), the gradient (d, n) or the hessian (d, d, n) at points (d, n)."""
+        program = self._program(what)
+        order = {"gradient": 1, "hessian": 2}.get(what, 0)
+        out = np.empty((*points.shape[:1] * order, points.shape[1]))
+        with np.errstate(all="ignore"):
+            if order:
+                program(points, out)
+            else:
+                out[...] = program(points)
+        return out
+
+    def on_a_kink(self, points: Array) -> Array | None:
+        """The first point (d,) that lies exactly on a kink across which the gradient or the Hessian jumps, if any."""
+        for g, n_jumps, jumps in self._kinks:
+            with np.errstate(all="ignore"):
+                on = points[:, np.broadcast_to(g(points) == 0, points.shape[1:])]
+                out = np.empty((n_jumps, on.shape[1]))
+                jumps(on, out)
+            bad = ~np.all(out == 0, axis=0)
+            if np.any(bad):
+                return on[:, np.argmax(bad)]
+        return None
+
+    def _program(self, what: str) -> Callable[..., Any]:
+        if what not in self._programs:
+            self._programs[what] = self._compile(self.derivatives.results(what))
+        return self._programs[what]
+
+    def _compile(self, results: dict[str, Any]) -> Callable[..., Any]:
+        return compile_program(self.derivatives.symbols, results, numpy_vocabulary())
+
+    @cached_property
+    def _kinks(self) -> list[tuple[Callable[..., Any], int, Callable[..., Any]]]:
+        """For every kink g: g itself, and the jumps of the derivatives across g = 0 after their number."""
+        found = []
+        for g in self.derivatives.kinks:
+            jumps = {f"out[{k}] =": jump for k, jump in enumerate(self.derivatives.jumps(g))}
+            found.append((self._compile({"return": g}), len(jumps), self._compile(jumps)))
+        return found
