@@ -263,7 +263,8 @@ def _draw_lines(dataset: xarray.Dataset) -> Figure:
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set_xlabel("$x$")
     axes.set_ylabel("mode $u$")
-    axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    columns = len(shown) if len(shown) <= 4 else 3
+    axes.legend(frameon=False, fontsize=9, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.suptitle(_heading(dataset), fontsize=11)
     return figure
 
@@ -325,7 +326,9 @@ def _panels(dataset: xarray.Dataset, plane: xarray.Dataset, names: tuple[str, st
     box = _occupied(plane, names)
     shape = min(max((box[3] - box[2]) / (box[1] - box[0]), 0.45), 1.6)
     width = 2.7 if columns > 1 else 4.0
-    figure, panels = _figure(rows, columns, (width * columns + 0.9, (width * shape + 0.45) * rows + 0.7), True, True)
+    figure, panels = _figure(
+        rows, columns, (width * columns + 1.0, (0.87 * width * shape + 0.4) * rows + 0.8), True, True
+    )
     image: Any = None
     for mode, axes in enumerate(panels):
         if mode >= modes:
@@ -335,7 +338,7 @@ def _panels(dataset: xarray.Dataset, plane: xarray.Dataset, names: tuple[str, st
             density = plane["gibbs_density"].values.T
             shade = np.sqrt(density / np.nanmax(density))
             axes.pcolormesh(x, y, shade, cmap="Greys", shading="nearest", rasterized=True)
-            axes.set_title("Gibbs density, " + _rate_title(dataset, 0), fontsize=10)
+            axes.set_title("Gibbs density (root), " + _rate_title(dataset, 0), fontsize=10)
         else:
             field = _upright(plane["modes"].values[mode]).T
             limit = _limit(field, plane)
@@ -347,8 +350,9 @@ def _panels(dataset: xarray.Dataset, plane: xarray.Dataset, names: tuple[str, st
         axes.set_xlim(box[0], box[1])
         axes.set_ylim(box[2], box[3])
         axes.set_aspect("equal")
-    for axes in panels[-columns:]:
+    for axes in panels[max(modes - columns, 0) : modes]:
         axes.set_xlabel(f"${names[0]}$")
+        axes.tick_params(labelbottom=True)
     for axes in panels[::columns]:
         axes.set_ylabel(f"${names[1]}$")
     if image is not None:
@@ -386,7 +390,7 @@ def _contours(axes: Axes, plane: xarray.Dataset, x: Array, y: Array) -> None:
     low, high = float(np.nanmin(f)), float(np.nanmax(f))
     if high > low:
         levels = low + (high - low) * np.linspace(0, 1, 12)[1:-1] ** 1.5
-        axes.contour(x, y, f, levels=levels, colors="0.35", linewidths=0.5)
+        axes.contour(x, y, f, levels=levels, colors="0.35", linewidths=0.5, linestyles="solid")
 
 
 def _figure(

@@ -1,0 +1,78 @@
+"""The command line: `witten COMMAND ...`.
+
+Every command is one call of the Python API; here are only the words. The exit status, the one line on standard error
+and the JSON are a contract with scripts (see `witten --help`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from witten import __version__
+from witten.cli import doctor, gap, objectives, plot, spectrum
+from witten.cli.errors import exit_status
+from witten.cli.options import WittenCommand, examples
+from witten.errors import RequestError
+
+__all__ = ["app", "main"]
+
+# Where MPI launchers leave the rank of a process.
+RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+
+app = typer.Typer(
+    name="witten",
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "witten gap double-well --lr 0.02:0.5:12",
+        'witten gap "(x**2-1)**2/4 + y**2/2" --lr 0.05,0.1 -o a.nc --plot a.png',
+        "witten spectrum mueller-brown --lr 0.2 -k 6 --modes modes.nc",
+        "witten plot a.nc",
+        notes="Exit status: 0 fine; 1 computation failed; 2 request wrong; 4 stopped early, --resume goes on.",
+    ),
+)
+
+app.command("gap", cls=WittenCommand, epilog=gap.EXAMPLES)(gap.gap)
+app.command("spectrum", cls=WittenCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
+app.command("objectives", cls=WittenCommand, epilog=objectives.EXAMPLES)(objectives.objectives)
+app.command("plot", cls=WittenCommand, epilog=plot.EXAMPLES)(plot.plot)
+app.command("doctor", cls=WittenCommand, epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"witten {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def witten(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (or set WITTEN_DEBUG=1).")
+    ] = False,
+) -> None:
+    """How fast learning converges: the spectral gap of the Witten-Laplacian against the learning rate."""
+    if context.invoked_subcommand is None:
+        commands: dict[str, object] = getattr(context.command, "commands", {})
+        raise RequestError(f"which command? give one of {', '.join(commands)}; witten --help explains them")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # One process computes and speaks; the others of an mpiexec leave it to that one.
+    if any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):
+        sys.exit(0)
+    debug = "--debug" in given or os.environ.get("WITTEN_DEBUG", "") not in ("", "0")
+    given = [word for word in given if word != "--debug"]
+    command = typer.main.get_command(app)
+    sys.exit(exit_status(lambda: command.main(args=given, prog_name="witten", standalone_mode=False), debug=debug))

@@ -1,0 +1,194 @@
+"""`witten gap`: the rate against the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from witten.cli import options
+from witten.cli.errors import Interrupted
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.errors import ConvergenceError, RequestError
+
+if TYPE_CHECKING:
+    from witten.rates import RateCurve, RateRecord
+
+LOG_10 = math.log(10)
+EXAMPLES = options.examples(
+    "witten gap double-well --lr 0.02:0.5:12",
+    'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
+    "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
+    "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --resume",
+)
+
+
+def gap(
+    objective: options.Objective,
+    lr: options.LearningRates,
+    method: options.Method = None,
+    rtol: options.Rtol = "1e-4",
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    seed: options.Seed = "0",
+    output: options.Output = None,
+    plot: options.Plot = None,
+    resume: options.Resume = False,
+    as_json: options.Json = False,
+) -> None:
+    """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
+    request = {
+        "rtol": options.positive("--rtol", rtol),
+        "noise": options.positive("--noise", noise),
+        "box": options.parse_box(box),
+        "method": options.parse_method(method),
+    }
+    options.whole("--seed", seed, 0)
+    learning_rates = options.parse_learning_rates(lr)
+    _check_files(output, plot, resume)
+    curve, ending = _computed(objective, learning_rates, request, output, resume)
+    if as_json:
+        print_json(_json(objective, curve))
+    elif curve is not None:
+        _show(curve)
+    if curve is not None and plot is not None:
+        from witten.plots import plot_curve
+
+        plot_curve(curve, plot)
+    if not as_json:
+        _say_where(output if curve is not None else None, plot if curve is not None else None)
+    if ending is not None:
+        raise ending
+
+
+def _check_files(output: Path | None, plot: Path | None, resume: bool) -> None:
+    """Refuse places that cannot be written before anything is computed."""
+    from witten.rates import KIND
+    from witten.storage import check_output
+
+    if resume and output is None:
+        raise RequestError("--resume needs the file of the stopped run; add -o FILE.nc")
+    if output is not None:
+        check_output(output, KIND)
+    if plot is not None:
+        from witten.plots import check_plot
+
+        check_plot(plot)
+
+
+def _computed(
+    objective: str,
+    learning_rates: Sequence[float],
+    request: Mapping[str, Any],
+    output: Path | None,
+    resume: bool,
+) -> tuple[RateCurve | None, BaseException | None]:
+    """The curve; or as much of it as there is, with the reason why it ends there."""
+    import witten
+
+    done: list[RateRecord] = []
+    with progress_bar(len(learning_rates), objective) as advance:
+
+        def progress(record: RateRecord) -> None:
+            done.append(record)
+            advance(f"s = {record.learning_rate:.4g}")
+
+        try:
+            curve = witten.gap(objective, learning_rates, output=output, resume=resume, progress=progress, **request)
+        except ConvergenceError as error:
+            return _kept(objective, done, request), error
+        except Interrupted as stop:
+            return _kept(objective, done, request), Interrupted(_stopped(stop, len(done), len(learning_rates), output))
+    return curve, None
+
+
+def _kept(objective: str, done: Sequence[RateRecord], request: Mapping[str, Any]) -> RateCurve | None:
+    """What was finished before the end came."""
+    from witten.rates import RateCurve
+
+    if not done:
+        return None
+    method = request["method"] or options.METHODS["fd"]
+    return RateCurve.from_records(done, method=method, objective=objective, options={"noise": request["noise"]})
+
+
+def _stopped(stop: Interrupted, done: int, asked: int, output: Path | None) -> str:
+    """The line that says what a stopped sweep has kept."""
+    finished = f"{stop}: {done} of {asked} learning rates finished"
+    if output is None:
+        return f"{finished}; with -o FILE.nc they would be saved, and --resume would go on"
+    if not output.exists():
+        return f"{finished}; run the same command again"
+    return f"{finished}, saved in {output}; the same command with --resume goes on"
+
+
+def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
+    """The object that CLI users are promised."""
+    short = {long: name for name, long in options.METHODS.items()}
+    method = short["finite-differences"] if curve is None else short.get(curve.method, curve.method)
+    records = [] if curve is None else [_json_record(record, curve.noise) for record in curve.records]
+    return {"objective": objective, "method": method, "records": records}
+
+
+def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
+    """One learning rate; a number that is not resolved is not printed as if it were."""
+    known = record.resolved
+    eigenvalue = record.witten_eigenvalue
+    return {
+        "learning_rate": record.learning_rate,
+        "rate": record.rate if known else None,
+        "rate_error": record.rate_error if known else None,
+        "log10_rate": record.log10_rate if known else None,
+        "witten_eigenvalue": eigenvalue * noise**2 if known and eigenvalue is not None else None,
+        "resolved": record.resolved,
+        "solver": record.solver,
+        "n_dofs": record.n_dofs,
+        "seconds": record.seconds,
+    }
+
+
+def _show(curve: RateCurve) -> None:
+    """The table, and the barrier where the rates have one."""
+    from witten.plots import sensible_fit
+
+    noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
+    print_table(
+        f"{curve.objective}: rate of convergence by {curve.method.replace('-', ' ')}{noise}",
+        ("learning rate", "rate", "log10 rate", "solver", "unknowns", "seconds"),
+        [_row(record) for record in curve.records],
+        left=("solver",),
+    )
+    fit = sensible_fit(curve)
+    if fit is not None:
+        print_line(
+            f"rate = a exp(-2H/s) as s -> 0, fitted: barrier H = {fit.barrier:.6g} +- {fit.barrier_error:.1g}, "
+            f"prefactor a = {fit.prefactor:.4g} +- {fit.prefactor_error:.1g}"
+        )
+
+
+def _row(record: RateRecord) -> tuple[str, ...]:
+    if record.resolved:
+        rate, log10_rate = with_log_error(record.log_rate, record.log_error), f"{record.log_rate / LOG_10:.4f}"
+    else:
+        rate, log10_rate = _unresolved(record), ""
+    return (
+        f"{record.learning_rate:.6g}",
+        rate,
+        log10_rate,
+        record.solver,
+        f"{record.n_dofs}",
+        f"{record.seconds:.2f}",
+    )
+
+
+def _unresolved(record: RateRecord) -> str:
+    """A rate of which only a bound is known, if that."""
+    bound = f" (below {10 ** (record.upper / LOG_10):.1e})" if -700 < record.upper < 700 else ""
+    return f"unresolved{bound}"
+
+
+def _say_where(output: Path | None, plot: Path | None) -> None:
+    for verb, path in (("saved in", output), ("drawn in", plot)):
+        if path is not None and path.exists():
+            print_line(f"{verb} {path}")

@@ -1,0 +1,285 @@
+"""What commands have in common: their options, and how the texts behind them are read."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from witten.errors import RequestError
+
+__all__ = [
+    "METHODS",
+    "WittenCommand",
+    "examples",
+    "parse_box",
+    "parse_learning_rate",
+    "parse_learning_rates",
+    "parse_method",
+    "positive",
+    "whole",
+]
+
+# --method on the command line -> `method` of the results
+METHODS = {"fd": "finite-differences"}
+LATER_METHODS = {"fe": "finite elements"}
+# More learning rates than this in one sweep are a slip of the keyboard.
+MOST_LEARNING_RATES = 10_000
+LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
+
+
+class WittenCommand(TyperCommand):
+    """A command whose arguments may start with a minus, as formulas do: `-x**2/2 + x**4/4`.
+
+    A word is an option if this command knows it, or if it is spelt like one (--word), so that slips are reported;
+    everything else is an argument.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._sorted(ctx, args))
+
+    def _sorted(self, ctx: Any, args: list[str]) -> list[str]:
+        """The options first, then `--`, then the arguments."""
+        takes_value = self._options(ctx)
+        options: list[str] = []
+        arguments: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            if word == "--":
+                arguments.extend(rest)
+            elif takes_value.get(word, False):
+                value = next(rest, None)
+                if value is None:
+                    return [word]  # typer says what is missing
+                options += [word, value]
+            elif word in takes_value or LONG_OPTION.fullmatch(word) or takes_value.get(word[:2], False):
+                options.append(word)  # a flag, --name=value, a misspelt option, or -k6
+            else:
+                arguments.append(word)
+        return [*options, "--", *arguments]
+
+    def _options(self, ctx: Any) -> dict[str, bool]:
+        """The options of this command, and whether a value follows."""
+        found: dict[str, bool] = {}
+        for parameter in self.get_params(ctx):
+            if parameter.param_type_name == "option":
+                flag = bool(getattr(parameter, "is_flag", False)) or bool(getattr(parameter, "count", False))
+                found.update(dict.fromkeys((*parameter.opts, *parameter.secondary_opts), not flag))
+        return found
+
+
+def examples(*lines: str, notes: str = "") -> str:
+    """The end of a help page: examples, one to a line."""
+    shown = [f"[dim]$[/dim] {line.replace('[', chr(92) + '[')}" for line in lines]
+    return "\n\n".join(["[bold]Examples[/bold]", *shown, *([f"[dim]{notes}[/dim]"] if notes else [])])
+
+
+def complete_objective(incomplete: str) -> list[str]:
+    """Gallery names for the shell."""
+    from witten.objectives import gallery
+
+    return [name for name in gallery.ENTRIES if name.startswith(incomplete)]
+
+
+Objective = Annotated[
+    str,
+    typer.Argument(
+        metavar="OBJECTIVE",
+        help="A gallery name (double-well), a name with parameters (double-well:barrier=0.5,dim=2), a formula in "
+        'x, y, z or x1, x2, ... ("(x**2-1)**2/4"), or your own file.py:name.',
+        autocompletion=complete_objective,
+        show_default=False,
+    ),
+]
+LearningRates = Annotated[
+    str,
+    typer.Option(
+        "--lr",
+        metavar="SPEC",
+        help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included.",
+        show_default=False,
+    ),
+]
+Method = Annotated[
+    str | None, typer.Option("--method", metavar="fd", help="fd: finite differences, dimensions 1 to 3.")
+]
+Rtol = Annotated[str, typer.Option("--rtol", metavar="R", help="Ask for rate_error <= R * rate.")]
+Noise = Annotated[
+    str, typer.Option("--noise", metavar="SIGMA", help="Scale of the gradient noise: gap(s, SIGMA) = gap(s SIGMA^2).")
+]
+Box = Annotated[
+    str | None,
+    typer.Option(
+        "--box", metavar="BOX", help='The domain, "-2:2,-1:3", one interval per axis (default: found from f).'
+    ),
+]
+Seed = Annotated[
+    str, typer.Option("--seed", metavar="N", help="Seed of what is random; nothing is, by finite differences.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE.nc", help="Save the result (netCDF), whole or not at all."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the file of -o; what is there is not repeated.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the result: .png, .svg or .pdf.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+
+
+def parse_learning_rates(text: str) -> tuple[float, ...]:
+    """`0.1`, `0.05,0.1,0.2` or `0.02:0.5:12` (geometric, ends included), in the order given.
+
+    Raises
+    ------
+    RequestError
+        for anything else, and for what is not positive and finite.
+    """
+    if ":" in text:
+        return _geometric_range(text)
+    words = text.split(",")
+    if len(words) > MOST_LEARNING_RATES:
+        raise RequestError(f"--lr: {len(words)} learning rates are too many; ask for at most {MOST_LEARNING_RATES}")
+    return tuple(_learning_rate(word, text) for word in words)
+
+
+def parse_learning_rate(text: str) -> float:
+    """A single learning rate.
+
+    Raises
+    ------
+    RequestError
+        for a list or a range.
+    """
+    rates = parse_learning_rates(text)
+    if len(rates) != 1:
+        raise RequestError(
+            f"--lr: this command takes one learning rate, got {_quoted(text)}; give one number, as in 0.1"
+        )
+    return rates[0]
+
+
+def _geometric_range(text: str) -> tuple[float, ...]:
+    words = text.split(":")
+    if len(words) != 3 or "," in text:
+        raise RequestError(f"--lr: cannot read the range {_quoted(text)}; write start:stop:count, as in 0.02:0.5:12")
+    start, stop = (_learning_rate(word, text) for word in words[:2])
+    try:
+        count = int(words[2])
+    except ValueError:
+        raise RequestError(
+            f"--lr: {_quoted(words[2])} in {_quoted(text)} is not a whole number; write start:stop:count"
+        ) from None
+    if not 2 <= count <= MOST_LEARNING_RATES:
+        raise RequestError(
+            f"--lr: the range {_quoted(text)} asks for {words[2]} learning rates; ask for 2 to {MOST_LEARNING_RATES}"
+        )
+    if start == stop:
+        raise RequestError(f"--lr: the range {_quoted(text)} is empty; start and stop must differ")
+    if start > stop:
+        ordered = f"{words[1]}:{words[0]}:{words[2]}"
+        raise RequestError(f"--lr: the range {_quoted(text)} is reversed; the smaller end comes first: {ordered}")
+    import numpy as np
+
+    return tuple(np.geomspace(start, stop, count).tolist())
+
+
+def _learning_rate(word: str, text: str) -> float:
+    """One positive number of a specification."""
+    if not word.strip():
+        raise RequestError(f"--lr: a number is missing in {_quoted(text)}; give a number, a list or start:stop:count")
+    try:
+        value = float(word)
+    except ValueError:
+        raise RequestError(
+            f"--lr: {_quoted(word)} is not a number; give a number (0.1), a list (0.05,0.1) or a range (0.02:0.5:12)"
+        ) from None
+    if not (math.isfinite(value) and value > 0):
+        raise RequestError(f"--lr: learning rate must be positive and finite, got {word.strip()}")
+    return value
+
+
+def parse_box(text: str | None) -> tuple[tuple[float, float], ...] | None:
+    """`-2:2,-1:3` as one (low, high) per axis.
+
+    Raises
+    ------
+    RequestError
+        for anything else, and for an interval that is empty or reversed.
+    """
+    return None if text is None else tuple(_interval(piece, text) for piece in text.split(","))
+
+
+def _interval(piece: str, text: str) -> tuple[float, float]:
+    how = 'write low:high for each axis, as in "-2:2,-1:3"'
+    ends = piece.split(":")
+    if len(ends) != 2:
+        raise RequestError(f"--box: cannot read {_quoted(piece)} in {_quoted(text)}; {how}")
+    try:
+        low, high = (float(end) for end in ends)
+    except ValueError:
+        raise RequestError(f"--box: {_quoted(piece)} is not an interval; {how}") from None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RequestError(f"--box: the ends must be finite, got {_quoted(piece)}; {how}")
+    if low >= high:
+        raise RequestError(f"--box: {_quoted(piece)} is empty or reversed; the smaller end comes first")
+    return low, high
+
+
+def parse_method(text: str | None) -> str | None:
+    """The name that `--method` means in Python, None for the default.
+
+    Raises
+    ------
+    RequestError
+        for a method that is not known, or not there yet.
+    """
+    if text is None:
+        return None
+    if text in LATER_METHODS:
+        raise RequestError(f"--method {text}: {LATER_METHODS[text]} are not available yet; use --method fd")
+    if text not in METHODS:
+        raise RequestError(f"--method: {_quoted(text)} is not known; use fd")
+    return METHODS[text]
+
+
+def positive(name: str, text: str) -> float:
+    """A number that must be positive and finite.
+
+    Raises
+    ------
+    RequestError
+        if it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise RequestError(f"{name}: {_quoted(text)} is not a number; give a positive number") from None
+    if not (math.isfinite(value) and value > 0):
+        raise RequestError(f"{name} must be positive and finite, got {text.strip()}")
+    return value
+
+
+def whole(name: str, text: str, least: int) -> int:
+    """A whole number, `least` or more.
+
+    Raises
+    ------
+    RequestError
+        if it is not.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        raise RequestError(f"{name}: {_quoted(text)} is not a whole number; give {least} or more") from None
+    if value < least:
+        raise RequestError(f"{name} must be at least {least}, got {value}")
+    return value
+
+
+def _quoted(text: str) -> str:
+    """A piece of the user's text, short enough for one line."""
+    text = text.strip()
+    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,120 @@
+"""What commands print: one JSON object for scripts, tables and a progress bar for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+__all__ = ["print_json", "print_line", "print_table", "progress_bar", "with_error", "with_log_error"]
+
+# The width of a table that goes to a file or a pipe.
+FILE_WIDTH = 120
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One JSON object on standard output; what is not a finite number is null."""
+    sys.stdout.write(json.dumps(_plain(values), allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """NumPy values as Python's, nan and infinities as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [_plain(each) for each in value]
+    return float(value) if math.isfinite(value) else None
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal, or wide enough when it is none."""
+    from rich.console import Console
+
+    return Console(soft_wrap=False, width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+
+
+def print_line(text: str) -> None:
+    """A line for a person on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[str] = ()) -> None:
+    """A table on standard output; columns are aligned to the right unless named in `left`."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style="yellow" if cell.startswith("unresolved") else "") for cell in row))
+    console().print(table)
+
+
+@contextmanager
+def progress_bar(total: int, what: str) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error, when that is a terminal; calling what it yields moves it on by one."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+
+        def advance(text: str) -> None:
+            progress.update(task, advance=1, description=f"{what} {text}")
+
+        yield advance
+
+
+def with_error(value: float, error: float) -> str:
+    """A number with the error of its last digits in brackets: 1.9589273(3)e-05."""
+    if value > 0 and math.isfinite(value):
+        upper = math.log(value + error) if math.isfinite(error) else math.inf
+        return with_log_error(math.log(value), upper - math.log(value), relative=error / value)
+    return f"{value:g}"
+
+
+def with_log_error(log_value: float, log_error: float, relative: float | None = None) -> str:
+    """The same from logarithms, so that 1e-2171 can be written; a relative error may be given instead."""
+    relative = math.expm1(min(log_error, 700.0)) if relative is None else relative
+    exponent = math.floor(log_value / math.log(10))
+    mantissa = math.exp(log_value - exponent * math.log(10))
+    if mantissa >= 10:
+        mantissa, exponent = mantissa / 10, exponent + 1
+    if not math.isfinite(relative) or relative >= 1:
+        return f"{mantissa:.1f}e{exponent:+03d} to a factor {1 + relative:.2g}"
+    return _bracketed(mantissa, mantissa * relative, exponent)
+
+
+def _bracketed(mantissa: float, error: float, exponent: int) -> str:
+    """One digit of the error, two where it starts with a one; thirteen digits at most."""
+    digits = 13
+    if error > 0:
+        leading = math.floor(math.log10(error))
+        digits = min(max(-leading + (1 if error / 10.0**leading < 1.95 else 0), 0), 13)
+    last = math.ceil(error * 10**digits - 1e-9)
+    text = f"{mantissa:.{digits}f}"
+    return f"{text}({max(last, 1)})e{exponent:+03d}"

@@ -1,0 +1,42 @@
+"""`witten plot`: draw a saved result again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from witten.cli import options
+from witten.cli.output import print_json, print_line
+
+EXAMPLES = options.examples("witten plot curve.nc", "witten plot modes.nc --plot modes.pdf")
+
+Saved = Annotated[
+    Path, typer.Argument(metavar="FILE.nc", help="A result saved with -o or --modes.", show_default=False)
+]
+
+
+def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) -> None:
+    """Draw a saved curve or spectrum; the picture lies beside the file unless --plot says where."""
+    from witten.files import read_kind
+
+    kind = read_kind(file)
+    from witten.plots import check_plot
+
+    picture = check_plot(plot if plot is not None else file.with_suffix(".png"))
+    _draw(kind, file, picture)
+    if as_json:
+        print_json({"file": str(file), "kind": kind, "plot": str(picture)})
+    else:
+        print_line(f"drawn in {picture}")
+
+
+def _draw(kind: str, file: Path, picture: Path) -> None:
+    from witten import plots, storage
+    from witten.rates import KIND, RateCurve
+
+    if kind == KIND:
+        plots.plot_curve(RateCurve.load(file), picture)
+    else:
+        plots.plot_dataset(storage.load_spectrum(file), picture)

@@ -1,0 +1,132 @@
+"""`witten spectrum`: the lowest eigenvalues and their modes at one learning rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten.cli import options
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_error
+from witten.errors import RequestError
+
+if TYPE_CHECKING:
+    from witten.spectra.spectrum import Spectrum
+
+EXAMPLES = options.examples(
+    "witten spectrum mueller-brown --lr 0.2 -k 6",
+    "witten spectrum triple-well --lr 0.1 -k 4 --modes modes.nc --plot modes.png",
+    "witten spectrum double-well --lr 0.1 -k 3 --json",
+)
+# Suffixes that come with finite elements.
+LATER_SUFFIXES = (".bp", ".xdmf")
+
+Modes = Annotated[Path | None, typer.Option("--modes", metavar="FILE.nc", help="Save rates and modes on their grid.")]
+Count = Annotated[str, typer.Option("-k", metavar="K", help="How many eigenvalues, the zero included.")]
+Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the forms; only 0, functions, today.")]
+
+
+def spectrum(
+    objective: options.Objective,
+    lr: Annotated[str, typer.Option("--lr", metavar="S", help="The learning rate.", show_default=False)],
+    k: Count = "6",
+    method: options.Method = None,
+    rtol: options.Rtol = "1e-4",
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    form: Form = "0",
+    seed: options.Seed = "0",
+    modes: Modes = None,
+    output: options.Output = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """The K lowest rates at one learning rate, the zero of the ground state included, and their modes."""
+    learning_rate = options.parse_learning_rate(lr)
+    request: dict[str, Any] = {
+        "rtol": options.positive("--rtol", rtol),
+        "noise": options.positive("--noise", noise),
+        "box": options.parse_box(box),
+        "method": options.parse_method(method),
+    }
+    options.whole("--seed", seed, 0)
+    count = options.whole("-k", k, 1)
+    if options.whole("--form", form, 0) != 0:
+        raise RequestError(f"--form {form}: forms of degree above 0 are not available yet; use --form 0")
+    files = [path for path in (output, modes) if path is not None]
+    _check_files(files, plot)
+    import witten
+    from witten.objectives import resolve
+
+    f = resolve(objective)
+    with progress_bar(1, objective):
+        found = witten.spectrum(f, learning_rate, count, **request)
+    if files or plot is not None:
+        _keep(found, f, files, plot, request)
+    if as_json:
+        print_json(_json(found))
+    else:
+        _show(found, [*files, *([plot] if plot is not None else [])])
+
+
+def _check_files(files: list[Path], plot: Path | None) -> None:
+    """Refuse places that cannot be written before anything is computed."""
+    from witten.storage import SPECTRUM, check_output
+
+    for path in files:
+        if path.suffix.lower() in LATER_SUFFIXES:
+            raise RequestError(f"cannot write {str(path)!r}: {path.suffix} is not available yet; use FILE.nc")
+        check_output(path, SPECTRUM)
+    if plot is not None:
+        from witten.plots import check_plot
+
+        check_plot(plot)
+
+
+def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None, request: dict[str, Any]) -> None:
+    """Save and draw."""
+    from witten.storage import save_spectrum, spectrum_dataset
+
+    for path in files:
+        save_spectrum(found, path, objective, options=request)
+    if plot is not None:
+        from witten.plots import plot_dataset
+
+        plot_dataset(spectrum_dataset(found, objective, options=request), plot)
+
+
+def _json(found: Spectrum) -> dict[str, Any]:
+    """The object that CLI users are promised; what is not resolved is null."""
+    known = found.resolved.tolist()
+    return {
+        "learning_rate": found.learning_rate,
+        "form": 0,
+        "rates": [rate if ok else None for rate, ok in zip(found.rates.tolist(), known, strict=True)],
+        "rate_errors": [error if ok else None for error, ok in zip(found.errors.tolist(), known, strict=True)],
+        "resolved": known,
+        "n_dofs": found.n_dofs,
+    }
+
+
+def _show(found: Spectrum, files: list[Path]) -> None:
+    rows = [
+        (f"{mode}", with_error(rate, error) if ok else f"unresolved (below {rate + error:.1e})", f"{eigenvalue:.6g}")
+        for mode, (rate, error, ok, eigenvalue) in enumerate(
+            zip(
+                found.rates.tolist(),
+                found.errors.tolist(),
+                found.resolved.tolist(),
+                found.eigenvalues.tolist(),
+                strict=True,
+            )
+        )
+    ]
+    print_table(
+        f"{found.objective}: lowest rates at learning rate {found.learning_rate:g}",
+        ("mode", "rate", "Witten eigenvalue"),
+        rows,
+    )
+    print_line(f"{found.solver}, {found.n_dofs} unknowns, {found.seconds:.2f} s")
+    for path in files:
+        print_line(f"written {path}")
