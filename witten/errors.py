@@ -1,6 +1,6 @@
 """The two ways a computation ends early: the request is wrong, or it cannot be computed as asked."""
 
-__all__ = ["ConvergenceError", "RequestError"]
+__all__ = ["AccuracyWarning", "ConvergenceError", "RequestError"]
 
 
 class RequestError(ValueError):
@@ -9,3 +9,7 @@ class RequestError(ValueError):
 
 class ConvergenceError(RuntimeError):
     """The computation failed: the reason, and a remedy to try."""
+
+
+class AccuracyWarning(UserWarning):
+    """A number is less certain than was asked for; its error bar says by how much."""

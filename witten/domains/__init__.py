@@ -1,0 +1,1 @@
+"""Where an operator lives: boxes, and grids masked to a sublevel set."""

@@ -1,0 +1,93 @@
+"""Cell-centred grids on a box, masked to the part that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.box import Box
+from witten.errors import RequestError
+
+__all__ = ["Grid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The active cells of a uniform grid; node i is the centre of the i-th active cell in C order.
+
+    The domain is the union of the active cells, and `refined` keeps exactly that domain.
+
+    Parameters
+    ----------
+    box : Box
+    shape : cells along each axis, length d
+    mask : bool array of that shape, the active cells (default: all)
+    """
+
+    box: Box
+    shape: tuple[int, ...]
+    mask: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != self.box.dimension or min(self.shape) < 1:
+            raise RequestError(f"a grid on a {self.box.dimension}-dimensional box needs as many cell counts, got {self.shape}")
+        mask = np.ones(self.shape, dtype=bool) if self.mask is None else np.array(self.mask, dtype=bool)
+        if mask.shape != tuple(self.shape):
+            raise RequestError(f"the mask has shape {mask.shape}, the grid {self.shape}")
+        mask.setflags(write=False)
+        object.__setattr__(self, "mask", mask)
+
+    @classmethod
+    def uniform(cls, intervals: Sequence[tuple[float, float]], cells: int | Sequence[int]) -> Grid:
+        """A full grid: (low, high) and the number of cells along each axis."""
+        box = Box.of(intervals)
+        shape = (cells,) * box.dimension if isinstance(cells, int) else tuple(cells)
+        return cls(box, shape)
+
+    @property
+    def dimension(self) -> int:
+        return self.box.dimension
+
+    @cached_property
+    def spacing(self) -> NDArray[np.float64]:
+        """h_a = width_a / n_a, shape (d,)."""
+        return self.box.widths / np.array(self.shape)
+
+    @cached_property
+    def n_nodes(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def axes(self) -> tuple[NDArray[np.float64], ...]:
+        """The cell centres along each axis."""
+        return tuple(a + h * (np.arange(n) + 0.5) for a, h, n in zip(self.box.lower, self.spacing, self.shape, strict=True))
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The nodes, shape (d, n_nodes)."""
+        return np.array([x[i] for x, i in zip(self.axes, np.nonzero(self.mask), strict=True)])
+
+    def refined(self) -> Grid:
+        """The same domain with every cell halved along every axis."""
+        mask: NDArray[np.bool_] = self.mask
+        for axis in range(self.dimension):
+            mask = mask.repeat(2, axis=axis)
+        return Grid(self.box, tuple(2 * n for n in self.shape), mask)
+
+    def expand(self, values: NDArray[np.float64], fill: float = np.nan) -> NDArray[np.float64]:
+        """Values on the nodes (..., n_nodes) as an array (..., *shape), `fill` outside the mask."""
+        out = np.full((*values.shape[:-1], *self.shape), fill)
+        out[..., self.mask] = values
+        return out
+
+    def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, constant on each cell."""
+        numbers = np.zeros(self.shape, dtype=np.int64)
+        numbers[self.mask] = np.arange(self.n_nodes)
+        for axis in range(self.dimension):
+            numbers = numbers.repeat(2, axis=axis)
+        return values[numbers[self.refined().mask]]

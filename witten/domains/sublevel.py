@@ -1,0 +1,243 @@
+"""The part of space that matters at a learning rate: a sublevel set of f, found from f alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.box import Box
+from witten.domains.grid import Grid
+from witten.errors import RequestError
+from witten.objectives.merge_tree import MergeTree, component, merge_tree
+from witten.objectives.objective import Objective
+
+__all__ = ["Scan", "Sublevel", "sublevel"]
+
+# Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
+COARSE = {1: 1000, 2: 120, 3: 40}
+FINE = {1: 8000, 2: 480, 3: 120}
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """f sampled on a full grid, with its wells.
+
+    Attributes
+    ----------
+    grid : Grid, unmasked
+    values : f, shape grid.shape; +inf where f overflows
+    tree : MergeTree of those wells whose barrier exceeds the learning rate
+    """
+
+    grid: Grid
+    values: NDArray[np.float64]
+    tree: MergeTree
+
+    @classmethod
+    def of(cls, objective: Objective, box: Box, cells: int, learning_rate: float) -> Scan:
+        grid = Grid(box, (cells,) * box.dimension)
+        values = finite_or_wall(objective, grid.points).reshape(grid.shape)
+        return cls(grid, values, merge_tree(values, smallest=learning_rate))
+
+    def height(self, k: int, tie: float) -> float:
+        """The highest saddle out of the k most persistent wells, and of those within `tie` of the last of them.
+
+        The floor of the deepest well where it is the only one.
+        """
+        barriers = self.tree.persistence[1:]
+        if barriers.size == 0:
+            return float(self.tree.floors[0])
+        matters = barriers >= barriers[min(k, barriers.size) - 1] - tie
+        return float(self.tree.saddles[1:][matters].max())
+
+    def inside(self, level: float) -> NDArray[np.bool_]:
+        """The component of {f <= level} around the global minimum."""
+        return component(self.values, level, int(self.tree.minima[0]))
+
+    def wells(self, k: int) -> NDArray[np.float64]:
+        """The lowest points of the k + 1 most persistent wells, shape (d, .)."""
+        cells = np.unravel_index(self.tree.minima[: k + 1], self.grid.shape)
+        return np.array([axis[i] for axis, i in zip(self.grid.axes, cells, strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class Sublevel:
+    """The sublevel set {f <= height + margin s} around the wells that matter, within a box.
+
+    Cutting there costs a rate a relative error of about e^{-2 margin}.
+
+    Attributes
+    ----------
+    objective, learning_rate : f and s
+    box : Box around the set, or the user's own
+    height : of the highest saddle that matters (of the only minimum, where there is one)
+    level : height + margin s
+    wells : how many wells have a barrier above s, the deepest counted
+    spacing : cell sizes fit for a first grid, shape (d,): they see f change by about s, and the set's chords
+    """
+
+    objective: Objective
+    learning_rate: float
+    box: Box
+    height: float
+    level: float
+    wells: int
+    spacing: NDArray[np.float64]
+
+    def grid(self) -> Grid:
+        """A first grid: cells of at most `spacing` that meet the set, connected to the deepest well."""
+        shape = tuple(int(n) for n in np.maximum(np.ceil(self.box.widths / self.spacing), 4))
+        return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
+
+    def wider(self, grid: Grid, extra: float = 4.0) -> Grid | None:
+        """The same lattice on the larger set {f <= level + extra s}, reaching over the box; None if that is the same.
+
+        Where f is not finite outside the box, space ends.
+        """
+        level = self.level + extra * self.learning_rate
+        for _ in range(20):
+            cells = np.array(grid.shape)
+            more = cells // 8 + 2
+            box = grid.box.expanded(more / cells, more / cells)
+            full = Grid(box, tuple(int(n) for n in cells + 2 * more))
+            wide = self._masked(full, level, _finite_or_outside)
+            if wide.n_nodes == grid.n_nodes:
+                return None
+            if not _touches_rim(wide.mask):
+                return wide
+            grid = Grid(full.box, full.shape, np.ones(full.shape, dtype=bool))
+        return wide
+
+    def _masked(self, full: Grid, level: float, values: Values) -> Grid:
+        """The cells of a full grid whose centre or a corner lies in {f <= level}, connected to the lowest."""
+        n = np.array(full.shape)
+        centres = values(self.objective, full.points).reshape(full.shape)
+        corners = Grid(full.box.expanded(0.5 / n, 0.5 / n), tuple(int(m) for m in n + 1))
+        f = values(self.objective, corners.points).reshape(corners.shape)
+        for axis in range(full.dimension):
+            f = np.minimum(f.take(range(f.shape[axis] - 1), axis), f.take(range(1, f.shape[axis]), axis))
+        # A cell with no value at its centre cannot be a node, whatever its corners say.
+        lowest = np.where(np.isfinite(centres), np.minimum(centres, f), np.inf)
+        return Grid(full.box, full.shape, component(lowest, level, int(centres.argmin())))
+
+
+Values = Callable[[Objective, NDArray[np.float64]], NDArray[np.float64]]
+
+
+def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """f at the points, shape (n,), +inf where it overflows upwards.
+
+    Raises
+    ------
+    RequestError
+        where f is not a number or -inf; it says where.
+    """
+    with np.errstate(all="ignore"):
+        values = np.asarray(objective(points), dtype=float)
+    bad = np.isnan(values) | (values == -np.inf)
+    if bad.any():
+        where = ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])
+        raise RequestError(f"{objective.name} is {values[bad.argmax()]} at ({where}); give a box on which it is finite")
+    return values
+
+
+def _finite_or_outside(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """f at the points, +inf where it is not finite."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(objective(points), dtype=float)
+    return np.where(np.isfinite(values), values, np.inf)
+
+
+def _touches_rim(mask: NDArray[np.bool_]) -> bool:
+    faces = [mask.take(i, axis) for axis in range(mask.ndim) for i in (0, -1)]
+    return any(face.any() for face in faces)
+
+
+def sublevel(objective: Objective, learning_rate: float, *, wells: int = 1, margin: float = 8.0, box: Box | None = None) -> Sublevel:
+    """The sublevel set that holds the global minimum, the `wells` most persistent other wells and their saddles.
+
+    Without a `box`, one is grown around the origin until f exceeds the level on its whole rim, then fitted; a look at
+    three times its size catches wells further out. Both see only what a scan's cells resolve.
+
+    Raises
+    ------
+    RequestError
+        if no box up to |x| = 1e8 holds the set, or f is not finite in it.
+    """
+    box = _enclosing(objective, learning_rate, wells, margin) if box is None else box
+    scan = Scan.of(objective, box, FINE[objective.dimension], learning_rate)
+    height = scan.height(wells, learning_rate)
+    level = height + margin * learning_rate
+    spacing = _spacing(scan, height + 3 * learning_rate, level, learning_rate)
+    return Sublevel(objective, learning_rate, box, height, level, scan.tree.floors.size, spacing)
+
+
+def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box:
+    """Grow, fit, look further out; again from there if wells that matter turn up."""
+    d = objective.dimension
+    box = Box((-1.0,) * d, (1.0,) * d)
+    for _ in range(10):
+        box = _fitted(objective, box, s, wells, margin)
+        further = Scan.of(objective, box.expanded(1.0, 1.0), 2 * COARSE[d], s)
+        found = further.wells(wells)
+        lower, upper = np.array(box.lower)[:, None], np.array(box.upper)[:, None]
+        if ((found >= lower) & (found <= upper)).all():
+            return box
+        box = further.grid.box
+    raise RequestError(f"{objective.name} keeps showing wells further out; give a box that holds those of interest")
+
+
+def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float) -> Box:
+    """Move the sides of the box until the sublevel set fills most of it and touches none of them."""
+    d = objective.dimension
+    for _ in range(200):
+        scan = Scan.of(objective, box, COARSE[d], s)
+        inside = scan.inside(scan.height(wells, s) + margin * s)
+        spans = [np.flatnonzero(inside.any(axis=tuple(b for b in range(d) if b != a))) for a in range(d)]
+        first, last = np.array([span[0] for span in spans]), np.array([span[-1] for span in spans])
+        below, above = first == 0, last == COARSE[d] - 1
+        if below.any() or above.any():
+            box = box.expanded(0.5 * below, 0.5 * above)
+            if max(map(abs, box.lower + box.upper)) > 1e8:
+                break
+            continue
+        fitted = box.expanded((1 - first) / COARSE[d], (last + 2 - COARSE[d]) / COARSE[d])
+        if (fitted.widths > 0.6 * box.widths).all():
+            return fitted
+        box = fitted
+    raise RequestError(f"{objective.name} stays below {scan.height(wells, s) + margin * s:.4g} out to |x| = 1e8; give a confining objective, or a box")
+
+
+def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.float64]:
+    """A first cell size along each axis, from the scan.
+
+    It sees sqrt(s / |D^2 f|), over which the measure varies, and sqrt(|D^2 f| / |D^4 f|), over which f changes shape,
+    where f <= weighty; and it puts at least nine cells on a mean chord of the sublevel set.
+    """
+    finest = 1.0 if scan.grid.dimension == 1 else 1.4
+    inside = scan.values <= level
+    spacing = np.empty(scan.grid.dimension)
+    for axis, h in enumerate(scan.grid.spacing):
+        lines = np.moveaxis(inside, axis, 0)
+        starts = np.count_nonzero(lines[1:] & ~lines[:-1]) + np.count_nonzero(lines[0])
+        chord = h * np.count_nonzero(lines) / max(starts, 1)
+        # Differences over a few cells: over one, the fourth would be rounding alone.
+        step = max(1, int(chord / (300 * h)))
+        second, fourth = _variation(np.moveaxis(scan.values, axis, 0), step, weighty)
+        second, fourth = second / (step * h) ** 2, fourth / (step * h) ** 4
+        spacing[axis] = min(1.2 * finest * np.sqrt(s / second), 1.5 * np.sqrt(second / fourth), finest * chord / 12)
+    return spacing
+
+
+def _variation(f: NDArray[np.float64], step: int, weighty: float) -> tuple[float, float]:
+    """The largest second and fourth differences along the first axis where f <= weighty."""
+    n = len(f) - 4 * step
+    a, b, c, d, e = (f[i * step : i * step + n] for i in range(5))
+    where = c <= weighty
+    with np.errstate(invalid="ignore"):
+        second, fourth = abs(b - 2 * c + d)[where], abs(a - 4 * b + 6 * c - 4 * d + e)[where]
+    tiny = float(np.finfo(float).tiny)
+    return float(np.nanmax(second, initial=tiny)), float(np.nanmax(fourth, initial=tiny))

@@ -1,0 +1,1 @@
+"""The Witten-Laplacian, discretised so that K u_0 = 0 holds exactly."""

@@ -1,0 +1,197 @@
+"""The spectrum of an objective to a wanted accuracy: domain, nested grids and solver chosen, every error measured."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.box import Box
+from witten.domains.grid import Grid
+from witten.domains.sublevel import Sublevel, sublevel
+from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.objectives.conditions import continuous_spectrum
+from witten.objectives.objective import Objective
+from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.witten_laplacian import WittenLaplacian
+from witten.spectra.eigensolve import GUARDS, default_solver, require_count
+from witten.spectra.extrapolation import extrapolated
+from witten.spectra.lanczos import Lanczos, count_below
+from witten.spectra.ritz import RitzPairs
+from witten.spectra.spectrum import Spectrum
+
+__all__ = ["refined_spectrum"]
+
+LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
+# A cut at this margin costs e^{-40}, less than rounding.
+LARGEST_MARGIN = 20.0
+MOST_EIGENVALUES = 50
+# Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
+MORE_WELLS = 10
+
+
+def refined_spectrum(
+    objective: Objective, learning_rate: float, k: int, *, rtol: float = 1e-4, box: Sequence[tuple[float, float]] | None = None
+) -> Spectrum:
+    """The k lowest rates at learning rate s, zero included, each with an error bar of at most rtol times the rate.
+
+    The bar adds what was measured of the discretisation (nested grids, extrapolated), of the truncation of space (a
+    wider domain on the first grid) and of the eigensolver (residuals). Where a bar stays wider than asked for, an
+    AccuracyWarning says so.
+
+    Parameters
+    ----------
+    objective : in 1, 2 or 3 dimensions
+    learning_rate : s > 0
+    k : number of eigenvalues, the zero counted
+    rtol : wanted relative error
+    box : (low, high) per axis, reflecting walls, instead of the automatic truncation
+
+    Raises
+    ------
+    RequestError
+        if f has no Gibbs measure or no gap, is constant or not finite, if the box cuts off what matters, or an
+        argument is out of range.
+    ConvergenceError
+        if a solver fails.
+    """
+    _require(objective, learning_rate, k, rtol, box)
+    began = time.perf_counter()
+    bottom = continuous_spectrum(objective, learning_rate) if box is None else np.inf
+    grid, pairs_needed, cut = _truncated(objective, learning_rate, k - 1, rtol, None if box is None else Box.of(box))
+    rates, errors, operator, pairs, solver = _refined(objective, learning_rate, grid, k - 1, pairs_needed, rtol)
+    errors = errors + cut
+    _require_isolated(objective, rates, bottom)
+    _warn_if_wide(objective, learning_rate, rates, errors, rtol)
+    return Spectrum(
+        learning_rate=learning_rate,
+        rates=np.append(0.0, rates),
+        errors=np.append(0.0, errors),
+        modes=operator.modes(np.column_stack([operator.ground_state, pairs.psi[:, : k - 1]])),
+        grid=operator.grid,
+        objective=objective.name,
+        solver=solver,
+        n_dofs=operator.n_dofs,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _truncated(
+    objective: Objective, s: float, wanted: int, rtol: float, box: Box | None
+) -> tuple[Grid, int, NDArray[np.float64]]:
+    """A first grid, the number of pairs to compute, and how far a wider domain moves the wanted rates on it."""
+    margin = LARGEST_MARGIN if box is not None else min(max(3.0 - 0.5 * np.log(rtol), 5.0), LARGEST_MARGIN)
+    while True:
+        region = sublevel(objective, s, wells=max(wanted, 1), margin=margin, box=box)
+        pairs_needed = wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
+        grid = _fine_enough(region.grid(), 4 * pairs_needed)
+        wide = region.wider(grid)
+        if wide is None:
+            return grid, pairs_needed, np.zeros(wanted)
+        inner, outer = (_first_pairs(objective, s, g, pairs_needed).rates[:wanted] for g in (grid, wide))
+        cut = abs(inner - outer)
+        if box is not None:
+            _require_room(objective, s, box, cut, outer)
+            return grid, pairs_needed, cut
+        if (cut <= 0.2 * rtol * inner).all() or margin >= LARGEST_MARGIN:
+            return grid, pairs_needed, cut
+        margin += 2.0
+
+
+def _fine_enough(grid: Grid, nodes: int) -> Grid:
+    while grid.n_nodes < nodes:
+        grid = grid.refined()
+    return grid
+
+
+def _first_pairs(objective: Objective, s: float, grid: Grid, k: int) -> RitzPairs:
+    """The k lowest pairs on a first grid, and none of them missed: counted by inertia."""
+    operator = FiniteDifferences(objective, grid).assemble(s)
+    solver = default_solver(operator.n_dofs, grid.dimension)
+    pairs = solver.solve(operator, k)
+    if not isinstance(solver, Lanczos):
+        return pairs
+    for seed in range(4):
+        if _none_missed(operator, pairs):
+            return pairs
+        random = np.random.default_rng(seed).standard_normal((operator.n_dofs, 4))
+        pairs = Lanczos(polish=20).solve(operator, k, np.column_stack([pairs.psi, random]))
+    raise ConvergenceError(f"Lanczos keeps missing eigenvalues of {objective.name} at learning rate {s:g}; ask for more of them")
+
+
+def _none_missed(operator: WittenLaplacian, pairs: RitzPairs) -> bool:
+    """Whether as many eigenvalues lie below the widest gap between the guards as were found there."""
+    low, high = pairs.rates[-GUARDS - 1 : -1], pairs.rates[-GUARDS:]
+    at = int((high / low).argmax())
+    bound = 0.5 * (low[at] + high[at])
+    if bound < 1e-10 * operator.matrix.diagonal().max():
+        return True  # so close to zero that signs of pivots mean nothing; residuals guard these
+    return count_below(operator, bound) == pairs.rates.size - GUARDS + at
+
+
+def _refined(
+    objective: Objective, s: float, grid: Grid, wanted: int, pairs_needed: int, rtol: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], WittenLaplacian, RitzPairs, str]:
+    """Halve the cells until the wanted rates, extrapolated, have errors below rtol/2, or the grid is too large."""
+    levels: list[NDArray[np.float64]] = []
+    noise = np.zeros(wanted)
+    start = None
+    while True:
+        operator = FiniteDifferences(objective, grid).assemble(s)
+        solver = default_solver(operator.n_dofs, grid.dimension)
+        pairs = solver.solve(operator, pairs_needed, start) if levels else _first_pairs(objective, s, grid, pairs_needed)
+        levels.append(pairs.rates[:wanted])
+        noise = np.maximum(noise, 2 * pairs.errors(wanted))
+        if len(levels) >= 2:
+            rates, errors = extrapolated(levels)
+            unfinished = errors > np.maximum(0.5 * rtol * rates, noise)
+            if (len(levels) >= 3 and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]:
+                return rates, errors + noise, operator, pairs, f"fd {solver.name}"
+        start = grid.prolongate(pairs.psi)
+        grid = grid.refined()
+
+
+def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[tuple[float, float]] | None) -> None:
+    if not (np.isfinite(s) and s > 0):
+        raise RequestError(f"learning rate must be positive, got {s}")
+    if not 0 < rtol < 1:
+        raise RequestError(f"rtol must lie between 0 and 1, got {rtol}")
+    if objective.dimension > 3:
+        raise RequestError(
+            f"{objective.name} has dimension {objective.dimension}; grids go up to 3: "
+            "use theory or sampling (landscape, dynamics) for more"
+        )
+    if objective.is_constant:
+        raise RequestError(f"{objective.name} is constant: it has no minima to converge to; give an objective that varies")
+    if box is not None and len(box) != objective.dimension:
+        raise RequestError(f"the box has {len(box)} intervals, {objective.name} has dimension {objective.dimension}")
+    require_count(k, MOST_EIGENVALUES)
+
+
+def _require_room(objective: Objective, s: float, box: Box, cut: NDArray[np.float64], rates: NDArray[np.float64]) -> None:
+    worst = float((cut / rates).max(initial=0.0))
+    if worst > 0.1:
+        raise RequestError(
+            f"the box {box} cuts off what matters of {objective.name} at learning rate {s:g}: walls a little further out move "
+            f"the rates by {worst:.0%}; give a larger box, or none"
+        )
+
+
+def _require_isolated(objective: Objective, rates: NDArray[np.float64], bottom: float) -> None:
+    if rates.size and rates[-1] >= 0.99 * bottom:
+        raise RequestError(
+            f"{objective.name} has continuous spectrum from {bottom:.6g} on, and fewer isolated rates below than asked for: "
+            "ask for fewer, or take a smaller learning rate"
+        )
+
+
+def _warn_if_wide(
+    objective: Objective, s: float, rates: NDArray[np.float64], errors: NDArray[np.float64], rtol: float
+) -> None:
+    if (errors > rtol * rates).any():
+        at = int((errors / rates).argmax())
+        message = f"{objective.name} at learning rate {s:g}: rate {at + 1} is known to {errors[at] / rates[at]:.1e}, not to {rtol:g}"
+        warnings.warn(message, AccuracyWarning, stacklevel=3)

@@ -1,0 +1,71 @@
+"""Rayleigh-Ritz in edge form: the eigenvalues of a subspace, with the relative accuracy the edges allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, lapack, qr
+
+from witten.errors import ConvergenceError
+from witten.operators.witten_laplacian import WittenLaplacian
+
+__all__ = ["RitzPairs", "rayleigh_ritz"]
+
+
+@dataclass(frozen=True, eq=False)
+class RitzPairs:
+    """Approximate eigenpairs of A, ascending, the ground state left out.
+
+    Attributes
+    ----------
+    rates : Ritz values theta, shape (k,)
+    psi : orthonormal Ritz vectors, shape (n, k)
+    residuals : ||A psi - theta psi||, shape (k,)
+    noise : what rounding in psi alone adds to each theta, shape (k,)
+    """
+
+    rates: NDArray[np.float64]
+    psi: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+    def lowest(self, k: int) -> RitzPairs:
+        """The k lowest of the pairs."""
+        return RitzPairs(self.rates[:k], self.psi[:, :k], self.residuals[:k], self.noise[:k])
+
+    def errors(self, wanted: int) -> NDArray[np.float64]:
+        """Bounds on the errors of the first `wanted` values, those behind them serving as guards.
+
+        A Ritz vector's error lies outside the subspace, where the spectrum starts near the last Ritz value:
+        |lambda - theta| <= r^2 / (theta_last - theta) (Kato, Temple), or r where that is smaller or says nothing.
+        """
+        theta, r = self.rates[:wanted], self.residuals[:wanted]
+        distance = self.rates[-1] - theta
+        bound = np.divide(r**2, distance, out=np.full_like(r, np.inf), where=distance > 1e-2 * self.rates[-1])
+        return np.minimum(bound, r) + self.noise[:wanted]
+
+
+def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPairs:
+    """Ritz pairs of the span of psi, shape (n, k), with the ground state projected out.
+
+    The Gram matrix G of the edge differences is factored and its singular values are found by Jacobi rotations, which
+    keeps the relative accuracy of small Ritz values beside large ones (Demmel, Veselic 1992).
+    """
+    basis = qr(operator.project(psi), mode="economic", check_finite=False)[0]
+    basis = operator.project(basis)
+    try:
+        factor = cholesky(operator.dirichlet_form(basis), lower=True)
+    except LinAlgError as error:
+        raise ConvergenceError("eigenvectors lost their independence to rounding; ask for fewer, or refine the grid") from error
+    singular, left, _, work, _, info = lapack.dgejsv(factor, jobu=0, jobv=3)
+    if info != 0:
+        raise ConvergenceError(f"Jacobi rotations did not converge (LAPACK gejsv, info {info}); ask for fewer eigenvalues")
+    order = np.argsort(singular)
+    rates = (singular[order] * work[0] / work[1]) ** 2
+    psi = basis @ left[:, order]
+    residuals = np.linalg.norm(operator.apply(psi) - psi * rates, axis=0)
+    # psi_i is known to one rounding: the form then knows each value to eps^2 sum_i A_ii psi_i^2, and to the cross term.
+    floor = np.finfo(float).eps ** 2 * (operator.matrix.diagonal() @ psi**2)
+    return RitzPairs(rates, psi, residuals, floor + np.sqrt(floor * rates) + 4 * np.finfo(float).eps * rates)
