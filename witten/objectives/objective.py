@@ -103,7 +103,9 @@ class Objective:
             return True
         values = self(_scattered(self.dimension))
         values = values[~np.isnan(values)]
-        return bool(np.all(np.isfinite(values)) and np.ptp(values) <= 1e-12 * (1.0 + np.abs(values[0])))
+        if values.size == 0 or not np.all(np.isfinite(values)):
+            return False
+        return bool(np.ptp(values) <= 1e-12 * (1.0 + np.abs(values[0])))
 
     def __call__(self, x: ArrayLike) -> Any:
         """f(x): (d, n) -> (n,), (d,) -> float."""

@@ -19,6 +19,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
 from witten.objectives.grammar import as_double
@@ -70,8 +71,11 @@ class _Printer(PythonCodePrinter):
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
         base, exponent = expr.args
+        if exponent == -1:
+            return f"(1/{self.parenthesize(base, PRECEDENCE['Pow'])})"
         if exponent.is_Integer:
-            return f"power({self._print(base)}, {int(exponent)})"
+            power = f"power({self._print(base)}, {abs(int(exponent))})"
+            return power if exponent > 0 else f"(1/{power})"
         if exponent == sp.S.Half:
             return f"sqrt({self._print(base)})"
         return f"root({self._print(base)}, {self._print(exponent)})"
@@ -116,8 +120,6 @@ def compile_program(
 
 def _numpy_power(base: Any, exponent: int) -> Any:
     """base^n by repeated squaring: several times faster than NumPy's pow, which takes logarithms."""
-    if exponent < 0:
-        return 1.0 / _numpy_power(base, -exponent)
     if exponent == 1:
         return base
     root = _numpy_power(base, exponent // 2)
@@ -137,7 +139,7 @@ def numba_vocabulary() -> dict[str, Any]:
     """Scalars inside compiled kernels; imports Numba."""
     import numba
 
-    @numba.njit(inline="always")
+    @numba.njit(inline="always", error_model="numpy")
     def power(base, exponent):  # type: ignore[no-untyped-def]
         return base**exponent
 
