@@ -1,0 +1,343 @@
+"""Reference rates for the accuracy tests. They share no code with the library, and no method.
+
+One dimension (`rates_1d`)
+--------------------------
+With w = exp(-2 f/s) and F the distribution function of w/int w, the solution u of -L u = g (mean of g zero) has flux
+
+    (s/2) w(x) u'(x) = -int_{-inf}^x g w,
+
+and for any g
+
+    int_{-inf}^x (g - mean g) w = int [1{y < x} - F(x)] g(y) w(y) dy.
+
+So the operator A with kernel
+
+    A(x, y) = sqrt(2/s) w(x)^{-1/2} [1{y < x} - F(x)] w(y)^{1/2}
+
+has A^* A = (-L)^{-1} on functions of mean zero, and the positive eigenvalues of -L are 1/sigma^2, sigma the singular
+values of A. No entry is a difference of large numbers: it holds -F where y > x, and 1 - F, summed from the other end,
+where y < x. A is written down at the Gauss-Legendre nodes of panels on which the weights are polynomials to double
+precision. Where rates differ by many orders of magnitude, one-sided Jacobi rotations (LAPACK's gejsv) keep the relative
+accuracy of small and large singular values alike: rates of 1e-300 and of 10 come out of one matrix.
+
+`shooting_rate` finds a single rate in a second way: the Prüfer angle, integrated from both ends by Runge-Kutta.
+
+More dimensions: the spectrum of f(x) + g(y) consists of the sums of eigenvalues of the factors (`separable_rates`).
+The objectives are written here once more by hand.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import pi
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import NDArray
+from scipy.integrate import solve_ivp
+from scipy.linalg.lapack import dgejsv
+from scipy.optimize import brentq
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+# ------------------------------------------------------------------------------------------------ one dimension
+
+
+def significant_interval(f: Function, s: float, margin: float, *, scan: float = 30.0) -> tuple[float, float]:
+    """Where f <= (height of the saddle that sets the rate) + margin s, searched for in [-scan, scan].
+
+    Climbing from the lowest point outwards, the highest point passed on the way to x is c(x); the barrier out of x is
+    c(x) - f(x), and the saddle that sets the rate is c where that is largest. Beyond the interval w is smaller than at
+    the saddle by exp(-2 margin).
+    """
+    x = np.linspace(-scan, scan, 200_001)
+    y = f(x)
+    lowest = int(np.argmin(y))
+    climbed = np.concatenate([np.maximum.accumulate(y[lowest::-1])[::-1], np.maximum.accumulate(y[lowest + 1 :])])
+    barrier = climbed - y
+    saddle = climbed[np.argmax(barrier)] if barrier.max() > 0 else y[lowest]
+    inside = np.flatnonzero(climbed <= saddle + margin * s)
+    if inside[0] == 0 or inside[-1] == x.size - 1:
+        raise ValueError("the scan is too short for this f")
+    return float(x[inside[0] - 1]), float(x[inside[-1] + 1])
+
+
+@cache
+def gauss_legendre(n: int) -> tuple[Array, Array, Array, Array]:
+    """On [0, 1]: nodes, weights, S with (S g)_i = int_0^{x_i} g, and T with T g the Legendre coefficients of g."""
+    nodes, weights = legendre.leggauss(n)
+    to_coefficients = np.linalg.inv(legendre.legvander(nodes, n - 1))
+    integrals = np.stack([legendre.legval(nodes, legendre.legint(row, lbnd=-1)) for row in np.eye(n)], axis=1)
+    return (nodes + 1) / 2, weights / 2, integrals @ to_coefficients / 2, to_coefficients
+
+
+def panels(f: Function, s: float, interval: tuple[float, float], order: int) -> Array:
+    """Break points between which exp(-2f/s) and exp(+-f/s) are polynomials of degree < order to double precision."""
+    nodes, _, _, to_coefficients = gauss_legendre(order)
+
+    def resolved(a: float, b: float) -> bool:
+        y = 2 * f(a + (b - a) * nodes) / s
+        roundoff = 4e-16 * (np.abs(y).max() + max(abs(a), abs(b)) * np.ptp(y) / (b - a))
+        y = y - y.mean()
+        if np.ptp(y) > 12:
+            return False
+        size = np.abs(to_coefficients @ np.exp(np.outer(y, [-1.0, -0.5, 0.5])))
+        return bool((size[-2:].max(axis=0) <= (1e-13 + roundoff) * size.max(axis=0)).all())
+
+    def split(a: float, b: float) -> list[float]:
+        if resolved(a, b):
+            return [b]
+        middle = (a + b) / 2
+        return split(a, middle) + split(middle, b)
+
+    coarse = np.linspace(*interval, 5)
+    return np.array([coarse[0], *(x for a, b in zip(coarse, coarse[1:], strict=False) for x in split(a, b))])
+
+
+def inverse_factor(f: Function, s: float, breaks: Array, order: int) -> Array:
+    """A at the Gauss-Legendre nodes of the panels, scaled by the square roots of the quadrature weights."""
+    nodes, weights, integrate, _ = gauss_legendre(order)
+    width = np.diff(breaks)
+    x = breaks[:-1, None] + width[:, None] * nodes  # (panels, order)
+    q = width[:, None] * weights
+    y = f(x)
+    y = y - y.min()
+    w = np.exp(-2 * y / s)
+
+    # F and 1 - F at the nodes, each a sum of what lies on its own side
+    mass = (q * w).sum(axis=1)
+    left = np.concatenate([[0.0], np.cumsum(mass)[:-1]])
+    right = np.concatenate([np.cumsum(mass[:0:-1])[::-1], [0.0]])
+    lower = ((left[:, None] + width[:, None] * (w @ integrate.T)) / mass.sum()).ravel()
+    upper = ((right[:, None] + width[:, None] * (w @ (weights - integrate).T)) / mass.sum()).ravel()
+
+    panel = np.repeat(np.arange(width.size), order)
+    kernel = np.where(panel[None, :] < panel[:, None], upper[:, None], -lower[:, None]) * q.ravel()
+    for k, h in enumerate(width):  # inside a panel the step 1{y < x} is integrated exactly
+        block = slice(k * order, (k + 1) * order)
+        near_left = lower[block, None] < 0.5
+        step = h * np.where(near_left, integrate, integrate - weights)
+        kernel[block, block] = step + np.where(near_left, -lower[block, None], upper[block, None]) * q[k]
+
+    half = np.exp(-y / s).ravel()
+    root = np.sqrt(q).ravel()
+    return np.sqrt(2 / s) * (root / half)[:, None] * kernel * (half / root)
+
+
+def largest_singular_values(a: Array, k: int) -> Array:
+    """The k largest, descending, each to high relative accuracy."""
+    a = a / (scale := np.abs(a).max())
+    # Subspace iteration, orthonormal at each half step: the error of sigma_k is about eps sigma_1.
+    rows = np.random.default_rng(0).standard_normal((a.shape[1], k + 30))
+    sigma = np.zeros(k)
+    for _ in range(60):
+        columns = np.linalg.qr(a @ rows)[0]
+        rows, r = np.linalg.qr(a.T @ columns)
+        before, sigma = sigma, np.linalg.svd(r, compute_uv=False)[:k]
+        if np.all(np.abs(sigma - before) <= 1e-14 * sigma + 4e-16 * sigma[0]):
+            break
+    if sigma[0] > 1e4 * sigma[-1]:  # graded: Jacobi
+        sigma, _, _, work, _, info = dgejsv(a, joba=1, jobu=3, jobv=3, jobr=0, jobt=0, jobp=0)
+        if info != 0:
+            raise ArithmeticError(f"gejsv: info = {info}")
+        sigma = np.sort(sigma)[::-1][:k] * (work[0] / work[1])
+    return sigma * scale
+
+
+def rates_1d(
+    f: Function,
+    s: float,
+    k: int = 4,
+    *,
+    interval: tuple[float, float] | None = None,
+    order: int = 24,
+    margin: float | None = None,
+) -> Array:
+    """The k lowest positive eigenvalues of -L u = -(s/2) u'' + f' u' on the line, to about 1e-12 of each."""
+    if margin is None:
+        margin = 18 + 1.5 * k  # the k-th mode reaches further out
+    if interval is None:
+        interval = significant_interval(f, s, margin)
+    a = inverse_factor(f, s, panels(f, s, interval, order), order)
+    return largest_singular_values(a, k) ** -2.0
+
+
+def shooting_rate(
+    gradient: Callable[[float], float],
+    s: float,
+    interval: tuple[float, float],
+    match: float,
+    bracket: tuple[float, float],
+    index: int = 1,
+) -> float:
+    """The index-th positive eigenvalue by the Prüfer angle: u = rho cos(theta), -(s/2) c u' = rho sin(theta), so that
+
+        theta' = c lambda cos^2 + (2/s) f' sin cos + 2/(s c) sin^2,    theta = 0 at both ends, index pi in total.
+
+    Integrated from both ends towards `match` (a saddle): small angles, which carry the small rates, keep their digits.
+    """
+    c = 2 / s
+
+    def angle(rate: float, start: float, sign: float) -> float:
+        def slope(t: float, theta: Array) -> list[float]:
+            sin, cos = np.sin(theta[0]), np.cos(theta[0])
+            force = sign * gradient(start + sign * t)
+            return [c * rate * cos * cos + 2 / s * force * sin * cos + 2 / (s * c) * sin * sin]
+
+        span = (0, abs(match - start))
+        done = solve_ivp(slope, span, [0.0], method="DOP853", rtol=3e-14, atol=1e-300, first_step=1e-6)
+        return float(done.y[0, -1])
+
+    def excess(log_rate: float) -> float:
+        rate = float(np.exp(log_rate))
+        return angle(rate, interval[0], 1.0) + angle(rate, interval[1], -1.0) - index * pi
+
+    low, high = np.log(bracket)
+    return float(np.exp(brentq(excess, low, high, xtol=1e-14, rtol=1e-14)))
+
+
+# ------------------------------------------------------------------------------------------------ sums
+
+
+def separable_rates(spectra: Sequence[Array], k: int) -> Array:
+    """The k lowest positive eigenvalues of a sum of 1-D objectives, from the k lowest of each of them."""
+    if min(map(len, spectra)) < k:
+        raise ValueError(f"{k} sums need {k} eigenvalues of every factor")
+    sums = np.zeros(1)
+    for rates in spectra:
+        sums = np.sort(np.add.outer(sums, np.concatenate([[0.0], rates])).ravel())
+    return sums[1 : k + 1]
+
+
+# ------------------------------------------------------------------------------------------------ objectives, by hand
+
+
+def double_well(barrier: float = 0.25, tilt: float = 0.0) -> Function:
+    return lambda x: barrier * (x * x - 1) ** 2 + tilt * x
+
+
+def shi_su_jordan(x: Array) -> Array:
+    return ((x + 0.7) ** 2 + 0.1) * (x - 0.7) ** 2
+
+
+def shi_su_jordan_second(x: Array) -> Array:
+    return (x + 0.7) ** 2 * ((x - 0.7) ** 2 + 0.1)
+
+
+def convex_quartic(x: Array) -> Array:
+    return x**2 / 2 + x**4 / 4
+
+
+def rastrigin(scale: float = 0.05) -> Function:
+    return lambda x: scale * (10 + x * x - 10 * np.cos(2 * pi * x))
+
+
+def styblinski_tang(scale: float = 0.05) -> Function:
+    return lambda x: scale * (x**4 - 16 * x * x + 5 * x) / 2
+
+
+def rugged(eps: float = 0.05) -> Function:
+    return lambda x: (x * x - 1) ** 2 / 4 + eps * np.cos(2 * pi * x / 0.2) / 2
+
+
+def quadratic_rates(theta: float, k: int) -> Array:
+    return theta * np.arange(1.0, k + 1)
+
+
+def parse(spec: str) -> tuple[str, dict[str, float]]:
+    name, _, text = spec.partition(":")
+    return name, {key: float(value) for key, value in (part.split("=") for part in text.split(",") if part)}
+
+
+@cache
+def factor_rates(spec: str, s: float, k: int) -> tuple[Array, ...]:
+    """The k lowest positive eigenvalues of each 1-D factor of a gallery objective."""
+    name, options = parse(spec)
+    dim = int(options.pop("dim", 2 if name in ("rastrigin", "styblinski-tang") else 1))
+    match name:
+        case "quadratic":
+            return (quadratic_rates(options.get("theta", 1.0), k),) * dim
+        case "double-well":
+            return (rates_1d(double_well(**options), s, k), *[quadratic_rates(1.0, k)] * (dim - 1))
+        case "shi-su-jordan":
+            return rates_1d(shi_su_jordan, s, k), rates_1d(shi_su_jordan_second, s, k)
+        case "shi-su-jordan-1d":
+            return (rates_1d(shi_su_jordan, s, k),)
+        case "convex-quartic":
+            return (rates_1d(convex_quartic, s, k),)
+        case "rastrigin":
+            return (rates_1d(rastrigin(**options), s, k),) * dim
+        case "styblinski-tang":
+            return (rates_1d(styblinski_tang(**options), s, k),) * dim
+        case "rugged":
+            return (rates_1d(rugged(**options), s, k),)
+    raise ValueError(f"no reference for {spec}")
+
+
+def reference_rates(spec: str, s: float, k: int = 1) -> Array:
+    """The k lowest positive rates of a gallery objective at learning rate s, computed once."""
+    return separable_rates(factor_rates(spec, s, k), k)
+
+
+# ------------------------------------------------------------------------------------------------ the cases
+
+
+@dataclass(frozen=True)
+class Case:
+    spec: str
+    learning_rate: float
+
+    @property
+    def dimension(self) -> int:
+        name, options = parse(self.spec)
+        return int(options.get("dim", 2 if name in ("rastrigin", "styblinski-tang", "shi-su-jordan") else 1))
+
+    def rates(self, k: int = 1) -> Array:
+        return reference_rates(self.spec, self.learning_rate, k)
+
+    def __str__(self) -> str:
+        return f"{self.spec}@{self.learning_rate:g}"
+
+
+# All with gaps between 1e-12 and 10.
+CASES = tuple(
+    Case(spec, s)
+    for spec, learning_rates in {
+        # one dimension
+        "quadratic": (0.02, 0.1, 1.0),
+        "quadratic:theta=5": (0.05, 0.5),
+        "quadratic:theta=0.1": (0.02, 0.2),
+        "double-well": (0.02, 0.025, 0.03, 0.05, 0.1, 0.2, 0.4, 1.0),
+        "double-well:barrier=0.05": (0.02, 0.1),
+        "double-well:barrier=0.5": (0.05, 0.1, 0.3),
+        "double-well:barrier=1": (0.1, 0.3, 1.0),
+        "double-well:barrier=2": (0.2, 1.0),
+        "double-well:tilt=0.05": (0.02, 0.05, 0.2),
+        "double-well:tilt=0.2": (0.02, 0.05, 0.1, 0.5),
+        "double-well:tilt=-0.15": (0.03, 0.1, 0.3),
+        "double-well:barrier=0.5,tilt=0.3": (0.05, 0.1, 0.5),
+        "double-well:tilt=1": (0.05, 0.3),
+        "shi-su-jordan-1d": (0.02, 0.05, 0.1, 0.3, 1.0),
+        "convex-quartic": (0.02, 0.05, 0.2, 1.0),
+        "rugged": (0.05, 0.1, 0.2, 0.5),
+        "rugged:eps=0.02": (0.02, 0.05, 0.1, 0.3),
+        "rugged:eps=0.005": (0.03, 0.1),
+        "rastrigin:dim=1": (0.1, 0.2, 0.5),
+        "styblinski-tang:dim=1": (0.1, 0.2, 0.5, 1.0),
+        # two dimensions
+        "quadratic:dim=2": (0.05, 0.5),
+        "quadratic:theta=3,dim=2": (0.1, 1.0),
+        "double-well:dim=2": (0.05, 0.1, 0.2, 0.4),
+        "double-well:barrier=0.5,dim=2": (0.1, 0.4),
+        "double-well:tilt=0.1,dim=2": (0.05, 0.1, 0.5),
+        "shi-su-jordan": (0.03, 0.05, 0.1, 0.3, 1.0),
+        "rastrigin": (0.2, 0.5),
+        "styblinski-tang": (0.2, 0.5, 1.0),
+        # three dimensions
+        "quadratic:dim=3": (0.1,),
+        "double-well:dim=3": (0.1, 0.3),
+        "double-well:tilt=0.1,dim=3": (0.2,),
+    }.items()
+    for s in learning_rates
+)
