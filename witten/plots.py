@@ -387,9 +387,9 @@ def _contours(axes: Axes, plane: xarray.Dataset, x: Array, y: Array) -> None:
     if "objective" not in plane:
         return
     f = plane["objective"].values.T
-    low, high = float(np.nanmin(f)), float(np.nanmax(f))
+    low, high = float(np.nanmin(f)), float(np.nanpercentile(f, 80))  # above, lines only fray at the edge of the mask
     if high > low:
-        levels = low + (high - low) * np.linspace(0, 1, 12)[1:-1] ** 1.5
+        levels = low + (high - low) * np.linspace(0, 1, 11)[1:] ** 1.5
         axes.contour(x, y, f, levels=levels, colors="0.35", linewidths=0.5, linestyles="solid")
 
 

@@ -63,6 +63,8 @@ class SpectrumLike(Protocol):
     def n_dofs(self) -> int: ...
     @property
     def seconds(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
 
 
 def open_sweep(
@@ -193,14 +195,14 @@ def spectrum_dataset(
         "modes": (("mode", *axes), grid.expand(spectrum.modes), _about("mode u, unit norm in L2(mu_s)")),
     }
     if objective is not None:
-        noise = float((options or {}).get("noise") or 1.0)
         values = np.asarray(objective(grid.points), dtype=float)
-        density = _gibbs_density(values, spectrum.learning_rate * noise**2, float(np.prod(grid.spacing)))
+        density = _gibbs_density(values, spectrum.learning_rate * spectrum.noise**2, float(np.prod(grid.spacing)))
         variables["objective"] = (axes, grid.expand(values), _about("objective f"))
         variables["gibbs_density"] = (axes, grid.expand(density), _about("density of the Gibbs measure mu_s"))
     attributes = {
         "objective": spectrum.objective,
         "learning_rate": float(spectrum.learning_rate),
+        "noise": float(spectrum.noise),
         "form": 0,
         "solver": spectrum.solver,
         "n_dofs": int(spectrum.n_dofs),

@@ -56,12 +56,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style="yellow" if cell.startswith("unresolved") else "") for cell in row))
-    console().print(table)
+    screen = console()
+    screen.print(Text(title, style="bold"))
+    screen.print(table)
 
 
 @contextmanager
@@ -104,17 +106,19 @@ def with_log_error(log_value: float, log_error: float, relative: float | None = 
     mantissa = math.exp(log_value - exponent * math.log(10))
     if mantissa >= 10:
         mantissa, exponent = mantissa / 10, exponent + 1
-    if not math.isfinite(relative) or relative >= 1:
-        return f"{mantissa:.1f}e{exponent:+03d} to a factor {1 + relative:.2g}"
-    return _bracketed(mantissa, mantissa * relative, exponent)
+    if not relative < 1:
+        return f"{mantissa:.1f}e{exponent:+03d} (error {'above 100 %' if relative > 1 else '100 %'})"
+    text, last = _bracketed(mantissa, mantissa * relative)
+    if text.startswith("10."):  # rounding went over the edge
+        text, last = _bracketed(mantissa / 10, mantissa * relative / 10)
+        exponent += 1
+    return f"{text}({last})e{exponent:+03d}"
 
 
-def _bracketed(mantissa: float, error: float, exponent: int) -> str:
+def _bracketed(mantissa: float, error: float) -> tuple[str, int]:
     """One digit of the error, two where it starts with a one; thirteen digits at most."""
     digits = 13
     if error > 0:
         leading = math.floor(math.log10(error))
         digits = min(max(-leading + (1 if error / 10.0**leading < 1.95 else 0), 0), 13)
-    last = math.ceil(error * 10**digits - 1e-9)
-    text = f"{mantissa:.{digits}f}"
-    return f"{text}({max(last, 1)})e{exponent:+03d}"
+    return f"{mantissa:.{digits}f}", max(math.ceil(error * 10**digits - 1e-9), 1)

@@ -110,23 +110,20 @@ def _json(found: Spectrum) -> dict[str, Any]:
 
 
 def _show(found: Spectrum, files: list[Path]) -> None:
-    rows = [
-        (f"{mode}", with_error(rate, error) if ok else f"unresolved (below {rate + error:.1e})", f"{eigenvalue:.6g}")
-        for mode, (rate, error, ok, eigenvalue) in enumerate(
-            zip(
-                found.rates.tolist(),
-                found.errors.tolist(),
-                found.resolved.tolist(),
-                found.eigenvalues.tolist(),
-                strict=True,
-            )
-        )
-    ]
+    columns = (found.rates, found.errors, found.eigenvalues, found.resolved)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     print_table(
         f"{found.objective}: lowest rates at learning rate {found.learning_rate:g}",
         ("mode", "rate", "Witten eigenvalue"),
-        rows,
+        [(str(mode), *_row(*row)) for mode, row in enumerate(rows)],
     )
     print_line(f"{found.solver}, {found.n_dofs} unknowns, {found.seconds:.2f} s")
     for path in files:
         print_line(f"written {path}")
+
+
+def _row(rate: float, error: float, eigenvalue: float, resolved: bool) -> tuple[str, str]:
+    """Rate and eigenvalue with their errors, as far as they are known."""
+    if not resolved:
+        return f"unresolved (below {rate + error:.1e})", ""
+    return with_error(rate, error), with_error(eigenvalue, error * eigenvalue / rate if rate else 0.0)
