@@ -20,7 +20,6 @@ from witten.objectives.grammar import (
     CHOICES,
     CONSTANTS,
     FUNCTIONS,
-    MAX_BITS,
     MAX_DEPTH,
     MAX_EXPONENT,
     MAX_FACTORS,
@@ -31,9 +30,8 @@ from witten.objectives.grammar import (
     Part,
     as_double,
     axes,
-    bits,
     folded,
-    huge_exponent,
+    huge_power,
     inverse,
     nearest,
     negative,
@@ -198,22 +196,17 @@ class _Reader:
 
     def _power(self, node: ast.BinOp, depth: int) -> Part:
         base, exponent = self._part(node.left, depth), self._part(node.right, depth)
-        self._refuse_huge_power(node, base, exponent)
+        self._refuse_huge_power(node, base.expression, exponent)
         number = None
         if base.number is not None and exponent.number is not None:
             number = self._real(node, operator.pow, base.number, exponent.number)
         return Part(base.expression**exponent.expression, number)
 
-    def _refuse_huge_power(self, node: ast.expr, base: Part, exponent: Part) -> None:
-        """Before SymPy multiplies it out: the bits of the result for a rational base, else the exponent alone."""
-        if exponent.number is None:
-            huge = huge_exponent(base.expression, exponent.expression)
-        elif base.expression.is_Rational:
-            huge = abs(exponent.number) * bits(base.expression) > MAX_BITS
-        else:
-            huge = abs(exponent.number) > MAX_EXPONENT and base.expression is not sp.E
-        if huge:
-            raise RequestError(f"the power {self._quote(node)} in the formula is too large")
+    def _refuse_huge_power(self, node: ast.expr, base: sp.Expr, exponent: Part) -> None:
+        """Before SymPy multiplies it out."""
+        huge = exponent.number is not None and abs(exponent.number) > MAX_EXPONENT and base is not sp.E
+        if huge or huge_power(base, exponent.expression):
+            raise RequestError(f"the power {self._quote(node)} in the formula is too large, or has too many digits")
 
     def _call(self, node: ast.Call, name: str, depth: int) -> Part:
         if name not in FUNCTIONS and name not in CHOICES:
@@ -228,7 +221,7 @@ class _Reader:
         if len(parts) > 1:
             raise RequestError(f"{self._quote(node)} in the formula: {name} takes one argument, got {len(parts)}")
         if name == "exp":
-            self._refuse_huge_power(node, Part(sp.E, math.e), parts[0])
+            self._refuse_huge_power(node, sp.E, parts[0])
         exact, rough = FUNCTIONS[name]
         number = None if parts[0].number is None else self._real(node, rough, parts[0].number)
         return Part(exact(parts[0].expression), number)

@@ -24,7 +24,7 @@ __all__ = [
     "axes",
     "bits",
     "folded",
-    "huge_exponent",
+    "huge_power",
     "inverse",
     "nearest",
     "negative",
@@ -40,6 +40,7 @@ MAX_DEPTH = 50  # of nested operations; sums and products of many terms count on
 MAX_FACTORS = 60  # of one product; SymPy compares each with each, and a second derivative has n^2 terms
 MAX_BITS = 1_100  # of a numerator or denominator; a double holds 1024
 MAX_EXPONENT = 1_000
+MAX_EXPONENT_BITS = 14  # of numerator and denominator, in powers of numbers and products
 
 CONSTANTS = {"pi": (sp.pi, math.pi), "E": (sp.E, math.e)}
 FUNCTIONS: dict[str, tuple[Callable[[sp.Expr], sp.Expr], Callable[[float], float]]] = {
@@ -104,17 +105,32 @@ def as_double(number: sp.Rational) -> float:
 
 
 def oversized(expression: sp.Expr) -> bool:
-    """Whether it holds a number of more than MAX_BITS bits, or a power beyond MAX_EXPONENT."""
+    """Whether it holds a number of more than MAX_BITS bits, or a power that `huge_power` refuses."""
     if any(bits(number) > MAX_BITS for number in expression.atoms(sp.Rational)):
         return True
-    return any(huge_exponent(power.base, power.exp) for power in expression.atoms(sp.Pow))
+    return any(huge_power(power.base, power.exp) for power in expression.atoms(sp.Pow))
 
 
-def huge_exponent(base: sp.Expr, exponent: sp.Expr) -> bool:
-    """Whether base^exponent may hide a number SymPy would write out: 2^(x + 10^9), or e^(x + 10^9 log 2)."""
-    if base is sp.E and not exponent.has(sp.log):
-        return False
-    return any(abs(number) > MAX_EXPONENT for number in exponent.atoms(sp.Rational))
+def huge_power(base: sp.Expr, exponent: sp.Expr) -> bool:
+    """Whether SymPy might write out a huge number for base^exponent, now or when variables cancel later.
+
+    Of a number (or of a product, which may hold one) it takes exact powers, as in 2^(x + 10^9), (2 x)^(10^9) and even
+    2^0.123456789, by way of 2^123456789; of e only beside a logarithm, as in e^(x + 10^9 log 2)."""
+    if base.is_Rational and exponent.is_Rational and abs(exponent) * bits(base) > MAX_BITS:
+        return True
+    found = _beside_logarithms(exponent) if base is sp.E else exponent.atoms(sp.Rational)
+    whole = base is not sp.E and (base.is_Symbol or base.is_Add or base.is_Function or base.is_NumberSymbol)
+    return any(abs(number) > MAX_EXPONENT or (not whole and bits(number) > MAX_EXPONENT_BITS) for number in found)
+
+
+def _beside_logarithms(exponent: sp.Expr) -> set[sp.Rational]:
+    """The numbers in the factors next to a logarithm, term by term: 3/2 in x + 3/2 log(y)."""
+    found: set[sp.Rational] = set()
+    for term in sp.Add.make_args(exponent):
+        factors = sp.Mul.make_args(term)
+        if any(isinstance(factor, sp.log) for factor in factors):
+            found.update(*(factor.atoms(sp.Rational) for factor in factors if not isinstance(factor, sp.log)))
+    return found
 
 
 def quoted(text: str) -> str:

@@ -52,8 +52,8 @@ class Objective:
         """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`)."""
         formula, symbols = parse(text)
         objective = Objective(name or text.strip(), formula, symbols)
-        if np.all(np.isnan(objective(_scattered(objective.dimension)))):
-            raise RequestError(f"the formula {quoted(text)} is not real anywhere (complex or undefined)")
+        if not np.any(np.isfinite(objective(_scattered(objective.dimension)))):
+            raise RequestError(f"the formula {quoted(text)} is complex, undefined or infinite everywhere")
         return objective
 
     @classmethod
