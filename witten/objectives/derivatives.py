@@ -5,7 +5,7 @@ from functools import cached_property
 
 import sympy as sp
 
-from witten.objectives.kinks import Sign, without_sympy_kinks
+from witten.objectives.functions import Sign
 
 __all__ = ["Derivatives"]
 
@@ -20,15 +20,13 @@ class Derivatives:
     @cached_property
     def gradient(self) -> list[sp.Expr]:
         """df/dx_i."""
-        return [without_sympy_kinks(self.formula.diff(symbol)) for symbol in self.symbols]
+        return [self.formula.diff(symbol) for symbol in self.symbols]
 
     @cached_property
     def hessian(self) -> dict[tuple[int, int], sp.Expr]:
         """d2f/dx_i dx_j for i <= j."""
         d = len(self.symbols)
-        return {
-            (i, j): without_sympy_kinks(self.gradient[i].diff(self.symbols[j])) for i in range(d) for j in range(i, d)
-        }
+        return {(i, j): self.gradient[i].diff(self.symbols[j]) for i in range(d) for j in range(i, d)}
 
     @cached_property
     def laplacian(self) -> sp.Expr:

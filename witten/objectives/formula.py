@@ -16,6 +16,7 @@ from typing import NoReturn
 import sympy as sp
 
 from witten.errors import RequestError
+from witten.objectives.functions import Exp, power
 from witten.objectives.grammar import (
     CHOICES,
     CONSTANTS,
@@ -30,8 +31,8 @@ from witten.objectives.grammar import (
     Part,
     as_double,
     axes,
+    bits,
     folded,
-    huge_power,
     inverse,
     nearest,
     negative,
@@ -39,7 +40,6 @@ from witten.objectives.grammar import (
     quoted,
     spine,
 )
-from witten.objectives.kinks import without_sympy_kinks
 
 __all__ = ["parse"]
 
@@ -56,7 +56,7 @@ def parse(text: str) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
     else: other syntax and names, complex or infinite constants, and formulas too long, too deep, or with numbers too
     large to be meant."""
     reader = _Reader(_checked(text))
-    expression = without_sympy_kinks(reader.read())  # SymPy itself turns sqrt(x^2) into Abs(x)
+    expression = reader.read()
     _refuse_unreal(expression, reader.source)
     return expression, axes(reader.used)
 
@@ -119,12 +119,10 @@ class _Reader:
         return Part(part.expression, self._value(node, part))
 
     def _value(self, node: ast.expr, part: Part) -> float | None:
-        """The value in doubles, refined where the exact one is known, found where the variables have cancelled."""
+        """The value in doubles, from the exact one where that is a number."""
         if part.expression.is_Rational:
             return as_double(part.expression)
         number = part.number
-        if number is None and not part.expression.free_symbols and not part.expression.has(*INFINITE, sp.I):
-            number = float(part.expression)
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{self._quote(node)} in the formula is too large for a double")
         return number
@@ -196,17 +194,18 @@ class _Reader:
 
     def _power(self, node: ast.BinOp, depth: int) -> Part:
         base, exponent = self._part(node.left, depth), self._part(node.right, depth)
-        self._refuse_huge_power(node, base.expression, exponent)
+        self._refuse_huge_power(node, base.expression, exponent.expression)
         number = None
         if base.number is not None and exponent.number is not None:
             number = self._real(node, operator.pow, base.number, exponent.number)
-        return Part(base.expression**exponent.expression, number)
+        if base.expression == Exp(sp.S.One):
+            return Part(Exp(exponent.expression), number)
+        return Part(power(base.expression, exponent.expression), number)
 
-    def _refuse_huge_power(self, node: ast.expr, base: sp.Expr, exponent: Part) -> None:
-        """Before SymPy multiplies it out."""
-        huge = exponent.number is not None and abs(exponent.number) > MAX_EXPONENT and base is not sp.E
-        if huge or huge_power(base, exponent.expression):
-            raise RequestError(f"the power {self._quote(node)} in the formula is too large, or has too many digits")
+    def _refuse_huge_power(self, node: ast.expr, base: sp.Expr, exponent: sp.Expr) -> None:
+        """Before SymPy multiplies it out, which it does for integer powers alone."""
+        if exponent.is_Rational and abs(exponent) * (bits(base) if base.is_Rational else 1) > MAX_EXPONENT:
+            raise RequestError(f"the power {self._quote(node)} in the formula is too large")
 
     def _call(self, node: ast.Call, name: str, depth: int) -> Part:
         if name not in FUNCTIONS and name not in CHOICES:
@@ -220,8 +219,6 @@ class _Reader:
             return self._choice(node, name, parts)
         if len(parts) > 1:
             raise RequestError(f"{self._quote(node)} in the formula: {name} takes one argument, got {len(parts)}")
-        if name == "exp":
-            self._refuse_huge_power(node, sp.E, parts[0])
         exact, rough = FUNCTIONS[name]
         number = None if parts[0].number is None else self._real(node, rough, parts[0].number)
         return Part(exact(parts[0].expression), number)

@@ -5,6 +5,7 @@ name with its parameters, "double-well:barrier=0.5,dim=2", is made by `make`; `E
 
 import sympy as sp
 
+from witten.objectives.functions import Cos, Exp
 from witten.objectives.grammar import variables
 from witten.objectives.registry import ENTRIES, Entry, entry, make, names
 
@@ -96,7 +97,7 @@ def mueller_brown(scale: float = 0.005) -> sp.Expr:
         ("15", "7/10", "3/5", "7/10", "-1", "1"),
     ]
     terms = [[sp.Rational(number) for number in row] for row in rows]
-    wells = [A * sp.exp(a * (x - X) ** 2 + b * (x - X) * (y - Y) + c * (y - Y) ** 2) for A, a, b, c, X, Y in terms]
+    wells = [A * Exp(a * (x - X) ** 2 + b * (x - X) * (y - Y) + c * (y - Y) ** 2) for A, a, b, c, X, Y in terms]
     return scale * sp.Add(*wells)
 
 
@@ -136,7 +137,7 @@ def rastrigin(scale: float = 0.05, dim: int = 2) -> sp.Expr:
 
     A grid of many minima in a shallow bowl, the global one 0 at the origin; separable (Rastrigin, Systems of Extremal
     Control, 1974)."""
-    return scale * (10 * dim + sum(x**2 - 10 * sp.cos(2 * sp.pi * x) for x in variables(dim)))
+    return scale * (10 * dim + sum(x**2 - 10 * Cos(2 * sp.pi * x) for x in variables(dim)))
 
 
 @entry(positive="scale")
@@ -165,4 +166,4 @@ def rugged(eps: float = 0.05) -> sp.Expr:
     The double well under a ripple of period 0.2 and height eps: many shallow minima, one slow transition (after
     Zwanzig, PNAS 85, 1988)."""
     (x,) = variables(1)
-    return (x**2 - 1) ** 2 / 4 + eps * sp.cos(10 * sp.pi * x) / 2
+    return (x**2 - 1) ** 2 / 4 + eps * Cos(10 * sp.pi * x) / 2

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import sympy as sp
 
 from witten.errors import RequestError
-from witten.objectives.kinks import Larger, Modulus, Smaller
+from witten.objectives import functions
+from witten.objectives.functions import RealFunction
 
 __all__ = [
     "CHOICES",
@@ -24,7 +25,6 @@ __all__ = [
     "axes",
     "bits",
     "folded",
-    "huge_power",
     "inverse",
     "nearest",
     "negative",
@@ -40,22 +40,21 @@ MAX_DEPTH = 50  # of nested operations; sums and products of many terms count on
 MAX_FACTORS = 60  # of one product; SymPy compares each with each, and a second derivative has n^2 terms
 MAX_BITS = 1_100  # of a numerator or denominator; a double holds 1024
 MAX_EXPONENT = 1_000
-MAX_EXPONENT_BITS = 14  # of numerator and denominator, in powers of numbers and products
 
-CONSTANTS = {"pi": (sp.pi, math.pi), "E": (sp.E, math.e)}
-FUNCTIONS: dict[str, tuple[Callable[[sp.Expr], sp.Expr], Callable[[float], float]]] = {
-    "exp": (sp.exp, math.exp),
-    "log": (sp.log, math.log),
-    "sqrt": (sp.sqrt, math.sqrt),
-    "sin": (sp.sin, math.sin),
-    "cos": (sp.cos, math.cos),
-    "tan": (sp.tan, math.tan),
-    "sinh": (sp.sinh, math.sinh),
-    "cosh": (sp.cosh, math.cosh),
-    "tanh": (sp.tanh, math.tanh),
-    "abs": (Modulus, abs),
+CONSTANTS = {"pi": (sp.pi, math.pi), "E": (functions.Exp(sp.S.One), math.e)}
+FUNCTIONS: dict[str, tuple[type[RealFunction], Callable[[float], float]]] = {
+    "exp": (functions.Exp, math.exp),
+    "log": (functions.Log, math.log),
+    "sqrt": (functions.Sqrt, math.sqrt),
+    "sin": (functions.Sin, math.sin),
+    "cos": (functions.Cos, math.cos),
+    "tan": (functions.Tan, math.tan),
+    "sinh": (functions.Sinh, math.sinh),
+    "cosh": (functions.Cosh, math.cosh),
+    "tanh": (functions.Tanh, math.tanh),
+    "abs": (functions.Modulus, abs),
 }
-CHOICES = {"min": (Smaller, operator.lt), "max": (Larger, operator.gt)}
+CHOICES = {"min": (functions.Smaller, operator.lt), "max": (functions.Larger, operator.gt)}
 NAMES = (*FUNCTIONS, *CHOICES, *CONSTANTS)
 HINTS = {"ln": "log", "e": "E", "Pi": "pi", "PI": "pi", "fabs": "abs", "Abs": "abs", "Max": "max", "Min": "min"}
 VARIABLE = re.compile(r"[xyz]|x[1-9][0-9]{0,3}")
@@ -105,37 +104,16 @@ def as_double(number: sp.Rational) -> float:
 
 
 def oversized(expression: sp.Expr) -> bool:
-    """Whether it holds a number of more than MAX_BITS bits, or a power that `huge_power` refuses."""
+    """Whether it holds a number of more than MAX_BITS bits, or an integer power beyond MAX_EXPONENT."""
     if any(bits(number) > MAX_BITS for number in expression.atoms(sp.Rational)):
         return True
-    return any(huge_power(power.base, power.exp) for power in expression.atoms(sp.Pow))
-
-
-def huge_power(base: sp.Expr, exponent: sp.Expr) -> bool:
-    """Whether SymPy might write out a huge number for base^exponent, now or when variables cancel later.
-
-    Of a number (or of a product, which may hold one) it takes exact powers, as in 2^(x + 10^9), (2 x)^(10^9) and even
-    2^0.123456789, by way of 2^123456789; of e only beside a logarithm, as in e^(x + 10^9 log 2)."""
-    if base.is_Rational and exponent.is_Rational and abs(exponent) * bits(base) > MAX_BITS:
-        return True
-    found = _beside_logarithms(exponent) if base is sp.E else exponent.atoms(sp.Rational)
-    whole = base is not sp.E and (base.is_Symbol or base.is_Add or base.is_Function or base.is_NumberSymbol)
-    return any(abs(number) > MAX_EXPONENT or (not whole and bits(number) > MAX_EXPONENT_BITS) for number in found)
-
-
-def _beside_logarithms(exponent: sp.Expr) -> set[sp.Rational]:
-    """The numbers in the factors next to a logarithm, term by term: 3/2 in x + 3/2 log(y)."""
-    found: set[sp.Rational] = set()
-    for term in sp.Add.make_args(exponent):
-        factors = sp.Mul.make_args(term)
-        if any(isinstance(factor, sp.log) for factor in factors):
-            found.update(*(factor.atoms(sp.Rational) for factor in factors if not isinstance(factor, sp.log)))
-    return found
+    return any(abs(power.exp) > MAX_EXPONENT for power in expression.atoms(sp.Pow))
 
 
 def quoted(text: str) -> str:
     """The text, shortened and on one line, in quotes."""
-    return ascii(text if len(text) <= 60 else f"{text[:45]}...{text[-10:]}")
+    shown = ascii(text)
+    return shown if len(shown) <= 64 else f"{shown[:45]}...{shown[-11:]}"
 
 
 def spine(node: ast.expr, kinds: tuple[type[ast.operator], ...]) -> list[tuple[ast.operator | None, ast.expr]]:

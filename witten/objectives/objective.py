@@ -14,8 +14,8 @@ from witten.objectives import callables, programs
 from witten.objectives.arrays import Arrays
 from witten.objectives.derivatives import Derivatives
 from witten.objectives.formula import parse
+from witten.objectives.functions import from_sympy_functions
 from witten.objectives.grammar import quoted
-from witten.objectives.kinks import without_sympy_kinks
 
 __all__ = ["CallableObjective", "Kernels", "Objective"]
 
@@ -62,7 +62,7 @@ class Objective:
         not know."""
         real = tuple(sp.Symbol(symbol.name, real=True) for symbol in symbols)
         expression = sp.sympify(formula).xreplace(dict(zip(symbols, real, strict=True)))
-        expression = without_sympy_kinks(expression.replace(lambda e: e.is_Float, lambda e: sp.Rational(str(e))))
+        expression = from_sympy_functions(expression.replace(lambda e: e.is_Float, lambda e: sp.Rational(str(e))))
         _refuse_foreign(expression, real)
         return Objective(name or str(expression), expression, real)
 
@@ -259,7 +259,7 @@ def _refuse_foreign(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
         raise RequestError(
             f"the expression holds {min(map(str, unknown))!r}, which is not one of its symbols {symbols}"
         )
-    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, *programs.FUNCTIONS, type(sp.pi), type(sp.E))
+    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, type(sp.pi), *programs.FUNCTIONS)
     for node in sp.preorder_traversal(expression):
         if not isinstance(node, known):
             raise RequestError(f"the expression holds {str(node)[:60]!r}, which has no numerical back end here")

@@ -22,8 +22,8 @@ import sympy as sp
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
+from witten.objectives import functions
 from witten.objectives.grammar import as_double
-from witten.objectives.kinks import Larger, Modulus, Sign, Smaller
 
 __all__ = [
     "FUNCTIONS",
@@ -36,18 +36,20 @@ __all__ = [
 ]
 
 FUNCTIONS: dict[type[sp.Basic], str] = {
-    sp.exp: "exp",
-    sp.log: "log",
-    sp.sin: "sin",
-    sp.cos: "cos",
-    sp.tan: "tan",
-    sp.sinh: "sinh",
-    sp.cosh: "cosh",
-    sp.tanh: "tanh",
-    Modulus: "modulus",
-    Sign: "sign",
-    Larger: "larger",
-    Smaller: "smaller",
+    functions.Exp: "exp",
+    functions.Log: "log",
+    functions.Sqrt: "sqrt",
+    functions.Power: "root",
+    functions.Sin: "sin",
+    functions.Cos: "cos",
+    functions.Tan: "tan",
+    functions.Sinh: "sinh",
+    functions.Cosh: "cosh",
+    functions.Tanh: "tanh",
+    functions.Sign: "sign",
+    functions.Modulus: "modulus",
+    functions.Larger: "larger",
+    functions.Smaller: "smaller",
 }
 
 
@@ -63,22 +65,15 @@ class _Printer(PythonCodePrinter):
     def _print_Pi(self, expr: sp.Expr) -> str:
         return "pi"
 
-    def _print_Exp1(self, expr: sp.Expr) -> str:
-        return "E"
-
     def _print_Function(self, expr: sp.Function) -> str:
         return f"{FUNCTIONS[expr.func]}({', '.join(self._print(argument) for argument in expr.args)})"
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
-        base, exponent = expr.args
+        base, exponent = expr.base, int(expr.exp)
         if exponent == -1:
             return f"(1/{self.parenthesize(base, PRECEDENCE['Pow'])})"
-        if exponent.is_Integer:
-            power = f"power({self._print(base)}, {abs(int(exponent))})"
-            return power if exponent > 0 else f"(1/{power})"
-        if exponent == sp.S.Half:
-            return f"sqrt({self._print(base)})"
-        return f"root({self._print(base)}, {self._print(exponent)})"
+        power = f"power({self._print(base)}, {abs(exponent)})"
+        return power if exponent > 0 else f"(1/{power})"
 
 
 for _function in FUNCTIONS:
@@ -132,7 +127,7 @@ def numpy_vocabulary() -> dict[str, Any]:
         name: getattr(np, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
     }
     own = {"modulus": np.abs, "larger": np.maximum, "smaller": np.minimum, "power": _numpy_power, "root": np.power}
-    return names | own | {"pi": math.pi, "E": math.e, "inf": math.inf}
+    return names | own | {"pi": math.pi, "inf": math.inf}
 
 
 def numba_vocabulary() -> dict[str, Any]:
@@ -157,7 +152,7 @@ def numba_vocabulary() -> dict[str, Any]:
 
     names = {name: getattr(math, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
     own = {"modulus": math.fabs, "sign": sign, "larger": larger, "smaller": smaller, "power": power, "root": power}
-    return names | own | {"pi": math.pi, "E": math.e, "inf": math.inf}
+    return names | own | {"pi": math.pi, "inf": math.inf}
 
 
 def ufl_vocabulary() -> dict[str, Any]:
@@ -173,7 +168,7 @@ def ufl_vocabulary() -> dict[str, Any]:
         "power": operator.pow,
         "root": operator.pow,
     }
-    return names | own | {"pi": math.pi, "E": math.e, "inf": math.inf}
+    return names | own | {"pi": math.pi, "inf": math.inf}
 
 
 def _mpmath_real(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,7 +181,7 @@ def mpmath_vocabulary() -> dict[str, Any]:
     names = {name: getattr(mpmath, name) for name in ("exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")}
     own = {"log": _mpmath_real(mpmath.log), "sqrt": _mpmath_real(mpmath.sqrt), "root": _mpmath_real(operator.pow)}
     own |= {"modulus": abs, "larger": max, "smaller": min, "power": operator.pow}
-    return names | own | {"ratio": lambda p, q: mpmath.mpf(p) / q, "pi": mpmath.pi, "E": mpmath.e}
+    return names | own | {"ratio": lambda p, q: mpmath.mpf(p) / q, "pi": mpmath.pi}
 
 
 def mpmath_point(x: Sequence[Any]) -> list[Any]:
