@@ -320,7 +320,7 @@ def _draw_slices(dataset: xarray.Dataset) -> Figure:
 def _panels(dataset: xarray.Dataset, plane: xarray.Dataset, names: tuple[str, str], note: str = "") -> Figure:
     """A tidy grid of maps with one colour bar; mode 0, a constant, gives its panel to the Gibbs density."""
     modes = min(dataset.sizes["mode"], MOST_PANELS)
-    columns = min(modes, 3 if modes <= 9 else 4)
+    columns = 2 if modes == 4 else min(modes, 3 if modes <= 9 else 4)
     rows = -(-modes // columns)
     x, y = (plane[name].values for name in names)
     box = _occupied(plane, names)

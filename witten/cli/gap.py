@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from witten.cli import options
 from witten.cli.errors import Interrupted
-from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.cli.output import plus_minus, print_json, print_line, print_table, progress_bar, with_log_error
 from witten.errors import ConvergenceError, RequestError
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ def _computed(
     resume: bool,
 ) -> tuple[RateCurve | None, BaseException | None]:
     """The curve; or as much of it as there is, with the reason why it ends there."""
+    from witten.objectives import resolve
+
+    f = resolve(objective)  # a misspelt objective is refused before the numerics are loaded
     import witten
 
     done: list[RateRecord] = []
@@ -95,7 +98,7 @@ def _computed(
             advance(f"s = {record.learning_rate:.4g}")
 
         try:
-            curve = witten.gap(objective, learning_rates, output=output, resume=resume, progress=progress, **request)
+            curve = witten.gap(f, learning_rates, output=output, resume=resume, progress=progress, **request)
         except ConvergenceError as error:
             return _kept(objective, done, request), error
         except Interrupted as stop:
@@ -162,8 +165,9 @@ def _show(curve: RateCurve) -> None:
     fit = sensible_fit(curve)
     if fit is not None:
         print_line(
-            f"rate = a exp(-2H/s) as s -> 0, fitted: barrier H = {fit.barrier:.6g} +- {fit.barrier_error:.1g}, "
-            f"prefactor a = {fit.prefactor:.4g} +- {fit.prefactor_error:.1g}"
+            "rate = a exp(-2H/s) as s -> 0, fitted: "
+            f"barrier H = {plus_minus(fit.barrier, fit.barrier_error)}, "
+            f"prefactor a = {plus_minus(fit.prefactor, fit.prefactor_error)}"
         )
 
 
