@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from scipy.optimize import minimize
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
@@ -17,8 +19,12 @@ from witten.objectives.objective import Objective
 __all__ = ["Scan", "Sublevel", "sublevel"]
 
 # Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
-COARSE = {1: 1000, 2: 120, 3: 40}
-FINE = {1: 8000, 2: 480, 3: 120}
+COARSE = {1: 1000, 2: 200, 3: 48}
+FINE = {1: 8000, 2: 600, 3: 120}
+# Barriers closer than this, in units of the learning rate, count as equal.
+TIE = 0.1
+# Wells that are checked by descent; see Scan.of.
+CHECKED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class Scan:
     ----------
     grid : Grid, unmasked
     values : f, shape grid.shape; +inf where f overflows
-    tree : MergeTree of those wells whose barrier exceeds the learning rate
+    tree : MergeTree of those wells whose barrier exceeds the learning rate, without the artefacts of coarse cells
     """
 
     grid: Grid
@@ -40,7 +46,7 @@ class Scan:
     def of(cls, objective: Objective, box: Box, cells: int, learning_rate: float) -> Scan:
         grid = Grid(box, (cells,) * box.dimension)
         values = finite_or_wall(objective, grid.points).reshape(grid.shape)
-        return cls(grid, values, merge_tree(values, smallest=learning_rate))
+        return cls(grid, values, _genuine(objective, grid, merge_tree(values, smallest=learning_rate)))
 
     def height(self, k: int, tie: float) -> float:
         """The highest saddle out of the k most persistent wells, and of those within `tie` of the last of them.
@@ -54,13 +60,17 @@ class Scan:
         return float(self.tree.saddles[1:][matters].max())
 
     def inside(self, level: float) -> NDArray[np.bool_]:
-        """The component of {f <= level} around the global minimum."""
-        return component(self.values, level, int(self.tree.minima[0]))
+        """The part of {f <= level} around the global minimum; gaps of a few cells are bridged.
+
+        So a valley narrower than the cells still is one piece.
+        """
+        below = self.values <= level
+        bridged = np.where(binary_dilation(below, iterations=2), 0.0, 1.0)
+        return below & component(bridged, 0.5, int(self.tree.minima[0]))
 
     def wells(self, k: int) -> NDArray[np.float64]:
         """The lowest points of the k + 1 most persistent wells, shape (d, .)."""
-        cells = np.unravel_index(self.tree.minima[: k + 1], self.grid.shape)
-        return np.array([axis[i] for axis, i in zip(self.grid.axes, cells, strict=True)])
+        return _centres(self.grid, self.tree.minima[: k + 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +137,41 @@ class Sublevel:
 Values = Callable[[Objective, NDArray[np.float64]], NDArray[np.float64]]
 
 
+def _centres(grid: Grid, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The centres of flat cells of a full grid, shape (d, n)."""
+    return np.array([axis[i] for axis, i in zip(grid.axes, np.unravel_index(cells, grid.shape), strict=True)])
+
+
+def _genuine(objective: Objective, grid: Grid, tree: MergeTree) -> MergeTree:
+    """The tree without wells that are none: where a valley is narrower than the cells, its floor breaks into puddles.
+
+    Descent from a puddle ends in another well. The most persistent wells are checked; if none of them is genuine, nor
+    are the rest.
+    """
+    starts = _centres(grid, tree.minima[: CHECKED + 1])
+    ends = [_descend(objective, start, grid) for start in starts.T]
+    radius = 3.0 * grid.spacing
+    keep = np.ones(tree.minima.size, dtype=bool)
+    for i in range(1, len(ends)):
+        keep[i] = all((abs(ends[i] - ends[j]) > radius).any() for j in range(i) if keep[j])
+    keep[len(ends) :] = keep[1 : len(ends)].any()
+    return MergeTree(tree.minima[keep], tree.floors[keep], tree.saddles[keep])
+
+
+def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+    """Where a local minimisation from a point of the grid ends, kept in its box."""
+    with np.errstate(all="ignore"):
+        found = minimize(
+            lambda x: (float(objective(x)), objective.gradient(x)),
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(grid.box.intervals),
+            options={"maxiter": 1000, "maxfun": 3000, "ftol": 1e-14},
+        )
+    return np.asarray(found.x, dtype=float)
+
+
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """f at the points, shape (n,), +inf where it overflows upwards.
 
@@ -169,7 +214,7 @@ def sublevel(objective: Objective, learning_rate: float, *, wells: int = 1, marg
     """
     box = _enclosing(objective, learning_rate, wells, margin) if box is None else box
     scan = Scan.of(objective, box, FINE[objective.dimension], learning_rate)
-    height = scan.height(wells, learning_rate)
+    height = scan.height(wells, TIE * learning_rate)
     level = height + margin * learning_rate
     spacing = _spacing(scan, height + 3 * learning_rate, level, learning_rate)
     return Sublevel(objective, learning_rate, box, height, level, scan.tree.floors.size, spacing)
@@ -195,7 +240,7 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
     d = objective.dimension
     for _ in range(200):
         scan = Scan.of(objective, box, COARSE[d], s)
-        inside = scan.inside(scan.height(wells, s) + margin * s)
+        inside = scan.inside(scan.height(wells, TIE * s) + margin * s)
         spans = [np.flatnonzero(inside.any(axis=tuple(b for b in range(d) if b != a))) for a in range(d)]
         first, last = np.array([span[0] for span in spans]), np.array([span[-1] for span in spans])
         below, above = first == 0, last == COARSE[d] - 1
@@ -208,7 +253,7 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         if (fitted.widths > 0.6 * box.widths).all():
             return fitted
         box = fitted
-    raise RequestError(f"{objective.name} stays below {scan.height(wells, s) + margin * s:.4g} out to |x| = 1e8; give a confining objective, or a box")
+    raise RequestError(f"{objective.name} stays below {scan.height(wells, TIE * s) + margin * s:.4g} out to |x| = 1e8; give a confining objective, or a box")
 
 
 def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.float64]:
@@ -217,7 +262,7 @@ def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.f
     It sees sqrt(s / |D^2 f|), over which the measure varies, and sqrt(|D^2 f| / |D^4 f|), over which f changes shape,
     where f <= weighty; and it puts at least nine cells on a mean chord of the sublevel set.
     """
-    finest = 1.0 if scan.grid.dimension == 1 else 1.4
+    finest = 1.0 if scan.grid.dimension < 3 else 1.4
     inside = scan.values <= level
     spacing = np.empty(scan.grid.dimension)
     for axis, h in enumerate(scan.grid.spacing):

@@ -30,7 +30,7 @@ LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
 LARGEST_MARGIN = 20.0
 MOST_EIGENVALUES = 50
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
-MORE_WELLS = 10
+MORE_WELLS = 4
 
 
 def refined_spectrum(
@@ -88,6 +88,7 @@ def _truncated(
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin, box=box)
         pairs_needed = wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
+        _require_affordable(objective, s, grid)
         wide = region.wider(grid)
         if wide is None:
             return grid, pairs_needed, np.zeros(wanted)
@@ -169,6 +170,14 @@ def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[
     if box is not None and len(box) != objective.dimension:
         raise RequestError(f"the box has {len(box)} intervals, {objective.name} has dimension {objective.dimension}")
     require_count(k, MOST_EIGENVALUES)
+
+
+def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
+    if grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]:
+        raise ConvergenceError(
+            f"{objective.name} at learning rate {s:g} needs {grid.n_nodes} nodes on its first grid, too many to refine: "
+            "give a smaller box, or fewer eigenvalues"
+        )
 
 
 def _require_room(objective: Objective, s: float, box: Box, cut: NDArray[np.float64], rates: NDArray[np.float64]) -> None:
