@@ -13,9 +13,13 @@ from scipy.sparse import csr_array
 from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import WittenLaplacian
 
 __all__ = ["FiniteDifferences", "Pattern"]
+
+# Ratios of ground-state values below this are taken from differences of f.
+UNDERFLOW = 1e-290
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +45,10 @@ class Pattern:
         cells = np.flatnonzero(numbers >= 0)
         steps = np.array(padded.strides) // padded.itemsize
         indptr = np.zeros(cells.size + 1, dtype=np.int32)
-        _count(numbers, cells, steps, indptr)
+        _count(cells, numbers, steps, indptr[1:])
         np.cumsum(indptr, out=indptr)
         indices, axis = np.empty(indptr[-1], dtype=np.int32), np.empty(indptr[-1], dtype=np.uint8)
-        _number(numbers, cells, steps, indptr, indices, axis)
+        _number(cells, numbers, steps, indptr, indices, axis)
         return cls(indptr, indices, axis)
 
 
@@ -72,7 +76,9 @@ class FiniteDifferences:
 
     def __post_init__(self) -> None:
         if self.objective.dimension != self.grid.dimension:
-            raise RequestError(f"{self.objective.name} has dimension {self.objective.dimension}, the grid {self.grid.dimension}")
+            raise RequestError(
+                f"{self.objective.name} has dimension {self.objective.dimension}, the grid {self.grid.dimension}"
+            )
 
     @cached_property
     def pattern(self) -> Pattern:
@@ -86,37 +92,42 @@ class FiniteDifferences:
         bad = ~np.isfinite(values)
         if bad.any():
             at = ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])
-            raise RequestError(f"{self.objective.name} is {values[bad.argmax()]} at ({at}); choose a box on which it is finite")
+            raise RequestError(
+                f"{self.objective.name} is {values[bad.argmax()]} at ({at}); choose a box on which it is finite"
+            )
         return values
 
     def assemble(self, learning_rate: float, out: NDArray[np.float64] | None = None) -> WittenLaplacian:
         """The operator at learning rate s; `out` (nnz,) is a buffer for the matrix entries that may be reused.
 
+        A_ij = -(s/2)/h_a^2 along axis a, and A_ii = -sum_j A_ij psi_0j / psi_0i, so that A psi_0 = 0. The ratio is
+        e^{(f_i - f_j)/s}: one exponential per node, and one per edge only where psi_0 leaves the range of a double.
         The pattern is shared by all operators of this discretisation.
         """
         if not (np.isfinite(learning_rate) and learning_rate > 0):
             raise RequestError(f"learning rate must be positive, got {learning_rate}")
         pattern, values = self.pattern, self.values
         data = np.empty(pattern.indices.size) if out is None else out
+        if data.shape != pattern.indices.shape or data.dtype != np.float64:
+            raise ValueError(f"out must be {pattern.indices.size} doubles, got {data.dtype} of shape {data.shape}")
+        weights = np.exp((values.min() - values) / learning_rate)
         couplings = 0.5 * learning_rate / self.grid.spacing**2
-        _fill(pattern.indptr, pattern.indices, pattern.axis, values, 1.0 / learning_rate, couplings, data)
-        log_psi0 = (values.min() - values) / learning_rate
-        log_psi0 -= 0.5 * np.log(np.exp(2.0 * log_psi0).sum())
+        _fill(values, weights, 1.0 / learning_rate, couplings, pattern.indptr, pattern.indices, pattern.axis, data)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))
-        return WittenLaplacian(learning_rate, matrix, log_psi0, self.grid, self.objective.name)
+        return WittenLaplacian(learning_rate, matrix, values, self.grid, self.objective.name)
 
 
-@numba.njit(cache=True, parallel=True)
-def _count(numbers, cells, steps, indptr):  # type: ignore[no-untyped-def]
+@kernel
+def _count(cells, numbers, steps, counts):  # type: ignore[no-untyped-def]
     for i in numba.prange(cells.size):
         n = 1
         for step in steps:
             n += (numbers[cells[i] - step] >= 0) + (numbers[cells[i] + step] >= 0)
-        indptr[i + 1] = n
+        counts[i] = n
 
 
-@numba.njit(cache=True, parallel=True)
-def _number(numbers, cells, steps, indptr, indices, axis):  # type: ignore[no-untyped-def]
+@kernel
+def _number(cells, numbers, steps, indptr, indices, axis):  # type: ignore[no-untyped-def]
     d = steps.size
     for i in numba.prange(cells.size):
         e = indptr[i]
@@ -130,16 +141,21 @@ def _number(numbers, cells, steps, indptr, indices, axis):  # type: ignore[no-un
                 e += 1
 
 
-@numba.njit(cache=True, parallel=True)
-def _fill(indptr, indices, axis, f, beta, couplings, data):  # type: ignore[no-untyped-def]
+@kernel
+def _fill(values, weights, beta, couplings, indptr, indices, axis, data):  # type: ignore[no-untyped-def]
     d = couplings.size
-    for i in numba.prange(f.size):
-        diagonal, total = 0, 0.0
-        for e in range(indptr[i], indptr[i + 1]):
-            a = axis[e]
+    for i in numba.prange(values.size):
+        # Unsigned, or else every access asks whether to count from the end.
+        first, last = numba.uint64(indptr[i]), numba.uint64(indptr[i + 1])
+        diagonal, total, inverse = first, 0.0, 1.0 / weights[i]
+        for e in range(first, last):
+            a, j = axis[e], numba.uint64(indices[e])
             if a == d:
                 diagonal = e
             else:
                 data[e] = -couplings[a]
-                total += couplings[a] * np.exp((f[i] - f[indices[e]]) * beta)
+                if weights[i] > UNDERFLOW and weights[j] > UNDERFLOW:
+                    total += couplings[a] * (weights[j] * inverse)
+                else:
+                    total += couplings[a] * np.exp((values[i] - values[j]) * beta)
         data[diagonal] = total

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from witten.domains.grid import Grid
+from witten.operators.kernels import kernel
 
 __all__ = ["WittenLaplacian"]
 
@@ -32,20 +33,26 @@ class WittenLaplacian:
     ----------
     learning_rate : s > 0
     matrix : A, CSR of shape (n, n), off-diagonal entries -c_ij / sqrt(m_i m_j) < 0
-    log_ground_state : log psi_0, shape (n,), normalised to sum psi_0^2 = 1
+    values : f at the nodes, shape (n,): psi_0 is proportional to e^{-f/s}
     grid : where the nodes are
     objective : the objective's name
     """
 
     learning_rate: float
     matrix: csr_array
-    log_ground_state: NDArray[np.float64]
+    values: NDArray[np.float64]
     grid: Grid
     objective: str
 
     @property
     def n_dofs(self) -> int:
         return int(self.matrix.shape[0])
+
+    @cached_property
+    def log_ground_state(self) -> NDArray[np.float64]:
+        """log psi_0, normalised to sum psi_0^2 = 1, shape (n,); finite at every learning rate."""
+        log_psi0 = (self.values.min() - self.values) / self.learning_rate
+        return log_psi0 - 0.5 * np.log(np.exp(2.0 * log_psi0).sum())
 
     @cached_property
     def ground_state(self) -> NDArray[np.float64]:
@@ -60,21 +67,21 @@ class WittenLaplacian:
 
     def apply(self, psi: NDArray[np.float64]) -> NDArray[np.float64]:
         """A psi from edge differences, exactly zero at psi_0 up to the rounding of psi itself. Shape (n, k)."""
-        a = self.matrix
-        return _apply(a.indptr, a.indices, a.data, self.log_ground_state, np.ascontiguousarray(psi))
+        a, psi = self.matrix, np.ascontiguousarray(psi)
+        return _apply(self.log_ground_state, a.indptr, a.indices, a.data, psi)
 
     def dirichlet_form(self, psi: NDArray[np.float64]) -> NDArray[np.float64]:
         """sum_e c_e (u_i - u_j)(v_i - v_j) for all pairs of the columns psi = M^{1/2} u, (n, k) -> (k, k)."""
-        a = self.matrix
-        return _dirichlet_form(a.indptr, a.indices, a.data, self.log_ground_state, np.ascontiguousarray(psi)).sum(axis=0)
+        a, psi = self.matrix, np.ascontiguousarray(psi)
+        return _dirichlet_form(self.log_ground_state, a.indptr, a.indices, a.data, psi).sum(axis=0)
 
     def modes(self, psi: NDArray[np.float64]) -> NDArray[np.float64]:
         """u = psi / psi_0, functions of the generator with unit norm in L2(mu_s), (n, k) -> (k, n)."""
         return np.ascontiguousarray((psi * np.exp(-self.log_ground_state)[:, None]).T)
 
 
-@numba.njit(cache=True, parallel=True)
-def _apply(indptr, indices, data, log_psi0, psi):  # type: ignore[no-untyped-def]
+@kernel
+def _apply(log_psi0, indptr, indices, data, psi):  # type: ignore[no-untyped-def]
     n, k = psi.shape
     out = np.zeros((n, k))
     for i in numba.prange(n):
@@ -87,8 +94,8 @@ def _apply(indptr, indices, data, log_psi0, psi):  # type: ignore[no-untyped-def
     return out
 
 
-@numba.njit(cache=True, parallel=True)
-def _dirichlet_form(indptr, indices, data, log_psi0, psi):  # type: ignore[no-untyped-def]
+@kernel
+def _dirichlet_form(log_psi0, indptr, indices, data, psi):  # type: ignore[no-untyped-def]
     n, k = psi.shape
     form = np.zeros((BLOCKS, k, k))
     for block in numba.prange(BLOCKS):
