@@ -30,11 +30,13 @@ class Grid:
 
     box: Box
     shape: tuple[int, ...]
-    mask: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
+    mask: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         if len(self.shape) != self.box.dimension or min(self.shape) < 1:
-            raise RequestError(f"a grid on a {self.box.dimension}-dimensional box needs as many cell counts, got {self.shape}")
+            raise RequestError(
+                f"a grid on a {self.box.dimension}-dimensional box needs as many cell counts, got {self.shape}"
+            )
         mask = np.ones(self.shape, dtype=bool) if self.mask is None else np.array(self.mask, dtype=bool)
         if mask.shape != tuple(self.shape):
             raise RequestError(f"the mask has shape {mask.shape}, the grid {self.shape}")
@@ -64,11 +66,15 @@ class Grid:
     @property
     def axes(self) -> tuple[NDArray[np.float64], ...]:
         """The cell centres along each axis."""
-        return tuple(a + h * (np.arange(n) + 0.5) for a, h, n in zip(self.box.lower, self.spacing, self.shape, strict=True))
+        return tuple(
+            a + h * (np.arange(n) + 0.5) for a, h, n in zip(self.box.lower, self.spacing, self.shape, strict=True)
+        )
 
     @property
     def points(self) -> NDArray[np.float64]:
         """The nodes, shape (d, n_nodes)."""
+        if self.mask.all():
+            return np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")])
         return np.array([x[i] for x, i in zip(self.axes, np.nonzero(self.mask), strict=True)])
 
     def refined(self) -> Grid:

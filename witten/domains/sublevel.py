@@ -24,7 +24,7 @@ FINE = {1: 8000, 2: 600, 3: 120}
 # Barriers closer than this, in units of the learning rate, count as equal.
 TIE = 0.1
 # Wells that are checked by descent; see Scan.of.
-CHECKED = 12
+CHECKED = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +108,14 @@ class Sublevel:
         Where f is not finite outside the box, space ends.
         """
         level = self.level + extra * self.learning_rate
+        nodes = grid.n_nodes
         for _ in range(20):
             cells = np.array(grid.shape)
             more = cells // 8 + 2
             box = grid.box.expanded(more / cells, more / cells)
             full = Grid(box, tuple(int(n) for n in cells + 2 * more))
             wide = self._masked(full, level, _finite_or_outside)
-            if wide.n_nodes == grid.n_nodes:
+            if wide.n_nodes == nodes:
                 return None
             if not _touches_rim(wide.mask):
                 return wide
@@ -167,7 +168,7 @@ def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> ND
             jac=True,
             method="L-BFGS-B",
             bounds=list(grid.box.intervals),
-            options={"maxiter": 1000, "maxfun": 3000, "ftol": 1e-14},
+            options={"maxiter": 300, "maxfun": 400, "ftol": 1e-12},
         )
     return np.asarray(found.x, dtype=float)
 
@@ -201,7 +202,9 @@ def _touches_rim(mask: NDArray[np.bool_]) -> bool:
     return any(face.any() for face in faces)
 
 
-def sublevel(objective: Objective, learning_rate: float, *, wells: int = 1, margin: float = 8.0, box: Box | None = None) -> Sublevel:
+def sublevel(
+    objective: Objective, learning_rate: float, *, wells: int = 1, margin: float = 8.0, box: Box | None = None
+) -> Sublevel:
     """The sublevel set that holds the global minimum, the `wells` most persistent other wells and their saddles.
 
     Without a `box`, one is grown around the origin until f exceeds the level on its whole rim, then fitted; a look at
@@ -253,7 +256,10 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         if (fitted.widths > 0.6 * box.widths).all():
             return fitted
         box = fitted
-    raise RequestError(f"{objective.name} stays below {scan.height(wells, TIE * s) + margin * s:.4g} out to |x| = 1e8; give a confining objective, or a box")
+    level = scan.height(wells, TIE * s) + margin * s
+    raise RequestError(
+        f"{objective.name} stays below {level:.4g} out to |x| = 1e8; give a confining objective, or a box"
+    )
 
 
 def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.float64]:
@@ -273,7 +279,7 @@ def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.f
         step = max(1, int(chord / (300 * h)))
         second, fourth = _variation(np.moveaxis(scan.values, axis, 0), step, weighty)
         second, fourth = second / (step * h) ** 2, fourth / (step * h) ** 4
-        spacing[axis] = min(1.2 * finest * np.sqrt(s / second), 1.5 * np.sqrt(second / fourth), finest * chord / 12)
+        spacing[axis] = min(1.2 * finest * np.sqrt(s / second), np.sqrt(second / fourth), finest * chord / 12)
     return spacing
 
 

@@ -42,13 +42,16 @@ def _directions(dimension: int) -> NDArray[np.float64]:
     return steps / np.linalg.norm(steps, axis=1, keepdims=True)
 
 
-def _require_normalisable(objective: Objective, points: NDArray[np.float64], direction: NDArray[np.float64], s: float) -> None:
+def _require_normalisable(
+    objective: Objective, points: NDArray[np.float64], direction: NDArray[np.float64], s: float
+) -> None:
     with np.errstate(all="ignore"):
         f = np.asarray(objective(points), dtype=float)
         bad = np.isnan(f)
         if bad.any():
             raise RequestError(
-                f"{objective.name} is not a number at {_show(points[:, bad.argmax()])}; give a box on which it is finite"
+                f"{objective.name} is not a number at {_show(points[:, bad.argmax()])}; "
+                "give a box on which it is finite"
             )
         growth = (f[-1] - f[-3]) / np.log(RADII[-1] / RADII[-3])
     if f[-1] == np.inf:
@@ -56,8 +59,8 @@ def _require_normalisable(objective: Objective, points: NDArray[np.float64], dir
     if not 2 * growth / s > objective.dimension * (1 + 1e-6):
         why = "does not grow" if growth < 1e-9 else f"grows only like {growth:.3g} log|x|"
         raise RequestError(
-            f"{objective.name} {why} in direction {_show(direction)}: e^(-2f/s) has no finite integral at learning rate "
-            f"{s:g}, so there is no Gibbs measure; give a confining objective, or a box"
+            f"{objective.name} {why} in direction {_show(direction)}: e^(-2f/s) has no finite integral at "
+            f"learning rate {s:g}, so there is no Gibbs measure; give a confining objective, or a box"
         )
 
 

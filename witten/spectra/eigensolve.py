@@ -21,7 +21,8 @@ __all__ = ["GUARDS", "Solver", "default_solver", "eigensolve", "require_count"]
 # Pairs computed beyond those asked for: they bound what lies outside the subspace.
 GUARDS = 3
 DENSE_UP_TO = 300
-FACTOR_UP_TO = {1: 10**9, 2: 400_000, 3: 20_000}
+# In one and two dimensions a factorisation stays cheap.
+FACTOR_UP_TO = {1: 2_000_000, 2: 1_500_000, 3: 20_000}
 
 
 class Solver(Protocol):
@@ -47,7 +48,9 @@ def require_count(k: int, largest: int) -> None:
     if k != int(k) or k < 1:
         raise RequestError(f"the number of eigenvalues must be a whole number from 1, got {k}")
     if k > largest:
-        raise RequestError(f"{k} eigenvalues are more than this operator can give; ask for at most {largest}, or refine")
+        raise RequestError(
+            f"{k} eigenvalues are more than this operator can give; ask for at most {largest}, or refine"
+        )
 
 
 def eigensolve(operator: WittenLaplacian, k: int, *, solver: Solver | None = None) -> Spectrum:

@@ -13,10 +13,10 @@ __all__ = ["extrapolated"]
 def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The limit of values with an error series in h^2, h^4, ... on grids h, h/2, h/4, ..., and its error bar.
 
-    Romberg's table T_m = T_{m-1} + (T_{m-1} - T_{m-1}')/(4^m - 1), taken to m = 2. The error is half the step to T_2 on
-    three grids. On more it is half the change of T_2 from one grid to the next, a tenth where successive changes of T_1
-    are in a ratio of about 16, as they should be. It is at least a thousandth of the step to T_1 (a quarter of that with
-    every further grid), should the other happen to vanish. Values that do not behave like h^2 yet, successive
+    Romberg's table T_m = T_{m-1} + (T_{m-1} - T_{m-1}')/(4^m - 1), taken to m = 2. The error is half the step to T_2
+    on three grids. On more it is half the change of T_2 from one grid to the next, a quarter where successive changes
+    of T_1 are in a ratio of about 16, as they should be. It is at least a thousandth of the step to T_1 (a quarter of
+    that with every further grid), should the other happen to vanish. Values that do not behave like h^2 yet, successive
     differences not being in a ratio of about four, are not extrapolated: the last difference is their error.
 
     Parameters
@@ -37,7 +37,7 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
         errors = 0.5 * abs(t2[-1] - t1[-1])
     else:
         fourth_order = _between(t1[-2] - t1[-3], t1[-1] - t1[-2], 10.0, 25.0)
-        errors = np.where(fourth_order, 0.1, 0.5) * abs(t2[-1] - t2[-2])
+        errors = np.where(fourth_order, 0.25, 0.5) * abs(t2[-1] - t2[-2])
     errors = np.maximum(errors, abs(steps[-1]) / 3e3 / 4.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     return np.where(second_order, t2[-1], t0[-1]), np.where(second_order, errors, abs(steps[-1]))

@@ -42,10 +42,14 @@ class Lanczos:
         """
         n = operator.n_dofs
         inverse = factorised(operator.matrix, self.shift * operator.matrix.diagonal().max())
-        deflated = LinearOperator((n, n), matvec=lambda x: operator.project(inverse(operator.project(x.ravel()))), dtype=float)
+        deflated = LinearOperator(
+            (n, n), matvec=lambda x: operator.project(inverse(operator.project(x.ravel()))), dtype=float
+        )
         v0 = np.random.default_rng(0).standard_normal(n) if start is None else start.sum(axis=1)
         try:
-            _, psi = eigsh(deflated, k=k, which="LM", v0=operator.project(v0), tol=self.tolerance, ncv=min(n, max(2 * k + 4, 12)))
+            _, psi = eigsh(
+                deflated, k=k, which="LM", v0=operator.project(v0), tol=self.tolerance, ncv=min(n, max(2 * k + 4, 12))
+            )
         except ArpackNoConvergence as error:
             raise ConvergenceError(f"Lanczos did not converge for {k} eigenvalues on {n} nodes: {error}") from error
         pairs = rayleigh_ritz(operator, psi if start is None else np.column_stack([psi, start])).lowest(k)
@@ -70,7 +74,9 @@ def count_below(operator: WittenLaplacian, rate: float) -> int:
     """
     lu = _symmetric_lu(operator.matrix, -rate)
     if not np.array_equal(lu.perm_r, lu.perm_c):
-        raise ConvergenceError(f"the factorisation at {rate:g} had to pivot, so its inertia is unknown; move the bound a little")
+        raise ConvergenceError(
+            f"the factorisation at {rate:g} had to pivot, so its inertia is unknown; move the bound a little"
+        )
     return int(np.count_nonzero(lu.U.diagonal() < 0)) - 1
 
 

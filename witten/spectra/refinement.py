@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, sublevel
+from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
@@ -21,7 +21,7 @@ from witten.spectra.eigensolve import GUARDS, default_solver, require_count
 from witten.spectra.extrapolation import extrapolated
 from witten.spectra.lanczos import Lanczos, count_below
 from witten.spectra.ritz import RitzPairs
-from witten.spectra.spectrum import Spectrum
+from witten.spectra.spectrum import RESOLVED, Spectrum
 
 __all__ = ["refined_spectrum"]
 
@@ -34,7 +34,12 @@ MORE_WELLS = 4
 
 
 def refined_spectrum(
-    objective: Objective, learning_rate: float, k: int, *, rtol: float = 1e-4, box: Sequence[tuple[float, float]] | None = None
+    objective: Objective,
+    learning_rate: float,
+    k: int,
+    *,
+    rtol: float = 1e-4,
+    box: Sequence[tuple[float, float]] | None = None,
 ) -> Spectrum:
     """The k lowest rates at learning rate s, zero included, each with an error bar of at most rtol times the rate.
 
@@ -63,14 +68,17 @@ def refined_spectrum(
     bottom = continuous_spectrum(objective, learning_rate) if box is None else np.inf
     grid, pairs_needed, cut = _truncated(objective, learning_rate, k - 1, rtol, None if box is None else Box.of(box))
     rates, errors, operator, pairs, solver = _refined(objective, learning_rate, grid, k - 1, pairs_needed, rtol)
-    errors = errors + cut
-    _require_isolated(objective, rates, bottom)
+    # Each value is extrapolated by itself; nearly equal ones can change places.
+    order = np.argsort(rates, kind="stable")
+    rates, errors = rates[order], (errors + cut)[order]
+    psi = pairs.psi[:, : k - 1][:, order]
+    _require_isolated(objective, learning_rate, rates, bottom)
     _warn_if_wide(objective, learning_rate, rates, errors, rtol)
     return Spectrum(
         learning_rate=learning_rate,
         rates=np.append(0.0, rates),
         errors=np.append(0.0, errors),
-        modes=operator.modes(np.column_stack([operator.ground_state, pairs.psi[:, : k - 1]])),
+        modes=operator.modes(np.column_stack([operator.ground_state, psi])),
         grid=operator.grid,
         objective=objective.name,
         solver=solver,
@@ -92,10 +100,12 @@ def _truncated(
         wide = region.wider(grid)
         if wide is None:
             return grid, pairs_needed, np.zeros(wanted)
-        inner, outer = (_first_pairs(objective, s, g, pairs_needed).rates[:wanted] for g in (grid, wide))
-        cut = abs(inner - outer)
+        # Refined once: on the first cells themselves a cut's effect comes out too small.
+        inner, outer = (_first_pairs(objective, s, g.refined(), pairs_needed).rates[:wanted] for g in (grid, wide))
+        change = abs(inner - outer)
+        cut = 2 * change
         if box is not None:
-            _require_room(objective, s, box, cut, outer)
+            _require_room(objective, s, box, change, outer)
             return grid, pairs_needed, cut
         if (cut <= 0.2 * rtol * inner).all() or margin >= LARGEST_MARGIN:
             return grid, pairs_needed, cut
@@ -120,7 +130,9 @@ def _first_pairs(objective: Objective, s: float, grid: Grid, k: int) -> RitzPair
             return pairs
         random = np.random.default_rng(seed).standard_normal((operator.n_dofs, 4))
         pairs = Lanczos(polish=20).solve(operator, k, np.column_stack([pairs.psi, random]))
-    raise ConvergenceError(f"Lanczos keeps missing eigenvalues of {objective.name} at learning rate {s:g}; ask for more of them")
+    raise ConvergenceError(
+        f"Lanczos keeps missing eigenvalues of {objective.name} at learning rate {s:g}; ask for more of them"
+    )
 
 
 def _none_missed(operator: WittenLaplacian, pairs: RitzPairs) -> bool:
@@ -143,13 +155,17 @@ def _refined(
     while True:
         operator = FiniteDifferences(objective, grid).assemble(s)
         solver = default_solver(operator.n_dofs, grid.dimension)
-        pairs = solver.solve(operator, pairs_needed, start) if levels else _first_pairs(objective, s, grid, pairs_needed)
+        pairs = (
+            solver.solve(operator, pairs_needed, start) if levels else _first_pairs(objective, s, grid, pairs_needed)
+        )
         levels.append(pairs.rates[:wanted])
         noise = np.maximum(noise, 2 * pairs.errors(wanted))
         if len(levels) >= 2:
             rates, errors = extrapolated(levels)
             unfinished = errors > np.maximum(0.5 * rtol * rates, noise)
-            if (len(levels) >= 3 and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]:
+            if (len(levels) >= 3 and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
+                grid.dimension
+            ]:
                 return rates, errors + noise, operator, pairs, f"fd {solver.name}"
         start = grid.prolongate(pairs.psi)
         grid = grid.refined()
@@ -166,7 +182,9 @@ def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[
             "use theory or sampling (landscape, dynamics) for more"
         )
     if objective.is_constant:
-        raise RequestError(f"{objective.name} is constant: it has no minima to converge to; give an objective that varies")
+        raise RequestError(
+            f"{objective.name} is constant: it has no minima to converge to; give an objective that varies"
+        )
     if box is not None and len(box) != objective.dimension:
         raise RequestError(f"the box has {len(box)} intervals, {objective.name} has dimension {objective.dimension}")
     require_count(k, MOST_EIGENVALUES)
@@ -180,27 +198,44 @@ def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
         )
 
 
-def _require_room(objective: Objective, s: float, box: Box, cut: NDArray[np.float64], rates: NDArray[np.float64]) -> None:
-    worst = float((cut / rates).max(initial=0.0))
-    if worst > 0.1:
+def _require_room(
+    objective: Objective, s: float, box: Box, change: NDArray[np.float64], rates: NDArray[np.float64]
+) -> None:
+    worst = float((change / rates).max(initial=0.0))
+    if worst > 0.05:
         raise RequestError(
-            f"the box {box} cuts off what matters of {objective.name} at learning rate {s:g}: walls a little further out move "
-            f"the rates by {worst:.0%}; give a larger box, or none"
+            f"the box {box} cuts off what matters of {objective.name} at learning rate {s:g}: without its walls "
+            f"the rates would change by {worst:.0%}; give a larger box, or none"
         )
 
 
-def _require_isolated(objective: Objective, rates: NDArray[np.float64], bottom: float) -> None:
+def _require_isolated(objective: Objective, s: float, rates: NDArray[np.float64], bottom: float) -> None:
+    """Rates below the continuous spectrum are eigenvalues and stand; there are none above its bottom."""
+    if not np.isfinite(bottom):
+        return
     if rates.size and rates[-1] >= 0.99 * bottom:
-        raise RequestError(
-            f"{objective.name} has continuous spectrum from {bottom:.6g} on, and fewer isolated rates below than asked for: "
-            "ask for fewer, or take a smaller learning rate"
+        raise ConvergenceError(
+            f"{objective.name} at learning rate {s:g} has continuous spectrum from rate {bottom:.6g} on and fewer "
+            "isolated rates below it than asked for; ask for fewer, or take a smaller learning rate"
         )
+    warnings.warn(
+        f"{objective.name} grows too slowly for the Villani condition: at learning rate {s:g} the spectrum is "
+        f"continuous from rate {bottom:.6g} on; the rates below it stand",
+        AccuracyWarning,
+        stacklevel=3,
+    )
 
 
 def _warn_if_wide(
     objective: Objective, s: float, rates: NDArray[np.float64], errors: NDArray[np.float64], rtol: float
 ) -> None:
-    if (errors > rtol * rates).any():
-        at = int((errors / rates).argmax())
-        message = f"{objective.name} at learning rate {s:g}: rate {at + 1} is known to {errors[at] / rates[at]:.1e}, not to {rtol:g}"
-        warnings.warn(message, AccuracyWarning, stacklevel=3)
+    at = int((errors / rates).argmax()) if rates.size else 0
+    if rates.size == 0 or errors[at] <= rtol * rates[at]:
+        return
+    which = "the rate" if rates.size == 1 else f"rate {at + 1} of {rates.size}"
+    message = f"{objective.name} at learning rate {s:g}: {which} "
+    if errors[at] > RESOLVED * rates[at]:
+        message += f"is too small to be resolved (below {rates[at] + errors[at]:.1e})"
+    else:
+        message += f"is known to a relative error of {errors[at] / rates[at]:.1e}, not to {rtol:g}"
+    warnings.warn(message, AccuracyWarning, stacklevel=3)

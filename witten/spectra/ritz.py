@@ -58,10 +58,14 @@ def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPa
     try:
         factor = cholesky(operator.dirichlet_form(basis), lower=True)
     except LinAlgError as error:
-        raise ConvergenceError("eigenvectors lost their independence to rounding; ask for fewer, or refine the grid") from error
+        raise ConvergenceError(
+            "eigenvectors lost their independence to rounding; ask for fewer, or refine the grid"
+        ) from error
     singular, left, _, work, _, info = lapack.dgejsv(factor, jobu=0, jobv=3)
     if info != 0:
-        raise ConvergenceError(f"Jacobi rotations did not converge (LAPACK gejsv, info {info}); ask for fewer eigenvalues")
+        raise ConvergenceError(
+            f"Jacobi rotations did not converge (LAPACK gejsv, info {info}); ask for fewer eigenvalues"
+        )
     order = np.argsort(singular)
     rates = (singular[order] * work[0] / work[1]) ** 2
     psi = basis @ left[:, order]

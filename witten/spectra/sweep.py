@@ -103,7 +103,11 @@ def gap(
     for s in asked:
         _effective(s, noise)
     request: dict[str, Any] = {"method": METHOD, "objective": f.name}
-    options = {"rtol": float(rtol), "noise": float(noise), "box": None if box is None else [[float(a), float(b)] for a, b in box]}
+    options = {
+        "rtol": float(rtol),
+        "noise": float(noise),
+        "box": None if box is None else [[float(a), float(b)] for a, b in box],
+    }
     path = None if output is None else Path(output)
     kept = storage.open_sweep(path, resume, f.name, METHOD, options, asked)
     known = {record.learning_rate: record for record in kept}
