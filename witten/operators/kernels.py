@@ -11,7 +11,7 @@ import numba
 __all__ = ["SERIAL_BELOW", "kernel"]
 
 # Waking the threads costs up to tens of milliseconds on a busy machine: fewer rows than this are cheaper on one.
-SERIAL_BELOW = 16_384
+SERIAL_BELOW = 32_768
 
 
 def kernel(function: Any) -> Callable[..., Any]:
