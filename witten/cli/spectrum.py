@@ -117,6 +117,8 @@ def _show(found: Spectrum, files: list[Path]) -> None:
         ("mode", "rate", "Witten eigenvalue"),
         [(str(mode), *_row(*row)) for mode, row in enumerate(rows)],
     )
+    for run in found.multiplets:
+        print_line(f"rates {run[0]} to {run[-1]} agree within their bars: only the span of their modes is fixed")
     print_line(f"{found.solver}, {found.n_dofs} unknowns, {found.seconds:.2f} s")
     for path in files:
         print_line(f"written {path}")

@@ -193,8 +193,8 @@ def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[
 def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
     if grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]:
         raise ConvergenceError(
-            f"{objective.name} at learning rate {s:g} needs {grid.n_nodes} nodes on its first grid, too many to refine: "
-            "give a smaller box, or fewer eigenvalues"
+            f"{objective.name} at learning rate {s:g} needs {grid.n_nodes} nodes on its first grid, too many to "
+            "refine; give a smaller box, or fewer eigenvalues"
         )
 
 

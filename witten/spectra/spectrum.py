@@ -57,6 +57,13 @@ class Spectrum:
         return resolved
 
     @property
+    def multiplets(self) -> tuple[tuple[int, ...], ...]:
+        """Runs of two or more rates whose error bars overlap: their modes are fixed only up to mixing."""
+        touch = self.rates[1:] - self.errors[1:] <= self.rates[:-1] + self.errors[:-1]
+        runs = np.split(np.arange(self.rates.size), np.flatnonzero(~touch) + 1)
+        return tuple(tuple(run.tolist()) for run in runs if run.size > 1)
+
+    @property
     def gap(self) -> float:
         """lambda_1."""
         return float(self.rates[1])
