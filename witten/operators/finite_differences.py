@@ -18,8 +18,8 @@ from witten.operators.witten_laplacian import WittenLaplacian
 
 __all__ = ["FiniteDifferences", "Pattern"]
 
-# Ratios of ground-state values below this are taken from differences of f.
-UNDERFLOW = 1e-290
+# Ratios to a psi_0 smaller than this are taken from differences of f.
+UNDERFLOW = 1e-200
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class FiniteDifferences:
         if data.shape != pattern.indices.shape or data.dtype != np.float64:
             raise ValueError(f"out must be {pattern.indices.size} doubles, got {data.dtype} of shape {data.shape}")
         weights = np.exp((values.min() - values) / learning_rate)
-        couplings = 0.5 * learning_rate / self.grid.spacing**2
+        couplings = np.append(0.5 * learning_rate / self.grid.spacing**2, 0.0)
         _fill(values, weights, 1.0 / learning_rate, couplings, pattern.indptr, pattern.indices, pattern.axis, data)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))
         return WittenLaplacian(learning_rate, matrix, values, self.grid, self.objective.name)
@@ -143,19 +143,18 @@ def _number(cells, numbers, steps, indptr, indices, axis):  # type: ignore[no-un
 
 @kernel
 def _fill(values, weights, beta, couplings, indptr, indices, axis, data):  # type: ignore[no-untyped-def]
-    d = couplings.size
+    d = couplings.size - 1  # couplings[d] = 0, the diagonal's
     for i in numba.prange(values.size):
         # Unsigned, or else every access asks whether to count from the end.
         first, last = numba.uint64(indptr[i]), numba.uint64(indptr[i + 1])
-        diagonal, total, inverse = first, 0.0, 1.0 / weights[i]
+        diagonal, total = first, 0.0
         for e in range(first, last):
-            a, j = axis[e], numba.uint64(indices[e])
-            if a == d:
+            data[e] = -couplings[axis[e]]
+            total += couplings[axis[e]] * weights[numba.uint64(indices[e])]
+            if axis[e] == d:
                 diagonal = e
-            else:
-                data[e] = -couplings[a]
-                if weights[i] > UNDERFLOW and weights[j] > UNDERFLOW:
-                    total += couplings[a] * (weights[j] * inverse)
-                else:
-                    total += couplings[a] * np.exp((values[i] - values[j]) * beta)
-        data[diagonal] = total
+        data[diagonal] = total / weights[i]
+        if weights[i] < UNDERFLOW:
+            data[diagonal] = 0.0
+            for e in range(first, last):
+                data[diagonal] += couplings[axis[e]] * np.exp((values[i] - values[indices[e]]) * beta)
