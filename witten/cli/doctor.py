@@ -45,6 +45,8 @@ import numba, witten
 curve = witten.gap("quadratic", [0.5])
 rate = float(curve.rates[0])
 assert abs(rate - 1) < 1e-3, f"the rate of a quadratic is 1, computed {rate}"
+# Large enough for threads.
+witten.FiniteDifferences(witten.gallery.quadratic(dim=2), witten.Grid.uniform([(-1, 1)] * 2, 200)).assemble(0.5)
 report = {"numba_threads": numba.config.NUMBA_NUM_THREADS, "threading_layer": numba.threading_layer()}
 """,
     "multigrid": """
