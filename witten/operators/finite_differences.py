@@ -110,7 +110,8 @@ class FiniteDifferences:
         data = np.empty(pattern.indices.size) if out is None else out
         if data.shape != pattern.indices.shape or data.dtype != np.float64:
             raise ValueError(f"out must be {pattern.indices.size} doubles, got {data.dtype} of shape {data.shape}")
-        weights = np.exp((values.min() - values) / learning_rate)
+        weights = (values.min() - values) / learning_rate
+        np.exp(weights, out=weights)  # psi_0 but for its norm
         couplings = np.append(0.5 * learning_rate / self.grid.spacing**2, 0.0)
         _fill(values, weights, 1.0 / learning_rate, couplings, pattern.indptr, pattern.indices, pattern.axis, data)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))

@@ -59,9 +59,9 @@ class WittenLaplacian:
         """psi_0, the square root of the Gibbs measure of each cell, shape (n,)."""
         return np.exp(self.log_ground_state)
 
-    def project(self, psi: NDArray[np.float64]) -> NDArray[np.float64]:
-        """psi - psi_0 <psi_0, psi>, twice: orthogonal to the ground state to rounding. Shapes (n,) or (n, k)."""
-        for _ in range(2):
+    def project(self, psi: NDArray[np.float64], times: int = 2) -> NDArray[np.float64]:
+        """psi - psi_0 <psi_0, psi>: orthogonal to the ground state, to rounding when done twice. (n,) or (n, k)."""
+        for _ in range(times):
             psi = psi - np.multiply.outer(self.ground_state, self.ground_state @ psi)
         return psi
 

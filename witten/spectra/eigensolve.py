@@ -13,13 +13,11 @@ from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.dense import Dense
 from witten.spectra.lanczos import Lanczos
 from witten.spectra.multigrid import Multigrid
-from witten.spectra.ritz import RitzPairs
+from witten.spectra.ritz import GUARDS, RitzPairs
 from witten.spectra.spectrum import Spectrum
 
-__all__ = ["GUARDS", "Solver", "default_solver", "eigensolve", "require_count"]
+__all__ = ["Solver", "default_solver", "eigensolve", "require_count"]
 
-# Pairs computed beyond those asked for: they bound what lies outside the subspace.
-GUARDS = 3
 DENSE_UP_TO = 300
 # In one and two dimensions a factorisation stays cheap.
 FACTOR_UP_TO = {1: 2_000_000, 2: 1_500_000, 3: 20_000}

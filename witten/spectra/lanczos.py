@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +13,31 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh, splu
 
 from witten.errors import ConvergenceError
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.spectra.ritz import RitzPairs, rayleigh_ritz
+from witten.spectra.ritz import GUARDS, RitzPairs, rayleigh_ritz
 
 __all__ = ["Lanczos", "count_below"]
+
+Inverse = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Lanczos:
     """ARPACK on (A + shift)^{-1}, the ground state deflated; then inverse iteration with Rayleigh-Ritz in edge form.
 
-    The final steps wash rounding noise out of the vectors, and the edge form keeps the digits of small rates.
+    The final steps wash rounding noise out of the vectors, and the edge form keeps the digits of small rates. From a
+    good start, inverse iteration alone often is enough.
 
     Parameters
     ----------
     shift : relative to the largest diagonal entry of A; positive, so that A + shift is positive definite
     tolerance : of ARPACK, relative
+    accuracy : relative error of the rates, the last GUARDS of them excepted, at which a start needs no ARPACK
     polish : at most this many steps of inverse iteration
     """
 
     shift: float = 1e-12
     tolerance: float = 1e-6
+    accuracy: float = 1e-10
     polish: int = 6
     name = "lanczos"
 
@@ -40,31 +46,46 @@ class Lanczos:
 
         A single Krylov sequence can overlook one of two nearly equal eigenvalues; a start that knows both mends that.
         """
-        n = operator.n_dofs
         inverse = factorised(operator.matrix, self.shift * operator.matrix.diagonal().max())
-        deflated = LinearOperator(
-            (n, n), matvec=lambda x: operator.project(inverse(operator.project(x.ravel()))), dtype=float
-        )
+        if start is not None and start.shape[1] >= k:
+            pairs = self._polished(operator, inverse, start, k)
+            wanted = max(k - GUARDS, 1)
+            if (pairs.errors(wanted) <= np.maximum(self.accuracy * pairs.rates, 4 * pairs.noise)[:wanted]).all():
+                return pairs
+            start = pairs.psi
+        psi = self._arpack(operator, inverse, k, start)
+        return self._polished(operator, inverse, psi if start is None else np.column_stack([psi, start]), k)
+
+    def _arpack(
+        self, operator: WittenLaplacian, inverse: Inverse, k: int, start: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """The k lowest eigenvectors, roughly."""
+        n = operator.n_dofs
         v0 = np.random.default_rng(0).standard_normal(n) if start is None else start.sum(axis=1)
+        deflated = LinearOperator((n, n), matvec=lambda x: operator.project(inverse(x.ravel()), times=1), dtype=float)
+        ncv = min(n, max(2 * k + 4, 12))
         try:
-            _, psi = eigsh(
-                deflated, k=k, which="LM", v0=operator.project(v0), tol=self.tolerance, ncv=min(n, max(2 * k + 4, 12))
-            )
+            _, psi = eigsh(deflated, k=k, which="LM", v0=operator.project(v0), tol=self.tolerance, ncv=ncv)
         except ArpackNoConvergence as error:
             raise ConvergenceError(f"Lanczos did not converge for {k} eigenvalues on {n} nodes: {error}") from error
-        pairs = rayleigh_ritz(operator, psi if start is None else np.column_stack([psi, start])).lowest(k)
+        return psi
+
+    def _polished(self, operator: WittenLaplacian, inverse: Inverse, psi: NDArray[np.float64], k: int) -> RitzPairs:
+        """Inverse iteration on the k lowest Ritz vectors of a span, while it pays."""
+        pairs = rayleigh_ritz(operator, psi).lowest(k)
         for _ in range(self.polish):
             better = rayleigh_ritz(operator, inverse(operator.project(pairs.psi)))
-            done = better.residuals.max() > 0.5 * pairs.residuals.max()
+            done = (better.residuals > 0.5 * pairs.residuals)[: max(k - GUARDS, 1)].any()
             pairs = better
             if done:
                 break
         return pairs
 
 
-def factorised(matrix: Any, shift: float) -> Any:
+def factorised(matrix: Any, shift: float) -> Inverse:
     """x -> (A + shift)^{-1} x for a symmetric positive definite A + shift, x of shape (n,) or (n, k)."""
-    return _symmetric_lu(matrix, shift).solve
+    solve: Inverse = _symmetric_lu(matrix, shift).solve
+    return solve
 
 
 def count_below(operator: WittenLaplacian, rate: float) -> int:

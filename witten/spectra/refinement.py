@@ -17,10 +17,10 @@ from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.spectra.eigensolve import GUARDS, default_solver, require_count
+from witten.spectra.eigensolve import default_solver, require_count
 from witten.spectra.extrapolation import extrapolated
 from witten.spectra.lanczos import Lanczos, count_below
-from witten.spectra.ritz import RitzPairs
+from witten.spectra.ritz import GUARDS, RitzPairs
 from witten.spectra.spectrum import RESOLVED, Spectrum
 
 __all__ = ["refined_spectrum"]

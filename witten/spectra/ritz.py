@@ -11,7 +11,10 @@ from scipy.linalg import LinAlgError, cholesky, lapack, qr
 from witten.errors import ConvergenceError
 from witten.operators.witten_laplacian import WittenLaplacian
 
-__all__ = ["RitzPairs", "rayleigh_ritz"]
+__all__ = ["GUARDS", "RitzPairs", "rayleigh_ritz"]
+
+# Pairs computed beyond those asked for: they bound what lies outside the subspace.
+GUARDS = 3
 
 
 @dataclass(frozen=True, eq=False)
