@@ -14,9 +14,13 @@ from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 RTOL = 1e-4
 
 
-@cache
 def record(spec, s, rtol=RTOL):
-    """The gap of one case at its learning rate, and whether an AccuracyWarning came with it."""
+    """The gap of one case at its learning rate, computed once, and whether an AccuracyWarning came with it."""
+    return computed(spec, s, rtol)
+
+
+@cache
+def computed(spec, s, rtol):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         (found,) = witten.gap(spec, [s], rtol=rtol).records
@@ -214,15 +218,10 @@ def test_a_box_that_cuts_off_what_matters_is_refused(spec, box):
         witten.gap(spec, [0.1], box=box)
 
 
-def test_the_customary_box_of_mueller_brown_is_refused_or_has_a_long_bar():
+def test_the_customary_box_of_mueller_brown_is_refused():
     """[-1.6, 1.3] x [-0.5, 2.2] moves the second rate at s = 0.2 from 0.240 to 0.498."""
-    try:
-        with pytest.warns(AccuracyWarning):
-            found = witten.spectrum("mueller-brown", 0.2, 3, box=[(-1.6, 1.3), (-0.5, 2.2)])
-    except RequestError as error:
-        assert "give a larger box" in str(error)
-        return
-    assert abs(found.rates[2] - 0.2398) <= found.errors[2]
+    with pytest.raises(RequestError, match="give a larger box"):
+        witten.spectrum("mueller-brown", 0.2, 3, box=[(-1.6, 1.3), (-0.5, 2.2)])
 
 
 @pytest.mark.parametrize("end", [1.45, 1.5, 1.6, 1.7, 1.8])
