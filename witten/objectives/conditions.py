@@ -24,8 +24,8 @@ def continuous_spectrum(objective: Objective, learning_rate: float) -> float:
     Raises
     ------
     RequestError
-        if e^{-2f/s} is not normalisable along a ray (2 r f'(r)/s <= d), if V_s falls to zero along one (no gap), or
-        if f is not a number there.
+        if e^{-2f/s} is not normalisable along a ray (2 r f'(r)/s <= d), if |grad f| falls to zero along one (no
+        gap), or if f is not a number there.
     """
     directions = _directions(objective.dimension)
     bottom = np.inf
@@ -65,21 +65,28 @@ def _require_normalisable(
 
 
 def _limit_along(objective: Objective, points: NDArray[np.float64], direction: NDArray[np.float64], s: float) -> float:
-    """lim V_s/2 along one ray: inf, a positive constant, or an error where it is zero."""
+    """lim V_s/2 along one ray where it is a positive constant, else inf; an error where |grad f| falls to zero.
+
+    V_s may well be negative along a ray on which a valley narrows; there is a gap all the same.
+    """
     with np.errstate(all="ignore"):
-        v = (objective.gradient(points) ** 2).sum(axis=0) / s - objective.laplacian(points)
-        v = v[np.isfinite(v)]
-        if v.size < 3:
-            return np.inf
-        power = np.log10(abs(v[-1] / v[-3])) / 2
-    if v[-1] > 0 and power > 0.05:
+        slope = np.linalg.norm(objective.gradient(points), axis=0)
+        v = slope**2 / s - objective.laplacian(points)
+    if not np.isfinite(v[-3:]).all():
         return np.inf
-    if v[-1] > 0 and power > -0.05:
-        return float(v[-1] / 2)
-    raise RequestError(
-        f"{objective.name} has no spectral gap at any learning rate: |grad f|^2/s - Lap f does not stay positive "
-        f"in direction {_show(direction)}; give an objective that grows at least like |x|, or a box"
-    )
+    if _power(slope) < -0.05:
+        raise RequestError(
+            f"{objective.name} has no spectral gap at any learning rate: |grad f| falls to zero in direction "
+            f"{_show(direction)}; give an objective that grows at least like |x|, or a box"
+        )
+    constant = v[-1] > 0 and abs(_power(v)) <= 0.05
+    return float(v[-1] / 2) if constant else np.inf
+
+
+def _power(values: NDArray[np.float64]) -> float:
+    """p with values ~ r^p at the end of a ray."""
+    with np.errstate(all="ignore"):
+        return float(np.log(abs(values[-1] / values[-3])) / np.log(RADII[-1] / RADII[-3]))
 
 
 def _show(vector: NDArray[np.float64]) -> str:

@@ -148,12 +148,13 @@ def _fill(values, weights, beta, couplings, indptr, indices, axis, data):  # typ
     for i in numba.prange(values.size):
         # Unsigned, or else every access asks whether to count from the end.
         first, last = numba.uint64(indptr[i]), numba.uint64(indptr[i + 1])
-        diagonal, total = first, 0.0
+        total = 0.0
         for e in range(first, last):
             data[e] = -couplings[axis[e]]
             total += couplings[axis[e]] * weights[numba.uint64(indices[e])]
-            if axis[e] == d:
-                diagonal = e
+        diagonal = first
+        while axis[diagonal] != d:
+            diagonal += numba.uint64(1)
         data[diagonal] = total / weights[i]
         if weights[i] < UNDERFLOW:
             data[diagonal] = 0.0

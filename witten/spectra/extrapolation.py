@@ -17,11 +17,13 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     on three grids. On more it is half the change of T_2 from one grid to the next, a quarter where successive changes
     of T_1 are in a ratio of about 16, as they should be. It is at least a thousandth of the step to T_1 (a quarter of
     that with every further grid), should the other happen to vanish. Values that do not behave like h^2 yet, successive
-    differences not being in a ratio of about four, are not extrapolated: the last difference is their error.
+    differences not being in a ratio of about four, are not extrapolated: the last difference is their error. Where
+    the corrections would bring two eigenvalues much closer together, or past each other, they may repel instead: a
+    tenth of the difference of the corrections is added.
 
     Parameters
     ----------
-    levels : at least two arrays of shape (k,), coarse to fine
+    levels : at least two arrays of shape (k,), coarse to fine: all eigenvalues known, guards included
 
     Returns
     -------
@@ -40,7 +42,16 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
         errors = np.where(fourth_order, 0.25, 0.5) * abs(t2[-1] - t2[-2])
     errors = np.maximum(errors, abs(steps[-1]) / 3e3 / 4.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
-    return np.where(second_order, t2[-1], t0[-1]), np.where(second_order, errors, abs(steps[-1]))
+    values = np.where(second_order, t2[-1], t0[-1])
+    return values, np.where(second_order, errors, abs(steps[-1])) + _repulsion(t0[-1], values - t0[-1])
+
+
+def _repulsion(finest: NDArray[np.float64], corrections: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What eigenvalues on the finest grid may do to each other on the way to the limit."""
+    apart = abs(finest[:, None] - finest)
+    closing = abs(corrections[:, None] - corrections)
+    repulsion: NDArray[np.float64] = np.where(closing > 0.2 * apart, 0.1 * closing, 0.0).max(axis=1)
+    return repulsion
 
 
 def _between(above: NDArray[np.float64], below: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:

@@ -73,9 +73,10 @@ class Lanczos:
     def _polished(self, operator: WittenLaplacian, inverse: Inverse, psi: NDArray[np.float64], k: int) -> RitzPairs:
         """Inverse iteration on the k lowest Ritz vectors of a span, while it pays."""
         pairs = rayleigh_ritz(operator, psi).lowest(k)
+        wanted = max(k - GUARDS, 1)
         for _ in range(self.polish):
             better = rayleigh_ritz(operator, inverse(operator.project(pairs.psi)))
-            done = (better.residuals > 0.5 * pairs.residuals)[: max(k - GUARDS, 1)].any()
+            done = better.residuals[:wanted].max() > 0.5 * pairs.residuals[:wanted].max()
             pairs = better
             if done:
                 break

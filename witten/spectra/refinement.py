@@ -127,9 +127,10 @@ def _first_pairs(objective: Objective, s: float, grid: Grid, k: int) -> RitzPair
         return pairs
     for seed in range(4):
         if _none_missed(operator, pairs):
-            return pairs
+            return pairs.lowest(k)
         random = np.random.default_rng(seed).standard_normal((operator.n_dofs, 4))
-        pairs = Lanczos(polish=20).solve(operator, k, np.column_stack([pairs.psi, random]))
+        block = np.column_stack([pairs.psi, random])
+        pairs = Lanczos(polish=30).solve(operator, block.shape[1], block)
     raise ConvergenceError(
         f"Lanczos keeps missing eigenvalues of {objective.name} at learning rate {s:g}; ask for more of them"
     )
@@ -158,10 +159,10 @@ def _refined(
         pairs = (
             solver.solve(operator, pairs_needed, start) if levels else _first_pairs(objective, s, grid, pairs_needed)
         )
-        levels.append(pairs.rates[:wanted])
+        levels.append(pairs.rates)
         noise = np.maximum(noise, 2 * pairs.errors(wanted))
         if len(levels) >= 2:
-            rates, errors = extrapolated(levels)
+            rates, errors = (array[:wanted] for array in extrapolated(levels))
             unfinished = errors > np.maximum(0.5 * rtol * rates, noise)
             if (len(levels) >= 3 and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
                 grid.dimension
