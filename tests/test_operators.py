@@ -49,7 +49,7 @@ def problems(draw):
         mask.flat[draw(st.integers(0, mask.size - 1))] = True
     grid = Grid(Grid.uniform(intervals, shape).box, shape, mask)
     discretisation = FiniteDifferences(resolve(draw(st.sampled_from(SPECS[d]))), grid)
-    return discretisation, max(draw(learning_rates), float(np.ptp(discretisation.values)) / 500)
+    return discretisation, max(draw(learning_rates), float(np.ptp(discretisation.values)) / 300)
 
 
 identity = settings(deadline=None, max_examples=80)

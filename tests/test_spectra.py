@@ -284,11 +284,20 @@ def test_equal_levels_are_their_own_limit():
     assert values[0] == 2.0 and errors[0] == 0.0
 
 
-def test_rates_are_extrapolated_one_by_one():
-    one, other = [1.04, 1.01, 1.0025], [1.0, 1.001, 1.003]
+def test_rates_far_apart_are_extrapolated_one_by_one():
+    one, other = [1.04, 1.01, 1.0025], [7.0, 7.001, 7.003]
     together = extrapolated([np.array(pair) for pair in zip(one, other, strict=True)])
     alone = [extrapolated([np.array([value]) for value in column]) for column in (one, other)]
     np.testing.assert_array_equal(together, np.array(alone)[:, :, 0].T)
+
+
+@pytest.mark.parametrize("coupling", [1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_the_error_bar_holds_where_two_rates_repel(coupling, n):
+    """Eigenvalues of [[1 - 3 h^2, c], [c, 1 + h^2]]: on coarse grids the corrections hide the coupling."""
+    levels = levels_of(lambda h: np.linalg.eigvalsh([[1 - 3 * h**2, coupling], [coupling, 1 + h**2]]), 0.3, n)
+    values, errors = extrapolated(levels)
+    assert (abs(values - [1 - coupling, 1 + coupling]) <= errors + 1e-14).all()
 
 
 def series(rng):
