@@ -46,6 +46,8 @@ class Scan:
     def of(cls, objective: Objective, box: Box, cells: int, learning_rate: float) -> Scan:
         grid = Grid(box, (cells,) * box.dimension)
         values = finite_or_wall(objective, grid.points).reshape(grid.shape)
+        if not np.isfinite(values).any():
+            raise RequestError(f"{objective.name} overflows everywhere on {box}; give a box on which it is finite")
         return cls(grid, values, _genuine(objective, grid, merge_tree(values, smallest=learning_rate)))
 
     def height(self, k: int, tie: float) -> float:
@@ -160,17 +162,22 @@ def _genuine(objective: Objective, grid: Grid, tree: MergeTree) -> MergeTree:
 
 
 def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Where a local minimisation from a point of the grid ends, kept in its box."""
+    """Where a local minimisation from a point of the grid ends, kept in its box.
+
+    Lengths are counted in cells and heights in the rise over the first cell, so that no step leaves the well.
+    """
+    h = grid.spacing
     with np.errstate(all="ignore"):
+        unit = max(float(np.linalg.norm(h * objective.gradient(start))), 1e-300)
         found = minimize(
-            lambda x: (float(objective(x)), objective.gradient(x)),
-            start,
+            lambda y: (float(objective(start + h * y)) / unit, h * objective.gradient(start + h * y) / unit),
+            np.zeros_like(start),
             jac=True,
             method="L-BFGS-B",
-            bounds=list(grid.box.intervals),
+            bounds=np.column_stack([(grid.box.lower - start) / h, (grid.box.upper - start) / h]),
             options={"maxiter": 300, "maxfun": 400, "ftol": 1e-12},
         )
-    return np.asarray(found.x, dtype=float)
+    return np.asarray(start + h * found.x, dtype=float)
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -215,12 +222,14 @@ def sublevel(
     RequestError
         if no box up to |x| = 1e8 holds the set, or f is not finite in it.
     """
-    box = _enclosing(objective, learning_rate, wells, margin) if box is None else box
-    scan = Scan.of(objective, box, FINE[objective.dimension], learning_rate)
+    found = _enclosing(objective, learning_rate, wells, margin) if box is None else box
+    scan = Scan.of(objective, found, FINE[objective.dimension], learning_rate)
     height = scan.height(wells, TIE * learning_rate)
     level = height + margin * learning_rate
+    if box is None:
+        found = _closed(objective, found, level)
     spacing = _spacing(scan, height + 3 * learning_rate, level, learning_rate)
-    return Sublevel(objective, learning_rate, box, height, level, scan.tree.floors.size, spacing)
+    return Sublevel(objective, learning_rate, found, height, level, scan.tree.floors.size, spacing)
 
 
 def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box:
@@ -252,7 +261,7 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
             if max(map(abs, box.lower + box.upper)) > 1e8:
                 break
             continue
-        fitted = box.expanded((1 - first) / COARSE[d], (last + 2 - COARSE[d]) / COARSE[d])
+        fitted = box.expanded((3 - first) / COARSE[d], (last + 4 - COARSE[d]) / COARSE[d])
         if (fitted.widths > 0.6 * box.widths).all():
             return fitted
         box = fitted
@@ -260,6 +269,23 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
     raise RequestError(
         f"{objective.name} stays below {level:.4g} out to |x| = 1e8; give a confining objective, or a box"
     )
+
+
+def _closed(objective: Objective, box: Box, level: float) -> Box:
+    """The box with sides moved out until f exceeds the level on all of them: scans lose the thin ends of valleys."""
+    d, n = box.dimension, {1: 1, 2: 4000, 3: 200}[box.dimension]
+    for _ in range(100):
+        out = np.zeros((2, d))
+        for axis in range(d):
+            others = [np.linspace(a, b, n) for i, (a, b) in enumerate(box.intervals) if i != axis]
+            face = [x.ravel() for x in np.meshgrid(*others, indexing="ij")]
+            for side, at in enumerate((box.lower[axis], box.upper[axis])):
+                points = np.array([*face[:axis], np.full(n ** (d - 1), at), *face[axis:]])
+                out[side, axis] = 0.04 * (_finite_or_outside(objective, points) <= level).any()
+        if not out.any():
+            break
+        box = box.expanded(*out)
+    return box
 
 
 def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.float64]:

@@ -68,6 +68,11 @@ def eigensolve(operator: WittenLaplacian, k: int, *, solver: Solver | None = Non
         if the solver does not converge.
     """
     require_count(k, operator.n_dofs - GUARDS - 1)
+    if not np.isfinite(operator.matrix.diagonal()).all():
+        raise RequestError(
+            f"cells are too coarse for learning rate {operator.learning_rate:g}: from one to the next e^(f/s) "
+            "changes by more than a double holds; refine the grid, or mask it to a sublevel set"
+        )
     solver = solver or default_solver(operator.n_dofs, operator.grid.dimension)
     began = time.perf_counter()
     pairs = solver.solve(operator, k - 1 + GUARDS)

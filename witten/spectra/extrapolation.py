@@ -13,13 +13,13 @@ __all__ = ["extrapolated"]
 def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The limit of values with an error series in h^2, h^4, ... on grids h, h/2, h/4, ..., and its error bar.
 
-    Romberg's table T_m = T_{m-1} + (T_{m-1} - T_{m-1}')/(4^m - 1), taken to m = 2. The error is half the step to T_2
-    on three grids. On more it is half the change of T_2 from one grid to the next, a quarter where successive changes
-    of T_1 are in a ratio of about 16, as they should be. It is at least a thousandth of the step to T_1 (a quarter of
-    that with every further grid), should the other happen to vanish. Values that do not behave like h^2 yet, successive
+    Romberg's table T_m = T_{m-1} + (T_{m-1} - T_{m-1}')/(4^m - 1), taken to m = 2. The error is the step to T_2 on
+    three grids. On more it is half the change of T_2 from one grid to the next, a quarter where successive changes of
+    T_1 are in a ratio of about 16, as they should be. It is at least 1/300 of the step to T_1 (falling by 16 with
+    every further grid), should the other happen to vanish. Values that do not behave like h^2 yet, successive
     differences not being in a ratio of about four, are not extrapolated: the last difference is their error. Where
     the corrections would bring two eigenvalues much closer together, or past each other, they may repel instead: a
-    tenth of the difference of the corrections is added.
+    half of the difference of the corrections is added.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     t1 = t0[1:] + steps / 3
     t2 = t1[1:] + np.diff(t1, axis=0) / 15
     if len(t2) == 1:
-        errors = 0.5 * abs(t2[-1] - t1[-1])
+        errors = abs(t2[-1] - t1[-1])
     else:
         fourth_order = _between(t1[-2] - t1[-3], t1[-1] - t1[-2], 10.0, 25.0)
         errors = np.where(fourth_order, 0.25, 0.5) * abs(t2[-1] - t2[-2])
-    errors = np.maximum(errors, abs(steps[-1]) / 3e3 / 4.0 ** (len(t2) - 1))
+    errors = np.maximum(errors, abs(steps[-1]) / 900 / 16.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     values = np.where(second_order, t2[-1], t0[-1])
     return values, np.where(second_order, errors, abs(steps[-1])) + _repulsion(t0[-1], values - t0[-1])
@@ -50,7 +50,7 @@ def _repulsion(finest: NDArray[np.float64], corrections: NDArray[np.float64]) ->
     """What eigenvalues on the finest grid may do to each other on the way to the limit."""
     apart = abs(finest[:, None] - finest)
     closing = abs(corrections[:, None] - corrections)
-    repulsion: NDArray[np.float64] = np.where(closing > 0.2 * apart, 0.1 * closing, 0.0).max(axis=1)
+    repulsion: NDArray[np.float64] = np.where(closing > 0.1 * apart, 0.5 * closing, 0.0).max(axis=1)
     return repulsion
 
 
