@@ -17,9 +17,9 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     three grids. On more it is half the change of T_2 from one grid to the next, a quarter where successive changes of
     T_1 are in a ratio of about 16, as they should be. It is at least 1/300 of the step to T_1 (falling by 16 with
     every further grid), should the other happen to vanish. Values that do not behave like h^2 yet, successive
-    differences not being in a ratio of about four, are not extrapolated: the last difference is their error. Where
-    the corrections would bring two eigenvalues much closer together, or past each other, they may repel instead: a
-    half of the difference of the corrections is added.
+    differences not being in a ratio of about four, are not extrapolated: their error is thrice the last difference.
+    Where the corrections would bring two eigenvalues much closer together, or past each other, they may repel
+    instead: half of the difference of the corrections is added.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     errors = np.maximum(errors, abs(steps[-1]) / 900 / 16.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     values = np.where(second_order, t2[-1], t0[-1])
-    return values, np.where(second_order, errors, abs(steps[-1])) + _repulsion(t0[-1], values - t0[-1])
+    return values, np.where(second_order, errors, 3 * abs(steps[-1])) + _repulsion(t0[-1], values - t0[-1])
 
 
 def _repulsion(finest: NDArray[np.float64], corrections: NDArray[np.float64]) -> NDArray[np.float64]:
