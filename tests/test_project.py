@@ -133,12 +133,13 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors"}
-SHARED = BASE | {"files", "barrier_fit", "rates", "storage", "schedules", "parallel"}
+SHARED = BASE | {"files", "barrier_fit", "rates", "storage", "schedules", "parallel", "dealing"}
 SPECTRAL = {"domains", "operators", "spectra"}
 ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "parallel": BASE,  # the one module that knows mpi4py
+    "dealing": BASE | {"parallel"},
     "files": BASE,
     "barrier_fit": BASE,
     "rates": BASE | {"files", "barrier_fit"},
