@@ -412,11 +412,27 @@ def test_a_narrow_curved_valley_is_one_well():
 def test_a_wider_grid_contains_the_grid_on_the_same_lattice():
     region = sublevel(resolve("mueller-brown"), 0.1, margin=5.0)
     grid = region.grid()
-    wide = region.wider(grid)
+    wide = region.wider(grid, region.level + 0.4)
     np.testing.assert_allclose(wide.spacing, grid.spacing)
     assert wide.n_nodes > grid.n_nodes
     outside = [point for point in grid.points.T if not holds(wide, point)]
     assert outside == []
+
+
+def test_a_plateau_far_above_the_well_is_slow():
+    """x^6/15 - ... has one deep well at 2.2 and a nearly flat shelf on [-1, 0.3], 5 above it, with f' ~ 0 there."""
+    f = resolve("0.0683*x**6 - 0.2909*x**4 - 0.474*x**3 - 0.2373*x**2")
+    region = sublevel(f, 0.1)
+    assert not holds(region.grid(), (0,))
+    shelf = float(f(np.array([-0.5])))
+    assert shelf - 0.1 < region.slow_level(0.1) < 1.0
+    assert holds(region.wider(region.grid(), region.slow_level(0.1)).refined(), (-0.5,))
+
+
+def test_the_slow_part_of_a_parabola_is_a_ball():
+    """V_s = x^2/s - 1 <= 2 rate is |x|^2 <= s (1 + 2 rate) for f = x^2/2."""
+    level = sublevel(resolve("quadratic"), 0.1).slow_level(2.0)
+    assert level == pytest.approx(0.5 * 0.1 * 5.0, rel=0.1)
 
 
 def test_a_users_box_is_kept():

@@ -104,12 +104,28 @@ class Sublevel:
         shape = tuple(int(n) for n in np.maximum(np.ceil(self.box.widths / self.spacing), 4))
         return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
 
-    def wider(self, grid: Grid, extra: float = 4.0) -> Grid | None:
-        """The same lattice on the larger set {f <= level + extra s}, reaching over the box; None if that is the same.
+    def slow_level(self, rate: float) -> float:
+        """The largest f where V_s <= 2 rate, V_s = |grad f|^2/s - Lap f: a mode of that rate may live on all of it.
+
+        A mode of rate lambda decays only where V_s > 2 lambda, be there measure or not: a plateau or a shallow well far
+        above the saddles is slow too. Looked for in and around the box and [-1, 1]^d, as far as V_s is small on the rim.
+        """
+        d = self.box.dimension
+        box = Box(tuple(min(a, -1.0) for a in self.box.lower), tuple(max(b, 1.0) for b in self.box.upper))
+        for _ in range(6):
+            box = box.expanded(1.0, 1.0)
+            grid = Grid(box, (2 * COARSE[d],) * d)
+            f = _finite_or_outside(self.objective, grid.points).reshape(grid.shape)
+            slow = _schroedinger_potential(f, grid.spacing, self.learning_rate) <= 2 * rate
+            if not _touches_rim(slow):
+                break
+        return float(f[slow].max(initial=-np.inf))
+
+    def wider(self, grid: Grid, level: float) -> Grid | None:
+        """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
 
         Where f is not finite outside the box, space ends.
         """
-        level = self.level + extra * self.learning_rate
         nodes = grid.n_nodes
         for _ in range(20):
             cells = np.array(grid.shape)
@@ -202,6 +218,18 @@ def _finite_or_outside(objective: Objective, points: NDArray[np.float64]) -> NDA
     with np.errstate(all="ignore"):
         values = np.asarray(objective(points), dtype=float)
     return np.where(np.isfinite(values), values, np.inf)
+
+
+def _schroedinger_potential(f: NDArray[np.float64], spacing: NDArray[np.float64], s: float) -> NDArray[np.float64]:
+    """V_s = |grad f|^2/s - Lap f by central differences; on the rim those next to it, +inf where f is not finite."""
+    potential = np.zeros_like(f)
+    with np.errstate(all="ignore"):
+        for axis, h in enumerate(spacing):
+            a, b, c = (np.take(f, range(i, f.shape[axis] - 2 + i), axis) for i in range(3))
+            inner = ((c - a) / (2 * h)) ** 2 / s - (a - 2 * b + c) / h**2
+            rim = [(1, 1) if i == axis else (0, 0) for i in range(f.ndim)]
+            potential += np.pad(inner, rim, mode="edge")
+    return np.where(np.isfinite(potential), potential, np.inf)
 
 
 def _touches_rim(mask: NDArray[np.bool_]) -> bool:

@@ -98,19 +98,29 @@ def _truncated(
         pairs_needed = wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         _require_affordable(objective, s, grid)
-        wide = region.wider(grid)
+        # Refined once: on the first cells themselves a cut's effect comes out too small.
+        inner = _first_pairs(objective, s, grid.refined(), pairs_needed).rates
+        slow = region.slow_level(1.2 * inner[wanted - 1]) + 2 * s if box is None else region.level
+        wide = region.wider(grid, max(region.level + 4 * s, slow))
         if wide is None:
             return grid, pairs_needed, np.zeros(wanted)
-        # Refined once: on the first cells themselves a cut's effect comes out too small.
-        inner, outer = (_first_pairs(objective, s, g.refined(), pairs_needed).rates[:wanted] for g in (grid, wide))
-        change = abs(inner - outer)
+        _require_affordable(objective, s, wide)
+        outer = _first_pairs(objective, s, wide.refined(), pairs_needed).rates
+        change = _shared(abs(inner - outer), inner)[:wanted]
         cut = 2 * change
         if box is not None:
-            _require_room(objective, s, box, change, outer)
+            _require_room(objective, s, box, change, outer[:wanted])
             return grid, pairs_needed, cut
-        if (cut <= 0.2 * rtol * inner).all() or margin >= LARGEST_MARGIN:
+        if (cut <= 0.2 * rtol * inner[:wanted]).all() or (margin >= LARGEST_MARGIN and slow <= region.level):
             return grid, pairs_needed, cut
-        margin += 2.0
+        margin = max(margin + 2.0, (slow - region.height) / s)
+
+
+def _shared(errors: NDArray[np.float64], rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest of the errors of rates so close that they may come in another order on finer grids."""
+    near = abs(rates[:, None] - rates) <= 0.1 * rates
+    shared: NDArray[np.float64] = np.where(near, errors, 0.0).max(axis=1)
+    return shared
 
 
 def _fine_enough(grid: Grid, nodes: int) -> Grid:
