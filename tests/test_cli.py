@@ -312,9 +312,12 @@ def test_a_reader_that_leaves_is_no_error():
         assert process.wait(timeout=60) == 0
 
 
-def test_only_one_rank_of_a_parallel_run_speaks():
-    done = witten("gap", "double-well", "--lr", "0.2", env={**os.environ, "PMI_RANK": "1"})
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_processes_that_mpi_does_not_bring_together_are_refused_by_the_first():
+    pytest.importorskip("mpi4py")
+    first = witten("objectives", env={**os.environ, "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"})
+    assert (first.returncode, first.stdout) == (2, "") and "2 processes were started, but MPI sees 1" in first.stderr
+    second = witten("objectives", env={**os.environ, "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"})
+    assert (second.returncode, second.stdout, second.stderr) == (2, "", "")
 
 
 # ------------------------------------------------------------------------------------------- stopped and resumed

@@ -1,6 +1,8 @@
-"""The two ways a computation ends early: the request is wrong, or it cannot be computed as asked."""
+"""How a computation ends early: the request is wrong, it cannot be computed as asked, or the time is over."""
 
-__all__ = ["AccuracyWarning", "ConvergenceError", "RequestError"]
+from typing import Any
+
+__all__ = ["AccuracyWarning", "ConvergenceError", "RequestError", "Stopped"]
 
 
 class RequestError(ValueError):
@@ -9,6 +11,24 @@ class RequestError(ValueError):
 
 class ConvergenceError(RuntimeError):
     """The computation failed: the reason, and a remedy to try."""
+
+
+class Stopped(Exception):
+    """A sweep has ended before its last learning rate, as it was asked to.
+
+    Attributes
+    ----------
+    reason : in words
+    curve : the RateCurve of what is done, or None
+    """
+
+    def __init__(self, reason: str, curve: Any = None) -> None:
+        super().__init__(reason, curve)
+        self.reason = reason
+        self.curve = curve
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class AccuracyWarning(UserWarning):

@@ -140,7 +140,19 @@ def communicator(comm: Any = None) -> Communicator:
         return world()
     if isinstance(comm, Communicator):
         return comm
-    return Communicator() if comm.size == 1 else Communicator(comm, comm.Dup())
+    if comm.size == 1:
+        return Communicator()
+    known: Communicator | None = comm.Get_attr(_attribute())
+    if known is None:
+        known = Communicator(comm, comm.Dup())
+        comm.Set_attr(_attribute(), known)
+    return known
+
+
+@cache
+def _attribute() -> int:
+    """Under which a communicator of mpi4py remembers its duplicate."""
+    return int(_mpi().Comm.Create_keyval())
 
 
 def launched() -> tuple[int, int | None]:
@@ -163,13 +175,13 @@ def _number(*names: str) -> int | None:
 
 @cache
 def _world() -> Communicator:
-    _, expected = launched()
-    if expected == 1:
+    rank, size = launched()
+    if size == 1:
         return Communicator()
     everybody = _mpi().COMM_WORLD
-    if expected is not None and everybody.size != expected:
+    if everybody.size != (size or everybody.size) or everybody.size <= rank:
         raise RequestError(
-            f"{expected} processes were started, but MPI sees {everybody.size}: start them with the mpiexec that "
+            f"{size or 'several'} processes were started, but MPI sees {everybody.size}: start them with the mpiexec that "
             "belongs to the MPI of mpi4py (witten doctor names it), or with srun --mpi=pmi2 or --mpi=pmix"
         )
     return Communicator() if everybody.size == 1 else Communicator(everybody, everybody.Dup())

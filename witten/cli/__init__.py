@@ -13,16 +13,13 @@ from typing import Annotated
 
 import typer
 
-from witten import __version__
+from witten import __version__, parallel
 from witten.cli import doctor, gap, objectives, plot, spectrum
-from witten.cli.errors import exit_status
-from witten.cli.options import WittenCommand, examples
+from witten.cli.errors import WRONG, exit_status, mute, say
+from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.errors import RequestError
 
 __all__ = ["app", "main"]
-
-# Where MPI launchers leave the rank of a process.
-RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 
 app = typer.Typer(
     name="witten",
@@ -37,8 +34,8 @@ app = typer.Typer(
     ),
 )
 
-app.command("gap", cls=WittenCommand, epilog=gap.EXAMPLES)(gap.gap)
-app.command("spectrum", cls=WittenCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
+app.command("gap", cls=ParallelCommand, epilog=gap.EXAMPLES)(gap.gap)
+app.command("spectrum", cls=ParallelCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
 app.command("objectives", cls=WittenCommand, epilog=objectives.EXAMPLES)(objectives.objectives)
 app.command("plot", cls=WittenCommand, epilog=plot.EXAMPLES)(plot.plot)
 app.command("doctor", cls=WittenCommand, epilog=doctor.EXAMPLES)(doctor.doctor)
@@ -69,10 +66,24 @@ def witten(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # One process computes and speaks; the others of an mpiexec leave it to that one.
-    if any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):
-        sys.exit(0)
     debug = "--debug" in given or os.environ.get("WITTEN_DEBUG", "") not in ("", "0")
     given = [word for word in given if word != "--debug"]
     command = typer.main.get_command(app)
-    sys.exit(exit_status(lambda: command.main(args=given, prog_name="witten", standalone_mode=False), debug=debug))
+    ranks = _ranks()
+    if ranks.rank:
+        mute()
+    sys.exit(
+        exit_status(
+            lambda: command.main(args=given, prog_name="witten", standalone_mode=False), debug=debug, ranks=ranks
+        )
+    )
+
+
+def _ranks() -> parallel.Communicator:
+    """The ranks of this run; where they cannot work together, the first alone says why."""
+    try:
+        return parallel.world()
+    except RequestError as error:
+        if parallel.launched()[0] == 0:
+            say(str(error))
+        sys.exit(WRONG)

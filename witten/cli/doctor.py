@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from witten import __version__
+from witten import __version__, parallel
 from witten.cli import options
 from witten.cli.output import print_json, print_table
 
@@ -36,7 +36,7 @@ PACKAGES = (
 # Seconds after which a probe counts as failed.
 PATIENCE = 120
 # A process started by mpiexec must not hand its place among the ranks to a probe.
-MPI_VARIABLES = ("PMI", "PMIX", "OMPI", "HYDRA", "MPI_LOCAL", "MPIR", "MV2")
+MPI_VARIABLES = ("PMI", "PMIX", "OMPI", "HYDRA", "MPI_LOCAL", "MPIR", "MV2", "PALS", "SLURM")
 
 # Each runs in a Python of its own, so that a crash of a library is a line in the report; it prints JSON.
 PROBES = {
@@ -108,7 +108,7 @@ def diagnosis() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "routes": {name: _probe(code) for name, code in PROBES.items()},
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "ranks": _ranks(),
+        "ranks": parallel.launched()[1] or 1,
     }
 
 
@@ -117,14 +117,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _ranks() -> int:
-    """How many processes the launcher of this one has started."""
-    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"):
-        if os.environ.get(name, "").isdigit():
-            return int(os.environ[name])
-    return 1
 
 
 def _probe(code: str) -> dict[str, Any]:

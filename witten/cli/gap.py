@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from witten import parallel
 from witten.cli import options
-from witten.cli.errors import Interrupted
+from witten.cli.errors import Interrupted, patiently
 from witten.cli.output import plus_minus, print_json, print_line, print_table, progress_bar, with_log_error
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, RequestError, Stopped
 
 if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
 
 LOG_10 = math.log(10)
+# --walltime counts from here: what was loaded since is part of it.
+STARTED = time.monotonic()
 EXAMPLES = options.examples(
     "witten gap double-well --lr 0.02:0.5:12",
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
+    "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --resume",
+    "mpiexec -n 4 witten gap double-well:dim=3 --lr 0.05:0.5:20 --groups 2",
 )
 
 
@@ -35,6 +41,9 @@ def gap(
     output: options.Output = None,
     plot: options.Plot = None,
     resume: options.Resume = False,
+    groups: options.Groups = "1",
+    walltime: options.Walltime = None,
+    petsc: options.Petsc = None,
     as_json: options.Json = False,
 ) -> None:
     """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
@@ -43,23 +52,34 @@ def gap(
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
         "method": options.parse_method(method),
+        "petsc": options.parse_petsc(petsc),
+        "groups": options.whole("--groups", groups, 1),
+        "walltime": _seconds_left(options.parse_walltime(walltime)),
     }
     options.whole("--seed", seed, 0)
     learning_rates = options.parse_learning_rates(lr)
-    _check_files(output, plot, resume)
+    parallel.agree(parallel.world(), lambda: _check_files(output, plot, resume))
     curve, ending = _computed(objective, learning_rates, request, output, resume)
     if as_json:
         print_json(_json(objective, curve))
     elif curve is not None:
         _show(curve)
     if curve is not None and plot is not None:
-        from witten.plots import plot_curve
-
-        plot_curve(curve, plot)
+        parallel.agree(parallel.world(), lambda: _draw(curve, plot))
     if not as_json:
         _say_where(output if curve is not None else None, plot if curve is not None else None)
     if ending is not None:
         raise ending
+
+
+def _seconds_left(walltime: float | None) -> float | None:
+    return None if walltime is None else max(walltime - (time.monotonic() - STARTED), 0.0)
+
+
+def _draw(curve: RateCurve, plot: Path) -> None:
+    from witten.plots import plot_curve
+
+    plot_curve(curve, plot)
 
 
 def _check_files(output: Path | None, plot: Path | None, resume: bool) -> None:
@@ -91,34 +111,40 @@ def _computed(
     import witten
 
     done: list[RateRecord] = []
-    with progress_bar(len(learning_rates), objective) as advance:
+    with progress_bar(len(learning_rates), objective) as advance, patiently() as stop:
 
         def progress(record: RateRecord) -> None:
             done.append(record)
             advance(f"s = {record.learning_rate:.4g}")
 
         try:
-            curve = witten.gap(f, learning_rates, output=output, resume=resume, progress=progress, **request)
+            curve = witten.gap(
+                f, learning_rates, output=output, resume=resume, progress=progress, stop=stop, **request
+            )
         except ConvergenceError as error:
-            return _kept(objective, done, request), error
-        except Interrupted as stop:
-            return _kept(objective, done, request), Interrupted(_stopped(stop, len(done), len(learning_rates), output))
+            return _kept(objective, done, learning_rates, request), error
+        except Stopped as early:
+            line = _stopped(early.reason, len(early.curve.records), len(learning_rates), output)
+            return (early.curve if early.curve.records else None), Interrupted(line)
     return curve, None
 
 
-def _kept(objective: str, done: Sequence[RateRecord], request: Mapping[str, Any]) -> RateCurve | None:
-    """What was finished before the end came."""
+def _kept(
+    objective: str, done: Sequence[RateRecord], learning_rates: Sequence[float], request: Mapping[str, Any]
+) -> RateCurve | None:
+    """What was finished before the end came, in the order asked for."""
     from witten.rates import RateCurve
 
     if not done:
         return None
     method = request["method"] or options.METHODS["fd"]
-    return RateCurve.from_records(done, method=method, objective=objective, options={"noise": request["noise"]})
+    records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
+    return RateCurve.from_records(records, method=method, objective=objective, options={"noise": request["noise"]})
 
 
-def _stopped(stop: Interrupted, done: int, asked: int, output: Path | None) -> str:
+def _stopped(reason: str, done: int, asked: int, output: Path | None) -> str:
     """The line that says what a stopped sweep has kept."""
-    finished = f"{stop}: {done} of {asked} learning rates finished"
+    finished = f"{reason}: {done} of {asked} learning rates finished"
     if output is None:
         return f"{finished}; with -o FILE.nc they would be saved, and --resume would go on"
     if not output.exists():

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from witten import parallel
 from witten.errors import RequestError
 
 __all__ = [
     "METHODS",
+    "ParallelCommand",
     "WittenCommand",
     "examples",
     "parse_box",
     "parse_learning_rate",
     "parse_learning_rates",
     "parse_method",
+    "parse_petsc",
+    "parse_walltime",
     "positive",
     "whole",
 ]
@@ -29,6 +34,8 @@ METHODS = {"fd": "finite-differences"}
 LATER_METHODS = {"fe": "finite elements"}
 # More learning rates than this in one sweep are a slip of the keyboard.
 MOST_LEARNING_RATES = 10_000
+# A minus and a letter: -0.1 is the value of an option.
+PETSC_OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9_.:-]*", re.ASCII)
 LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
 
 
@@ -38,6 +45,13 @@ class WittenCommand(TyperCommand):
     A word is an option if this command knows it, or if it is spelt like one (--word), so that slips are reported;
     everything else is an argument.
     """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run on one rank, which knows nothing of the others."""
+        if parallel.world().rank:
+            return None
+        with parallel.alone():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._sorted(ctx, args))
@@ -70,6 +84,13 @@ class WittenCommand(TyperCommand):
                 flag = bool(getattr(parameter, "is_flag", False)) or bool(getattr(parameter, "count", False))
                 found.update(dict.fromkeys((*parameter.opts, *parameter.secondary_opts), not flag))
         return found
+
+
+class ParallelCommand(WittenCommand):
+    """A command that runs on all ranks of `mpiexec -n N`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        return TyperCommand.invoke(self, ctx)
 
 
 def examples(*lines: str, notes: str = "") -> str:
@@ -125,6 +146,22 @@ Output = Annotated[
     typer.Option("-o", "--output", metavar="FILE.nc", help="Save the result (netCDF), whole or not at all."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the file of -o; what is there is not repeated.")]
+Groups = Annotated[
+    str,
+    typer.Option(
+        "--groups", metavar="G", help="Under mpiexec -n N: learning rates at once, each by N/G ranks; 1 to N."
+    ),
+]
+Walltime = Annotated[
+    str | None,
+    typer.Option(
+        "--walltime", metavar="HH:MM:SS", help="Stop cleanly within this time; --resume goes on."
+    ),
+]
+Petsc = Annotated[
+    str | None,
+    typer.Option("--petsc", metavar="OPTIONS", help='Options for PETSc and SLEPc: "-eps_ncv 40 -log_view".'),
+]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the result: .png, .svg or .pdf.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 
@@ -243,6 +280,53 @@ def parse_method(text: str | None) -> str | None:
     if text not in METHODS:
         raise RequestError(f"--method: {_quoted(text)} is not known; use fd")
     return METHODS[text]
+
+
+def parse_walltime(text: str | None) -> float | None:
+    """`HH:MM:SS`, or `D-HH:MM:SS` as batch systems write it, in seconds.
+
+    Raises
+    ------
+    RequestError
+        for anything else: 10:00 might be minutes or hours.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text.strip(), re.ASCII)
+    if found is None:
+        raise RequestError(f"--walltime: cannot read {_quoted(text)}; write HH:MM:SS, as in 00:50:00 (or D-HH:MM:SS)")
+    days, hours, minutes, seconds = (float(each or 0) for each in found.groups())
+    total = ((24 * days + hours) * 60 + minutes) * 60 + seconds
+    if not (total > 0 and math.isfinite(total)):
+        raise RequestError(f"--walltime must be positive, got {text.strip()}")
+    return total
+
+
+def parse_petsc(text: str | None) -> dict[str, str | None]:
+    """`-eps_ncv 40 -log_view` as {'eps_ncv': '40', 'log_view': None}; quotes hold a value with spaces together.
+
+    Raises
+    ------
+    RequestError
+        for a word that is neither an option (a minus and a letter) nor the value of the one before it.
+    """
+    try:
+        words = shlex.split(text or "")
+    except ValueError as error:
+        raise RequestError(f"--petsc: cannot read {_quoted(text or '')}: {str(error).lower()}") from None
+    found: dict[str, str | None] = {}
+    last = None
+    for word in words:
+        if PETSC_OPTION.fullmatch(word):
+            last = word.lstrip("-")
+            found[last] = None
+        elif last is not None and not word.startswith("--"):
+            found[last], last = word, None
+        else:
+            raise RequestError(
+                f'--petsc: {_quoted(word)} is not an option; options start with a minus: "-eps_ncv 40 -eps_view"'
+            )
+    return found
 
 
 def positive(name: str, text: str) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from witten import parallel
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table, progress_bar, with_error
 from witten.errors import RequestError
@@ -40,6 +41,7 @@ def spectrum(
     modes: Modes = None,
     output: options.Output = None,
     plot: options.Plot = None,
+    petsc: options.Petsc = None,
     as_json: options.Json = False,
 ) -> None:
     """The K lowest rates at one learning rate, the zero of the ground state included, and their modes."""
@@ -49,13 +51,15 @@ def spectrum(
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
         "method": options.parse_method(method),
+        "petsc": options.parse_petsc(petsc),
     }
     options.whole("--seed", seed, 0)
     count = options.whole("-k", k, 1)
     if options.whole("--form", form, 0) != 0:
         raise RequestError(f"--form {form}: forms of degree above 0 are not available yet; use --form 0")
     files = [path for path in (output, modes) if path is not None]
-    _check_files(files, plot)
+    ranks = parallel.world()
+    parallel.agree(ranks, lambda: _check_files(files, plot))
     import witten
     from witten.objectives import resolve
 
@@ -63,7 +67,7 @@ def spectrum(
     with progress_bar(1, objective):
         found = witten.spectrum(f, learning_rate, count, **request)
     if files or plot is not None:
-        _keep(found, f, files, plot, request)
+        parallel.agree(ranks, lambda: _keep(found, f, files, plot, request))
     if as_json:
         print_json(_json(found))
     else:

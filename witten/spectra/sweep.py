@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from witten import storage
-from witten.errors import RequestError
+from witten.dealing import deal
+from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord
 from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
@@ -44,6 +46,8 @@ def spectrum(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    petsc: Mapping[str, str | None] | None = None,
+    comm: Any = None,
 ) -> Spectrum:
     """The k lowest rates of dX = -grad f dt + sigma sqrt(s) dW, zero included, with error bars and modes.
 
@@ -56,6 +60,8 @@ def spectrum(
     noise : sigma > 0; the rates are those at learning rate s sigma^2
     method : 'finite-differences', the default
     box : (low, high) per axis, with reflecting walls, instead of automatic truncation
+    petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}
+    comm : the ranks that compute it together, all of which call this and get the same; all there are where left out
 
     Raises
     ------
@@ -64,7 +70,9 @@ def spectrum(
     """
     f = resolve(objective)
     _require_method(method)
-    found = refined_spectrum(f, _effective(learning_rate, noise), k, rtol=rtol, box=box)
+    _require_no_options(petsc)
+    s = _effective(learning_rate, noise)
+    found = agree(communicator(comm), lambda: refined_spectrum(f, s, k, rtol=rtol, box=box))
     return replace(found, learning_rate=float(learning_rate), noise=float(noise))
 
 
@@ -76,51 +84,115 @@ def gap(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    petsc: Mapping[str, str | None] | None = None,
     output: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: Callable[[RateRecord], Any] | None = None,
+    groups: int = 1,
+    walltime: float | None = None,
+    stop: Callable[[], str | None] = lambda: None,
+    comm: Any = None,
 ) -> RateCurve:
     """The spectral gap lambda_s of dX = -grad f dt + sigma sqrt(s) dW at each learning rate, with error bars.
 
     Parameters
     ----------
-    objective, rtol, noise, method, box : as in `spectrum`
+    objective, rtol, noise, method, box, petsc, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     output : netCDF file, rewritten whole after each learning rate
     resume : go on from `output`; what is there is not computed again
-    progress : called with each RateRecord as it comes
+    progress : called on rank 0 with each RateRecord as it comes, from another thread where there are several groups
+    groups : into how many groups the ranks are parted, each of which takes the next learning rate when it is free;
+        neither the results nor the file depend on it
+    walltime : seconds from now after which no learning rate is begun, nor one that would not be finished by then,
+        judged by the longest of the last three
+    stop : asked before each learning rate on every rank; a reason to stop there, or None
 
     Raises
     ------
     RequestError
-        if the request is wrong; ConvergenceError if a solver fails (what was computed is in `output`).
+        if the request is wrong.
+    ConvergenceError
+        if a solver fails; what was computed is in `output`.
+    Stopped
+        at the walltime or by `stop`, with the curve so far; `resume` goes on, with any number of ranks and groups.
     """
     f = resolve(objective)
+    ranks = communicator(comm)
     _require_method(method)
-    asked = [float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float))]
+    asked = _learning_rates(learning_rates, noise)
+    request: dict[str, Any] = {"method": METHOD, "objective": f.name, "options": _options(rtol, noise, box, petsc)}
+    keeper = _Keeper(asked, None if output is None else Path(output), progress or (lambda record: None), request)
+    agree(ranks, lambda: keeper.open(resume))
+
+    def compute(s: float, group: Communicator) -> RateRecord:
+        return _record(spectrum(f, s, 2, rtol=rtol, noise=noise, box=box, petsc=petsc, comm=group))
+
+    todo = ranks.bcast(keeper.missing)
+    reason = deal(todo, compute, keeper.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
+    curve = RateCurve.from_records(ranks.bcast(keeper.finished), **request)
+    if reason is not None:
+        raise Stopped(reason, curve)
+    return curve
+
+
+def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]:
+    asked = [float(s) for s in np.atleast_1d(np.asarray(given, dtype=float))]
     if not asked:
         raise RequestError("no learning rates were given")
     for s in asked:
         _effective(s, noise)
-    request: dict[str, Any] = {"method": METHOD, "objective": f.name}
-    options = {
+    return asked
+
+
+def _options(
+    rtol: float, noise: float, box: Intervals | None, petsc: Mapping[str, str | None] | None
+) -> dict[str, Any]:
+    """What the numbers depend on: a sweep is resumed only if these are the same."""
+    return {
         "rtol": float(rtol),
         "noise": float(noise),
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
+        **({"petsc": dict(petsc)} if petsc else {}),
     }
-    path = None if output is None else Path(output)
-    kept = storage.open_sweep(path, resume, f.name, METHOD, options, asked)
-    known = {record.learning_rate: record for record in kept}
-    finished: list[RateRecord] = []
-    for s in asked:
-        if s not in known:
-            known[s] = _record(spectrum(f, s, 2, rtol=rtol, noise=noise, box=box))
-        finished.append(known[s])
-        if path is not None:
-            storage.save_sweep(path, finished, kept, options=options, **request)
-        if progress is not None:
-            progress(known[s])
-    return RateCurve.from_records(finished, options=options, **request)
+
+
+@dataclass(eq=False)
+class _Keeper:
+    """The records of a sweep, on rank 0, and the file that has them all in the order asked for."""
+
+    asked: list[float]
+    path: Path | None
+    progress: Callable[[RateRecord], Any]
+    request: dict[str, Any]
+    known: dict[float, RateRecord] = field(default_factory=dict)
+
+    def open(self, resume: bool) -> None:
+        """Check the file; with `resume`, start from what is there."""
+        method, name, options = (self.request[key] for key in ("method", "objective", "options"))
+        kept = storage.open_sweep(self.path, resume, name, method, options, self.asked)
+        self.known = {record.learning_rate: record for record in kept}
+        if kept:
+            self._save()
+        for record in kept:
+            self.progress(record)
+
+    @property
+    def missing(self) -> list[float]:
+        return [s for s in dict.fromkeys(self.asked) if s not in self.known]
+
+    @property
+    def finished(self) -> list[RateRecord]:
+        return [self.known[s] for s in self.asked if s in self.known]
+
+    def keep(self, learning_rate: float, record: RateRecord) -> None:
+        self.known[learning_rate] = record
+        self._save()
+        self.progress(record)
+
+    def _save(self) -> None:
+        if self.path is not None:
+            storage.save_sweep(self.path, self.finished, (), **self.request)
 
 
 def sweep(
@@ -170,6 +242,11 @@ def _effective(learning_rate: float, noise: float) -> float:
     if not (np.isfinite(learning_rate) and learning_rate > 0):
         raise RequestError(f"learning rate must be positive, got {learning_rate}")
     return float(learning_rate) * float(noise) ** 2
+
+
+def _require_no_options(petsc: Mapping[str, str | None] | None) -> None:
+    if petsc:
+        raise RequestError("options for PETSc were given, and finite differences do not use it; leave them out")
 
 
 def _require_method(method: str | None) -> None:
