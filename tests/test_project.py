@@ -133,7 +133,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors"}
-SHARED = BASE | {"files", "barrier_fit", "rates", "storage", "schedules", "parallel", "dealing"}
+SHARED = BASE | {"files", "barrier_fit", "rates", "datasets", "storage", "schedules", "parallel", "dealing"}
 SPECTRAL = {"domains", "operators", "spectra"}
 ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -143,7 +143,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": BASE,
     "barrier_fit": BASE,
     "rates": BASE | {"files", "barrier_fit"},
-    "storage": BASE | {"files", "rates"},
+    "datasets": BASE | {"files"},
+    "storage": BASE | {"files", "rates", "datasets"},
     "schedules": BASE,
     "objectives": BASE,
     # the three routes: they share objectives and never each other

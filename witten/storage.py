@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from witten import files
+from witten.datasets import SPECTRUM, SpectrumLike, spectrum_dataset
 from witten.errors import RequestError
 from witten.files import check_output
 from witten.rates import KIND as RATE_CURVE
@@ -18,53 +19,19 @@ from witten.rates import RateCurve, RateRecord
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["check_output", "load_spectrum", "open_sweep", "save_spectrum", "save_sweep", "spectrum_dataset"]
+__all__ = [
+    "SPECTRUM",
+    "SpectrumLike",
+    "check_output",
+    "load_spectrum",
+    "open_sweep",
+    "save_spectrum",
+    "save_sweep",
+    "spectrum_dataset",
+]
 
-SPECTRUM = "spectrum"
-AXES = ("x", "y", "z")
 
 Array = NDArray[np.float64]
-
-
-class GridLike(Protocol):
-    """What is asked of a grid: its nodes, and values on them as an array with nan outside the mask."""
-
-    @property
-    def axes(self) -> tuple[Array, ...]: ...
-    @property
-    def points(self) -> Array: ...
-    @property
-    def spacing(self) -> Array: ...
-    def expand(self, values: Array) -> Array: ...
-
-
-class SpectrumLike(Protocol):
-    """What is asked of a spectrum; `witten.Spectrum` has it."""
-
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def eigenvalues(self) -> Array: ...
-    @property
-    def rates(self) -> Array: ...
-    @property
-    def errors(self) -> Array: ...
-    @property
-    def resolved(self) -> NDArray[np.bool_]: ...
-    @property
-    def modes(self) -> Array: ...
-    @property
-    def grid(self) -> GridLike: ...
-    @property
-    def objective(self) -> str: ...
-    @property
-    def solver(self) -> str: ...
-    @property
-    def n_dofs(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def noise(self) -> float: ...
 
 
 def open_sweep(
@@ -174,54 +141,3 @@ def load_spectrum(path: str | Path) -> xarray.Dataset:
     if missing:
         raise RequestError(f"{str(path)!r} is not a whole spectrum: {', '.join(sorted(missing))} missing")
     return dataset
-
-
-def spectrum_dataset(
-    spectrum: SpectrumLike,
-    objective: Callable[[Array], Array] | None = None,
-    *,
-    options: Mapping[str, Any] | None = None,
-) -> xarray.Dataset:
-    """A spectrum as an xarray Dataset: dimensions mode, x, y, z; nan outside the mask of the grid."""
-    import xarray
-
-    grid = spectrum.grid
-    axes = AXES[: len(grid.axes)]
-    variables: dict[str, Any] = {
-        "rate": ("mode", spectrum.rates, _about("lambda, the rate of each mode")),
-        "rate_error": ("mode", spectrum.errors, _about("half-width of the error bar of rate")),
-        "eigenvalue": ("mode", spectrum.eigenvalues, _about("delta, eigenvalue of the Witten-Laplacian")),
-        "resolved": ("mode", np.asarray(spectrum.resolved, dtype=np.int8), {"long_name": "1 where resolved, else 0"}),
-        "modes": (("mode", *axes), grid.expand(spectrum.modes), _about("mode u, unit norm in L2(mu_s)")),
-    }
-    if objective is not None:
-        values = np.asarray(objective(grid.points), dtype=float)
-        density = _gibbs_density(values, spectrum.learning_rate * spectrum.noise**2, float(np.prod(grid.spacing)))
-        variables["objective"] = (axes, grid.expand(values), _about("objective f"))
-        variables["gibbs_density"] = (axes, grid.expand(density), _about("density of the Gibbs measure mu_s"))
-    attributes = {
-        "objective": spectrum.objective,
-        "learning_rate": float(spectrum.learning_rate),
-        "noise": float(spectrum.noise),
-        "form": 0,
-        "solver": spectrum.solver,
-        "n_dofs": int(spectrum.n_dofs),
-        "seconds": float(spectrum.seconds),
-        "options": files.dump_options(options or {}),
-    }
-    return xarray.Dataset(
-        variables,
-        coords={name: (name, axis, _about(f"coordinate {name}")) for name, axis in zip(axes, grid.axes, strict=True)},
-        attrs=files.provenance(SPECTRUM, "Lowest rates and modes of the Witten-Laplacian", attributes),
-    )
-
-
-def _gibbs_density(values: Array, learning_rate: float, cell: float) -> Array:
-    """e^{-2f/s}/Z on the nodes."""
-    weights = np.exp(-2 * (values - values.min()) / learning_rate)
-    return np.asarray(weights / (weights.sum() * cell))
-
-
-def _about(long_name: str, units: str = "1") -> dict[str, str]:
-    """The attributes of a netCDF variable."""
-    return {"long_name": long_name, "units": units}

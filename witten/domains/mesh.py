@@ -26,6 +26,7 @@ from witten.domains.msh import read_msh
 from witten.domains.nodal_mesh import NodalMesh, lexicographic
 from witten.domains.simplices import Simplices, cut_grid, permuted, red_refinement, split, subdivision
 from witten.errors import RequestError
+from witten.parallel import collectively, communicator
 
 __all__ = ["Gather", "box_mesh", "dolfinx_mesh", "grid_mesh", "read_mesh", "refined"]
 
@@ -84,17 +85,8 @@ def read_mesh(comm: Any, path: str | Path, dimension: int | None = None) -> dolf
 
 
 def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
-    """What `work` returns on rank 0, None on the others; its error is raised on all ranks."""
-    found, error = None, None
-    if comm.rank == 0:
-        try:
-            found = work()
-        except Exception as failure:
-            error = failure
-    error = comm.bcast(error)
-    if error is not None:
-        raise error
-    return found
+    """What `work` returns on rank 0, None on the others; its error is raised on all."""
+    return collectively(communicator(comm), lambda: work() if comm.rank == 0 else None)
 
 
 def dolfinx_mesh(comm: Any, mesh: Simplices | None) -> dolfinx.mesh.Mesh:
