@@ -1,0 +1,251 @@
+"""Finite elements: the weighted Dirichlet form of the Witten-Laplacian on a mesh of simplices, with DOLFINx."""
+
+# ruff: noqa: I001  (dolfinx_solver has to come before dolfinx)
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import dolfinx_solver  # noqa: F401
+import basix
+import basix.ufl
+import dolfinx.fem.petsc
+import dolfinx.mesh
+import numpy as np
+import ufl
+from dolfinx import fem
+from numpy.typing import NDArray
+from petsc4py import PETSc
+
+from witten.errors import RequestError
+from witten.objectives.objective import Objective
+from witten.operators.distributed import DistributedLaplacian
+
+__all__ = ["FiniteElementLaplacian", "FiniteElements"]
+
+Array = NDArray[np.float64]
+
+DEGREES = (1, 2, 3)
+# Beyond 2p, what is exact for a constant weight: the weight varies by a factor of e^2 or so over a cell.
+EXTRA_QUADRATURE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteElements:
+    """Lagrange elements of degree p: K = (s/2) int grad u . grad v e^{-2f/s}, M = int u v e^{-2f/s}.
+
+    The basis function of node i is scaled by e^{f_i/s}, so that entries stay of order one and the kernel is
+    psi_0 = e^{-f_i/s} at the nodes. Weights are referred to the middle of the range of f on the mesh: nothing under- or
+    overflows while (max f - min f)/s < 600 or so. Boundaries reflect, straight or curved. The weight is evaluated at
+    the quadrature points by NumPy, so that the forms are compiled once for all objectives and learning rates.
+
+    Parameters
+    ----------
+    objective : Objective of the mesh's dimension, finite on the mesh
+    mesh : dolfinx.mesh.Mesh of intervals, triangles or tetrahedra, straight or curved
+    degree : p = 1, 2 or 3
+    quadrature_degree : polynomials this far are integrated exactly; 2p + 4 where left out
+
+    Raises
+    ------
+    RequestError
+        if dimensions differ, p is out of range, or f is not finite at a node or a quadrature point (it says where).
+    """
+
+    objective: Objective
+    mesh: dolfinx.mesh.Mesh
+    degree: int = 2
+    quadrature_degree: int | None = None
+
+    def __post_init__(self) -> None:
+        d = self.mesh.geometry.dim
+        if self.objective.dimension != d:
+            raise RequestError(f"{self.objective.name} has dimension {self.objective.dimension}, the mesh {d}")
+        if self.degree not in DEGREES:
+            raise RequestError(f"finite elements have degree 1, 2 or 3, got {self.degree}")
+
+    @cached_property
+    def space(self) -> fem.FunctionSpace:
+        """Continuous piecewise polynomials of degree p."""
+        return fem.functionspace(self.mesh, ("Lagrange", self.degree))
+
+    @cached_property
+    def broken_space(self) -> fem.FunctionSpace:
+        """The same on each cell for itself: where differences within a cell are formed."""
+        return fem.functionspace(self.mesh, ("Discontinuous Lagrange", self.degree))
+
+    @cached_property
+    def quadrature(self) -> int:
+        return 2 * self.degree + EXTRA_QUADRATURE if self.quadrature_degree is None else self.quadrature_degree
+
+    @cached_property
+    def forms(self) -> Forms:
+        return Forms.on(self.space, self.broken_space, self.quadrature)
+
+    @cached_property
+    def node_values(self) -> Array:
+        """f at the nodes, ghosts included."""
+        return self._finite(self.space.tabulate_dof_coordinates()[:, : self.objective.dimension].T)
+
+    @cached_property
+    def quadrature_values(self) -> Array:
+        """f at the quadrature points, in the order of the weight's entries, ghost cells included."""
+        return self._finite(quadrature_points(self.mesh, self.quadrature))
+
+    @cached_property
+    def reference(self) -> float:
+        """The height that weights are referred to: the middle of the range of f on all ranks."""
+        values = (self.node_values, self.quadrature_values)
+        lowest = min((float(v.min()) for v in values if v.size), default=np.inf)
+        highest = max((float(v.max()) for v in values if v.size), default=-np.inf)
+        found = self.mesh.comm.allgather((lowest, highest))
+        return 0.5 * (min(low for low, _ in found) + max(high for _, high in found))
+
+    def _finite(self, points: Array) -> Array:
+        with np.errstate(all="ignore"):
+            values = np.asarray(self.objective(points), dtype=float)
+        bad = ~np.isfinite(values)
+        where = None if not bad.any() else ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])
+        worst = next((found for found in self.mesh.comm.allgather(where) if found is not None), None)
+        if worst is not None:
+            raise RequestError(f"{self.objective.name} is not finite at ({worst}); give a mesh on which it is")
+        return values
+
+    def assemble(self, learning_rate: float, out: FiniteElementLaplacian | None = None) -> FiniteElementLaplacian:
+        """The operator at learning rate s; `out`, an operator of this discretisation that is not needed any more,
+        lends its matrices: the sparsity pattern and, in the solver, the symbolic factorisation are then reused."""
+        if not (np.isfinite(learning_rate) and learning_rate > 0):
+            raise RequestError(f"learning rate must be positive, got {learning_rate}")
+        forms = self.forms
+        forms.learning_rate.value = learning_rate
+        forms.weight.x.array[:] = np.exp(2.0 * (self.reference - self.quadrature_values) / learning_rate)
+        scale = np.exp((self.node_values - self.reference) / learning_rate)
+        owned = self.space.dofmap.index_map.size_local
+        stiffness = dolfinx.fem.petsc.create_matrix(forms.stiffness) if out is None else out.stiffness
+        mass = dolfinx.fem.petsc.create_matrix(forms.mass) if out is None else out.mass
+        scaling = PETSc.Vec().createWithArray(scale[:owned].copy(), comm=self.mesh.comm)
+        for matrix, form in ((stiffness, forms.stiffness), (mass, forms.mass)):
+            matrix.zeroEntries()
+            dolfinx.fem.petsc.assemble_matrix(matrix, form)
+            matrix.assemble()
+            matrix.diagonalScale(scaling, scaling)
+            matrix.setOption(PETSc.Mat.Option.SPD, matrix is mass)
+            matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+        return FiniteElementLaplacian(
+            learning_rate=learning_rate,
+            objective=self.objective.name,
+            dimension=self.objective.dimension,
+            comm=self.mesh.comm,
+            stiffness=stiffness,
+            mass=mass,
+            workspace={} if out is None else out.workspace,
+            log_scale=(self.node_values - self.reference) / learning_rate,
+            discretisation=self,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """The compiled forms: they know the elements and the quadrature, and neither the objective nor its numbers.
+
+    Attributes
+    ----------
+    learning_rate : s, a Constant
+    weight : e^{-2 (f - reference)/s} at the quadrature points
+    stiffness, mass : K and M
+    difference : u less its value at the first node of each cell, of the broken space
+    flux : (s/2) int grad difference . grad v e^{-2f/s}, v in the broken space
+    """
+
+    learning_rate: fem.Constant
+    weight: fem.Function
+    stiffness: fem.Form
+    mass: fem.Form
+    difference: fem.Function
+    flux: fem.Form
+
+    @classmethod
+    def on(cls, space: fem.FunctionSpace, broken: fem.FunctionSpace, quadrature: int) -> Forms:
+        mesh = space.mesh
+        dx = ufl.Measure("dx", domain=mesh, metadata={"quadrature_degree": quadrature, "quadrature_scheme": "default"})
+        element = basix.ufl.quadrature_element(mesh.basix_cell(), degree=quadrature, scheme="default")
+        w = fem.Function(fem.functionspace(mesh, element))
+        s = fem.Constant(mesh, 1.0)
+        u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
+        difference, z = fem.Function(broken), ufl.TestFunction(broken)
+        return cls(
+            learning_rate=s,
+            weight=w,
+            stiffness=fem.form(s / 2 * w * ufl.inner(ufl.grad(u), ufl.grad(v)) * dx),
+            mass=fem.form(w * u * v * dx),
+            difference=difference,
+            flux=fem.form(s / 2 * w * ufl.inner(ufl.grad(difference), ufl.grad(z)) * dx),
+        )
+
+
+def quadrature_points(mesh: dolfinx.mesh.Mesh, degree: int) -> Array:
+    """The quadrature points of all local cells, cell by cell, shape (d, n)."""
+    cell = mesh.basix_cell()
+    reference, _ = basix.make_quadrature(cell, degree)
+    geometry = mesh.geometry
+    shape = mesh.ufl_domain().ufl_coordinate_element().basix_element.tabulate(0, reference)[0, :, :, 0]
+    corners = geometry.x[geometry.dofmap][:, :, : geometry.dim]
+    points: Array = np.einsum("qg,cgd->dcq", shape, corners).reshape(geometry.dim, -1)
+    return points
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteElementLaplacian(DistributedLaplacian):
+    """The pencil K psi = lambda M psi of `FiniteElements` at one learning rate; u = e^{f_i/s} psi at the nodes.
+
+    Parameters
+    ----------
+    log_scale : (f_i - reference)/s at the nodes, ghosts included
+    discretisation : what it was assembled from
+    """
+
+    log_scale: Array = None  # type: ignore[assignment]
+    discretisation: FiniteElements = None  # type: ignore[assignment]
+
+    @cached_property
+    def ground_state(self) -> Array:
+        """psi_0 at the nodes of this rank, normalised in the mass matrix."""
+        psi0 = np.exp(-self.log_scale[: self.n_owned])
+        return psi0 / np.sqrt(self.gram(psi0[:, None])[0, 0])
+
+    def functions(self, psi: Array) -> Array:
+        """u = psi / psi_0 at the nodes of this rank, (n, k) -> (n, k); 1 for the ground state."""
+        return psi / self.ground_state[:, None]
+
+    def apply(self, psi: Array) -> Array:
+        """K psi from differences within cells: exactly zero at psi_0 up to the rounding of psi itself. (n, k)."""
+        return np.stack([self._assembled(self._flux(column)[1]) for column in psi.T], axis=1)
+
+    def dirichlet_form(self, psi: Array) -> Array:
+        """int grad u . grad v for all pairs of columns, from differences within cells, (n, k) -> (k, k)."""
+        differences, fluxes = (np.stack(each) for each in zip(*map(self._flux, psi.T), strict=True))
+        return self._summed(differences @ fluxes.T)
+
+    def _flux(self, psi: Array) -> tuple[Array, Array]:
+        """Differences of u in the cells of this rank, and the form's action on them."""
+        forms, space = self.discretisation.forms, self.discretisation.space
+        forms.learning_rate.value = self.learning_rate
+        u = dolfinx.la.vector(space.dofmap.index_map)
+        u.array[: self.n_owned] = psi
+        u.scatter_forward()
+        values = u.array * np.exp(self.log_scale)
+        cells = space.dofmap.list
+        forms.difference.x.array[:] = (values[cells] - values[cells[:, :1]]).ravel()
+        flux = fem.assemble_vector(forms.flux).array
+        owned = self.discretisation.mesh.topology.index_map(self.dimension).size_local * cells.shape[1]
+        return forms.difference.x.array[:owned].copy(), flux[:owned].copy()
+
+    def _assembled(self, flux: Array) -> Array:
+        """Sums of what the cells give to each node of this rank, tested by the scaled basis."""
+        space = self.discretisation.space
+        total = dolfinx.la.vector(space.dofmap.index_map)
+        width = space.dofmap.list.shape[1]
+        np.add.at(total.array, space.dofmap.list[: flux.size // width].ravel(), flux)
+        total.array[:] *= np.exp(self.log_scale)
+        total.scatter_reverse(dolfinx.la.InsertMode.add)
+        return total.array[: self.n_owned].copy()

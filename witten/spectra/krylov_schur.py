@@ -1,0 +1,175 @@
+"""Krylov-Schur with shift-invert on any number of ranks (SLEPc, MUMPS), and the count of eigenvalues by inertia."""
+
+# ruff: noqa: I001  (dolfinx_solver has to come before slepc4py)
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dolfinx_solver  # noqa: F401
+import numpy as np
+from numpy.typing import NDArray
+from petsc4py import PETSc
+from slepc4py import SLEPc
+
+from witten.errors import ConvergenceError
+from witten.operators.distributed import DistributedLaplacian
+from witten.spectra.distributed_ritz import distributed_ritz
+from witten.spectra.petsc_options import petsc_options
+from witten.spectra.ritz import GUARDS, RitzPairs
+
+__all__ = ["KrylovSchur", "count_below"]
+
+Array = NDArray[np.float64]
+# MUMPS orders by approximate minimum degree in two dimensions and by nested dissection (METIS) in three.
+ORDERING = {1: 0, 2: 0, 3: 5}
+# Without these MUMPS does not give the inertia: pivots are looked at, the last front stays on one rank.
+COUNTING = {"st_mat_mumps_icntl_24": 1, "st_mat_mumps_icntl_13": 1}
+
+
+@dataclass(frozen=True)
+class KrylovSchur:
+    """SLEPc's Krylov-Schur on (K + shift M)^{-1} M, factored by MUMPS, the ground state deflated; then Rayleigh-Ritz.
+
+    The factorisation's symbolic part and the Krylov workspace are kept with the matrices: a sweep that lends an
+    operator's matrices to the next (`assemble(s, out=...)`) reuses them.
+
+    Parameters
+    ----------
+    shift : relative to the largest K_ii / M_ii; positive, so that K + shift M is positive definite
+    tolerance : of SLEPc, relative to each eigenvalue
+    polish : at most this many steps of inverse iteration
+    options : for PETSc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}; what is set here wins
+    """
+
+    shift: float = 1e-10
+    tolerance: float = 1e-8
+    polish: int = 4
+    options: Mapping[str, str | None] = field(default_factory=dict)
+    name = "krylov-schur"
+
+    def solve(self, operator: DistributedLaplacian, k: int, start: Array | None = None) -> RitzPairs:
+        """The k lowest pairs above the ground state; `start` (n_owned, any) adds its span.
+
+        Raises
+        ------
+        ConvergenceError
+            if SLEPc does not converge, or the factorisation fails.
+        """
+        solver = operator.workspace.setdefault("krylov-schur", None) or self._created(operator)
+        operator.workspace["krylov-schur"] = solver
+        with petsc_options(self.options, st_mat_mumps_icntl_7=ORDERING[operator.dimension]):
+            self._set(solver, operator, k, start)
+            with petsc_errors(f"SLEPc on {operator.n_dofs} unknowns"):
+                solver.solve()
+        if solver.getConverged() < k:
+            raise ConvergenceError(
+                f"Krylov-Schur found {solver.getConverged()} of {k} eigenvalues on {operator.n_dofs} unknowns in "
+                f"{solver.getIterationNumber()} iterations; allow more: --petsc '-eps_max_it 1000 -eps_ncv {6 * k}'"
+            )
+        psi = _vectors(solver, operator, k)
+        return self._polished(operator, solver, psi if start is None else np.column_stack([psi, start]), k)
+
+    def _created(self, operator: DistributedLaplacian) -> Any:
+        solver = SLEPc.EPS().create(operator.comm)
+        solver.setType(SLEPc.EPS.Type.KRYLOVSCHUR)
+        transformation = solver.getST()
+        transformation.setType(SLEPc.ST.Type.SINVERT)
+        transformation.setMatStructure(PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        by_cholesky(transformation.getKSP())
+        return solver
+
+    def _set(self, solver: Any, operator: DistributedLaplacian, k: int, start: Array | None) -> None:
+        largest = operator.largest_ratio
+        solver.setOperators(operator.stiffness, operator.mass)
+        kinds = SLEPc.EPS.ProblemType
+        solver.setProblemType(kinds.HEP if operator.mass is None else kinds.GHEP)
+        solver.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_MAGNITUDE)
+        solver.setTarget(-self.shift * largest)
+        solver.setDimensions(k, max(2 * k + 4, 12))
+        solver.setTolerances(self.tolerance, 200)
+        solver.setDeflationSpace([operator.vector(operator.ground_state)])
+        if start is not None:
+            solver.setInitialSpace([operator.vector(column) for column in operator.project(start).T])
+        solver.setFromOptions()
+
+    def _polished(self, operator: DistributedLaplacian, solver: Any, psi: Array, k: int) -> RitzPairs:
+        """Inverse iteration on the k lowest Ritz vectors of a span, while it pays."""
+        inverse = solver.getST().getKSP()
+        pairs = distributed_ritz(operator, psi).lowest(k)
+        wanted = max(k - GUARDS, 1)
+        for _ in range(self.polish):
+            better = distributed_ritz(operator, operator.solved(inverse, pairs.psi))
+            done = better.residuals[:wanted].max() > 0.5 * pairs.residuals[:wanted].max()
+            pairs = better
+            if done:
+                break
+        return pairs
+
+
+def count_below(
+    operator: DistributedLaplacian, rate: float, *, options: Mapping[str, str | None] | None = None
+) -> int:
+    """The number of eigenvalues below `rate`, the ground state's zero not counted.
+
+    By Sylvester's law of inertia: the negative pivots of K - rate M, factored by MUMPS.
+
+    Raises
+    ------
+    ConvergenceError
+        if the factorisation fails.
+    """
+    shifted = operator.stiffness.copy()
+    if operator.mass is None:
+        shifted.shift(-rate)
+    else:
+        shifted.axpy(-rate, operator.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+    shifted.setOption(PETSc.Mat.Option.SPD, False)
+    shifted.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+    solver = PETSc.KSP().create(operator.comm)
+    by_cholesky(solver)
+    solver.setOptionsPrefix("st_")  # as in the eigensolver, so that the same options hold
+    solver.setOperators(shifted)
+    try:
+        with (
+            petsc_options(options or {}, st_mat_mumps_icntl_7=ORDERING[operator.dimension], **COUNTING),
+            petsc_errors(f"the factorisation that counts eigenvalues below {rate:g}"),
+        ):
+            solver.setUp()
+            negative, zero, _ = solver.getPC().getFactorMatrix().getInertia()
+    finally:
+        solver.destroy()
+        shifted.destroy()
+    return int(negative) + int(zero) - 1
+
+
+def by_cholesky(solver: Any) -> None:
+    """Make a PETSc linear solver a Cholesky factorisation by MUMPS: PETSc's own meets zero pivots."""
+    solver.setType("preonly")
+    solver.getPC().setType("cholesky")
+    solver.getPC().setFactorSolverType("mumps")
+
+
+@contextmanager
+def petsc_errors(what: str) -> Iterator[None]:
+    """Turn an error of PETSc into one of ours, in a line."""
+    try:
+        yield
+    except PETSc.Error as error:
+        why = " ".join(str(error).split())
+        raise ConvergenceError(
+            f"{what} failed ({why[-200:]}); a finer mesh, fewer ranks, or more room for MUMPS may help: "
+            "--petsc '-st_mat_mumps_icntl_14 100'"
+        ) from None
+
+
+def _vectors(solver: Any, operator: DistributedLaplacian, k: int) -> Array:
+    vector = operator.stiffness.createVecRight()
+    columns = []
+    for i in range(k):
+        solver.getEigenvector(i, vector)
+        columns.append(vector.array.copy())
+    return np.stack(columns, axis=1)
+
