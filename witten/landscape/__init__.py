@@ -1,0 +1,1 @@
+"""The asymptotic route: critical points, barriers, the Eyring-Kramers law."""

@@ -1,0 +1,228 @@
+"""Every critical point that matters: with a proof where f is a formula in one to three dimensions, else by many starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.errors import ConvergenceError, RequestError
+from witten.landscape.descent import descend
+from witten.landscape.grid_search import grid_search
+from witten.landscape.multistart import multistart
+from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.subdivision import Subdivision, subdivide
+from witten.objectives.objective import Objective
+from witten.objectives.polynomials import critical_bound
+
+__all__ = ["CriticalPoints", "critical_points"]
+
+Array = NDArray[np.float64]
+Intervals = Sequence[tuple[float, float]]
+# Where nothing else is known the whole of this cube is subdivided; its ends are no round numbers, so that cuts miss
+# the symmetric points at which zeros like to lie.
+FAR = 1e6 * np.array([-1.013, 1.027])
+# Cells looked at by subdivision: at a first go, and where the place is known.
+GLANCE, LOOK = 250_000, 1_500_000
+MOST_POINTS = 100_000
+# A zero that subdivision left open is said to be none where |grad f| is larger than this beside Hess f.
+VANISHES = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class CriticalPoints:
+    """The critical points that were found, and what is known about the others.
+
+    Attributes
+    ----------
+    points : ascending in value
+    method : 'subdivision', 'grid' or 'multistart'
+    box : lower and upper corner of where was looked, shape (2, d); None where there was no limit
+    complete : whether it is proved that there are no others in the box
+    everywhere : whether it is proved that there are none outside it
+    notes : what is left open, in words
+    """
+
+    points: tuple[CriticalPoint, ...]
+    method: str
+    box: Array | None
+    complete: bool
+    everywhere: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def critical_points(objective: Objective, *, box: Intervals | None = None, seed: int = 0) -> CriticalPoints:
+    """The critical points of f, in a box or wherever they are.
+
+    A formula in one to three dimensions is searched by subdivision, which proves that nothing was missed: in the
+    whole space where f is a polynomial whose growth `critical_bound` knows, in |x_i| < 10^6 otherwise. Where that
+    does not end, and for Python callables, a dense grid of starts takes its place; above three dimensions, starts at
+    random. Both say so, and prove nothing.
+
+    Raises
+    ------
+    RequestError
+        for a constant, or a box that does not fit.
+    ConvergenceError
+        for more than 10^5 critical points.
+    """
+    if objective.is_constant:
+        raise RequestError(f"{objective.name} is constant: every point is critical; give an objective with a landscape")
+    corners = _corners(objective, box)
+    rng = np.random.default_rng(seed)
+    if objective.dimension > 3:
+        found = multistart(objective, corners, rng)
+        return _collected(objective, found.x, CriticalPoints((), "multistart", corners, False, notes=found.notes))
+    if objective.formula is not None and (known := _by_subdivision(objective, corners, rng)) is not None:
+        return known
+    corners = _scouted(objective, rng) if corners is None else corners
+    x, notes = grid_search(objective, corners)
+    return _collected(objective, x, CriticalPoints((), "grid", corners, False, notes=notes))
+
+
+def _corners(objective: Objective, box: Intervals | None) -> Array | None:
+    """A box as its lower and upper corner, shape (2, d)."""
+    if box is None:
+        return None
+    corners = np.array([[float(a), float(b)] for a, b in box]).T
+    if corners.shape[1:] != (objective.dimension,):
+        raise RequestError(f"the box has {len(box)} intervals, {objective.name} {objective.dimension} dimensions")
+    if not (np.isfinite(corners).all() and (corners[0] < corners[1]).all()):
+        raise RequestError("an interval of the box is empty or not finite; give it as low:high")
+    return corners
+
+
+def _by_subdivision(objective: Objective, corners: Array | None, rng: np.random.Generator) -> CriticalPoints | None:
+    """What subdivision finds: in the given box, in all that may matter, or in the box where descents end; else None."""
+    if corners is not None:
+        return _proved(objective, corners, 2 * LOOK)
+    bound = critical_bound(objective)
+    everywhere = bound is not None and bool((bound < FAR[1]).all())
+    if bound is not None and everywhere:
+        corners = np.array([-1.013 * bound, 1.027 * bound])
+    else:
+        corners = np.repeat(FAR[:, None], objective.dimension, axis=1)
+    found = _proved(objective, corners, GLANCE if objective.dimension < 3 else 2 * GLANCE, glance=True)
+    if found is not None:
+        return replace(found, everywhere=everywhere and found.complete)
+    corners = _scouted(objective, rng)
+    return _proved(objective, corners, GLANCE) or _proved(objective, corners, LOOK)
+
+
+def _proved(objective: Objective, corners: Array, budget: int, glance: bool = False) -> CriticalPoints | None:
+    """The critical points in a box by subdivision; None if it does not end within the budget.
+
+    Unless it is only a glance, it is then asked whether they fill a curve or a surface."""
+    found = subdivide(objective, corners[:1].T, corners[1:].T, budget)
+    if found.zeros.shape[1] > 2 * MOST_POINTS:
+        raise ConvergenceError(
+            f"{objective.name} has more than {MOST_POINTS} critical points; give a box that holds those of interest"
+        )
+    if not found.finished:
+        return None if glance else _on_a_manifold(objective, found, corners)
+    x, converged = polished(objective, found.zeros)
+    inside = _inside(x, corners)
+    regular = critical_points_at(objective, x[:, inside][:, distinct(x[:, inside])], proved=True)
+    degenerate, notes = _unclear(objective, found.open, regular)
+    if not converged.all():
+        notes += (f"{np.count_nonzero(~converged)} points were proved to exist but not found to the last digit",)
+    points = tuple(sorted([*regular, *degenerate], key=_place))
+    return CriticalPoints(points, "subdivision", corners, not notes, notes=notes)
+
+
+def _place(point: CriticalPoint) -> tuple[float, ...]:
+    """By value, equal ones by their coordinates from the first on."""
+    return (float(f"{point.value:.9g}"), *np.round(point.x, 9).tolist())
+
+
+def _inside(x: Array, corners: Array) -> NDArray[np.bool_]:
+    return np.all((x >= corners[0][:, None]) & (x <= corners[1][:, None]), axis=0)
+
+
+def _unclear(
+    objective: Objective, cells: Array, regular: list[CriticalPoint]
+) -> tuple[list[CriticalPoint], tuple[str, ...]]:
+    """The degenerate points among the cells that were left open, and a note where it is not clear what they hold."""
+    if not cells.size:
+        return [], ()
+    taken = np.array([point.x for point in regular]).reshape(-1, len(cells)).T
+    centres = cells[:, distinct(cells, 1e-4)]
+    points, notes = [], []
+    for x in centres.T:
+        if taken.size and np.linalg.norm(taken - x[:, None], axis=0).min() < 1e-5 * (1 + np.linalg.norm(x)):
+            continue
+        if _is_critical(objective, x):
+            points += critical_points_at(objective, x[:, None], proved=False)
+        elif _has_neighbours(objective, x):
+            notes.append(f"whether f has a critical point near ({_show(x)}) is left open")
+    return points, tuple(notes[:3])
+
+
+def _is_critical(objective: Objective, x: Array) -> bool:
+    """Whether grad f vanishes at x, or jumps over zero there (a kink)."""
+    slope = float(np.linalg.norm(objective.gradient(x)))
+    around = x[:, None] + 1e-3 * (1 + np.linalg.norm(x)) * np.hstack([np.eye(x.size), -np.eye(x.size)])
+    nearby = np.linalg.norm(objective.gradient(around), axis=0)
+    if not (np.isfinite(slope) and np.isfinite(nearby).all()):
+        return False
+    if slope <= VANISHES * nearby.max() or slope <= 1e-12:
+        return True
+    outward = objective(around) - objective(x)
+    return slope <= 2 * nearby.max() and bool((outward > 0).all() or (outward < 0).all())
+
+
+def _has_neighbours(objective: Objective, x: Array) -> bool:
+    """Whether f has values all around x: it does not where its domain ends."""
+    around = x[:, None] + 1e-6 * (1 + np.linalg.norm(x)) * np.hstack([np.eye(x.size), -np.eye(x.size)])
+    return bool(np.isfinite(objective(around)).all())
+
+
+def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> CriticalPoints | None:
+    """A few representatives, if what subdivision could not close is a curve or surface of critical points; else None."""
+    some = found.open[:, np.linspace(0, found.open.shape[1] - 1, 400).astype(int)]
+    x = some.copy()
+    for _ in range(30):
+        h, g = hessians(objective, x), objective.gradient(x)
+        if not (np.isfinite(h).all() and np.isfinite(g).all()):
+            return None
+        x -= np.einsum("nij,jn->in", np.linalg.pinv(h, rcond=1e-6, hermitian=True), g)
+    with np.errstate(all="ignore"):
+        small = np.linalg.norm(objective.gradient(x), axis=0) <= 1e-8 * np.linalg.norm(
+            hessians(objective, x), axis=(1, 2)
+        )
+    curvatures = abs(np.linalg.eigvalsh(hessians(objective, np.where(small, x, some))))
+    flat = small & (curvatures.min(axis=1) <= 1e-6 * curvatures.max(axis=1)) & _inside(x, corners)
+    if np.count_nonzero(flat) < 0.5 * some.shape[1]:
+        return None
+    x = x[:, flat]
+    few = x[:, distinct(x, 0.5 * float(np.ptp(x, axis=1).max()) / (1 + float(np.linalg.norm(x, axis=0).max())) + 1e-6)]
+    regular, _ = polished(objective, found.zeros)
+    regular = regular[:, _inside(regular, corners)]
+    points = critical_points_at(objective, few, proved=False)
+    points += critical_points_at(objective, regular[:, distinct(regular)], proved=True)
+    note = "critical points fill a curve or a surface: only some of them are listed"
+    return CriticalPoints(tuple(sorted(points, key=_place)), "subdivision", corners, False, notes=(note,))
+
+
+def _scouted(objective: Objective, rng: np.random.Generator) -> Array:
+    """A box around where descents from all distances end, twice as wide as that on each side."""
+    starts = 200 if objective.formula is not None else 40
+    x = rng.normal(size=(objective.dimension, starts))
+    x *= np.geomspace(1e-2, 1e3, starts) / np.linalg.norm(x, axis=0)
+    ends, arrived = descend(objective, x, tolerance=0.02)
+    ends = ends[:, arrived] if arrived.any() else np.zeros((objective.dimension, 1))
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    margin = np.maximum(0.75 * (high - low), 0.1 * (high - low).max()) + 1.0
+    return np.array([low - 1.013 * margin, high + 1.027 * margin])
+
+
+def _collected(objective: Objective, x: Array, found: CriticalPoints) -> CriticalPoints:
+    """The points with their curvatures."""
+    points = tuple(sorted(critical_points_at(objective, x), key=_place))
+    return replace(found, points=points)
+
+
+def _show(x: Array) -> str:
+    return ", ".join(f"{c:.6g}" for c in x)

@@ -1,0 +1,222 @@
+"""The Eyring-Kramers law: all exponentially small rates as s -> 0, from minima and saddles alone.
+
+For each index-1 saddle z between minima i and j, with eta the negative curvature at z,
+
+    k_ij = |eta|/(2 pi) sqrt(det Hess f(m_i)/|det Hess f(z)|) e^{-2 (f(z) - f(m_i))/s},
+
+Q_ij is their sum over z, and the smallest non-zero rates are those of -Q times 1 + O(s), whatever ties or symmetries
+there are. In this project's convention the temperature is s/2 (Bovier, Eckhoff, Gayrard and Klein, JEMS 6, 2004)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from witten.errors import RequestError
+from witten.landscape.landscape import Landscape, Saddle, describe_landscape
+from witten.landscape.points import CriticalPoint
+from witten.landscape.reduced_generator import ReducedGenerator
+from witten.objectives import Objective
+from witten.rates import RateCurve
+
+__all__ = [
+    "eyring_kramers",
+    "labelled_log_rates",
+    "law_log_rates",
+    "mean_transition_time",
+    "prefactor",
+    "reduced_generator",
+    "require_law",
+]
+
+Array = NDArray[np.float64]
+Intervals = Sequence[tuple[float, float]]
+METHOD = "eyring-kramers"
+
+
+def eyring_kramers(
+    objective: Objective | str | Landscape,
+    learning_rates: float | Iterable[float],
+    *,
+    noise: float = 1.0,
+    order: int = 0,
+    box: Intervals | None = None,
+    seed: int = 0,
+) -> RateCurve:
+    """lambda_s of -Q at each learning rate: the law, exact as s -> 0 up to a relative error of order s.
+
+    The bars of the curve are those of its evaluation, which is exact: how far the law itself is from the rate they do
+    not say. Each of `details` holds all rates and their logarithms, `log_rates`. With one minimum the law says
+    nothing: the rate is nan and not resolved.
+
+    Parameters
+    ----------
+    objective : an Objective, its text, or a Landscape that is known already
+    learning_rates : s > 0, one or many
+    noise : sigma > 0; the law is that of learning rate s sigma^2
+    order : 1 adds the next term in s, in one dimension
+    box, seed : as in `describe_landscape`
+
+    Raises
+    ------
+    RequestError
+        for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
+        point where wells may join, or saddles that do not join all minima.
+    """
+    landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
+    if not (np.isfinite(noise) and noise > 0):
+        raise RequestError(f"noise must be positive, got {noise}")
+    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float))
+    details, logs = [], []
+    for s in asked.tolist():
+        began = time.perf_counter()
+        found = law_log_rates(landscape, s * noise**2, order=order)
+        with np.errstate(under="ignore"):
+            rates = tuple(np.exp(found).tolist())
+        seconds = time.perf_counter() - began
+        details.append({"solver": "reduced generator", "n_dofs": len(landscape.minima), "seconds": seconds,
+                        "rates": rates, "log_rates": tuple(found.tolist())})  # fmt: skip
+        logs.append(found[0] if found.size else math.nan)
+    values = np.array(logs)
+    options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
+    known = np.isfinite(values)
+    return RateCurve(asked, values, values, values, known, METHOD, landscape.objective.name, options, tuple(details))
+
+
+def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0) -> Array:
+    """Logarithms of the non-zero eigenvalues of -Q at s, ascending, shape (n_min - 1,); errors as `eyring_kramers`."""
+    if len(landscape.minima) < 2:
+        require_law(landscape)
+        _require_positive(learning_rate)
+        return np.empty(0)
+    return reduced_generator(landscape, learning_rate, order=order).log_rates()
+
+
+def reduced_generator(landscape: Landscape, learning_rate: float, *, order: int = 0) -> ReducedGenerator:
+    """Q at s as a graph: masses pi_i ~ e^{-2 f(m_i)/s}/sqrt(det Hess f(m_i)), and for each saddle a conductance
+    |eta|/(2 pi) e^{-2 f(z)/s}/sqrt|det Hess f(z)|; saddles between the same wells add. Errors as `eyring_kramers`.
+
+    With order=1, in one dimension, the masses get a factor 1 + A s/2 and the conductances 1 - B s/2."""
+    require_law(landscape)
+    _require_positive(learning_rate)
+    lowest = landscape.minima[0].value
+    masses = np.array([-0.5 * m.log_det - 2 * (m.value - lowest) / learning_rate for m in landscape.minima])
+    corrections = _corrections(landscape, learning_rate, order)
+    masses += corrections[0]
+    log_c = np.full((masses.size, masses.size), -np.inf)
+    for z, correction in zip(landscape.saddles, corrections[1], strict=True):
+        i, j = z.connects
+        if i is None or j is None or i == j:
+            continue
+        value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + correction
+        log_c[i, j] = log_c[j, i] = np.logaddexp(log_c[i, j], value)
+    return ReducedGenerator(masses, log_c)
+
+
+def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
+    """log k of each labelled pair, ascending: the law where no two barriers are equal or nearly so, shape (n_min - 1,).
+
+    Off by factors where they are: see `Landscape.tied` and `near_ties`."""
+    require_law(landscape)
+    _require_positive(learning_rate)
+    found = []
+    for pair in landscape.pairs:
+        if pair.saddle is None or pair.barrier is None:
+            continue
+        m, z = landscape.minima[pair.minimum], landscape.saddles[pair.saddle]
+        found.append(_log_frequency(z) + 0.5 * (m.log_det - z.log_det) - 2 * pair.barrier / learning_rate)
+    return np.sort(np.array(found))
+
+
+def prefactor(landscape: Landscape) -> float | None:
+    """alpha = lim lambda_s e^{2 H_f/s} as s -> 0, ties and symmetry included; None for one minimum."""
+    h = landscape.barrier
+    if h is None:
+        return None
+    s, before = h / 50, math.inf
+    while True:
+        log_alpha = float(law_log_rates(landscape, s)[0]) + 2 * h / s
+        if abs(log_alpha - before) < 1e-11 or s < h / 1e5:
+            return math.exp(log_alpha)
+        s, before = s / 2, log_alpha
+
+
+def mean_transition_time(landscape: Landscape, learning_rate: float, start: int, target: int) -> float:
+    """Mean time from one minimum to (a neighbourhood of) another, by their numbers, in t = s times the number of
+    steps; inf beyond the doubles. It takes half of it to reach the saddle between two wells. Errors as `eyring_kramers`.
+
+    Deep enough wells one saddle apart: 1/k_ij. Symmetric double well: 2/lambda_1."""
+    n = len(landscape.minima)
+    if not (0 <= start < n and 0 <= target < n):
+        raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")
+    return reduced_generator(landscape, learning_rate).mean_time(start, target)
+
+
+def require_law(landscape: Landscape) -> None:
+    """RequestError, with the reason, where the law does not hold."""
+    name = landscape.objective.name
+    if landscape.conditions.confining is False and not landscape.boxed:
+        raise RequestError(f"no Eyring-Kramers law: {name} is not confining (e^(-2f/s) has no finite integral)")
+    for minimum in landscape.minima:
+        if minimum.degenerate:
+            raise RequestError(
+                f"no Eyring-Kramers law: {name} has a degenerate minimum at ({_show(minimum.x)}), where a curvature is "
+                "zero; witten gap computes the rate without it"
+            )
+    joined = [landscape.saddles[pair.saddle].value for pair in landscape.pairs if pair.saddle is not None]
+    highest = max(joined, default=-math.inf) if landscape.connected else math.inf
+    for point in (*landscape.saddles, *landscape.others):
+        if point.degenerate and point.value <= highest and len(landscape.minima) > 1:
+            raise RequestError(
+                f"no Eyring-Kramers law: {name} has a degenerate critical point at ({_show(point.x)}), where wells may "
+                "join; witten gap computes the rate without it"
+            )
+    if not landscape.connected:
+        raise RequestError(
+            f"no Eyring-Kramers law: the saddles found do not join all minima of {name}; give a box that holds them"
+        )
+    if not landscape.minima:
+        raise RequestError(f"no Eyring-Kramers law: {name} has no minimum; give a confining objective")
+
+
+def _require_positive(learning_rate: float) -> None:
+    if not (np.isfinite(learning_rate) and learning_rate > 0):
+        raise RequestError(f"learning rate must be positive, got {learning_rate}")
+
+
+def _log_frequency(z: Saddle) -> float:
+    """log(|eta|/(2 pi))."""
+    return math.log(abs(float(z.curvatures[0])) / (2 * math.pi))
+
+
+def _corrections(landscape: Landscape, s: float, order: int) -> tuple[Array, Array]:
+    """What the next order adds to the logarithms of masses and conductances.
+
+    By Laplace's method at a minimum, A = (5/24) f'''^2/f''^3 - (1/8) f''''/f''^2; at a saddle, where e^{2f/s} is
+    integrated, B = (5/24) f'''^2/|f''|^3 + (1/8) f''''/f''^2."""
+    if order == 0:
+        return np.zeros(len(landscape.minima)), np.zeros(len(landscape.saddles))
+    objective = landscape.objective
+    if order != 1 or objective.dimension != 1 or objective.formula is None:
+        raise RequestError(f"order must be 0, or 1 for a formula in one dimension, got {order}")
+    x = objective.symbols[0]
+    higher = [sp.lambdify(x, objective.formula.doit().diff(x, n), "mpmath") for n in (3, 4)]
+
+    def coefficient(point: CriticalPoint, sign: float) -> float:
+        third, fourth = (float(derivative(point.x[0])) for derivative in higher)
+        second = abs(float(point.curvatures[0]))
+        return 5 / 24 * third**2 / second**3 + sign * fourth / (8 * second**2)
+
+    masses = np.array([coefficient(m, -1.0) for m in landscape.minima])
+    conductances = np.array([coefficient(z, 1.0) for z in landscape.saddles])
+    with np.errstate(invalid="ignore"):
+        return np.log1p(np.maximum(masses * s / 2, -0.99)), np.log1p(np.maximum(-conductances * s / 2, -0.99))
+
+
+def _show(x: Array) -> str:
+    return ", ".join(f"{c:.6g}" for c in x)

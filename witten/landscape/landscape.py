@@ -1,0 +1,222 @@
+"""The landscape of f: its critical points, which wells lie behind which saddles, and the barrier H_f."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.landscape.barriers import Pair, barrier_pairs
+from witten.landscape.connections import connections
+from witten.landscape.critical_points import CriticalPoints, critical_points
+from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.objectives import Objective, resolve
+from witten.objectives.conditions import Conditions, conditions
+from witten.objectives.merge_tree import merge_tree
+
+__all__ = ["Landscape", "Saddle", "barrier", "describe_landscape"]
+
+Array = NDArray[np.float64]
+Intervals = Sequence[tuple[float, float]]
+# Cells along each axis of the grid whose merge tree checks what a search has found.
+CHECK_CELLS = {1: 4000, 2: 300, 3: 64}
+
+
+@dataclass(frozen=True, eq=False)
+class Saddle(CriticalPoint):
+    """A critical point of Morse index 1.
+
+    Attributes
+    ----------
+    connects : numbers of the minima below its two sides; None where a descent ends in none of those listed
+    separating : whether it joins what no lower saddle has joined
+    """
+
+    connects: tuple[int | None, int | None] = (None, None)
+    separating: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """What f looks like, as far as the asymptotic law asks.
+
+    Attributes
+    ----------
+    objective : f
+    minima : ascending in value; degenerate ones too
+    saddles : of index 1, ascending in value
+    others : critical points of higher index, and degenerate ones that are no minima
+    pairs : one for each minimum: the saddle over which it reaches a deeper one
+    conditions : whether f is confining, Villani, strongly convex
+    search : how the points were looked for, and what is proved
+    boxed : whether that was limited to a box of the user's
+    notes : what a reader should know, in words
+    """
+
+    objective: Objective
+    minima: tuple[CriticalPoint, ...]
+    saddles: tuple[Saddle, ...]
+    others: tuple[CriticalPoint, ...]
+    pairs: tuple[Pair, ...]
+    conditions: Conditions
+    search: CriticalPoints
+    boxed: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def barrier(self) -> float | None:
+        """H_f = max S over the pairs, the Morse saddle barrier; None for one minimum, or if the graph is in pieces."""
+        barriers = [pair.barrier for pair in self.pairs if pair.barrier is not None]
+        return max(barriers) if barriers and self.connected else None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the saddles join all minima."""
+        return sum(pair.saddle is None for pair in self.pairs) <= 1
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether some critical point is degenerate: f is not Morse."""
+        return any(point.degenerate for point in (*self.minima, *self.saddles, *self.others))
+
+    @property
+    def tied(self) -> bool:
+        """Whether equal heights leave a choice in the labels of the pairs; the rates of the law do not depend on it."""
+        return any(pair.tied for pair in self.pairs)
+
+    @cached_property
+    def euler_sum(self) -> int | None:
+        """sum of (-1)^index over all critical points: 1 for a confining Morse f; None where one is degenerate."""
+        if self.degenerate:
+            return None
+        return sum((-1) ** point.index for point in (*self.minima, *self.saddles, *self.others))
+
+    def near_ties(self, learning_rate: float) -> tuple[Pair, ...]:
+        """The pairs whose barrier differs from another's by less than s: there labels say little, and Q is needed."""
+        barriers = np.array([np.inf if pair.barrier is None else pair.barrier for pair in self.pairs])
+        with np.errstate(invalid="ignore"):
+            close = abs(barriers[:, None] - barriers) < learning_rate
+        np.fill_diagonal(close, False)
+        return tuple(pair for pair, near in zip(self.pairs, close.any(axis=1), strict=True) if near)
+
+
+def describe_landscape(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> Landscape:
+    """Critical points, the wells that saddles join, pairs, conditions: a report, whatever f is like.
+
+    Parameters
+    ----------
+    objective : an Objective, or its text; any dimension
+    box : (low, high) per axis: only critical points in it are looked for
+    seed : of random starts, above three dimensions and where subdivision does not end
+
+    Raises
+    ------
+    RequestError
+        for a constant, or a box that does not fit.
+    ConvergenceError
+        for more than 10^5 critical points.
+    """
+    f = resolve(objective)
+    search = critical_points(f, box=box, seed=seed)
+    minima, saddles, others = _sorted_by_kind(f, search.points)
+    connects, strays = connections(f, minima, saddles)
+    notes = list(search.notes)
+    if strays.size and box is None:
+        found = _further_minima(f, strays)
+        search = replace(search, points=(*search.points, *found))
+        minima, saddles, others = _sorted_by_kind(f, search.points)
+        connects, strays = connections(f, minima, saddles)
+    if (connects < 0).any():
+        count = np.count_nonzero((connects < 0).any(axis=1))
+        notes.append(f"from {count} of the saddles descent does not end in a minimum that is listed")
+    pairs = barrier_pairs(_values(minima), _values(saddles), connects)
+    separating = {pair.saddle for pair in pairs}
+    named = tuple(
+        Saddle(z.x, z.value, z.curvatures, z.degenerate, (_number(i), _number(j)), k in separating)
+        for k, (z, (i, j)) in enumerate(zip(saddles, connects.tolist(), strict=True))
+    )
+    known = conditions(f, convex=len(search.points) == 1)
+    landscape = Landscape(f, minima, named, others, pairs, known, search, box is not None)
+    return replace(landscape, notes=(*notes, *_checked(landscape)))
+
+
+def barrier(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> float | None:
+    """H_f, the Morse saddle barrier: the largest barrier that keeps a minimum apart from a deeper one.
+
+    None for one minimum. Errors as `describe_landscape`."""
+    return describe_landscape(objective, box=box, seed=seed).barrier
+
+
+def _number(i: int) -> int | None:
+    return i if i >= 0 else None
+
+
+def _values(points: Sequence[CriticalPoint]) -> Array:
+    return np.array([point.value for point in points])
+
+
+Kinds = tuple[tuple[CriticalPoint, ...], tuple[CriticalPoint, ...], tuple[CriticalPoint, ...]]
+
+
+def _sorted_by_kind(objective: Objective, points: Sequence[CriticalPoint]) -> Kinds:
+    """Minima, saddles of index 1, and the rest."""
+    kinds: tuple[list[CriticalPoint], ...] = ([], [], [])
+    for point in sorted(points, key=lambda p: (float(f"{p.value:.9g}"), *np.round(p.x, 9).tolist())):
+        if point.degenerate:
+            kinds[0 if _is_lowest(objective, point) else 2].append(point)
+        else:
+            kinds[min(point.index, 2)].append(point)
+    return tuple(kinds[0]), tuple(kinds[1]), tuple(kinds[2])
+
+
+def _is_lowest(objective: Objective, point: CriticalPoint) -> bool:
+    """Whether a degenerate point is a minimum, judged by f on small spheres around it."""
+    if (point.curvatures < -point.flat).any():
+        return False
+    d = point.x.size
+    directions = np.random.default_rng(0).normal(size=(d, 400 * d))
+    directions /= np.linalg.norm(directions, axis=0)
+    directions = np.hstack([directions, np.eye(d), -np.eye(d)])
+    slack = 1e-14 * (1 + abs(point.value))
+    radii = (1 + np.linalg.norm(point.x)) * np.array([1e-3, 3e-3, 1e-2])
+    lowest = [np.nanmin(objective(point.x[:, None] + r * directions)) for r in radii]
+    return bool(np.all(np.array(lowest) >= point.value - slack))
+
+
+def _further_minima(objective: Objective, ends: Array) -> list[CriticalPoint]:
+    """Minima that descents have found and the search had missed."""
+    x, converged = polished(objective, ends, reach=1e-3)
+    x = x[:, converged]
+    x = x[:, np.linalg.eigvalsh(hessians(objective, x))[:, 0] > 0] if x.size else x
+    return critical_points_at(objective, x[:, distinct(x)])
+
+
+def _checked(landscape: Landscape) -> list[str]:
+    """What does not fit together, in words."""
+    notes = []
+    if landscape.degenerate:
+        notes.append("not Morse: there are degenerate critical points")
+    if not landscape.connected:
+        notes.append("the saddles that were found do not join all minima")
+    if landscape.search.method == "grid" and not _like_merge_tree(landscape):
+        notes.append("the barriers are not those of f on a grid: a critical point was missed")
+    return notes
+
+
+def _like_merge_tree(landscape: Landscape) -> bool:
+    """Whether the barriers are those of the merge tree of f on a grid, as far as its cells tell."""
+    corners = landscape.search.box
+    if corners is None or landscape.barrier is None:
+        return True
+    cells = CHECK_CELLS[landscape.objective.dimension]
+    axes = [np.linspace(a, b, cells) for a, b in corners.T]
+    mesh = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    f = np.nan_to_num(np.asarray(landscape.objective(mesh), dtype=float), nan=np.inf)
+    error = 0.05 * landscape.barrier
+    seen = merge_tree(f.reshape((cells,) * len(axes)), smallest=error).persistence[1:]
+    found = np.array([pair.barrier for pair in landscape.pairs if pair.barrier is not None])
+    found = np.sort(found)[::-1][: seen.size]
+    return found.size == seen.size and bool(np.all(abs(found - np.sort(seen)[::-1]) <= error))
