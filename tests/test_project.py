@@ -156,16 +156,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     # on top
     "risk": SHARED | ROUTES,
     "stability": SHARED | ROUTES,
+    "paraview": SHARED | ROUTES,
     "plots": SHARED | ROUTES | {"risk", "stability"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
-    "cli": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots", "report", ""},
+    "cli": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots", "report", "paraview", ""},
     "__main__": {"cli"},
 }
 
 # The modules that need DOLFINx, PETSc or SLEPc. No other module imports one of them, or these, when it is imported.
-NEEDS_DOLFINX = {"witten.domains.mesh", "witten.operators.finite_elements", "witten.spectra.krylov_schur"}
+NEEDS_DOLFINX = {
+    "witten.domains.mesh",
+    "witten.operators.distributed",
+    "witten.operators.finite_elements",
+    "witten.operators.residuals",
+    "witten.spectra.adaptive",
+    "witten.spectra.distributed_ritz",
+    "witten.spectra.krylov_schur",
+    "witten.spectra.petsc_options",
+}
 DOLFINX = {"dolfinx", "dolfinx_solver", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}
 MPI_MODULE = "witten.parallel"
 

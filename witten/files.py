@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +22,17 @@ from witten.errors import ConvergenceError, RequestError
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["check_output", "check_writable", "provenance", "read_dataset", "read_kind", "write_bytes", "write_dataset"]
+__all__ = [
+    "check_folder",
+    "check_output",
+    "check_writable",
+    "provenance",
+    "read_dataset",
+    "read_kind",
+    "write_bytes",
+    "write_dataset",
+    "write_folder",
+]
 
 # What `witten_kind` says, in words.
 KINDS = {"rate-curve": "a rate curve", "spectrum": "a spectrum"}
@@ -101,6 +112,79 @@ def _probe(path: Path, part: Path) -> None:
         raise RequestError(f"cannot write {str(path)!r}: {why}; give a place you may write to") from None
     if not before:
         part.unlink(missing_ok=True)
+
+
+def check_folder(path: str | Path, suffixes: tuple[str, ...], card: str) -> Path:
+    """As `check_writable`, for a result that is a folder; one of ours holds a file named `card`.
+
+    Raises
+    ------
+    RequestError
+        as `check_writable`, and when a folder without the card stands there.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return check_writable(path, suffixes)
+    if not (path / card).is_file():
+        raise RequestError(f"will not overwrite {str(path)!r}: witten did not write that folder; give another name")
+    target = Path(os.path.realpath(path))
+    _probe(path, target.with_name(f".{target.name}.probe"))
+    return path
+
+
+def write_folder(path: str | Path, fill: Callable[[Path], None]) -> None:
+    """Write a folder whole or not at all: `fill` puts its files into an empty one.
+
+    Raises
+    ------
+    ConvergenceError
+        if the disk refuses; what stood at `path` before still stands.
+    """
+    target = Path(os.path.realpath(path))
+    part, old = _part(target), target.with_name(f".{target.name}.old")
+    try:
+        for left in (part, old):
+            _remove(left)
+        part.mkdir()
+        fill(part)
+        for file in part.rglob("*"):
+            _sync_file(file)
+        _swap(part, target, old)
+    except BaseException as error:
+        _remove(part)
+        if isinstance(error, OSError):
+            why = error.strerror or str(error)
+            raise ConvergenceError(f"cannot write {path}: {why}; what was there before is unharmed") from error
+        raise
+    _sync_directory(target.parent)
+    _remove(old)
+
+
+def _swap(part: Path, target: Path, old: Path) -> None:
+    """Put `part` in the place of `target`; two renames, since a folder cannot be renamed over another."""
+    stood = target.exists()
+    if stood:
+        os.rename(target, old)
+    try:
+        os.rename(part, target)
+    except OSError:
+        if stood:
+            os.rename(old, target)
+        raise
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    if path.is_file():
+        with open(path, "rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def check_output(path: str | Path, kind: str) -> Path:
