@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     "witten spectrum mueller-brown --lr 0.2 -k 6",
     "witten spectrum triple-well --lr 0.1 -k 4 --modes modes.nc --plot modes.png",
+    "witten spectrum mueller-brown --lr 0.2 -k 3 --modes modes.xdmf",
     "witten spectrum double-well --lr 0.1 -k 3 --json",
 )
-# Suffixes that come with finite elements.
-LATER_SUFFIXES = (".bp", ".xdmf")
+MODES_SUFFIXES = (".nc", ".xdmf", ".bp")
 
-Modes = Annotated[Path | None, typer.Option("--modes", metavar="FILE.nc", help="Save rates and modes on their grid.")]
+Modes = Annotated[
+    Path | None,
+    typer.Option("--modes", metavar="FILE", help="Save the modes: .nc with the rates, .xdmf or .bp for ParaView."),
+]
 Count = Annotated[str, typer.Option("-k", metavar="K", help="How many eigenvalues, the zero included.")]
 Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the forms; only 0, functions, today.")]
 
@@ -59,7 +62,7 @@ def spectrum(
         raise RequestError(f"--form {form}: forms of degree above 0 are not available yet; use --form 0")
     files = [path for path in (output, modes) if path is not None]
     ranks = parallel.world()
-    parallel.agree(ranks, lambda: _check_files(files, plot))
+    parallel.agree(ranks, lambda: _check_files(output, modes, plot))
     import witten
     from witten.objectives import resolve
 
@@ -74,26 +77,41 @@ def spectrum(
         _show(found, [*files, *([plot] if plot is not None else [])])
 
 
-def _check_files(files: list[Path], plot: Path | None) -> None:
+def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> None:
     """Refuse places that cannot be written before anything is computed."""
     from witten.storage import SPECTRUM, check_output
 
-    for path in files:
-        if path.suffix.lower() in LATER_SUFFIXES:
-            raise RequestError(f"cannot write {str(path)!r}: {path.suffix} is not available yet; use FILE.nc")
-        check_output(path, SPECTRUM)
+    if output is not None:
+        check_output(output, SPECTRUM)
+    if modes is not None:
+        _check_modes(modes)
     if plot is not None:
         from witten.plots import check_plot
 
         check_plot(plot)
 
 
+def _check_modes(path: Path) -> None:
+    from witten.paraview import check_fields
+    from witten.storage import SPECTRUM, check_output
+
+    suffix = path.suffix.lower()
+    if suffix not in MODES_SUFFIXES:
+        raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {', '.join(MODES_SUFFIXES)}")
+    if suffix == ".nc":
+        check_output(path, SPECTRUM)
+    else:
+        check_fields(path)
+
+
 def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None, request: dict[str, Any]) -> None:
     """Save and draw."""
+    from witten.paraview import save_modes
     from witten.storage import save_spectrum, spectrum_dataset
 
     for path in files:
-        save_spectrum(found, path, objective, options=request)
+        save = save_spectrum if path.suffix.lower() == ".nc" else save_modes
+        save(found, path, objective, options=request)
     if plot is not None:
         from witten.plots import plot_dataset
 
