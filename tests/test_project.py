@@ -157,7 +157,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "risk": SHARED | ROUTES,
     "stability": SHARED | ROUTES,
     "paraview": SHARED | ROUTES,
-    "plots": SHARED | ROUTES | {"risk", "stability"},
+    "sheets": set(),  # planes that plots draw on
+    "plots": SHARED | ROUTES | {"risk", "stability", "sheets"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},

@@ -19,6 +19,7 @@ from witten import files
 from witten.barrier_fit import BarrierFit
 from witten.errors import RequestError
 from witten.rates import RateCurve
+from witten.sheets import Sheet, sheet
 from witten.storage import SpectrumLike, spectrum_dataset
 
 if TYPE_CHECKING:
@@ -224,8 +225,7 @@ def plot_dataset(dataset: xarray.Dataset, path: str | Path | None = None) -> Fig
     """
     if path is not None:
         check_plot(path)
-    dimension = dataset["modes"].ndim - 1
-    figure = (_draw_lines, _draw_maps, _draw_slices)[dimension - 1](dataset)
+    figure = _panels(dataset, sheet(dataset)) if "y" in dataset.coords else _draw_lines(dataset)
     return _finished(figure, path)
 
 
@@ -249,6 +249,8 @@ def _tex_number(value: float) -> str:
 
 def _draw_lines(dataset: xarray.Dataset) -> Figure:
     """1-D: the objective and the Gibbs density above, the modes below."""
+    if "node" in dataset.dims:
+        dataset = dataset.sortby("x")
     x = dataset["x"].values
     with_objective = "objective" in dataset
     figure, panels = _figure(2 if with_objective else 1, 1, (7.2, 6.4 if with_objective else 4.0), sharex=True)
@@ -300,97 +302,63 @@ def _window(modes: Array, dataset: xarray.Dataset) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _draw_maps(dataset: xarray.Dataset) -> Figure:
-    """2-D: one map per mode, the objective's contours drawn over it."""
-    names = ("x", "y")
-    return _panels(dataset, dataset, names)
-
-
-def _draw_slices(dataset: xarray.Dataset) -> Figure:
-    """3-D: maps on the plane through the deepest point, z held fixed."""
-    values = dataset["objective" if "objective" in dataset else "modes"].values
-    if "objective" in dataset:
-        deepest = np.unravel_index(np.nanargmin(values), values.shape)[2]
-    else:
-        deepest = values.shape[-1] // 2
-    plane = dataset.isel(z=int(deepest))
-    return _panels(dataset, plane, ("x", "y"), note=f",  plane $z = {float(plane['z']):.3g}$")
-
-
-def _panels(dataset: xarray.Dataset, plane: xarray.Dataset, names: tuple[str, str], note: str = "") -> Figure:
+def _panels(dataset: xarray.Dataset, plane: Sheet) -> Figure:
     """A tidy grid of maps with one colour bar; mode 0, a constant, gives its panel to the Gibbs density."""
     modes = min(dataset.sizes["mode"], MOST_PANELS)
     columns = 2 if modes == 4 else min(modes, 3 if modes <= 9 else 4)
     rows = -(-modes // columns)
-    x, y = (plane[name].values for name in names)
-    box = _occupied(plane, names)
-    shape = min(max((box[3] - box[2]) / (box[1] - box[0]), 0.45), 1.6)
+    left, right, bottom, top = plane.bounds
+    shape = min(max((top - bottom) / (right - left), 0.45), 1.6)
     width = 2.7 if columns > 1 else 4.0
-    figure, panels = _figure(
-        rows, columns, (width * columns + 1.0, (0.87 * width * shape + 0.4) * rows + 0.8), True, True
-    )
+    size = (width * columns + 1.0, (0.87 * width * shape + 0.4) * rows + 0.8)
+    figure, panels = _figure(rows, columns, size, True, True)
     image: Any = None
     for mode, axes in enumerate(panels):
         if mode >= modes:
             axes.set_visible(False)
             continue
-        if mode == 0 and "gibbs_density" in plane:
-            density = plane["gibbs_density"].values.T
-            shade = np.sqrt(density / np.nanmax(density))
-            axes.pcolormesh(x, y, shade, cmap="Greys", shading="nearest", rasterized=True)
+        density = plane.values.get("gibbs_density")
+        if mode == 0 and density is not None:
+            plane.fill(axes, np.sqrt(density / np.nanmax(density)), cmap="Greys")
             axes.set_title("Gibbs density (root), " + _rate_title(dataset, 0), fontsize=10)
         else:
-            field = _upright(plane["modes"].values[mode]).T
-            limit = _limit(field, plane)
-            image = axes.pcolormesh(
-                x, y, field / limit, cmap="RdBu_r", vmin=-1, vmax=1, shading="nearest", rasterized=True
-            )
+            field = _upright(plane.values["modes"][mode])
+            image = plane.fill(axes, field / _limit(field, density), cmap="RdBu_r", vmin=-1, vmax=1)
             axes.set_title(_rate_title(dataset, mode), fontsize=10)
-        _contours(axes, plane, x, y)
-        axes.set_xlim(box[0], box[1])
-        axes.set_ylim(box[2], box[3])
+        _contours(axes, plane)
+        air = 0.03 * np.array([right - left, top - bottom])
+        axes.set_xlim(left - air[0], right + air[0])
+        axes.set_ylim(bottom - air[1], top + air[1])
         axes.set_aspect("equal")
     for axes in panels[max(modes - columns, 0) : modes]:
-        axes.set_xlabel(f"${names[0]}$")
+        axes.set_xlabel("$x$")
         axes.tick_params(labelbottom=True)
     for axes in panels[::columns]:
-        axes.set_ylabel(f"${names[1]}$")
+        axes.set_ylabel("$y$")
     if image is not None:
         bar = figure.colorbar(image, ax=panels, shrink=0.75, aspect=30, pad=0.02, extend="both")
         bar.set_label("mode, scaled to its largest value")
-    figure.suptitle(_heading(dataset) + note, fontsize=11)
+    figure.suptitle(_heading(dataset) + plane.note, fontsize=11)
     return figure
 
 
-def _occupied(plane: xarray.Dataset, names: tuple[str, str]) -> tuple[float, float, float, float]:
-    """The rectangle that the mask fills, with a little air."""
-    inside = np.isfinite(plane["modes"].values[0])
-    edges: list[float] = []
-    for axis, name in enumerate(names):
-        kept = plane[name].values[inside.any(axis=1 - axis)]
-        air = 0.03 * (kept[-1] - kept[0])
-        edges += [float(kept[0] - air), float(kept[-1] + air)]
-    return edges[0], edges[1], edges[2], edges[3]
-
-
-def _limit(field: Array, plane: xarray.Dataset) -> float:
+def _limit(field: Array, density: Array | None) -> float:
     """The largest value of a mode where the measure is."""
     values = np.abs(field)
-    if "gibbs_density" in plane:
-        density = plane["gibbs_density"].values.T
+    if density is not None:
         values = values[density > 1e-4 * np.nanmax(density)]
     return float(np.nanmax(values)) or 1.0
 
 
-def _contours(axes: Axes, plane: xarray.Dataset, x: Array, y: Array) -> None:
+def _contours(axes: Axes, plane: Sheet) -> None:
     """Thin level lines of the objective, denser where it is low."""
-    if "objective" not in plane:
+    f = plane.values.get("objective")
+    if f is None:
         return
-    f = plane["objective"].values.T
     low, high = float(np.nanmin(f)), float(np.nanpercentile(f, 80))  # above, lines only fray at the edge of the mask
     if high > low:
         levels = low + (high - low) * np.linspace(0, 1, 11)[1:] ** 1.5
-        axes.contour(x, y, f, levels=levels, colors="0.35", linewidths=0.5, linestyles="solid")
+        plane.contour(axes, f, levels=levels, colors="0.35", linewidths=0.5, linestyles="solid")
 
 
 def _figure(
