@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import time
+import warnings
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -191,7 +192,9 @@ def _world() -> Communicator:
 def _mpi() -> Any:
     """mpi4py.MPI; importing it starts MPI."""
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, which `_world` refuses
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there and finds no MPI library
         why = " ".join(str(error).split())
         raise RequestError(f"MPI is wanted and mpi4py does not work ({why}); see witten doctor") from None
