@@ -20,6 +20,7 @@ __all__ = ["Sheet", "sheet"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+BANDS = 65
 FIELDS = ("modes", "gibbs_density", "objective")
 
 
@@ -42,7 +43,7 @@ class Sheet(Protocol):
         ...
 
     def fill(self, axes: Axes, values: Array, **style: Any) -> Any:
-        """Colours for values (...)."""
+        """Colours for values (...), from vmin (0) to vmax (1)."""
         ...
 
     def contour(self, axes: Axes, values: Array, **style: Any) -> Any:
@@ -104,8 +105,11 @@ class Triangles:
     def bounds(self) -> tuple[float, float, float, float]:
         return float(self.x.min()), float(self.x.max()), float(self.y.min()), float(self.y.max())
 
-    def fill(self, axes: Axes, values: Array, **style: Any) -> Any:
-        return axes.tripcolor(self._joined, values, shading="gouraud", rasterized=True, **style)
+    def fill(self, axes: Axes, values: Array, vmin: float = 0.0, vmax: float = 1.0, **style: Any) -> Any:
+        # Bands, where Gouraud shading would mix the colours of the nodes and not their values.
+        bands = axes.tricontourf(self._joined, values, levels=np.linspace(vmin, vmax, BANDS), extend="both", **style)
+        bands.set_rasterized(True)
+        return bands
 
     def contour(self, axes: Axes, values: Array, **style: Any) -> Any:
         return axes.tricontour(self._joined, values, **style)
