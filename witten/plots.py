@@ -337,7 +337,7 @@ def _panels(dataset: xarray.Dataset, plane: Sheet) -> Figure:
         axes.set_ylabel("$y$")
     if image is not None:
         bar = figure.colorbar(image, ax=panels, shrink=0.75, aspect=30, pad=0.02, extend="both")
-        bar.set_ticks(np.linspace(-1, 1, 5))
+        bar.set_ticks([-1.0, -0.5, 0.0, 0.5, 1.0])
         bar.set_label("mode, scaled to its largest value")
     figure.suptitle(_heading(dataset) + plane.note, fontsize=11)
     return figure
