@@ -133,11 +133,12 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors"}
-SHARED = BASE | {"files", "barrier_fit", "rates", "datasets", "storage", "schedules", "parallel", "dealing"}
+SHARED = BASE | {"files", "barrier_fit", "rates", "datasets", "storage", "schedules", "parallel", "dealing", "fenics"}
 SPECTRAL = {"domains", "operators", "spectra"}
 ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "fenics": set(),  # loads DOLFINx, PETSc and SLEPc in the right order
     "parallel": BASE,  # the one module that knows mpi4py
     "dealing": BASE | {"parallel"},
     "files": BASE,
@@ -168,6 +169,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # The modules that need DOLFINx, PETSc or SLEPc. No other module imports one of them, or these, when it is imported.
 NEEDS_DOLFINX = {
+    "witten.fenics",
     "witten.domains.mesh",
     "witten.operators.distributed",
     "witten.operators.finite_elements",

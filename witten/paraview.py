@@ -191,7 +191,7 @@ def _write_bp(mesh: NodalMesh, fields: Mapping[str, Array], path: Path, card: Ma
 
 def _vtx(mesh: NodalMesh, fields: Mapping[str, Array], folder: Path) -> None:
     """Linear functions on this rank alone."""
-    import dolfinx_solver  # noqa: F401, I001
+    import witten.fenics  # noqa: F401, I001
     import dolfinx.fem
     import dolfinx.io
 

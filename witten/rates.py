@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BarrierFit", "RateCurve", "RateRecord"]
 
 KIND = "rate-curve"
+DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted")
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
 
@@ -40,6 +41,7 @@ class RateRecord:
     n_dofs : unknowns of the largest system
     seconds : wall time
     rates : all rates computed at this s, without the zero
+    modes_counted : eigenvalues that inertia counts below a bound, zero included; None where nothing was counted
     """
 
     learning_rate: float
@@ -51,6 +53,7 @@ class RateRecord:
     n_dofs: int
     seconds: float
     rates: tuple[float, ...] = ()
+    modes_counted: int | None = None
 
     @property
     def rate(self) -> float | None:
@@ -96,7 +99,7 @@ class RateCurve:
     method : 'finite-differences', ...
     objective : its name or formula
     options : what was asked for (rtol, noise, box, ...), as JSON values
-    details : n dicts with solver, n_dofs, seconds, rates
+    details : n dicts with solver, n_dofs, seconds, rates, modes_counted
     """
 
     learning_rates: NDArray[np.float64]
@@ -132,7 +135,7 @@ class RateCurve:
             name: np.array([getattr(row, name) for row in rows])
             for name in ("log_rate", "learning_rate", "lower", "upper", "resolved")
         }
-        details = tuple({"solver": r.solver, "n_dofs": r.n_dofs, "seconds": r.seconds, "rates": r.rates} for r in rows)
+        details = tuple({name: getattr(r, name) for name in DETAILS} for r in rows)
         return cls(
             learning_rates=columns["learning_rate"],
             log_rates=columns["log_rate"],
@@ -222,6 +225,11 @@ class RateCurve:
             "solver": (along, np.array([r.solver for r in records], dtype=object), {"long_name": "what computed it"}),
             "n_dofs": (along, np.array([r.n_dofs for r in records], dtype=np.int64), _about("number of unknowns")),
             "seconds": (along, np.array([r.seconds for r in records]), _about("wall time", "s")),
+            "modes_counted": (
+                along,
+                np.array([-1 if r.modes_counted is None else r.modes_counted for r in records], dtype=np.int64),
+                _about("eigenvalues counted by inertia, zero included; -1 where none were counted"),
+            ),
         }
         attributes = {"objective": self.objective, "method": self.method, "options": files.dump_options(self.options)}
         title = "Convergence rate of stochastic gradient descent against the learning rate"
@@ -241,6 +249,7 @@ class RateCurve:
                 "n_dofs": int(dataset["n_dofs"].values[i]),
                 "seconds": float(dataset["seconds"].values[i]),
                 "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
+                "modes_counted": _counted(dataset, i),
             }
             for i in range(dataset.sizes["learning_rate"])
         )
@@ -271,7 +280,14 @@ def _record(
         n_dofs=int(detail.get("n_dofs", 0)),
         seconds=float(detail.get("seconds", math.nan)),
         rates=tuple(detail.get("rates", ())),
+        modes_counted=detail.get("modes_counted"),
     )
+
+
+def _counted(dataset: xarray.Dataset, i: int) -> int | None:
+    """What a file of this or an earlier version says of eigenvalues counted."""
+    counted = int(dataset["modes_counted"].values[i]) if "modes_counted" in dataset else -1
+    return None if counted < 0 else counted
 
 
 def _about(long_name: str, units: str = "1") -> dict[str, str]:

@@ -24,6 +24,8 @@ EXAMPLES = options.examples(
     "witten gap double-well --lr 0.02:0.5:12",
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
+    "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
+    "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --resume",
     "mpiexec -n 4 witten gap double-well:dim=3 --lr 0.05:0.5:20 --groups 2",
@@ -37,6 +39,8 @@ def gap(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    degree: options.Degree = None,
+    mesh: options.Mesh = None,
     seed: options.Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
@@ -52,6 +56,8 @@ def gap(
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
         "method": options.parse_method(method),
+        "degree": options.parse_degree(degree),
+        "mesh": mesh,
         "petsc": options.parse_petsc(petsc),
         "groups": options.whole("--groups", groups, 1),
         "walltime": _seconds_left(options.parse_walltime(walltime)),
@@ -157,6 +163,9 @@ def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
     short = {long: name for name, long in options.METHODS.items()}
     method = short["finite-differences"] if curve is None else short.get(curve.method, curve.method)
     records = [] if curve is None else [_json_record(record, curve.noise) for record in curve.records]
+    if method == "fe" and curve is not None:
+        for shown, record in zip(records, curve.records, strict=True):
+            shown["modes_counted"] = record.modes_counted
     return {"objective": objective, "method": method, "records": records}
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "WittenCommand",
     "examples",
     "parse_box",
+    "parse_degree",
     "parse_learning_rate",
     "parse_learning_rates",
     "parse_method",
@@ -30,8 +31,7 @@ __all__ = [
 ]
 
 # --method on the command line -> `method` of the results
-METHODS = {"fd": "finite-differences"}
-LATER_METHODS = {"fe": "finite elements"}
+METHODS = {"fd": "finite-differences", "fe": "finite-elements"}
 # More learning rates than this in one sweep are a slip of the keyboard.
 MOST_LEARNING_RATES = 10_000
 # A minus and a letter: -0.1 is the value of an option.
@@ -126,7 +126,24 @@ LearningRates = Annotated[
     ),
 ]
 Method = Annotated[
-    str | None, typer.Option("--method", metavar="fd", help="fd: finite differences, dimensions 1 to 3.")
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="fd|fe",
+        help="fd: finite differences, the default; fe: finite elements, the default with --mesh or --degree.",
+    ),
+]
+Degree = Annotated[
+    str | None,
+    typer.Option(
+        "--degree", metavar="P", help="Degree of the finite elements, 1 to 3 (default: 3 in 1-D and 2-D, 2 in 3-D)."
+    ),
+]
+Mesh = Annotated[
+    Path | None,
+    typer.Option(
+        "--mesh", metavar="FILE.msh", help="A gmsh mesh as the domain, its boundary reflecting (finite elements)."
+    ),
 ]
 Rtol = Annotated[str, typer.Option("--rtol", metavar="R", help="Ask for rate_error <= R * rate.")]
 Noise = Annotated[
@@ -271,15 +288,23 @@ def parse_method(text: str | None) -> str | None:
     Raises
     ------
     RequestError
-        for a method that is not known, or not there yet.
+        for a method that is not known.
     """
     if text is None:
         return None
-    if text in LATER_METHODS:
-        raise RequestError(f"--method {text}: {LATER_METHODS[text]} are not available yet; use --method fd")
     if text not in METHODS:
-        raise RequestError(f"--method: {_quoted(text)} is not known; use fd")
+        raise RequestError(f"--method: {_quoted(text)} is not known; use fd or fe")
     return METHODS[text]
+
+
+def parse_degree(text: str | None) -> int | None:
+    """1, 2 or 3, None for the default."""
+    if text is None:
+        return None
+    degree = whole("--degree", text, 1)
+    if degree > 3:
+        raise RequestError(f"--degree: finite elements have degree 1, 2 or 3, got {degree}")
+    return degree
 
 
 def parse_walltime(text: str | None) -> float | None:

@@ -39,6 +39,8 @@ def spectrum(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    degree: options.Degree = None,
+    mesh: options.Mesh = None,
     form: Form = "0",
     seed: options.Seed = "0",
     modes: Modes = None,
@@ -54,6 +56,8 @@ def spectrum(
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
         "method": options.parse_method(method),
+        "degree": options.parse_degree(degree),
+        "mesh": mesh,
         "petsc": options.parse_petsc(petsc),
     }
     options.whole("--seed", seed, 0)

@@ -84,6 +84,15 @@ class Grid:
             mask = mask.repeat(2, axis=axis)
         return Grid(self.box, tuple(2 * n for n in self.shape), mask)
 
+    def coarsened(self) -> Grid:
+        """Cells of twice the size along every axis, active where a smaller one was; the box grows to hold them."""
+        odd = np.array(self.shape) % 2
+        mask = np.pad(self.mask, [(0, int(more)) for more in odd])
+        for axis in range(self.dimension):
+            lower, upper = (mask.take(range(first, mask.shape[axis], 2), axis) for first in (0, 1))
+            mask = lower | upper
+        return Grid(self.box.expanded(np.zeros(self.dimension), odd / np.array(self.shape)), mask.shape, mask)
+
     def expand(self, values: NDArray[np.float64], fill: float = np.nan) -> NDArray[np.float64]:
         """Values on the nodes (..., n_nodes) as an array (..., *shape), `fill` outside the mask."""
         out = np.full((*values.shape[:-1], *self.shape), fill)

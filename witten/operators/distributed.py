@@ -1,5 +1,6 @@
 """The Witten-Laplacian on several ranks: a pencil of PETSc matrices, and the form in differences beside it."""
 
+# ruff: noqa: I001  (witten.fenics has to come first)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import witten.fenics  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 from petsc4py import PETSc
@@ -72,7 +74,7 @@ class DistributedLaplacian(ABC):
 
     def gram_diagonal(self, psi: Array) -> Array:
         """sum_i K_ii psi_i^2 for each column, summed."""
-        return self._summed(self.stiffness.getDiagonal().array @ psi**2)
+        return self.summed(self.stiffness.getDiagonal().array @ psi**2)
 
     def vector(self, values: Array) -> Any:
         """A PETSc vector of the rows of this rank."""
@@ -104,20 +106,20 @@ class DistributedLaplacian(ABC):
 
     def gram(self, a: Array, b: Array | None = None) -> Array:
         """a^T M b, summed."""
-        return self._summed(a.T @ self.times_mass(a if b is None else b))
+        return self.summed(a.T @ self.times_mass(a if b is None else b))
 
     def project(self, psi: Array) -> Array:
         """psi - psi_0 <psi_0, M psi>, twice."""
         psi0 = self.ground_state[:, None]
         dual = self.times_mass(psi0)
         for _ in range(2):
-            psi = psi - psi0 * self._summed(dual.T @ psi)
+            psi = psi - psi0 * self.summed(dual.T @ psi)
         return psi
 
     def dual_norms(self, residual: Array) -> Array:
         """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue."""
         if self.mass is None:
-            return np.sqrt(np.diag(self._summed(residual.T @ residual)))
+            return np.sqrt(np.diag(self.summed(residual.T @ residual)))
         x, y = self.mass.createVecs()
         squares = []
         for column in residual.T:
@@ -135,7 +137,7 @@ class DistributedLaplacian(ABC):
         solver.setTolerances(rtol=MASS_TOLERANCE, max_it=200)
         return solver
 
-    def _summed(self, values: Array) -> Array:
+    def summed(self, values: Array) -> Array:
         """The sum over the ranks, taken in their order: the same bits on each."""
         if self.comm.size == 1:
             return values

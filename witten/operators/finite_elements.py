@@ -1,12 +1,12 @@
 """Finite elements: the weighted Dirichlet form of the Witten-Laplacian on a mesh of simplices, with DOLFINx."""
 
-# ruff: noqa: I001  (dolfinx_solver has to come before dolfinx)
+# ruff: noqa: I001  (witten.fenics has to come first)
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-import dolfinx_solver  # noqa: F401
+import witten.fenics  # noqa: F401
 import basix
 import basix.ufl
 import dolfinx.fem.petsc
@@ -224,7 +224,7 @@ class FiniteElementLaplacian(DistributedLaplacian):
     def dirichlet_form(self, psi: Array) -> Array:
         """int grad u . grad v for all pairs of columns, from differences within cells, (n, k) -> (k, k)."""
         differences, fluxes = (np.stack(each) for each in zip(*map(self._flux, psi.T), strict=True))
-        return self._summed(differences @ fluxes.T)
+        return self.summed(differences @ fluxes.T)
 
     def _flux(self, psi: Array) -> tuple[Array, Array]:
         """Differences of u in the cells of this rank, and the form's action on them."""

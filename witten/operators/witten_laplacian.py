@@ -76,8 +76,13 @@ class WittenLaplacian:
         return _dirichlet_form(self.log_ground_state, a.indptr, a.indices, a.data, psi).sum(axis=0)
 
     def modes(self, psi: NDArray[np.float64]) -> NDArray[np.float64]:
-        """u = psi / psi_0, functions of the generator with unit norm in L2(mu_s), (n, k) -> (k, n)."""
-        return np.ascontiguousarray((psi * np.exp(-self.log_ground_state)[:, None]).T)
+        """u = psi / psi_0, functions of the generator with unit norm in L2(mu_s), (n, k) -> (k, n).
+
+        Where the quotient leaves the range of a double it ends at e^700.
+        """
+        with np.errstate(divide="ignore"):
+            log_u = np.log(abs(psi)) - self.log_ground_state[:, None]
+        return np.ascontiguousarray((np.sign(psi) * np.exp(np.minimum(log_u, 700.0))).T)
 
 
 @kernel

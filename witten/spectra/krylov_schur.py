@@ -1,6 +1,6 @@
 """Krylov-Schur with shift-invert on any number of ranks (SLEPc, MUMPS), and the count of eigenvalues by inertia."""
 
-# ruff: noqa: I001  (dolfinx_solver has to come before slepc4py)
+# ruff: noqa: I001  (witten.fenics has to come first)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import dolfinx_solver  # noqa: F401
+import witten.fenics  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 from petsc4py import PETSc

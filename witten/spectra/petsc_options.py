@@ -1,12 +1,12 @@
 """Options of PETSc, set for as long as they are wanted."""
 
-# ruff: noqa: I001  (dolfinx_solver has to come before petsc4py)
+# ruff: noqa: I001  (witten.fenics has to come first)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import dolfinx_solver  # noqa: F401
+import witten.fenics  # noqa: F401
 from petsc4py import PETSc
 
 __all__ = ["petsc_options"]

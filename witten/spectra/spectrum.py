@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
+from witten.domains.nodal_mesh import NodalMesh
 
 __all__ = ["Spectrum"]
 
@@ -27,23 +28,38 @@ class Spectrum:
     errors : error bars: |true - rate| <= error, shape (k,)
     modes : u_j at the nodes of `grid`, unit norm in L2(mu_s), shape (k, n); u_0 = 1. A multiple eigenvalue fixes only
         the span of its modes.
-    grid : the grid the modes live on
+    grid : the grid or the mesh that the modes live on
     objective : the objective's name
     solver : what solved it
     n_dofs : nodes of the finest grid
     seconds : wall time
+    log_rates : natural logarithms of the rates, -inf for the zero: they hold what `rates`, which are doubles, cannot
+    relative_errors : the error bars as parts of the rates, shape (k,); 0 for the zero
+    modes_counted : how many eigenvalues, zero included, the inertia of a factorisation counts below a bound between two
+        of those computed; as many as were found there. None where nothing was counted
     """
 
     learning_rate: float
     rates: NDArray[np.float64]
     errors: NDArray[np.float64]
     modes: NDArray[np.float64]
-    grid: Grid
+    grid: Grid | NodalMesh
     objective: str
     solver: str
     n_dofs: int
     seconds: float
     noise: float = 1.0
+    log_rates: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]
+    relative_errors: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]
+    modes_counted: int | None = None
+
+    def __post_init__(self) -> None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.log_rates is None:
+                object.__setattr__(self, "log_rates", np.log(self.rates))
+            if self.relative_errors is None:
+                relative = np.where(self.errors > 0, self.errors / self.rates, 0.0)
+                object.__setattr__(self, "relative_errors", relative)
 
     @property
     def eigenvalues(self) -> NDArray[np.float64]:
@@ -53,13 +69,16 @@ class Spectrum:
     @property
     def resolved(self) -> NDArray[np.bool_]:
         """Whether the error bar is at most a tenth of the rate; the zero is known exactly."""
-        resolved: NDArray[np.bool_] = self.errors <= RESOLVED * self.rates
+        resolved: NDArray[np.bool_] = self.relative_errors <= RESOLVED
         return resolved
 
     @property
     def multiplets(self) -> tuple[tuple[int, ...], ...]:
         """Runs of two or more rates whose error bars overlap: their modes are fixed only up to mixing."""
-        touch = self.rates[1:] - self.errors[1:] <= self.rates[:-1] + self.errors[:-1]
+        with np.errstate(divide="ignore"):
+            low = self.log_rates + np.log1p(-np.minimum(self.relative_errors, 1.0))
+        high = self.log_rates + np.log1p(self.relative_errors)
+        touch = low[1:] <= high[:-1]
         runs = np.split(np.arange(self.rates.size), np.flatnonzero(~touch) + 1)
         return tuple(tuple(run.tolist()) for run in runs if run.size > 1)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,9 +24,12 @@ from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
 from witten.spectra.spectrum import Spectrum
 
+if TYPE_CHECKING:
+    from dolfinx.mesh import Mesh
+
 __all__ = ["gap", "spectrum", "sweep"]
 
-METHOD = "finite-differences"
+FINITE_DIFFERENCES, FINITE_ELEMENTS = METHODS = ("finite-differences", "finite-elements")
 Intervals = Sequence[tuple[float, float]]
 
 
@@ -46,6 +51,8 @@ def spectrum(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    degree: int | None = None,
+    mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
     comm: Any = None,
 ) -> Spectrum:
@@ -58,8 +65,10 @@ def spectrum(
     k : number of eigenvalues, the zero counted
     rtol : wanted error, relative to each rate
     noise : sigma > 0; the rates are those at learning rate s sigma^2
-    method : 'finite-differences', the default
+    method : 'finite-differences', or 'finite-elements', which is the default where a mesh or a degree is given
     box : (low, high) per axis, with reflecting walls, instead of automatic truncation
+    degree : of finite elements, 1, 2 or 3; 3 in one and two dimensions and 2 in three where left out
+    mesh : a gmsh file (.msh) or a DOLFINx mesh, with reflecting walls, instead of automatic truncation
     petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}
     comm : the ranks that compute it together, all of which call this and get the same; all there are where left out
 
@@ -68,11 +77,27 @@ def spectrum(
     RequestError
         if the request is wrong; ConvergenceError if a solver fails.
     """
-    f = resolve(objective)
-    _require_method(method)
-    _require_no_options(petsc)
+    how = _method(method, degree, mesh, petsc)
+    return _spectrum(resolve(objective), learning_rate, k, noise, how, communicator(comm), rtol=rtol, box=box)
+
+
+def _spectrum(
+    f: Objective,
+    learning_rate: float,
+    k: int,
+    noise: float,
+    how: Mapping[str, Any] | None,
+    ranks: Communicator,
+    **options: Any,
+) -> Spectrum:
+    """By finite elements if their settings are given, else by finite differences."""
     s = _effective(learning_rate, noise)
-    found = agree(communicator(comm), lambda: refined_spectrum(f, s, k, rtol=rtol, box=box))
+    if how is None:
+        found = agree(ranks, lambda: refined_spectrum(f, s, k, **options))
+    else:
+        from witten.spectra.adaptive import adapted_spectrum
+
+        found = adapted_spectrum(f, s, k, comm=ranks, **how, **options)
     return replace(found, learning_rate=float(learning_rate), noise=float(noise))
 
 
@@ -84,6 +109,8 @@ def gap(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    degree: int | None = None,
+    mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
     output: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -97,7 +124,7 @@ def gap(
 
     Parameters
     ----------
-    objective, rtol, noise, method, box, petsc, comm : as in `spectrum`
+    objective, rtol, noise, method, box, degree, mesh, petsc, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     output : netCDF file, rewritten whole after each learning rate
     resume : go on from `output`; what is there is not computed again
@@ -119,14 +146,19 @@ def gap(
     """
     f = resolve(objective)
     ranks = communicator(comm)
-    _require_method(method)
+    how = _method(method, degree, mesh, petsc)
     asked = _learning_rates(learning_rates, noise)
-    request: dict[str, Any] = {"method": METHOD, "objective": f.name, "options": _options(rtol, noise, box, petsc)}
+    request: dict[str, Any] = {
+        "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
+        "objective": f.name,
+        "options": _options(rtol, noise, box, agree(ranks, lambda: _identified(how))),
+    }
     keeper = _Keeper(asked, None if output is None else Path(output), progress or (lambda record: None), request)
     agree(ranks, lambda: keeper.open(resume))
 
     def compute(s: float, group: Communicator) -> RateRecord:
-        return _record(spectrum(f, s, 2, rtol=rtol, noise=noise, box=box, petsc=petsc, comm=group))
+        quickly = how and {**how, "modes": False}
+        return _record(_spectrum(f, s, 2, noise, quickly, group, rtol=rtol, box=box))
 
     todo = ranks.bcast(keeper.missing)
     reason = deal(todo, compute, keeper.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
@@ -145,16 +177,28 @@ def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]
     return asked
 
 
-def _options(
-    rtol: float, noise: float, box: Intervals | None, petsc: Mapping[str, str | None] | None
-) -> dict[str, Any]:
+def _options(rtol: float, noise: float, box: Intervals | None, how: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers depend on: a sweep is resumed only if these are the same."""
     return {
         "rtol": float(rtol),
         "noise": float(noise),
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
-        **({"petsc": dict(petsc)} if petsc else {}),
+        **{name: value for name, value in how.items() if value},
     }
+
+
+def _identified(how: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings of finite elements as JSON values; of a mesh file what is in it counts."""
+    settings = dict(how or {})
+    mesh = settings.pop("mesh", None)
+    if isinstance(mesh, str | PathLike):
+        try:
+            settings["mesh"] = f"{Path(mesh).name} sha256:{sha256(Path(mesh).read_bytes()).hexdigest()[:16]}"
+        except OSError as error:
+            raise RequestError(f"cannot read the mesh {str(mesh)!r}: {error.strerror}; give a .msh file") from None
+    elif mesh is not None:
+        settings["mesh"] = "given"
+    return settings
 
 
 @dataclass(eq=False)
@@ -214,7 +258,7 @@ def sweep(
         began = time.perf_counter()
         found = eigensolve(discretisation.assemble(float(s)), k, solver=solver)
         records.append(_record(replace(found, seconds=time.perf_counter() - began)))
-    return RateCurve.from_records(records, method=METHOD, objective=discretisation.objective.name)
+    return RateCurve.from_records(records, method=FINITE_DIFFERENCES, objective=discretisation.objective.name)
 
 
 def _record(found: Spectrum) -> RateRecord:
@@ -232,6 +276,7 @@ def _record(found: Spectrum) -> RateRecord:
         n_dofs=found.n_dofs,
         seconds=found.seconds,
         rates=tuple(found.rates[1:].tolist()),
+        modes_counted=found.modes_counted,
     )
 
 
@@ -244,11 +289,28 @@ def _effective(learning_rate: float, noise: float) -> float:
     return float(learning_rate) * float(noise) ** 2
 
 
-def _require_no_options(petsc: Mapping[str, str | None] | None) -> None:
-    if petsc:
-        raise RequestError("options for PETSc were given, and finite differences do not use it; leave them out")
+def _method(
+    method: str | None,
+    degree: int | None,
+    mesh: str | PathLike[str] | Mesh | None,
+    petsc: Mapping[str, str | None] | None,
+) -> dict[str, Any] | None:
+    """The settings of finite elements where they are the method, None for finite differences."""
+    if method not in (None, *METHODS):
+        raise RequestError(f"method {method!r} is not available; use {METHODS[0]!r} or {METHODS[1]!r}")
+    settings = {"degree": degree, "mesh": mesh, "petsc": dict(petsc) if petsc else None}
+    given = [name for name, value in settings.items() if value is not None]
+    if method == FINITE_ELEMENTS or (method is None and given):
+        _require_dolfinx()
+        return settings
+    if given:
+        raise RequestError(f"{given[0]} was given, and finite differences do not use it; leave it out, or the method")
+    return None
 
 
-def _require_method(method: str | None) -> None:
-    if method not in (None, METHOD):
-        raise RequestError(f"method {method!r} is not available; use {METHOD!r}")
+def _require_dolfinx() -> None:
+    if find_spec("dolfinx_solver") is None and find_spec("dolfinx") is None:
+        raise RequestError(
+            "finite elements need DOLFINx, PETSc and SLEPc, which are not installed; install witten[fem] (Linux on "
+            "x86-64) or the packages of environment.yml, or use finite differences"
+        )

@@ -1,0 +1,14 @@
+"""Loads DOLFINx, PETSc and SLEPc in the order in which they can live in one process; imported before any of them.
+
+h5py comes first: the wheel of DOLFINx brings an HDF5 of its own and offers it to all that is loaded later. Then
+`dolfinx_solver`, where that wheel is what is installed, which prepares the libraries for petsc4py and slepc4py.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import h5py  # noqa: F401
+
+with suppress(ModuleNotFoundError):  # conda and Spack have no such package, and no need of it
+    import dolfinx_solver  # noqa: F401
