@@ -1,0 +1,20 @@
+"""The test files that hold on any number of ranks, on 2 and 3 ranks."""
+
+from pathlib import Path
+
+import pytest
+from launcher import needs_mpi, ranks
+
+# Each runs by itself as well, on one rank.
+FILES = ("test_ranks.py",)
+
+
+@needs_mpi
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("file", FILES)
+def test_under_mpiexec(file, n, tmp_path):
+    path = Path(__file__).with_name(file)
+    done = ranks(n, "-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", path, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+    assert done.stdout.count(" passed") == n
