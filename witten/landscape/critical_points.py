@@ -1,4 +1,4 @@
-"""Every critical point that matters: with a proof where f is a formula in one to three dimensions, else by many starts."""
+"""Every critical point: with a proof where f is a formula in one to three dimensions, else by many starts."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _has_neighbours(objective: Objective, x: Array) -> bool:
 
 
 def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> CriticalPoints | None:
-    """A few representatives, if what subdivision could not close is a curve or surface of critical points; else None."""
+    """A few points of it, if what subdivision could not close is a curve or surface of critical points; else None."""
     some = found.open[:, np.linspace(0, found.open.shape[1] - 1, 400).astype(int)]
     x = some.copy()
     for _ in range(30):

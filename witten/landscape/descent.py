@@ -1,4 +1,4 @@
-"""Steepest descent dx/dt = -grad f, by steps that are exact for a quadratic f and so do not care how stiff a valley is."""
+"""Steepest descent dx/dt = -grad f, by steps that are exact for a quadratic f: a stiff valley costs no more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.landscape.points import hessians
+from witten.landscape.points import gradients, hessians
 from witten.objectives.objective import Objective
 
 __all__ = ["descend", "leaving"]
@@ -54,28 +54,30 @@ def _advance(
     """One step of the active paths, in place: which of them moved, which have arrived, which are lost."""
     here = x[:, active]
     with np.errstate(all="ignore"):
-        g, h = objective.gradient(here), hessians(objective, here)
+        g, h = gradients(objective, here), hessians(objective, here)
         usable = np.isfinite(g).all(axis=0) & np.isfinite(h).all(axis=(1, 2)) & (np.abs(here).max(axis=0) < 1e12)
         h[~usable], g[:, ~usable] = np.eye(len(x)), 0.0
         curvature, v = np.linalg.eigh(h)
         slope = np.einsum("nij,in->nj", v, g)
-        _push_off(slope, curvature, here)
+        at_saddle = _at_saddle(slope, curvature, here)
         first = 0.1 / np.maximum(abs(curvature).max(axis=1), 1e-300)
         t = np.where(np.isnan(time[active]), first, time[active])
         phi = _phi(curvature, t)
         step = -np.einsum("nij,nj->in", v, phi * slope)
+        step[:, at_saddle] = 1e-5 * (1 + np.linalg.norm(here, axis=0))[at_saddle] * v[at_saddle, :, 0].T
         there = here + step
         expected = slope * np.exp(-curvature * t[:, None])
-        missed = np.einsum("nij,in->nj", v, objective.gradient(there)) - expected
+        missed = np.einsum("nij,in->nj", v, gradients(objective, there)) - expected
         length = np.linalg.norm(step, axis=0)
         error = 0.5 * np.linalg.norm(phi * missed, axis=1)
         scale = 1 + np.linalg.norm(here, axis=0)
         falls = objective(there) <= objective(here) + 1e-13 * (1 + abs(objective(here)))
     settled = (curvature[:, 0] > 0) & (length < 1e-9 * scale) & (t * curvature[:, 0] > 5)
-    good = falls & (error <= tolerance * length + 1e-13 * scale)
+    good = at_saddle | (falls & (error <= tolerance * length + 1e-13 * scale))
     with np.errstate(all="ignore"):
         grown = np.clip(0.9 * np.sqrt(tolerance * length / np.maximum(error, 1e-300)), 0.2, 5.0)
     time[active] = np.where(np.isfinite(grown), np.where(good, grown, np.minimum(grown, 0.5)), 0.2) * t
+    time[active[at_saddle]] = first[at_saddle]
     moves = usable & (good | settled)
     x[:, active[moves]] = there[:, moves]
     stuck = ~(moves | settled) & (t * np.maximum(abs(curvature).max(axis=1), 1e-300) < 1e-14)
@@ -89,12 +91,10 @@ def _phi(curvature: Array, t: Array) -> Array:
     return np.where(small, t[:, None], -np.expm1(-exponent) / np.where(small, 1.0, curvature))
 
 
-def _push_off(slope: Array, curvature: Array, x: Array) -> None:
-    """Where a path comes to a saddle, give it a slope along the most negative curvature, by which it leaves."""
-    scale = 1 + np.linalg.norm(x, axis=0)
+def _at_saddle(slope: Array, curvature: Array, x: Array) -> NDArray[np.bool_]:
+    """Where a path has come to rest at a saddle."""
     newton = abs(slope / np.where(curvature == 0, np.inf, curvature)).max(axis=1)
-    at_saddle = (curvature[:, 0] < 0) & (newton < 1e-6 * scale)
-    slope[at_saddle, 0] += 1e-5 * (scale * abs(curvature[:, 0]))[at_saddle]
+    return (curvature[:, 0] < 0) & (newton < 1e-6 * (1 + np.linalg.norm(x, axis=0)))
 
 
 def leaving(objective: Objective, saddles: Array) -> tuple[Array, Array]:
@@ -111,7 +111,7 @@ def leaving(objective: Objective, saddles: Array) -> tuple[Array, Array]:
         for _ in range(40):
             x = saddles + sign * distance * direction
             expected = sign * eta * distance * direction
-            off = np.linalg.norm(objective.gradient(x) - expected, axis=0) > 0.02 * abs(eta) * distance
+            off = np.linalg.norm(gradients(objective, x) - expected, axis=0) > 0.02 * abs(eta) * distance
             if not off.any():
                 break
             distance = np.where(off & (distance > 1e-7), distance / 2, distance)

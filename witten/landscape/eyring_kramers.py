@@ -148,9 +148,10 @@ def prefactor(landscape: Landscape) -> float | None:
 
 def mean_transition_time(landscape: Landscape, learning_rate: float, start: int, target: int) -> float:
     """Mean time from one minimum to (a neighbourhood of) another, by their numbers, in t = s times the number of
-    steps; inf beyond the doubles. It takes half of it to reach the saddle between two wells. Errors as `eyring_kramers`.
+    steps; inf beyond the doubles.
 
-    Deep enough wells one saddle apart: 1/k_ij. Symmetric double well: 2/lambda_1."""
+    Deep enough wells one saddle apart: 1/k_ij. Symmetric double well: 2/lambda_1. Half of it is spent before the
+    saddle between two wells is first reached. Errors as `eyring_kramers`."""
     n = len(landscape.minima)
     if not (0 <= start < n and 0 <= target < n):
         raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from witten.landscape.descent import descend, leaving
-from witten.landscape.points import distinct, hessians, polished
+from witten.landscape.points import distinct, gradients, hessians, polished
 from witten.objectives.objective import Objective
 
 __all__ = ["Found", "climb", "multistart"]
@@ -23,6 +25,8 @@ STARTS, ROUNDS, MOST_MINIMA = 120, 8, 400
 # Climbs from each minimum at most, climbs in all.
 CLIMBS, MOST_CLIMBS = 60, 4000
 MOST_STEPS = 150
+# Paths between minima not joined yet: nearest tried for each, paths at a time, points and steps of a path.
+NEIGHBOURS, MOST_STRINGS, IMAGES, STRING_STEPS = 3, 60, 13, 100
 # Points found by different paths agree this well, relative to 1 + |x|.
 SAME = 1e-5
 
@@ -37,28 +41,102 @@ class Found:
 
 def multistart(objective: Objective, corners: Array | None, rng: np.random.Generator) -> Found:
     """Minima and index-1 saddles of f, in a box with corners (2, d) or wherever descents lead."""
-    minima = _minima(objective, corners, rng)
-    saddles, climbed, lines, climbs = np.empty((objective.dimension, 0)), 0, set[tuple[int, int]](), 0
+    state = _Graph(objective, corners, _minima(objective, corners, rng))
+    lines: set[tuple[int, int]] = set()
+    climbed = 0
     for _ in range(ROUNDS):
-        starts, modes = _soft_starts(objective, minima[:, climbed:])
-        between, ways = _between(minima, lines)
-        starts, modes = np.hstack([starts, between]), np.hstack([modes, ways])
-        starts, modes = starts[:, : MOST_CLIMBS - climbs], modes[:, : MOST_CLIMBS - climbs]
-        if not starts.size:
+        soft, between = _soft_starts(objective, state.minima[:, climbed:]), _between(state.minima, lines)
+        starts, modes = (np.hstack(pair)[:, : MOST_CLIMBS - state.climbs] for pair in zip(soft, between, strict=True))
+        if not starts.size or state.minima.shape[1] > MOST_MINIMA:
             break
-        climbs, climbed = climbs + starts.shape[1], minima.shape[1]
-        new = _within(climb(objective, starts, modes), corners)
-        saddles = _united(saddles, new)
-        ends, arrived = descend(objective, np.hstack(leaving(objective, saddles)))
-        minima = _united(minima, _within(_polished_minima(objective, ends[:, arrived]), corners))
-        if minima.shape[1] > MOST_MINIMA:
+        climbed = state.minima.shape[1]
+        state.extend(starts, modes)
+    tried: set[tuple[int, int]] = set()
+    for _ in range(ROUNDS):
+        pairs = state.gaps(tried)
+        if not pairs or state.minima.shape[1] > MOST_MINIMA:
             break
-    notes = [f"found from random starts and {climbs} climbs: nothing proves that none was missed"]
-    if minima.shape[1] > MOST_MINIMA:
-        notes.append(f"the search ended at {minima.shape[1]} minima; there are more")
-    elif climbed < minima.shape[1] or climbs >= MOST_CLIMBS:
-        notes.append(f"the search for saddles ended after {climbs} climbs")
-    return Found(np.hstack([minima, saddles]), tuple(notes))
+        a, b = (state.minima[:, list(side)] for side in zip(*pairs, strict=True))
+        state.extend(*relaxed_strings(objective, a, b))
+    notes = [f"found from random starts and {state.climbs} climbs: nothing proves that none was missed"]
+    if state.minima.shape[1] > MOST_MINIMA:
+        notes.append(f"the search ended at {state.minima.shape[1]} minima; there are more")
+    elif climbed < state.minima.shape[1] or state.climbs >= MOST_CLIMBS:
+        notes.append(f"the search for saddles ended after {state.climbs} climbs")
+    return Found(np.hstack([state.minima, state.saddles]), tuple(notes))
+
+
+class _Graph:
+    """Minima and saddles as the search goes on, and which saddle joins which minima."""
+
+    def __init__(self, objective: Objective, corners: Array | None, minima: Array) -> None:
+        self.objective, self.corners, self.minima = objective, corners, minima
+        self.saddles, self.climbs = np.empty((objective.dimension, 0)), 0
+        self.links: set[tuple[int, int]] = set()
+
+    def extend(self, starts: Array, modes: Array) -> None:
+        """Climb from the starts; take in the saddles, and the minima below them."""
+        self.climbs += starts.shape[1]
+        limit = 3 * (1 + float(np.linalg.norm(np.hstack([self.minima, starts]), axis=0).max()))
+        known = self.saddles.shape[1]
+        self.saddles = _united(self.saddles, _within(climb(self.objective, starts, modes, limit), self.corners))
+        new = self.saddles[:, known:]
+        if not new.size:
+            return
+        ends, arrived = descend(self.objective, np.hstack(leaving(self.objective, new)))
+        found = _polished_minima(self.objective, ends[:, arrived])
+        self.minima = _united(self.minima, _within(found, self.corners))
+        distance, number = cKDTree(self.minima.T).query(ends.T)
+        number = np.where(distance <= SAME * (1 + np.linalg.norm(ends, axis=0)), number, -1)
+        self.links |= {(int(i), int(j)) for i, j in number.reshape(2, -1).T if i >= 0 and j >= 0}
+
+    def gaps(self, tried: set[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Pairs of minima near each other that no path of saddles joins, each once; none if the graph is whole."""
+        n = self.minima.shape[1]
+        rows, columns = np.array(sorted(self.links), dtype=int).reshape(-1, 2).T
+        pieces, piece = connected_components(coo_array((np.ones(rows.size), (rows, columns)), shape=(n, n)))
+        if pieces < 2:
+            return []
+        _, near = cKDTree(self.minima.T).query(self.minima.T, k=n)
+        pairs: set[tuple[int, int]] = set()
+        for i, row in enumerate(near):
+            outside = [int(j) for j in row if piece[j] != piece[i]][:NEIGHBOURS]
+            pairs |= {(min(i, j), max(i, j)) for j in outside} - tried
+        chosen = sorted(pairs, key=lambda p: float(np.linalg.norm(self.minima[:, p[0]] - self.minima[:, p[1]])))
+        tried |= set(chosen[:MOST_STRINGS])
+        return chosen[:MOST_STRINGS]
+
+
+def relaxed_strings(objective: Objective, a: Array, b: Array) -> tuple[Array, Array]:
+    """The highest points of paths from a to b (d, n) that have sunk towards minimum energy paths, and the tangents.
+
+    The images move against grad f and are spread out evenly again after each step (E, Ren and Vanden-Eijnden 2007);
+    the path need not settle, since a climb starts from its top."""
+    weights = np.linspace(0.0, 1.0, IMAGES)
+    x = a[:, :, None] * (1 - weights) + b[:, :, None] * weights
+    d, n = a.shape
+    h = hessians(objective, x.reshape(d, -1))
+    stiffest = np.nanmax(abs(np.linalg.eigvalsh(np.nan_to_num(h))).reshape(n, -1), axis=1)
+    for _ in range(STRING_STEPS):
+        g = gradients(objective, x.reshape(d, -1)).reshape(x.shape)
+        x[:, :, 1:-1] -= (0.5 / stiffest)[:, None] * np.nan_to_num(g)[:, :, 1:-1]
+        x = _evenly_spaced(x)
+    top = np.argmax(np.asarray(objective(x.reshape(d, -1))).reshape(n, -1)[:, 1:-1], axis=1) + 1
+    each = np.arange(n)
+    tangent = x[:, each, top + 1] - x[:, each, top - 1]
+    return x[:, each, top], tangent / np.maximum(np.linalg.norm(tangent, axis=0), 1e-300)
+
+
+def _evenly_spaced(x: Array) -> Array:
+    """The same polygons (d, n, images) with their corners at equal distances along them."""
+    lengths = np.linalg.norm(np.diff(x, axis=2), axis=0)
+    along = np.concatenate([np.zeros((x.shape[1], 1)), np.cumsum(lengths, axis=1)], axis=1)
+    out = np.empty_like(x)
+    for i, marks in enumerate(along):
+        places = np.linspace(0.0, marks[-1], x.shape[2])
+        for axis in range(len(x)):
+            out[axis, i] = np.interp(places, marks, x[axis, i])
+    return out
 
 
 def _minima(objective: Objective, corners: Array | None, rng: np.random.Generator) -> Array:
@@ -133,12 +211,12 @@ def _between(minima: Array, done: set[tuple[int, int]]) -> tuple[Array, Array]:
     return (a + b) / 2, (b - a) / np.linalg.norm(b - a, axis=0)
 
 
-def climb(objective: Objective, x: Array, mode: Array) -> Array:
+def climb(objective: Objective, x: Array, mode: Array, limit: float = 1e8) -> Array:
     """Index-1 saddles reached from points (d, n): up along one mode of Hess f, down along all others.
 
     The mode followed is the one most like that of the step before, starting with `mode` (d, n); each component of a
     step is Newton's, |slope/curvature|, with the sign that climbs or descends (Cerjan and Miller 1981; Wales 1994),
-    and its length adapts to how well the quadratic model foretells grad f.
+    and its length adapts to how well the quadratic model foretells grad f. A climb beyond |x| = limit is given up.
     """
     x, mode = x.copy(), mode.copy()
     reach = 0.1 * (1 + np.linalg.norm(x, axis=0))
@@ -148,8 +226,9 @@ def climb(objective: Objective, x: Array, mode: Array) -> Array:
             break
         here = x[:, active]
         with np.errstate(all="ignore"):
-            g, h = objective.gradient(here), hessians(objective, here)
-            usable = np.isfinite(h).all(axis=(1, 2)) & np.isfinite(g).all(axis=0) & (abs(here).max(axis=0) < 1e8)
+            g, h = gradients(objective, here), hessians(objective, here)
+            usable = np.isfinite(h).all(axis=(1, 2)) & np.isfinite(g).all(axis=0)
+            usable &= np.linalg.norm(here, axis=0) < limit
             h[~usable], g[:, ~usable] = np.eye(len(x)), 0.0
             curvature, v = np.linalg.eigh(h)
             slope = np.einsum("nij,in->nj", v, g)
@@ -165,8 +244,9 @@ def climb(objective: Objective, x: Array, mode: Array) -> Array:
             step *= np.minimum(1.0, reach[active] / np.maximum(length, 1e-300))[:, None]
             move = np.einsum("nij,nj->in", v, step)
             foretold = slope + curvature * step
-            met = np.einsum("nij,in->nj", v, objective.gradient(here + move))
-            error = np.linalg.norm(met - foretold, axis=1) / np.maximum(np.linalg.norm(curvature * step, axis=1), 1e-300)
+            met = np.einsum("nij,in->nj", v, gradients(objective, here + move))
+            change = np.maximum(np.linalg.norm(curvature * step, axis=1), 1e-300)
+            error = np.linalg.norm(met - foretold, axis=1) / change
         scale = 1 + np.linalg.norm(here, axis=0)
         reach[active] = np.clip(reach[active] * np.where(error < 0.2, 1.5, np.where(error > 0.6, 0.4, 1.0)),
                                 1e-4 * scale, 0.3 * scale)  # fmt: skip
@@ -180,4 +260,5 @@ def climb(objective: Objective, x: Array, mode: Array) -> Array:
     if not x.size:
         return x
     curvature = np.linalg.eigvalsh(np.nan_to_num(hessians(objective, x)))
-    return x[:, converged & (np.count_nonzero(curvature < 0, axis=1) == 1)]
+    near = np.linalg.norm(x, axis=0) < limit
+    return x[:, converged & near & (np.count_nonzero(curvature < 0, axis=1) == 1)]

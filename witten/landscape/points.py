@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from witten.objectives.objective import Objective
+from witten.objectives.objective import CallableObjective, Objective
 
-__all__ = ["CriticalPoint", "critical_points_at", "distinct", "hessians", "polished"]
+__all__ = ["CriticalPoint", "critical_points_at", "distinct", "gradients", "hessians", "polished"]
 
 Array = NDArray[np.float64]
 # A curvature this small beside those nearby counts as zero, where nothing has been proved: with derivatives from a
@@ -55,13 +56,43 @@ class CriticalPoint:
         return 1e-4 * float(np.max(np.abs(self.curvatures), initial=0.0))
 
 
+def gradients(objective: Objective, x: Array) -> Array:
+    """grad f at points (d, n); by plain differences, to eight digits or so, where only values of f are given."""
+    if isinstance(objective, CallableObjective) and objective.given[1] is None:
+        return _differences(lambda y: np.asarray(objective(y)), x, 1e-5)
+    return objective.gradient(x)
+
+
 def hessians(objective: Objective, x: Array) -> Array:
-    """Hess f at points (d, n), shape (n, d, d) as numpy.linalg wants it; nan on a kink."""
+    """Hess f at points (d, n), shape (n, d, d) as numpy.linalg wants it; nan on a kink.
+
+    Where it is not given and there is no formula, by plain differences: to six digits or so, which is enough to find
+    the way, in a tenth of the time of `Objective.hessian`."""
+    if isinstance(objective, CallableObjective) and objective.given[2] is None:
+        step = 1e-4 if objective.given[1] is not None else 1e-3
+        h = _differences(lambda y: gradients(objective, y), x, step)
+        return np.moveaxis((h + h.swapaxes(0, 1)) / 2, 2, 0)
+    return exact_hessians(objective, x)
+
+
+def exact_hessians(objective: Objective, x: Array) -> Array:
+    """Hess f at points (d, n), shape (n, d, d), as well as it is known; nan on a kink."""
     try:
         h = objective.hessian(x)
     except ValueError:  # one of the points lies on a kink
         h = np.stack([_hessian_or_nan(objective, point) for point in x.T], axis=-1)
     return np.moveaxis(h, 2, 0)
+
+
+def _differences(function: Callable[[Array], Array], x: Array, step: float) -> Array:
+    """Central differences along each axis, shape (..., d, n) for a function (d, n) -> (..., n)."""
+    d, n = x.shape
+    h = step * (1 + abs(x))
+    moves = np.eye(d)[:, :, None] * h[:, None, :]
+    with np.errstate(all="ignore"):
+        ahead, behind = (function((x[:, None, :] + sign * moves).reshape(d, -1)) for sign in (1, -1))
+        slopes = (ahead - behind).reshape(*ahead.shape[:-1], d, n) / (2 * h)
+    return np.asarray(slopes)
 
 
 def _hessian_or_nan(objective: Objective, x: Array) -> Array:
@@ -122,12 +153,13 @@ def critical_points_at(objective: Objective, x: Array, *, proved: bool | None = 
     """The critical points at x (d, n); whether one is degenerate is judged by its curvatures, unless it is proved."""
     if not x.size:
         return []
-    values, h = objective(x), hessians(objective, x)
+    values, h = objective(x), exact_hessians(objective, x)
     known = np.isfinite(h).all(axis=(1, 2))
     curvatures = np.full(x.T.shape, np.nan)
     curvatures[known] = np.linalg.eigvalsh(h[known])
     if proved is None:
-        flat = FLAT[objective.formula is not None] * np.array([_curvature_nearby(objective, p, q) for p, q in zip(x.T, h)])
+        nearby = [_curvature_nearby(objective, *each) for each in zip(x.T, h, strict=True)]
+        flat = FLAT[objective.formula is not None] * np.array(nearby)
         degenerate = ~(abs(curvatures).min(axis=1) > flat)
     else:
         degenerate = ~known | (not proved)

@@ -141,7 +141,7 @@ def _eliminate_fastest(w, m, alive, count):  # type: ignore[no-untyped-def]
         if degrees[k] == -np.inf or not alive[k]:
             return
         near, share = _remove(w, degrees, k)
-        for i, part in zip(near, share):
+        for i, part in zip(near, share):  # noqa: B905 - Numba knows no strict
             m[i] = _log_add(m[i], m[k] + part)
         alive[k] = False
 
@@ -161,7 +161,7 @@ def _factor(w, m):  # type: ignore[no-untyped-def]
         near, share = _remove(w, degrees, k)
         column = columns[rank]
         column[k] = 1.0
-        for i, part in zip(near, share):
+        for i, part in zip(near, share):  # noqa: B905 - Numba knows no strict
             column[i] = -np.exp(part + 0.5 * (m[k] - m[i]))
         length = np.sqrt((column**2).sum())
         column /= length

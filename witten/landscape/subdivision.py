@@ -99,7 +99,7 @@ def _may_vanish(low: Array, high: Array) -> NDArray[np.bool_]:
 
 
 def _has_values(objective: Objective, low: Array, high: Array) -> NDArray[np.bool_]:
-    """Whether f has a value somewhere in a cell, judged by its centre and two corners: outside its domain f has none."""
+    """Whether f has a value somewhere in a cell, judged by centre and two corners; beyond its domain there is none."""
     values = np.stack([objective((low + high) / 2), objective(low), objective(high)])
     return ~np.isnan(values).all(axis=0)
 
