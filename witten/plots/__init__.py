@@ -1,0 +1,11 @@
+"""Pictures of results, one file for each kind.
+
+matplotlib is loaded inside the functions, and only its figures: no window, no global state. With a path the picture is
+written whole or not at all; every function returns the figure.
+"""
+
+from witten.plots.curves import plot_curve, sensible_fit
+from witten.plots.modes import plot_dataset, plot_spectrum
+from witten.plots.style import check_plot
+
+__all__ = ["check_plot", "plot_curve", "plot_dataset", "plot_spectrum", "sensible_fit"]

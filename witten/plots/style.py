@@ -1,0 +1,86 @@
+"""What all pictures share: colours, figures without a window, files written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PALETTE",
+    "PURPLE",
+    "SKY",
+    "VERMILION",
+    "Array",
+    "check_plot",
+    "finished",
+    "new_figure",
+    "shortened",
+    "tex_number",
+]
+
+Array = NDArray[np.float64]
+
+SUFFIXES = (".png", ".svg", ".pdf")
+# Okabe and Ito's palette, told apart by all kinds of colour vision.
+BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+GREY = "#555555"
+
+
+def check_plot(path: str | Path) -> Path:
+    """Refuse the name of a picture that could not be written, before anything is computed for it.
+
+    Raises
+    ------
+    RequestError
+        for a suffix other than .png, .svg, .pdf, or a place that cannot be written.
+    """
+    return files.check_writable(path, SUFFIXES)
+
+
+def new_figure(
+    rows: int, columns: int, size: tuple[float, float], sharex: bool = False, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure without pyplot, and its axes row by row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    return figure, list(panels.flat)
+
+
+def finished(figure: Figure, path: str | Path | None) -> Figure:
+    """Write the picture, if it has a place, whole or not at all."""
+    if path is not None:
+        image = io.BytesIO()
+        figure.savefig(image, format=Path(path).suffix[1:].lower(), dpi=160)
+        files.write_bytes(path, image.getvalue())
+    return figure
+
+
+def shortened(text: str, width: int = 70) -> str:
+    """A name that fits a title, safe from TeX."""
+    text = text.replace("$", r"\$")
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def tex_number(value: float) -> str:
+    """Four digits, powers of ten as such."""
+    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    return rf"{mantissa}\cdot 10^{{{int(exponent)}}}" if exponent else mantissa
