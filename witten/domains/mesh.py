@@ -4,7 +4,7 @@ A mesh is the same on any number of ranks, and has a layer of ghost cells, as in
 are raised on all ranks alike.
 """
 
-# ruff: noqa: I001  (witten.fenics has to come first)
+# ruff: noqa: I001  (witten.fenics has to come before dolfinx)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import witten.fenics  # noqa: F401
+from witten import fenics  # noqa: F401
 import basix
 import basix.ufl
 import dolfinx.fem
