@@ -10,6 +10,9 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.domains.box import Box
     from witten.domains.grid import Grid
     from witten.errors import ConvergenceError, RequestError
+    from witten.landscape.bounds import rate_bounds
+    from witten.landscape.eyring_kramers import eyring_kramers
+    from witten.landscape.landscape import Landscape, barrier, describe_landscape
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.operators.finite_differences import FiniteDifferences
@@ -27,14 +30,19 @@ _HOME = {
     "ConvergenceError": "witten.errors",
     "FiniteDifferences": "witten.operators.finite_differences",
     "Grid": "witten.domains.grid",
+    "Landscape": "witten.landscape.landscape",
     "Objective": "witten.objectives.objective",
     "RateCurve": "witten.rates",
     "RequestError": "witten.errors",
     "Spectrum": "witten.spectra.spectrum",
     "WittenLaplacian": "witten.operators.witten_laplacian",
+    "barrier": "witten.landscape.landscape",
+    "describe_landscape": "witten.landscape.landscape",
     "eigensolve": "witten.spectra",
+    "eyring_kramers": "witten.landscape.eyring_kramers",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.sweep",
+    "rate_bounds": "witten.landscape.bounds",
     "spectrum": "witten.spectra.sweep",
     "sweep": "witten.spectra.sweep",
 }
@@ -44,15 +52,20 @@ __all__ = [
     "ConvergenceError",
     "FiniteDifferences",
     "Grid",
+    "Landscape",
     "Objective",
     "RateCurve",
     "RequestError",
     "Spectrum",
     "WittenLaplacian",
     "__version__",
+    "barrier",
+    "describe_landscape",
     "eigensolve",
+    "eyring_kramers",
     "gallery",
     "gap",
+    "rate_bounds",
     "spectrum",
     "sweep",
 ]
