@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench coverage fem clean distclean
+.PHONY: help demo test lint check bench coverage fem slurm clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,7 @@ lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: .venv/.ready  ## the tests alone (ARGS="-k name" passes options to pytest)
+check: .venv/.ready slurm  ## the tests alone (ARGS="-k name" passes options to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/.ready  ## every benchmark at full size
@@ -36,6 +36,9 @@ coverage: .venv/.ready  ## the tests with a report of the lines they miss
 fem:  ## try again to install finite elements and MPI
 	@rm -f .venv/.ready
 	@tools/set-up
+
+slurm:  ## install Slurm for its tests where that can be done (Debian, Ubuntu, as root); else say what to do
+	@tools/slurm install
 
 clean:  ## remove results and caches
 	rm -rf results build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
