@@ -12,7 +12,7 @@ from witten.domains.simplices import cut_grid
 from witten.errors import RequestError
 from witten.parallel import Communicator
 
-pytest.importorskip("dolfinx_solver", reason="needs DOLFINx")
+pytest.importorskip("witten.domains.mesh", reason="needs DOLFINx", exc_type=ImportError)
 pytest.importorskip("meshio")
 import dolfinx
 import ufl

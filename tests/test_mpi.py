@@ -6,13 +6,12 @@ import pytest
 from launcher import needs_mpi, ranks
 
 # Each runs by itself as well, on one rank.
-FILES = ("test_ranks.py",)
+CASES = (("test_ranks.py", 2), ("test_ranks.py", 3), ("test_mesh.py", 2))
 
 
 @needs_mpi
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [2, 3])
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(("file", "n"), CASES)
 def test_under_mpiexec(file, n, tmp_path):
     path = Path(__file__).with_name(file)
     done = ranks(n, "-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", path, cwd=Path(__file__).parents[1])
