@@ -30,6 +30,7 @@ class Pair:
     into : number of the deeper minimum on the other side; None without a saddle
     tied : whether equal heights made this a choice: another pair of equal barrier, a saddle as high that would have
         done, or two minima of equal depth
+    joins : f(saddle), inf without one
     """
 
     minimum: int
@@ -37,6 +38,7 @@ class Pair:
     barrier: float | None
     into: int | None
     tied: bool
+    joins: float = np.inf
 
 
 def barrier_pairs(floors: Array, heights: Array, connects: NDArray[np.int64]) -> tuple[Pair, ...]:
@@ -102,7 +104,7 @@ def _sorted_pairs(
     pairs = []
     for (a, z, b, tied), barrier in zip(merges, barriers, strict=True):
         twins = np.count_nonzero(abs(barriers - barrier) <= equal) > 1
-        pairs.append(Pair(a, z, float(barrier), b, tied or bool(twins)))
+        pairs.append(Pair(a, z, float(barrier), b, tied or bool(twins), float(heights[z])))
     pairs.sort(key=lambda pair: (-(pair.barrier or 0.0), pair.minimum))
     roots = [i for i in range(floors.size) if parent[i] == i]
     return (*(Pair(i, None, None, None, False) for i in sorted(roots, key=lambda i: floors[i])), *pairs)

@@ -170,7 +170,7 @@ def _is_critical(objective: Objective, x: Array) -> bool:
     if slope <= VANISHES * nearby.max() or slope <= 1e-12:
         return True
     outward = objective(around) - objective(x)
-    return slope <= 2 * nearby.max() and bool((outward > 0).all() or (outward < 0).all())
+    return bool(slope <= 2 * nearby.max() and ((outward > 0).all() or (outward < 0).all()))
 
 
 def _has_neighbours(objective: Objective, x: Array) -> bool:

@@ -41,7 +41,7 @@ def _searched(objective: Objective, corners: Array, nodes: int) -> tuple[Array, 
     mesh = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     with np.errstate(all="ignore"):
         f = np.asarray(objective(mesh), dtype=float).reshape((nodes,) * len(axes))
-        slopes = np.gradient(f, *axes) if len(axes) > 1 else [np.gradient(f, axes[0])]
+        slopes: list[Array] = [np.asarray(np.gradient(f, x, axis=i)) for i, x in enumerate(axes)]
         steepness = np.sqrt(sum(slope**2 for slope in slopes))
     low = np.zeros(f.shape, dtype=bool)
     for values in (f, steepness):

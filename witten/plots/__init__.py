@@ -5,7 +5,18 @@ written whole or not at all; every function returns the figure.
 """
 
 from witten.plots.curves import plot_curve, sensible_fit
+from witten.plots.landscapes import plot_barrier_tree, plot_landscape
+from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
 from witten.plots.style import check_plot
 
-__all__ = ["check_plot", "plot_curve", "plot_dataset", "plot_spectrum", "sensible_fit"]
+__all__ = [
+    "check_plot",
+    "plot_barrier_tree",
+    "plot_curve",
+    "plot_dataset",
+    "plot_landscape",
+    "plot_law",
+    "plot_spectrum",
+    "sensible_fit",
+]

@@ -53,6 +53,8 @@ def _rate_title(dataset: xarray.Dataset, mode: int) -> str:
     rate, resolved = float(dataset["rate"][mode]), bool(dataset["resolved"][mode])
     if mode == 0 and rate == 0:
         return r"$\lambda_0 = 0$"
+    if resolved and rate < SMALLEST and "log_rate" in dataset:
+        return rf"$\lambda_{{{mode}}} = 10^{{{float(dataset['log_rate'][mode]) / np.log(10):.6g}}}$"
     return rf"$\lambda_{{{mode}}} = {tex_number(rate)}$" if resolved else rf"$\lambda_{{{mode}}}$ unresolved"
 
 

@@ -1,0 +1,76 @@
+"""The Eyring-Kramers law beside computed rates, and their ratio, which tends to 1."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from witten.errors import RequestError
+from witten.plots.curves import LogScale, learning_rate_axis
+from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, shortened
+from witten.rates import RateCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_law"]
+
+
+def plot_law(law: RateCurve, computed: RateCurve | None = None, path: str | Path | None = None) -> Figure:
+    """The law as a line against 1/s, computed rates as points with bars; below, their ratio to the law against s.
+
+    Raises
+    ------
+    RequestError
+        if the law says nothing (one minimum), or `path` cannot be written.
+    """
+    if path is not None:
+        check_plot(path)
+    known = np.isfinite(law.log_rates)
+    if not known.any():
+        raise RequestError(f"nothing to plot: the law says nothing about {law.objective}, which has one minimum")
+    both = computed is not None and bool(computed.resolved.any())
+    figure, panels = new_figure(2 if both else 1, 1, (7.2, 7.0 if both else 4.8))
+    axes = panels[0]
+    order = np.argsort(law.learning_rates)
+    inverse = 1 / law.learning_rates[order]
+    scale = LogScale(law)
+    style = "-" if law.log_rates.size > 1 else "o"
+    axes.plot(inverse, scale(law.log_rates[order]), style, color=GREY, linewidth=1.4, label="Eyring-Kramers law")
+    if computed is not None and both:
+        good = computed.resolved
+        axes.plot(1 / computed.learning_rates[good], scale(computed.log_rates[good]), "o", color=BLUE, markersize=5,
+                  label=computed.method.replace("-", " "))  # fmt: skip
+        _draw_ratio(panels[1], law, computed)
+    scale.label(axes)
+    axes.set_xlabel("$1/s$")
+    axes.grid(True, color="0.9", linewidth=0.6)
+    learning_rate_axis(axes, inverse)
+    axes.legend(frameon=False, fontsize=9)
+    axes.set_title(shortened(law.objective), pad=10, fontsize=11)
+    return finished(figure, path)
+
+
+def _draw_ratio(axes: Axes, law: RateCurve, computed: RateCurve) -> None:
+    """computed/law with its bars against s: a straight line into 1, where the next order of the law is linear."""
+    at = dict(zip(law.learning_rates.tolist(), law.log_rates.tolist(), strict=True))
+    rows = [i for i, s in enumerate(computed.learning_rates.tolist()) if computed.resolved[i] and s in at]
+    s = computed.learning_rates[rows]
+    logs = np.array([at[value] for value in s.tolist()])
+    ratio = np.exp(computed.log_rates[rows] - logs)
+    bars = np.array([ratio - np.exp(computed.lower[rows] - logs), np.exp(computed.upper[rows] - logs) - ratio])
+    axes.errorbar(s, ratio, yerr=np.maximum(bars, 0.0), fmt="o", color=BLUE, markersize=5, capsize=3)
+    axes.axhline(1.0, color=GREY, linewidth=1.0, linestyle="--")
+    if s.size:
+        slope = float((ratio[s.argmin()] - 1) / s.min())
+        line = np.linspace(0.0, min(float(s.max()), 0.6 / abs(slope) if slope else math.inf), 50)
+        axes.plot(line, 1 + slope * line, color=VERMILION, linewidth=1.0, label=rf"$1 {slope:+.3g}\,s$")
+        axes.legend(frameon=False, fontsize=9)
+    axes.set_xlim(left=0.0)
+    axes.set_xlabel("learning rate $s$")
+    axes.set_ylabel("computed rate / law")
+    axes.grid(True, color="0.9", linewidth=0.6)
