@@ -174,10 +174,12 @@ NEEDS_DOLFINX = {
     "witten.operators.distributed",
     "witten.operators.finite_elements",
     "witten.operators.residuals",
+    "witten.operators.slabs",
     "witten.spectra.adaptive",
     "witten.spectra.distributed_ritz",
     "witten.spectra.krylov_schur",
     "witten.spectra.petsc_options",
+    "witten.spectra.preconditioned",
 }
 DOLFINX = {"dolfinx", "dolfinx_solver", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}
 MPI_MODULE = "witten.parallel"

@@ -33,7 +33,8 @@ class DistributedLaplacian(ABC):
     objective : the objective's name
     dimension : d
     comm : the ranks' communicator, of mpi4py
-    stiffness, mass : K and M, PETSc matrices, symmetric, with entries of order one; no mass stands for the identity
+    stiffness, mass : K and M, PETSc matrices, symmetric, with entries of order one; a mass of
+        None stands for the identity
     workspace : what solvers keep with the matrices, to use again for others of the same pattern
     """
 
@@ -41,8 +42,8 @@ class DistributedLaplacian(ABC):
     objective: str
     dimension: int
     comm: Any
-    stiffness: PETSc.Mat
-    mass: PETSc.Mat | None
+    stiffness: Any
+    mass: Any
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -91,6 +92,17 @@ class DistributedLaplacian(ABC):
             inverse.solve(x, y)
             columns.append(y.array.copy())
         return np.stack(columns, axis=1)
+
+    def shifted(self, rate: float, out: Any = None) -> Any:
+        """K + rate M, a new matrix, or one given of the same pattern."""
+        same = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
+        shifted: Any = self.stiffness.copy(out, structure=None if out is None else same)
+        if self.mass is None:
+            shifted.shift(rate)
+        else:
+            shifted.axpy(rate, self.mass, structure=same)
+        shifted.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+        return shifted
 
     def times_mass(self, psi: Array) -> Array:
         """M psi, (n_owned, k)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import witten.fenics  # noqa: F401
 import basix
@@ -82,6 +83,14 @@ class FiniteElements:
     def forms(self) -> Forms:
         return Forms.on(self.space, self.broken_space, self.quadrature)
 
+    def forms_at(self, learning_rate: float) -> Forms:
+        """The forms with the weight of this learning rate, whichever they had before."""
+        forms = self.forms
+        if float(forms.learning_rate.value) != learning_rate:
+            forms.weight.x.array[:] = np.exp(2.0 * (self.reference - self.quadrature_values) / learning_rate)
+            forms.learning_rate.value = learning_rate
+        return forms
+
     @cached_property
     def node_values(self) -> Array:
         """f at the nodes, ghosts included."""
@@ -116,21 +125,11 @@ class FiniteElements:
         lends its matrices: the sparsity pattern and, in the solver, the symbolic factorisation are then reused."""
         if not (np.isfinite(learning_rate) and learning_rate > 0):
             raise RequestError(f"learning rate must be positive, got {learning_rate}")
-        forms = self.forms
-        forms.learning_rate.value = learning_rate
-        forms.weight.x.array[:] = np.exp(2.0 * (self.reference - self.quadrature_values) / learning_rate)
-        scale = np.exp((self.node_values - self.reference) / learning_rate)
-        owned = self.space.dofmap.index_map.size_local
-        stiffness = dolfinx.fem.petsc.create_matrix(forms.stiffness) if out is None else out.stiffness
-        mass = dolfinx.fem.petsc.create_matrix(forms.mass) if out is None else out.mass
-        scaling = PETSc.Vec().createWithArray(scale[:owned].copy(), comm=self.mesh.comm)
-        for matrix, form in ((stiffness, forms.stiffness), (mass, forms.mass)):
-            matrix.zeroEntries()
-            dolfinx.fem.petsc.assemble_matrix(matrix, form)
-            matrix.assemble()
-            matrix.diagonalScale(scaling, scaling)
-            matrix.setOption(PETSc.Mat.Option.SPD, matrix is mass)
-            matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+        forms = self.forms_at(learning_rate)
+        log_scale = (self.node_values - self.reference) / learning_rate
+        scale = np.exp(log_scale[: self.space.dofmap.index_map.size_local])
+        stiffness = _assembled(forms.stiffness, scale, None if out is None else out.stiffness)
+        mass = _assembled(forms.mass, scale, None if out is None else out.mass)
         return FiniteElementLaplacian(
             learning_rate=learning_rate,
             objective=self.objective.name,
@@ -139,9 +138,22 @@ class FiniteElements:
             stiffness=stiffness,
             mass=mass,
             workspace={} if out is None else out.workspace,
-            log_scale=(self.node_values - self.reference) / learning_rate,
+            log_scale=log_scale,
             discretisation=self,
         )
+
+
+def _assembled(form: fem.Form, scale: Array, matrix: Any) -> Any:
+    """The matrix of a form, its rows and columns scaled; into a given one of the same pattern."""
+    matrix = dolfinx.fem.petsc.create_matrix(form) if matrix is None else matrix
+    matrix.zeroEntries()
+    dolfinx.fem.petsc.assemble_matrix(matrix, form)
+    matrix.assemble()
+    scaling = matrix.createVecLeft()
+    scaling.array[:] = scale
+    matrix.diagonalScale(scaling, scaling)
+    matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +182,7 @@ class Forms:
         dx = ufl.Measure("dx", domain=mesh, metadata={"quadrature_degree": quadrature, "quadrature_scheme": "default"})
         element = basix.ufl.quadrature_element(mesh.basix_cell(), degree=quadrature, scheme="default")
         w = fem.Function(fem.functionspace(mesh, element))
-        s = fem.Constant(mesh, 1.0)
+        s = fem.Constant(mesh, np.nan)  # and no weight yet
         u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
         difference, z = fem.Function(broken), ufl.TestFunction(broken)
         return cls(
@@ -189,7 +201,7 @@ def quadrature_points(mesh: dolfinx.mesh.Mesh, degree: int) -> Array:
     reference, _ = basix.make_quadrature(cell, degree)
     geometry = mesh.geometry
     shape = mesh.ufl_domain().ufl_coordinate_element().basix_element.tabulate(0, reference)[0, :, :, 0]
-    corners = geometry.x[geometry.dofmap][:, :, : geometry.dim]
+    corners = geometry.x[geometry.dofmaps[0]][:, :, : geometry.dim]
     points: Array = np.einsum("qg,cgd->dcq", shape, corners).reshape(geometry.dim, -1)
     return points
 
@@ -228,8 +240,7 @@ class FiniteElementLaplacian(DistributedLaplacian):
 
     def _flux(self, psi: Array) -> tuple[Array, Array]:
         """Differences of u in the cells of this rank, and the form's action on them."""
-        forms, space = self.discretisation.forms, self.discretisation.space
-        forms.learning_rate.value = self.learning_rate
+        forms, space = self.discretisation.forms_at(self.learning_rate), self.discretisation.space
         u = dolfinx.la.vector(space.dofmap.index_map)
         u.array[: self.n_owned] = psi
         u.scatter_forward()

@@ -11,11 +11,13 @@ from typing import Any
 
 import witten.fenics  # noqa: F401
 import dolfinx.mesh
+from dolfinx import fem
 import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.mesh import Gather, grid_mesh, read_mesh, refined
+from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
@@ -23,7 +25,8 @@ from witten.operators.finite_elements import FiniteElementLaplacian, FiniteEleme
 from witten.operators.residuals import Residuals
 from witten.parallel import agree, communicator
 from witten.spectra.krylov_schur import KrylovSchur, count_below
-from witten.spectra.refinement import _require as require_request, _truncated as truncated, _warn_if_wide as warn_if_wide
+from witten.spectra.preconditioned import Preconditioned
+from witten.spectra import refinement
 from witten.spectra.ritz import GUARDS, RitzPairs
 from witten.spectra.spectrum import Spectrum
 
@@ -34,6 +37,8 @@ Array = NDArray[np.float64]
 # Unknowns on the finest mesh.
 LARGEST = {1: 400_000, 2: 600_000, 3: 600_000}
 MOST_MESHES = 30
+# Up to so many unknowns a factorisation is cheap.
+FACTOR_UP_TO = {1: 10**9, 2: 10**9, 3: 25_000}
 # Part of the residuals in the cells that are refined, while errors are not known yet.
 BULK = 0.9
 
@@ -56,11 +61,11 @@ def adapted_spectrum(
     comm: Any = None,
     modes: bool = True,
 ) -> Spectrum:
-    """The k lowest rates at learning rate s by finite elements, zero included, with an error bar of rtol times the rate.
+    """The k lowest rates at learning rate s by finite elements, zero included, each with an error bar of at most rtol.
 
-    Rates of conforming elements lie above the truth and fall as the mesh is refined. Between two meshes their error is
-    proportional to the squared residuals of the modes; the factor is measured, the error subtracted and as much again
-    put in the bar. The bar also holds what was measured of the quadrature, of the truncation of space and of the solver.
+    Rates of conforming elements lie above the truth and fall as the mesh is refined. Their error is proportional to
+    the squared residuals of the modes, by a factor that two meshes give; it is subtracted, and as much again put in the
+    bar. The bar also holds what was measured of the quadrature, of the truncation of space and of the solver.
 
     Parameters
     ----------
@@ -84,7 +89,7 @@ def adapted_spectrum(
         if a solver fails, or eigenvalues are missed.
     """
     ranks = communicator(comm)
-    require_request(objective, learning_rate, k, rtol, box)
+    refinement._require(objective, learning_rate, k, rtol, box)
     p = default_degree(objective.dimension) if degree is None else degree
     if mesh is not None and box is not None:
         raise RequestError("give a mesh or a box, not both: the mesh is the domain")
@@ -95,12 +100,13 @@ def adapted_spectrum(
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
         pairs_needed, cut, bottom = k - 1 + GUARDS, np.zeros(k - 1), np.inf
-    found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, KrylovSchur(options=petsc or {}))
+    found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {})
     order = np.argsort(found.rates, kind="stable")
     rates, errors = found.rates[order], (found.errors + cut + 1e-11 * found.rates)[order]
+    refinement._require_isolated(objective, learning_rate, rates, bottom)
     if ranks.rank == 0:
-        warn_if_wide(objective, learning_rate, np.log(rates), errors / rates, rtol)
-    space, values = _gathered(found, order) if modes else (None, np.empty((k, 0)))
+        refinement._warn_if_wide(objective, learning_rate, np.log(rates), errors / rates, rtol)
+    space, values = _gathered(found, order) if modes else _nothing(objective.dimension, k)
     return Spectrum(
         learning_rate=learning_rate,
         rates=np.append(0.0, rates),
@@ -108,7 +114,7 @@ def adapted_spectrum(
         modes=values,
         grid=space,
         objective=objective.name,
-        solver=f"fe P{p} krylov-schur",
+        solver=f"fe P{p} {found.solver}",
         n_dofs=found.operator.n_dofs,
         seconds=time.perf_counter() - began,
         modes_counted=found.counted,
@@ -123,7 +129,8 @@ class Adapted:
     ----------
     rates, errors : of the wanted modes, shape (wanted,)
     operator, pairs : on the last mesh
-    counted : eigenvalues that inertia counts there below a bound, the zero included
+    counted : eigenvalues that inertia counts below a bound, the zero included, on the last mesh that was factored
+    solver : the name of what solved there
     """
 
     rates: Array
@@ -131,6 +138,7 @@ class Adapted:
     operator: FiniteElementLaplacian
     pairs: RitzPairs
     counted: int
+    solver: str
 
 
 def _domain(
@@ -138,7 +146,7 @@ def _domain(
 ) -> tuple[Any, int, Array, float]:
     """A grid on the part of space that matters, the pairs to compute, what the cut costs, where spectrum ends."""
     bottom = continuous_spectrum(objective, s) if box is None else np.inf
-    return *truncated(objective, s, wanted, rtol, None if box is None else Box.of(box)), bottom
+    return *refinement._truncated(objective, s, wanted, rtol, None if box is None else Box.of(box)), bottom
 
 
 def _adapted(
@@ -149,14 +157,20 @@ def _adapted(
     wanted: int,
     pairs_needed: int,
     rtol: float,
-    solver: KrylovSchur,
+    petsc: Mapping[str, str | None],
 ) -> Adapted:
     """Refine until the wanted rates have errors below rtol/2, or the mesh is as large as it may become."""
     rates: list[Array] = []
     residuals: list[Array] = []
+    direct, iterative = KrylovSchur(options=petsc), Preconditioned(options=petsc)
+    coarser: tuple[FiniteElementLaplacian, RitzPairs] | None = None
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
-        pairs, counted = _counted(operator, solver, pairs_needed)
+        factored = operator.n_dofs <= FACTOR_UP_TO[objective.dimension]
+        if factored or coarser is None:
+            pairs, counted = _counted(operator, direct, pairs_needed)
+        else:
+            pairs = iterative.solve(operator, pairs_needed, transferred(*coarser, operator))
         residual = Residuals.of(operator)
         by_cell = np.array([residual(psi, rate) for psi, rate in zip(pairs.psi.T[:wanted], pairs.rates, strict=False)])
         rates.append(pairs.rates[:wanted])
@@ -168,13 +182,31 @@ def _adapted(
             break
         if operator.n_dofs > LARGEST[objective.dimension] / 2 and len(rates) > 1:
             break
+        coarser = operator, pairs
         mesh = refined(mesh, _marked(operator, by_cell, factor, rates, 0.2 * rtol))
     errors = error + noise + _quadrature_error(operator, pairs, wanted)
-    return Adapted(rates[-1] - error, errors, operator, pairs, counted)
+    name = direct.name if factored else iterative.name
+    return Adapted(rates[-1] - error, errors, operator, pairs, counted, name)
+
+
+def transferred(coarse: FiniteElementLaplacian, pairs: RitzPairs, fine: FiniteElementLaplacian) -> Array:
+    """The modes on another mesh, where u = psi / psi_0 is interpolated: it is smooth even where psi is not."""
+    old, new = coarse.discretisation.space, fine.discretisation.space
+    cells = new.mesh.topology.index_map(new.mesh.topology.dim)
+    local = np.arange(cells.size_local + cells.num_ghosts, dtype=np.int32)
+    data = fem.create_interpolation_data(new, old, local, padding=1e-10)
+    source, target = fem.Function(old), fem.Function(new)
+    columns = []
+    for u in coarse.functions(pairs.psi).T:
+        source.x.array[: u.size] = u
+        source.x.scatter_forward()
+        target.interpolate_nonmatching(source, local, data)
+        columns.append(target.x.array[: fine.n_owned] * fine.ground_state)
+    return np.stack(columns, axis=1)
 
 
 def calibrated(rates: Sequence[Array], residuals: Sequence[Array]) -> Array:
-    """C with rate - truth = C eta^2, from what successive meshes did to both: the larger of the last two such factors."""
+    """C with rate - truth = C eta^2, from what meshes did to both: the larger of the last two such factors."""
     if len(rates) < 2:
         return np.ones_like(rates[-1])
     falls, drops = -np.diff(np.array(rates), axis=0)[-2:], -np.diff(np.array(residuals), axis=0)[-2:]
@@ -228,7 +260,12 @@ def _quadrature_error(operator: FiniteElementLaplacian, pairs: RitzPairs, wanted
     return abs(quotients - pairs.rates[:wanted])
 
 
-def _gathered(found: Adapted, order: NDArray[np.int64]) -> tuple[Any, Array]:
+def _nothing(dimension: int, k: int) -> tuple[NodalMesh, Array]:
+    """Modes on no nodes."""
+    return NodalMesh(np.empty((dimension, 0)), np.empty((0, dimension + 1), dtype=np.int64)), np.empty((k, 0))
+
+
+def _gathered(found: Adapted, order: NDArray[np.int64]) -> tuple[NodalMesh, Array]:
     """All nodes and the modes on them, u_0 = 1 first, on every rank."""
     gather = Gather.of_space(found.operator.discretisation.space)
     psi = np.column_stack([found.operator.ground_state, found.pairs.psi[:, order]])

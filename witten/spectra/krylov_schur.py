@@ -20,7 +20,7 @@ from witten.spectra.distributed_ritz import distributed_ritz
 from witten.spectra.petsc_options import petsc_options
 from witten.spectra.ritz import GUARDS, RitzPairs
 
-__all__ = ["KrylovSchur", "count_below"]
+__all__ = ["KrylovSchur", "count_below", "petsc_errors", "vectors"]
 
 Array = NDArray[np.float64]
 # MUMPS orders by approximate minimum degree in two dimensions and by nested dissection (METIS) in three.
@@ -69,7 +69,7 @@ class KrylovSchur:
                 f"Krylov-Schur found {solver.getConverged()} of {k} eigenvalues on {operator.n_dofs} unknowns in "
                 f"{solver.getIterationNumber()} iterations; allow more: --petsc '-eps_max_it 1000 -eps_ncv {6 * k}'"
             )
-        psi = _vectors(solver, operator, k)
+        psi = vectors(solver, operator, k)
         return self._polished(operator, solver, psi if start is None else np.column_stack([psi, start]), k)
 
     def _created(self, operator: DistributedLaplacian) -> Any:
@@ -94,6 +94,11 @@ class KrylovSchur:
         if start is not None:
             solver.setInitialSpace([operator.vector(column) for column in operator.project(start).T])
         solver.setFromOptions()
+        shift = solver.getTarget()
+        solver.getST().setShift(shift)
+        # SLEPc makes a new matrix for each learning rate; a factorisation that is to be updated wants the same again.
+        operator.workspace["shifted"] = shifted = operator.shifted(-shift, out=operator.workspace.get("shifted"))
+        solver.getST().setPreconditionerMat(shifted)
 
     def _polished(self, operator: DistributedLaplacian, solver: Any, psi: Array, k: int) -> RitzPairs:
         """Inverse iteration on the k lowest Ritz vectors of a span, while it pays."""
@@ -121,13 +126,7 @@ def count_below(
     ConvergenceError
         if the factorisation fails.
     """
-    shifted = operator.stiffness.copy()
-    if operator.mass is None:
-        shifted.shift(-rate)
-    else:
-        shifted.axpy(-rate, operator.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-    shifted.setOption(PETSc.Mat.Option.SPD, False)
-    shifted.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+    shifted = operator.shifted(-rate)
     solver = PETSc.KSP().create(operator.comm)
     by_cholesky(solver)
     solver.setOptionsPrefix("st_")  # as in the eigensolver, so that the same options hold
@@ -165,7 +164,8 @@ def petsc_errors(what: str) -> Iterator[None]:
         ) from None
 
 
-def _vectors(solver: Any, operator: DistributedLaplacian, k: int) -> Array:
+def vectors(solver: Any, operator: DistributedLaplacian, k: int) -> Array:
+    """The first k eigenvectors that SLEPc found, the rows of this rank."""
     vector = operator.stiffness.createVecRight()
     columns = []
     for i in range(k):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import witten.fenics  # noqa: F401
 from petsc4py import PETSc
@@ -18,7 +19,7 @@ def petsc_options(options: Mapping[str, str | None], **defaults: object) -> Iter
 
     Names are those of PETSc without the leading minus; None stands for an option without a value.
     """
-    database = PETSc.Options()
+    database: Any = PETSc.Options()
     wanted = {name: value for name, value in {**defaults, **options}.items() if name in options or name not in database}
     before = {name: database.getString(name) for name in wanted if name in database}
     for name, value in wanted.items():
