@@ -23,8 +23,8 @@ lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: .venv/.ready slurm  ## the tests alone (ARGS="-k name" passes options to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+check: .venv/.ready slurm  ## the tests alone, two at a time (ARGS="-k name" passes options to pytest)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: .venv/.ready  ## every benchmark at full size
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
