@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 class Residuals:
     """eta_c^2 = (2/s) [h^2 int_c r^2 w + h/2 int_dc j^2 w] with w = e^{-2f/s}.
 
-    Here r = (s/2) Lap u - grad f . grad u + lambda u, and j is the jump of (s/2) du/dn between cells, twice its value on
-    the boundary. The error of a rate, which is the squared energy norm of the error of its mode, is their sum up to a
+    Here r = (s/2) Lap u - grad f . grad u + lambda u, and j is the jump of (s/2) du/dn between cells, twice its value
+    on the boundary. The error of a rate is the squared energy norm of the error of its mode: the sum of these, up to a
     factor that hardly changes from mesh to mesh (residual estimator; Verfuerth 1996). f is interpolated here, so that
     one compiled form serves all objectives.
     """
