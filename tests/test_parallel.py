@@ -294,7 +294,8 @@ def test_a_signal_stops_all_ranks_after_the_learning_rate_in_hand(tmp_path, seri
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4, err
-    (line,) = [line for line in err.splitlines() if not line.startswith("[mpiexec@")]  # mpiexec has a word on Ctrl-C
+    out = "".join(line for line in out.splitlines() if not line.startswith("[mpiexec@"))  # it has a word on Ctrl-C
+    (line,) = err.splitlines()
     saved = RateCurve.load(path)
     assert re.match(rf"witten: stopped by {number.name}: {len(saved.records)} of 16 .* saved in .* --resume", line)
     assert len(json.loads(out)["records"]) == len(saved.records) < 16

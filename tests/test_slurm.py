@@ -130,6 +130,9 @@ def jobs(cluster, tmp_path_factory):
     }
     (array / "objectives.txt").write_text("double-well\nx**4/4 - x**2/2 + x/10\n")
     started["array"] = Job(cluster, array, ARRAY, "objectives.txt", "--lr", "0.2,0.4", settings=("--array=1-2",))
+    plain = here / "plain.sh"
+    plain.write_text("#!/bin/bash\nwitten --version\nsrun --mpi=none witten --version\nexit 0\n")
+    started["plain"] = Job(cluster, here, plain, settings=("--ntasks=2", "--output=plain-%j.log"))
     yield started
     for job in started.values():
         subprocess.run(["scancel", job.number], env=cluster, capture_output=True, timeout=60)
@@ -183,10 +186,8 @@ def test_a_job_at_its_limit_stops_cleanly_and_the_next_one_goes_on(jobs, serial)
     assert 1 <= done < 40
 
 
-def test_a_batch_script_may_start_witten_without_srun(cluster, tmp_path):
-    script = tmp_path / "plain.sh"
-    script.write_text("#!/bin/bash\nwitten --version\nsrun --mpi=none witten --version\nexit 0\n")
-    job = Job(cluster, tmp_path, script, settings=("--ntasks=2", "--output=plain-%j.log"))
+def test_a_batch_script_may_start_witten_without_srun(jobs):
+    job = jobs["plain"]
     assert job.ended() == [("COMPLETED", "0")]
     assert job.log().count(f"witten {witten.__version__}") == 1
     assert "2 processes were started, but MPI sees 1" in job.log()
