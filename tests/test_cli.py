@@ -1,5 +1,6 @@
 """The command line as its users meet it: real processes, exit status, one line on standard error, JSON, signals."""
 
+import importlib.util
 import json
 import math
 import os
@@ -134,6 +135,27 @@ def test_spectrum_gives_rates_and_modes(tmp_path):
     assert picture.exists()
     done = witten(*arguments, "-o", str(modes))  # the same kind of result may be replaced
     assert done.returncode == 0 and f"written {modes}" in done.stdout
+
+
+def test_modes_for_paraview(tmp_path):
+    meshio = pytest.importorskip("meshio")
+    arguments = ("spectrum", "quadratic:dim=2", "--lr", "0.3", "-k", "3", "--rtol", "1e-2", "--modes", "modes.xdmf")
+    for _ in range(2):  # its own files may be replaced
+        done = witten(*arguments, cwd=tmp_path)
+        assert done.returncode == 0 and "written modes.xdmf" in done.stdout, done.stderr
+    assert len(list(tmp_path.iterdir())) == 2
+    read = meshio.read(tmp_path / "modes.xdmf")
+    assert {"mode_0", "mode_1", "mode_2", "objective", "gibbs_density", "ground_state"} == set(read.point_data)
+    assert abs(read.point_data["mode_0"] - 1).max() < 1e-6
+
+
+@pytest.mark.fem
+@pytest.mark.skipif(importlib.util.find_spec("dolfinx") is None, reason="needs DOLFINx")
+def test_modes_as_vtx(tmp_path):
+    done = witten("spectrum", "quadratic", "--lr", "0.3", "-k", "3", "--modes", "modes.bp", cwd=tmp_path)
+    assert done.returncode == 0 and "written modes.bp" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["modes.bp"]
+    assert b"ground_state" in (tmp_path / "modes.bp" / "mmd.0").read_bytes()
 
 
 def test_saved_results_are_drawn_again(tmp_path):

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -144,13 +146,20 @@ def test_bp_holds_the_fields(tmp_path, make, dimension):
 @pytest.mark.fem
 @pytest.mark.parametrize(("make", "dimension"), PLACES)
 def test_bp_is_read_by_adios2(tmp_path, make, dimension):
-    adios2 = pytest.importorskip("adios2")
+    if importlib.util.find_spec("adios2") is None:
+        pytest.skip("no module adios2 to read it with")
     found = spectrum(make(dimension))
     paraview.save_modes(found, tmp_path / "modes.bp", bowl)
-    with adios2.FileReader(str(tmp_path / "modes.bp")) as file:
-        x, first, f = (file.read(name).squeeze() for name in ("geometry", "mode_1", "objective"))
-    np.testing.assert_allclose(first, x[:, 0], atol=1e-14)
-    np.testing.assert_allclose(f, bowl(x.T), rtol=1e-13)
+    # In a process of its own: DOLFINx brings another ADIOS2.
+    code = """
+import adios2, numpy
+with adios2.FileReader("modes.bp") as file:
+    numpy.savez("read.npz", **{name: file.read(name) for name in ("geometry", "mode_1", "objective")})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
+    read = np.load(tmp_path / "read.npz")
+    np.testing.assert_allclose(read["mode_1"].squeeze(), read["geometry"][:, 0], atol=1e-14)
+    np.testing.assert_allclose(read["objective"].squeeze(), bowl(read["geometry"].T), rtol=1e-13)
 
 
 @needs_dolfinx

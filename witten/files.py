@@ -251,8 +251,8 @@ def _version(name: str) -> str:
 
 
 def dump_options(options: Mapping[str, Any]) -> str:
-    """Options as JSON text, the same text for the same options."""
-    return json.dumps(dict(options), sort_keys=True, allow_nan=False)
+    """Options as JSON text, the same text for the same options; paths as their names."""
+    return json.dumps(dict(options), sort_keys=True, allow_nan=False, default=os.fspath)
 
 
 def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:
