@@ -168,8 +168,9 @@ def test_meshes_have_ghosts_for_integrals_over_inner_facets(make):
 
 
 # ------------------------------------------------------------------------------------------------ one node order
-@pytest.mark.parametrize("degree", [1, 2, 3])
-@pytest.mark.parametrize("name", ["interval", "box", "disk", "ball"])
+@pytest.mark.parametrize(
+    ("name", "degree"), [("interval", 3), ("box", 1), ("box", 2), ("box", 3), ("disk", 2), ("disk", 3), ("ball", 2)]
+)
 def test_values_come_in_the_order_of_the_nodes_on_all_ranks(name, degree):
     mesh = COARSE[name](COMM)
     here = space(mesh, degree)
@@ -183,8 +184,7 @@ def test_values_come_in_the_order_of_the_nodes_on_all_ranks(name, degree):
     same(mesh, COARSE[name](SELF), degree)
 
 
-@pytest.mark.parametrize("degree", [1, 2, 3])
-@pytest.mark.parametrize("dimension", BOXES)
+@pytest.mark.parametrize(("dimension", "degree"), [(1, 3), (2, 2), (2, 3), (3, 2), (3, 3)])
 def test_the_simplices_of_straight_elements_fill_the_domain(dimension, degree):
     grid = masked(dimension)
     nodal = Gather.of_space(space(grid_mesh(COMM, grid), degree)).mesh

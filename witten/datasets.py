@@ -36,7 +36,7 @@ class GridLike(Protocol):
 
 
 class MeshLike(Protocol):
-    """What is asked of nodes joined by simplices; `witten.NodalMesh` has it."""
+    """What is asked of nodes joined by simplices; `NodalMesh` in witten.domains has it."""
 
     @property
     def points(self) -> Array: ...
@@ -55,6 +55,8 @@ class SpectrumLike(Protocol):
     def eigenvalues(self) -> Array: ...
     @property
     def rates(self) -> Array: ...
+    @property
+    def log_rates(self) -> Array: ...
     @property
     def errors(self) -> Array: ...
     @property
@@ -118,6 +120,7 @@ def spectrum_dataset(
     place = _on_mesh(grid) if is_mesh(grid) else _on_grid(cast(GridLike, grid))
     variables: dict[str, Any] = {
         "rate": ("mode", spectrum.rates, _about("lambda, the rate of each mode")),
+        "log_rate": ("mode", spectrum.log_rates, _about("natural logarithm of rate: of any size")),
         "rate_error": ("mode", spectrum.errors, _about("half-width of the error bar of rate")),
         "eigenvalue": ("mode", spectrum.eigenvalues, _about("delta, eigenvalue of the Witten-Laplacian")),
         "resolved": ("mode", np.asarray(spectrum.resolved, dtype=np.int8), {"long_name": "1 where resolved, else 0"}),
