@@ -11,9 +11,9 @@ from typing import Any
 
 import witten.fenics  # noqa: F401
 import dolfinx.mesh
-from dolfinx import fem
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from witten.domains.box import Box
 from witten.domains.mesh import Gather, grid_mesh, read_mesh, refined
@@ -162,7 +162,8 @@ def _adapted(
     """Refine until the wanted rates have errors below rtol/2, or the mesh is as large as it may become."""
     rates: list[Array] = []
     residuals: list[Array] = []
-    direct, iterative = KrylovSchur(options=petsc), Preconditioned(options=petsc)
+    # The error of a rate is quadratic in what the iteration leaves.
+    direct, iterative = KrylovSchur(options=petsc), Preconditioned(tolerance=0.01 * rtol**0.5, options=petsc)
     coarser: tuple[FiniteElementLaplacian, RitzPairs] | None = None
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
@@ -186,23 +187,30 @@ def _adapted(
         mesh = refined(mesh, _marked(operator, by_cell, factor, rates, 0.2 * rtol))
     errors = error + noise + _quadrature_error(operator, pairs, wanted)
     name = direct.name if factored else iterative.name
-    return Adapted(rates[-1] - error, errors, operator, pairs, counted, name)
+    # An error that is not small is not known well enough to be subtracted.
+    limit = rates[-1] - np.where(error < 0.5 * rates[-1], error, 0.0)
+    return Adapted(limit, errors, operator, pairs, counted, name)
 
 
 def transferred(coarse: FiniteElementLaplacian, pairs: RitzPairs, fine: FiniteElementLaplacian) -> Array:
-    """The modes on another mesh, where u = psi / psi_0 is interpolated: it is smooth even where psi is not."""
-    old, new = coarse.discretisation.space, fine.discretisation.space
-    cells = new.mesh.topology.index_map(new.mesh.topology.dim)
-    local = np.arange(cells.size_local + cells.num_ghosts, dtype=np.int32)
-    data = fem.create_interpolation_data(new, old, local, padding=1e-10)
-    source, target = fem.Function(old), fem.Function(new)
-    columns = []
-    for u in coarse.functions(pairs.psi).T:
-        source.x.array[: u.size] = u
-        source.x.scatter_forward()
-        target.interpolate_nonmatching(source, local, data)
-        columns.append(target.x.array[: fine.n_owned] * fine.ground_state)
-    return np.stack(columns, axis=1)
+    """The modes on another mesh, roughly: u = psi / psi_0, smooth even where psi is not, from the d + 1 nearest nodes.
+
+    A start for an iteration needs no more; finding the cell of every node takes longer than the iterations.
+    """
+    comm = coarse.comm
+    u = np.concatenate(comm.allgather(coarse.functions(pairs.psi)))
+    tree = cKDTree(np.concatenate(comm.allgather(_nodes(coarse))))
+    distance, nearest = tree.query(_nodes(fine), k=coarse.dimension + 1)
+    weight = 1.0 / np.maximum(distance, 1e-12 * distance.max(initial=1.0))
+    weight /= weight.sum(axis=1, keepdims=True)
+    psi: Array = np.einsum("nj,njk->nk", weight, u[nearest]) * fine.ground_state[:, None]
+    return psi
+
+
+def _nodes(operator: FiniteElementLaplacian) -> Array:
+    """The nodes of this rank, shape (n_owned, d)."""
+    points: Array = operator.discretisation.space.tabulate_dof_coordinates()[: operator.n_owned, : operator.dimension]
+    return points
 
 
 def calibrated(rates: Sequence[Array], residuals: Sequence[Array]) -> Array:
