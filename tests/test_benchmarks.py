@@ -20,7 +20,7 @@ def quickly(monkeypatch):
 
 def test_every_benchmark_is_tested_and_listed():
     names = {path.stem for path in BENCHMARKS.glob("*.py")}
-    assert names == {"assembly", "cost", "measure", "plain_schroedinger", "six_digits"}
+    assert names == {"assembly", "cost", "eyring_kramers", "measure", "plain_schroedinger", "six_digits"}
     assert all(f"`{name}.py`" in (BENCHMARKS / "README.md").read_text() for name in names)
 
 
@@ -48,3 +48,10 @@ def test_cost_is_measured_on_converging_rates(quickly):
 
 def test_the_machine_has_a_bandwidth(quickly):
     assert all(speed > 0 for speed in quickly("measure").values())
+
+
+def test_computed_rates_approach_the_law(quickly):
+    for row in quickly("eyring_kramers"):
+        assert (abs(row.ratios - 1) < 0.2).all() and abs(row.ratios[-1] - 1) < 0.1
+        c = row.coefficients
+        assert abs(c[-1] - c[0]) < 0.25 * abs(c[0])

@@ -101,13 +101,13 @@ def _show(found: Landscape) -> None:
     columns = ("minimum", "x", "f", "curvatures", "barrier", "over saddle", "")
     print_table(f"{found.objective.name}: {_count(found)}", columns, rows, left=("x", "curvatures", "over saddle", ""))
     if found.saddles:
-        rows = [
+        lines = [
             (str(i), *_words(z), " - ".join("?" if k is None else str(k) for k in z.connects),
              "separating" if z.separating else "")
             for i, z in enumerate(found.saddles[:MOST_ROWS])
         ]  # fmt: skip
-        columns = ("saddle", "x", "f", "curvatures", "joins", "")
-        print_table("saddles of index 1", columns, rows, left=("x", "curvatures", "joins", ""))
+        headings = ("saddle", "x", "f", "curvatures", "joins", "")
+        print_table("saddles of index 1", headings, lines, left=("x", "curvatures", "joins", ""))
     if max(len(found.minima), len(found.saddles)) > MOST_ROWS:
         print_line(f"the lowest {MOST_ROWS} of each are shown; --json holds all")
     if found.barrier is not None:

@@ -23,6 +23,8 @@ BOUNDED = (Cos, Sin, Tanh)
 CELLS = 60_000
 # Beyond this no tail is looked at; a formula that falls again out there is not meant.
 FARTHEST = 1e100
+# An interval that has to reach further than this to hold the mass is not taken.
+FAR = 1e10
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ def _interval(f: Objective, s: float) -> tuple[tuple[float, float], tuple[float,
         values = f(side * edges[None, :-1])
         with np.errstate(over="ignore", invalid="ignore"):
             heavy = np.flatnonzero(~(2 * (values - np.nanmin(values)) / s >= 50))
-        good = np.flatnonzero(floor > 0)
+        # A slope that dies away, like that of a logarithm, is none.
+        good = np.flatnonzero((floor > 0) & (floor > 0.1 * steep) & (edges[:-1] < FAR))
         good = good[good > (heavy[-1] if heavy.size else 0)]
         if not good.size:
             return None

@@ -25,7 +25,9 @@ def connections(
     if not saddles:
         return np.empty((0, 2), dtype=np.int64), np.empty((objective.dimension, 0))
     left, right = leaving(objective, np.stack([saddle.x for saddle in saddles], axis=1))
-    ends, arrived = descend(objective, np.hstack([left, right]))
+    # Nothing lies further out than the critical points: a path that goes there goes for good.
+    reach = 100 * (1 + max(float(np.linalg.norm(point.x)) for point in (*minima, *saddles)))
+    ends, arrived = descend(objective, np.hstack([left, right]), reach=reach)
     numbers = np.full(ends.shape[1], -1)
     if minima:
         distance, nearest = cKDTree(np.stack([minimum.x for minimum in minima])).query(np.nan_to_num(ends.T))

@@ -25,7 +25,7 @@ Intervals = Sequence[tuple[float, float]]
 # the symmetric points at which zeros like to lie.
 FAR = 1e6 * np.array([-1.013, 1.027])
 # Cells looked at by subdivision: at a first go, and where the place is known.
-GLANCE, LOOK = 250_000, 1_500_000
+GLANCE, LOOK = 150_000, 1_500_000
 MOST_POINTS = 100_000
 # A zero that subdivision left open is said to be none where |grad f| is larger than this beside Hess f.
 VANISHES = 1e-4
@@ -187,13 +187,13 @@ def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> 
         h, g = hessians(objective, x), objective.gradient(x)
         if not (np.isfinite(h).all() and np.isfinite(g).all()):
             return None
-        x -= np.einsum("nij,jn->in", np.linalg.pinv(h, rcond=1e-6, hermitian=True), g)
+        x -= np.einsum("nij,jn->in", np.linalg.pinv(h, rcond=1e-9, hermitian=True), g)
     with np.errstate(all="ignore"):
         small = np.linalg.norm(objective.gradient(x), axis=0) <= 1e-8 * np.linalg.norm(
             hessians(objective, x), axis=(1, 2)
         )
     curvatures = abs(np.linalg.eigvalsh(hessians(objective, np.where(small, x, some))))
-    flat = small & (curvatures.min(axis=1) <= 1e-6 * curvatures.max(axis=1)) & _inside(x, corners)
+    flat = small & (curvatures.min(axis=1) <= 1e-9 * curvatures.max(axis=1)) & _inside(x, corners)
     if np.count_nonzero(flat) < 0.5 * some.shape[1]:
         return None
     x = x[:, flat]
@@ -211,7 +211,7 @@ def _scouted(objective: Objective, rng: np.random.Generator) -> Array:
     starts = 200 if objective.formula is not None else 40
     x = rng.normal(size=(objective.dimension, starts))
     x *= np.geomspace(1e-2, 1e3, starts) / np.linalg.norm(x, axis=0)
-    ends, arrived = descend(objective, x, tolerance=0.02)
+    ends, arrived = descend(objective, x, tolerance=0.02, steps=500)
     ends = ends[:, arrived] if arrived.any() else np.zeros((objective.dimension, 1))
     low, high = ends.min(axis=1), ends.max(axis=1)
     margin = np.maximum(0.75 * (high - low), 0.1 * (high - low).max()) + 1.0

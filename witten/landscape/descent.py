@@ -15,7 +15,7 @@ __all__ = ["descend", "leaving"]
 Array = NDArray[np.float64]
 # Error of a step relative to its length.
 TOLERANCE = 2e-3
-MOST_STEPS = 3000
+MOST_STEPS = 10_000
 
 
 def descend(
@@ -23,6 +23,8 @@ def descend(
     x: Array,
     *,
     tolerance: float = TOLERANCE,
+    steps: int = MOST_STEPS,
+    reach: float = 1e12,
     watch: Callable[[NDArray[np.int64], Array], None] | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Follow dx/dt = -grad f from points (d, n) to its end: where that is, and whether the end was reached.
@@ -30,17 +32,17 @@ def descend(
     Over a step of time t the local quadratic model is solved exactly, dx = -V phi(h, t) V^T grad f with
     phi = (1 - e^{-ht})/h and Hess f = V h V^T (Page and McIver, J. Chem. Phys. 88, 1988); t follows from how well the
     model foretells grad f. Near a minimum t grows without bound and the step becomes Newton's. A path that meets a
-    saddle on its way is pushed off it. `watch(i, x)` is called with the numbers of the paths that moved and where
-    they are.
+    saddle on its way is pushed off it, one that goes beyond |x_i| = reach is given up. `watch(i, x)` is called with
+    the numbers of the paths that moved and where they are.
     """
     x = np.array(x, dtype=float)
     active = np.arange(x.shape[1])
     ended = np.zeros(x.shape[1], dtype=bool)
     time = np.full(x.shape[1], np.nan)
-    for _ in range(MOST_STEPS):
+    for _ in range(steps):
         if not active.size:
             break
-        moved, done, lost = _advance(objective, x, time, active, tolerance)
+        moved, done, lost = _advance(objective, x, time, active, tolerance, reach)
         if watch is not None and moved.size:
             watch(moved, x[:, moved])
         ended[done] = True
@@ -49,13 +51,13 @@ def descend(
 
 
 def _advance(
-    objective: Objective, x: Array, time: Array, active: NDArray[np.int64], tolerance: float
+    objective: Objective, x: Array, time: Array, active: NDArray[np.int64], tolerance: float, reach: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """One step of the active paths, in place: which of them moved, which have arrived, which are lost."""
     here = x[:, active]
     with np.errstate(all="ignore"):
         g, h = gradients(objective, here), hessians(objective, here)
-        usable = np.isfinite(g).all(axis=0) & np.isfinite(h).all(axis=(1, 2)) & (np.abs(here).max(axis=0) < 1e12)
+        usable = np.isfinite(g).all(axis=0) & np.isfinite(h).all(axis=(1, 2)) & (np.abs(here).max(axis=0) < reach)
         h[~usable], g[:, ~usable] = np.eye(len(x)), 0.0
         curvature, v = np.linalg.eigh(h)
         slope = np.einsum("nij,in->nj", v, g)
@@ -64,19 +66,21 @@ def _advance(
         t = np.where(np.isnan(time[active]), first, time[active])
         phi = _phi(curvature, t)
         step = -np.einsum("nij,nj->in", v, phi * slope)
-        step[:, at_saddle] = 1e-5 * (1 + np.linalg.norm(here, axis=0))[at_saddle] * v[at_saddle, :, 0].T
+        # On the side it is on already; exactly at the saddle, on either.
+        side = np.where(slope[:, 0] > 0, -1e-5, 1e-5) * (1 + np.linalg.norm(here, axis=0))
+        step[:, at_saddle] = side[at_saddle] * v[at_saddle, :, 0].T
         there = here + step
         expected = slope * np.exp(-curvature * t[:, None])
         missed = np.einsum("nij,in->nj", v, gradients(objective, there)) - expected
         length = np.linalg.norm(step, axis=0)
         error = 0.5 * np.linalg.norm(phi * missed, axis=1)
         scale = 1 + np.linalg.norm(here, axis=0)
-        falls = objective(there) <= objective(here) + 1e-13 * (1 + abs(objective(here)))
     settled = (curvature[:, 0] > 0) & (length < 1e-9 * scale) & (t * curvature[:, 0] > 5)
-    good = at_saddle | (falls & (error <= tolerance * length + 1e-13 * scale))
+    good = at_saddle | (error <= tolerance * length + 1e-13 * scale)
     with np.errstate(all="ignore"):
-        grown = np.clip(0.9 * np.sqrt(tolerance * length / np.maximum(error, 1e-300)), 0.2, 5.0)
-    time[active] = np.where(np.isfinite(grown), np.where(good, grown, np.minimum(grown, 0.5)), 0.2) * t
+        grown = np.clip(0.7 * np.sqrt(tolerance * length / np.maximum(error, 1e-300)), 0.2, 5.0)
+    with np.errstate(over="ignore"):
+        time[active] = np.where(np.isfinite(grown), np.where(good, grown, np.minimum(grown, 0.5)), 0.2) * t
     time[active[at_saddle]] = first[at_saddle]
     moves = usable & (good | settled)
     x[:, active[moves]] = there[:, moves]

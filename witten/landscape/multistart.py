@@ -144,7 +144,7 @@ def _minima(objective: Objective, corners: Array | None, rng: np.random.Generato
     d = objective.dimension
     found = np.empty((d, 0))
     for round_ in range(ROUNDS):
-        ends, arrived = descend(objective, _starts(d, corners, found, round_, rng), tolerance=0.05)
+        ends, arrived = descend(objective, _starts(d, corners, found, round_, rng), tolerance=0.05, steps=1000)
         before = found.shape[1]
         found = _united(found, _within(_polished_minima(objective, ends[:, arrived]), corners))
         if (round_ > 0 and found.shape[1] == before) or found.shape[1] > MOST_MINIMA:
@@ -259,6 +259,5 @@ def climb(objective: Objective, x: Array, mode: Array, limit: float = 1e8) -> Ar
     x, converged = polished(objective, x, reach=1e-3)
     if not x.size:
         return x
-    curvature = np.linalg.eigvalsh(np.nan_to_num(hessians(objective, x)))
-    near = np.linalg.norm(x, axis=0) < limit
-    return x[:, converged & near & (np.count_nonzero(curvature < 0, axis=1) == 1)]
+    negative = np.count_nonzero(np.linalg.eigvalsh(np.nan_to_num(hessians(objective, x))) < 0, axis=1)
+    return x[:, converged & (np.linalg.norm(x, axis=0) < limit) & (negative == 1)]

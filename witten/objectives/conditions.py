@@ -21,7 +21,7 @@ __all__ = ["Conditions", "conditions", "continuous_spectrum"]
 RADII = 10.0 ** np.arange(2, 9)
 # Spheres on which growth is estimated, directions on each, and how many of the lowest are followed further down.
 SPHERES = 10.0 ** np.array([1.0, 2.0, 4.0, 6.0])
-DIRECTIONS, FOLLOWED = 3000, 6
+DIRECTIONS, FOLLOWED = 3000, 3
 
 
 @dataclass(frozen=True)
