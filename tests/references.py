@@ -17,8 +17,14 @@ So the operator A with kernel
 has A^* A = (-L)^{-1} on functions of mean zero, and the positive eigenvalues of -L are 1/sigma^2, sigma the singular
 values of A. No entry is a difference of large numbers: it holds -F where y > x, and 1 - F, summed from the other end,
 where y < x. A is written down at the Gauss-Legendre nodes of panels on which the weights are polynomials to double
-precision. Where rates differ by many orders of magnitude, one-sided Jacobi rotations (LAPACK's gejsv) keep the relative
-accuracy of small and large singular values alike: rates of 1e-300 and of 10 come out of one matrix.
+precision. One-sided Jacobi rotations (LAPACK's gejsv) find the smallest rate, 1e-300 say, to full relative accuracy.
+
+Rates beside a tiny first one (`rates_beside_a_tiny_one`)
+---------------------------------------------------------
+A is then dominated by one singular value, and the others drown in its rounding. Let z be the saddle, e the difference of
+the normalised indicators of its two sides, and S the functions of mean zero on either side. On S, A is block-diagonal:
+each side is a problem of its own, whose F belongs to that side. With q = A e/|A e|, the rest of the spectrum is that of
+(1 - q q^T) A on S, up to a relative error of the order of the first rate; q, the flux of e, has no cancellation either.
 
 `shooting_rate` finds a single rate in a second way: the Prüfer angle, integrated from both ends by Runge-Kutta.
 
@@ -35,6 +41,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
+from scipy.linalg import block_diag
 from scipy.linalg.lapack import dgejsv
 from scipy.optimize import brentq
 
@@ -95,14 +102,14 @@ def panels(f: Function, s: float, interval: tuple[float, float], order: int) -> 
     return np.array([coarse[0], *(x for a, b in zip(coarse, coarse[1:], strict=False) for x in split(a, b))])
 
 
-def inverse_factor(f: Function, s: float, breaks: Array, order: int) -> Array:
-    """A at the Gauss-Legendre nodes of the panels, scaled by the square roots of the quadrature weights."""
+def inverse_factor(f: Function, s: float, breaks: Array, order: int, base: float) -> tuple[Array, Array, Array]:
+    """A at the Gauss-Legendre nodes of the panels, scaled by the square roots of the quadrature weights; and F, 1 - F
+    divided by the square root of w = exp(-2 (f - base)/s), scaled in the same way."""
     nodes, weights, integrate, _ = gauss_legendre(order)
     width = np.diff(breaks)
     x = breaks[:-1, None] + width[:, None] * nodes  # (panels, order)
     q = width[:, None] * weights
-    y = f(x)
-    y = y - y.min()
+    y = f(x) - base
     w = np.exp(-2 * y / s)
 
     # F and 1 - F at the nodes, each a sum of what lies on its own side
@@ -122,7 +129,8 @@ def inverse_factor(f: Function, s: float, breaks: Array, order: int) -> Array:
 
     half = np.exp(-y / s).ravel()
     root = np.sqrt(q).ravel()
-    return np.sqrt(2 / s) * (root / half)[:, None] * kernel * (half / root)
+    a = np.sqrt(2 / s) * (root / half)[:, None] * kernel * (half / root)
+    return a, lower * root / half, upper * root / half
 
 
 def largest_singular_values(a: Array, k: int) -> Array:
@@ -154,13 +162,39 @@ def rates_1d(
     order: int = 24,
     margin: float | None = None,
 ) -> Array:
-    """The k lowest positive eigenvalues of -L u = -(s/2) u'' + f' u' on the line, to about 1e-12 of each."""
+    """The k lowest positive eigenvalues of -L u = -(s/2) u'' + f' u' on the line, to about 1e-12 of each.
+
+    At most one of them may be tiny, below 1e-15.
+    """
     if margin is None:
         margin = 18 + 1.5 * k  # the k-th mode reaches further out
     if interval is None:
         interval = significant_interval(f, s, margin)
-    a = inverse_factor(f, s, panels(f, s, interval, order), order)
-    return largest_singular_values(a, k) ** -2.0
+    base = float(f(np.linspace(*interval, 100_001)).min())
+    a, _, _ = inverse_factor(f, s, panels(f, s, interval, order), order, base)
+    first = largest_singular_values(a, 1) ** -2.0
+    if k == 1 or first[0] > 1e-15:
+        return largest_singular_values(a, k) ** -2.0
+    return np.append(first, rates_beside_a_tiny_one(f, s, k - 1, interval, order, base))
+
+
+def rates_beside_a_tiny_one(
+    f: Function, s: float, k: int, interval: tuple[float, float], order: int, base: float
+) -> Array:
+    """The k rates that follow a first one which is tiny; see the top of this file."""
+    x = np.linspace(*interval, 100_001)
+    y = f(x)
+    deep = int(np.argmin(y))
+    climbed = np.concatenate([np.maximum.accumulate(y[deep::-1])[::-1], np.maximum.accumulate(y[deep + 1 :])])
+    other = int(np.argmax((climbed - y)[1:-1])) + 1
+    z = float(x[min(deep, other) + np.argmax(y[min(deep, other) : max(deep, other)])])
+    (left, flux, _), (right, _, rest) = (
+        inverse_factor(f, s, panels(f, s, part, order), order, base) for part in ((interval[0], z), (z, interval[1]))
+    )
+    q = np.concatenate([flux, rest])
+    q /= np.linalg.norm(q)
+    a = block_diag(left, right)
+    return largest_singular_values(a - np.outer(q, q @ a), k) ** -2.0
 
 
 def shooting_rate(

@@ -143,7 +143,7 @@ def test_any_number_of_modes_is_laid_out(k):
 
 def test_unresolved_modes_are_said_to_be():
     vague = spectrum(2)
-    object.__setattr__(vague, "errors", np.array([0.0, 0.4, 0.4]))
+    object.__setattr__(vague, "relative_errors", np.array([0.0, 0.4, 0.4]))
     titles = [axes.get_title() for axes in plots.plot_spectrum(vague, bowl).axes]
     assert titles[1] == r"$\lambda_{1}$ unresolved"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from witten import parallel
 from witten.cli import options
-from witten.cli.output import print_json, print_line, print_table, progress_bar, with_error
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
@@ -123,20 +124,27 @@ def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None,
 
 
 def _json(found: Spectrum) -> dict[str, Any]:
-    """The object that CLI users are promised; what is not resolved is null."""
+    """The object that CLI users are promised; null is what is not resolved, and a rate that no double holds."""
+    from witten.rates import SMALLEST
+
     known = found.resolved.tolist()
+    logs = found.log_rates.tolist()
+    sized = zip(found.rates.tolist(), logs, known, strict=True)
+    doubles = [ok and (rate >= SMALLEST or math.isinf(log)) for rate, log, ok in sized]
     return {
         "learning_rate": found.learning_rate,
         "form": 0,
-        "rates": [rate if ok else None for rate, ok in zip(found.rates.tolist(), known, strict=True)],
-        "rate_errors": [error if ok else None for error, ok in zip(found.errors.tolist(), known, strict=True)],
+        "rates": [rate if ok else None for rate, ok in zip(found.rates.tolist(), doubles, strict=True)],
+        "rate_errors": [error if ok else None for error, ok in zip(found.errors.tolist(), doubles, strict=True)],
+        "log10_rates": [log / math.log(10) if ok else None for log, ok in zip(logs, known, strict=True)],
         "resolved": known,
         "n_dofs": found.n_dofs,
     }
 
 
 def _show(found: Spectrum, files: list[Path]) -> None:
-    columns = (found.rates, found.errors, found.eigenvalues, found.resolved)
+    log_eigenvalues = found.log_rates + math.log(2.0 * found.learning_rate * found.noise**2)
+    columns = (found.log_rates, log_eigenvalues, found.relative_errors, found.resolved)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     print_table(
         f"{found.objective}: lowest rates at learning rate {found.learning_rate:g}",
@@ -150,8 +158,10 @@ def _show(found: Spectrum, files: list[Path]) -> None:
         print_line(f"written {path}")
 
 
-def _row(rate: float, error: float, eigenvalue: float, resolved: bool) -> tuple[str, str]:
-    """Rate and eigenvalue with their errors, as far as they are known."""
+def _row(log_rate: float, log_eigenvalue: float, relative: float, resolved: bool) -> tuple[str, str]:
+    """Rate and eigenvalue with their errors, as far as they are known, from their logarithms."""
+    if math.isinf(log_rate):
+        return "0", "0"
     if not resolved:
-        return f"unresolved (below {rate + error:.1e})", ""
-    return with_error(rate, error), with_error(eigenvalue, error * eigenvalue / rate if rate else 0.0)
+        return f"unresolved (below 1e{(log_rate + math.log1p(relative)) / math.log(10):.1f})", ""
+    return with_log_error(log_rate, 0.0, relative), with_log_error(log_eigenvalue, 0.0, relative)

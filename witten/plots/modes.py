@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from witten.plots.style import BLUE, GREY, PALETTE, SKY, Array, check_plot, finished, new_figure, shortened, tex_number
+from witten.rates import SMALLEST
 from witten.sheets import Sheet, sheet
 from witten.storage import SpectrumLike, spectrum_dataset
 

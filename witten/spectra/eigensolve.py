@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from witten.errors import RequestError
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.spectra.chain import Chain
 from witten.spectra.dense import Dense
 from witten.spectra.lanczos import Lanczos
 from witten.spectra.multigrid import Multigrid
-from witten.spectra.ritz import GUARDS, RitzPairs
+from witten.spectra.ritz import GUARDS, functions
 from witten.spectra.spectrum import Spectrum
+from witten.spectra.two_scales import Solver, planned
 
 __all__ = ["Solver", "default_solver", "eigensolve", "require_count"]
 
 DENSE_UP_TO = 300
-# In one and two dimensions a factorisation stays cheap.
-FACTOR_UP_TO = {1: 2_000_000, 2: 1_500_000, 3: 20_000}
-
-
-class Solver(Protocol):
-    """A solver: small frozen settings and one method."""
-
-    @property
-    def name(self) -> str: ...
-
-    def solve(self, operator: WittenLaplacian, k: int, start: NDArray[np.float64] | None = None) -> RitzPairs:
-        """The k lowest pairs above the ground state, ascending; `start` (n, any) spans a first guess."""
-        ...
+# In two dimensions a factorisation stays cheap.
+FACTOR_UP_TO = {2: 1_500_000, 3: 20_000}
 
 
 def default_solver(n_dofs: int, dimension: int) -> Solver:
-    """Dense up to 300 nodes, a sparse factorisation while it is cheap, multigrid beyond."""
+    """In one dimension the chain; else dense up to 300 nodes, a factorisation while it is cheap, multigrid beyond."""
+    if dimension == 1:
+        return Chain()
     if n_dofs <= DENSE_UP_TO:
         return Dense()
     return Lanczos() if n_dofs <= FACTOR_UP_TO[dimension] else Multigrid()
@@ -58,7 +49,8 @@ def eigensolve(operator: WittenLaplacian, k: int, *, solver: Solver | None = Non
     ----------
     operator : WittenLaplacian on n nodes
     k : 1 <= k < n - GUARDS
-    solver : Dense(), Lanczos(), Multigrid() or any Solver; chosen from n and d where left out
+    solver : Chain(), Dense(), Lanczos(), Multigrid(), TwoScales(...) or any Solver. Where left out one is chosen from n
+        and d, and joined or replaced by Committors() where these know a rate better
 
     Raises
     ------
@@ -73,14 +65,19 @@ def eigensolve(operator: WittenLaplacian, k: int, *, solver: Solver | None = Non
             f"cells are too coarse for learning rate {operator.learning_rate:g}: from one to the next e^(f/s) "
             "changes by more than a double holds; refine the grid, or mask it to a sublevel set"
         )
-    solver = solver or default_solver(operator.n_dofs, operator.grid.dimension)
     began = time.perf_counter()
-    pairs = solver.solve(operator, k - 1 + GUARDS)
+    if solver is None:
+        fast = default_solver(operator.n_dofs, operator.grid.dimension)
+        solver, pairs = planned(operator, k - 1 + GUARDS, k - 1, fast)
+    else:
+        pairs = solver.solve(operator, k - 1 + GUARDS)
     return Spectrum(
         learning_rate=operator.learning_rate,
         rates=np.append(0.0, pairs.rates[: k - 1]),
         errors=np.append(0.0, pairs.errors(k - 1)),
-        modes=operator.modes(np.column_stack([operator.ground_state, pairs.psi[:, : k - 1]])),
+        log_rates=np.append(-np.inf, pairs.log_rates[: k - 1]),
+        relative_errors=np.append(0.0, pairs.relative_errors(k - 1)),
+        modes=functions(operator, pairs)[:k],
         grid=operator.grid,
         objective=operator.objective,
         solver=solver.name,

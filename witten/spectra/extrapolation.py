@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["extrapolated"]
+__all__ = ["extrapolated", "extrapolated_logs"]
+
+# Rates further apart than this factor do not repel each other.
+FAR = 4.0
 
 
 def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -29,7 +32,25 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     -------
     values, errors : shape (k,)
     """
-    t0 = np.array(levels)
+    finest = np.asarray(levels[-1])
+    values, errors = _limits(np.array(levels) / finest, np.log(finest))
+    return values * finest, errors * finest
+
+
+def extrapolated_logs(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same for logarithms of values of any size: logarithms of the limits, and relative errors, (k,) each."""
+    values, errors = _limits(np.exp(np.array(levels) - levels[-1]), levels[-1])
+    # A correction by more than half says that the grids are too coarse for one.
+    wild = values < 0.5
+    change = abs(np.expm1(levels[-2] - levels[-1]))
+    values, errors = np.where(wild, 1.0, values), np.where(wild, 3 * change + errors, errors)
+    return levels[-1] + np.log(values), errors / values
+
+
+def _limits(
+    t0: NDArray[np.float64], log_finest: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Limits and error bars from values on all grids, coarse to fine, everything as parts of the finest values."""
     steps = np.diff(t0, axis=0)
     if len(steps) == 1:
         return t0[-1] + steps[-1] / 3, abs(steps[-1])
@@ -43,14 +64,17 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     errors = np.maximum(errors, abs(steps[-1]) / 900 / 16.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     values = np.where(second_order, t2[-1], t0[-1])
-    return values, np.where(second_order, errors, 3 * abs(steps[-1])) + _repulsion(t0[-1], values - t0[-1])
+    return values, np.where(second_order, errors, 3 * abs(steps[-1])) + _repulsion(log_finest, values - t0[-1])
 
 
-def _repulsion(finest: NDArray[np.float64], corrections: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What eigenvalues on the finest grid may do to each other on the way to the limit."""
-    apart = abs(finest[:, None] - finest)
-    closing = abs(corrections[:, None] - corrections)
-    repulsion: NDArray[np.float64] = np.where(closing > 0.1 * apart, 0.5 * closing, 0.0).max(axis=1)
+def _repulsion(log_finest: NDArray[np.float64], corrections: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What eigenvalues on the finest grid may do to each other on the way to the limit, as parts of each."""
+    factor = log_finest - log_finest[:, None]
+    comparable = abs(factor) < np.log(FAR)
+    factor = np.exp(np.where(comparable, factor, 0.0))
+    apart = abs(1.0 - factor)
+    closing = abs(corrections[:, None] - corrections * factor)
+    repulsion: NDArray[np.float64] = np.where(comparable & (closing > 0.1 * apart), 0.5 * closing, 0.0).max(axis=1)
     return repulsion
 
 

@@ -35,7 +35,7 @@ class Multigrid:
     name = "multigrid-lobpcg"
 
     def solve(self, operator: WittenLaplacian, k: int, start: NDArray[np.float64] | None = None) -> RitzPairs:
-        """The k lowest pairs above the ground state, from the span of `start` (n, k) where given.
+        """The k lowest pairs above the ground state, from the span of `start` (n, any) where given.
 
         Raises
         ------
@@ -48,7 +48,9 @@ class Multigrid:
             raise RequestError(f"{operator.n_dofs} nodes are too few for a block of {k} vectors; use Dense()")
         a = csr_matrix(operator.matrix)
         preconditioner = self._preconditioner(a)
-        psi = np.random.default_rng(0).standard_normal((operator.n_dofs, k)) if start is None else start[:, :k]
+        psi = np.random.default_rng(0).standard_normal((operator.n_dofs, k))
+        if start is not None:
+            psi[:, : start.shape[1]] = start[:, :k]
         pairs = rayleigh_ritz(operator, psi)
         wanted = max(k - GUARDS, 1)
         for _ in range(self.attempts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from witten.objectives.objective import Objective
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.eigensolve import default_solver, require_count
-from witten.spectra.extrapolation import extrapolated
+from witten.spectra.extrapolation import extrapolated_logs
 from witten.spectra.lanczos import Lanczos, count_below
-from witten.spectra.ritz import GUARDS, RitzPairs
+from witten.spectra.ritz import GUARDS, RitzPairs, functions
 from witten.spectra.spectrum import RESOLVED, Spectrum
+from witten.spectra.two_scales import Solver, TwoScales, adapted, merged, planned
 
 __all__ = ["refined_spectrum"]
 
@@ -40,6 +41,7 @@ def refined_spectrum(
     *,
     rtol: float = 1e-4,
     box: Sequence[tuple[float, float]] | None = None,
+    choose: Callable[[int, int], Solver] = default_solver,
 ) -> Spectrum:
     """The k lowest rates at learning rate s, zero included, each with an error bar of at most rtol times the rate.
 
@@ -54,6 +56,7 @@ def refined_spectrum(
     k : number of eigenvalues, the zero counted
     rtol : wanted relative error
     box : (low, high) per axis, reflecting walls, instead of the automatic truncation
+    choose : (number of nodes, dimension) -> the solver for a grid that is not the first
 
     Raises
     ------
@@ -66,25 +69,30 @@ def refined_spectrum(
     _require(objective, learning_rate, k, rtol, box)
     began = time.perf_counter()
     bottom = continuous_spectrum(objective, learning_rate) if box is None else np.inf
-    grid, pairs_needed, cut = _truncated(objective, learning_rate, k - 1, rtol, None if box is None else Box.of(box))
-    rates, errors, operator, pairs, solver = _refined(objective, learning_rate, grid, k - 1, pairs_needed, rtol)
+    within = None if box is None else Box.of(box)
+    grid, pairs_needed, cut, _ = _truncation(objective, learning_rate, k - 1, rtol, within)
+    log_rates, errors, operator, pairs, solver = _refined(
+        objective, learning_rate, grid, k - 1, pairs_needed, rtol, choose
+    )
     # Each value is extrapolated by itself; nearly equal ones can change places.
-    order = np.argsort(rates, kind="stable")
+    order = np.argsort(log_rates, kind="stable")
     # Sums over a hundred thousand edges and more are known to about 1e-11.
-    rates, errors = rates[order], (errors + cut + 1e-11 * rates)[order]
-    psi = pairs.psi[:, : k - 1][:, order]
+    log_rates, errors = log_rates[order], (errors + cut + 1e-11)[order]
+    rates = np.exp(log_rates)
     _require_isolated(objective, learning_rate, rates, bottom)
-    _warn_if_wide(objective, learning_rate, rates, errors, rtol)
+    _warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
     return Spectrum(
         learning_rate=learning_rate,
         rates=np.append(0.0, rates),
-        errors=np.append(0.0, errors),
-        modes=operator.modes(np.column_stack([operator.ground_state, psi])),
+        errors=np.append(0.0, errors * rates),
+        modes=functions(operator, pairs)[np.append(0, order + 1)],
         grid=operator.grid,
         objective=objective.name,
         solver=solver,
         n_dofs=operator.n_dofs,
         seconds=time.perf_counter() - began,
+        log_rates=np.append(-np.inf, log_rates),
+        relative_errors=np.append(0.0, errors),
     )
 
 
@@ -92,6 +100,15 @@ def _truncated(
     objective: Objective, s: float, wanted: int, rtol: float, box: Box | None
 ) -> tuple[Grid, int, NDArray[np.float64]]:
     """A first grid, the number of pairs to compute, and how far a wider domain moves the wanted rates on it."""
+    grid, pairs_needed, cut, log_rates = _truncation(objective, s, wanted, rtol, box)
+    return grid, pairs_needed, cut * np.exp(log_rates)
+
+
+def _truncation(
+    objective: Objective, s: float, wanted: int, rtol: float, box: Box | None
+) -> tuple[Grid, int, NDArray[np.float64], NDArray[np.float64]]:
+    """A first grid, the number of pairs to compute, how far a wider domain moves the wanted rates, as parts of them,
+    and these rates as logarithms."""
     margin = LARGEST_MARGIN if box is not None else min(max(3.0 - 0.5 * np.log(rtol), 5.0), LARGEST_MARGIN)
     while True:
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin, box=box)
@@ -99,27 +116,33 @@ def _truncated(
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         _require_affordable(objective, s, grid)
         # Refined once: on the first cells themselves a cut's effect comes out too small.
-        inner = _first_pairs(objective, s, grid.refined(), pairs_needed).rates
-        slow = region.slow_level(1.2 * inner[wanted - 1]) + 2 * s if box is None else region.level
+        inner = _first_pairs(objective, s, grid.refined(), pairs_needed, wanted)[1].log_rates
+        slow = region.slow_level(1.2 * np.exp(inner[wanted - 1])) + 2 * s if box is None else region.level
         wide = region.wider(grid, max(region.level + 4 * s, slow))
         if wide is None:
-            return grid, pairs_needed, np.zeros(wanted)
+            return grid, pairs_needed, np.zeros(wanted), inner[:wanted]
         _require_affordable(objective, s, wide)
-        outer = _first_pairs(objective, s, wide.refined(), pairs_needed).rates
-        change = _shared(abs(inner - outer), inner)[:wanted]
+        outer = _first_pairs(objective, s, wide.refined(), pairs_needed, wanted)[1].log_rates
+        change = _shared(*_changes(inner, outer))[:wanted]
         cut = 2 * change
         if box is not None:
-            _require_room(objective, s, box, change, outer[:wanted])
-            return grid, pairs_needed, cut
-        if (cut <= 0.2 * rtol * inner[:wanted]).all() or (margin >= LARGEST_MARGIN and slow <= region.level):
-            return grid, pairs_needed, cut
+            _require_room(objective, s, box, change)
+            return grid, pairs_needed, cut, inner[:wanted]
+        if (cut <= 0.2 * rtol).all() or (margin >= LARGEST_MARGIN and slow <= region.level):
+            return grid, pairs_needed, cut, inner[:wanted]
         margin = max(margin + 2.0, (slow - region.height) / s)
 
 
-def _shared(errors: NDArray[np.float64], rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest of the errors of rates so close that they may come in another order on finer grids."""
-    near = abs(rates[:, None] - rates) <= 0.1 * rates
-    shared: NDArray[np.float64] = np.where(near, errors, 0.0).max(axis=1)
+def _changes(inner: NDArray[np.float64], outer: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By what part rates change when space grows, from their logarithms; and the logarithms of the former."""
+    both = min(inner.size, outer.size)
+    return abs(np.expm1(np.minimum(outer[:both] - inner[:both], 700.0))), inner[:both]
+
+
+def _shared(changes: NDArray[np.float64], log_rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest of the changes of rates so close that they may come in another order on finer grids."""
+    near = abs(log_rates[:, None] - log_rates) <= 0.1
+    shared: NDArray[np.float64] = np.where(near, changes, 0.0).max(axis=1)
     return shared
 
 
@@ -129,19 +152,21 @@ def _fine_enough(grid: Grid, nodes: int) -> Grid:
     return grid
 
 
-def _first_pairs(objective: Objective, s: float, grid: Grid, k: int) -> RitzPairs:
-    """The k lowest pairs on a first grid, and none of them missed: counted by inertia."""
+def _first_pairs(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> tuple[Solver, RitzPairs]:
+    """The solver for this grid and finer ones, and the k lowest pairs, or at least the wanted ones; none is missed.
+
+    Bisection and committors miss none by themselves; otherwise pairs are counted by inertia.
+    """
     operator = FiniteDifferences(objective, grid).assemble(s)
-    solver = default_solver(operator.n_dofs, grid.dimension)
-    pairs = solver.solve(operator, k)
-    if not isinstance(solver, Lanczos):
-        return pairs
+    solver, pairs = planned(operator, k, wanted, default_solver(operator.n_dofs, grid.dimension))
+    if not isinstance(solver.fast if isinstance(solver, TwoScales) else solver, Lanczos):
+        return solver, pairs
     for seed in range(4):
         if _none_missed(operator, pairs):
-            return pairs.lowest(k)
+            return solver, pairs.lowest(k)
         random = np.random.default_rng(seed).standard_normal((operator.n_dofs, 4))
         block = np.column_stack([pairs.psi, random])
-        pairs = Lanczos(polish=30).solve(operator, block.shape[1], block)
+        pairs = merged(pairs, Lanczos(polish=30).solve(operator, block.shape[1], block))
     raise ConvergenceError(
         f"Lanczos keeps missing eigenvalues of {objective.name} at learning rate {s:g}; ask for more of them"
     )
@@ -158,29 +183,39 @@ def _none_missed(operator: WittenLaplacian, pairs: RitzPairs) -> bool:
 
 
 def _refined(
-    objective: Objective, s: float, grid: Grid, wanted: int, pairs_needed: int, rtol: float
+    objective: Objective,
+    s: float,
+    grid: Grid,
+    wanted: int,
+    pairs_needed: int,
+    rtol: float,
+    choose: Callable[[int, int], Solver],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], WittenLaplacian, RitzPairs, str]:
-    """Halve the cells until the wanted rates, extrapolated, have errors below rtol/2, or the grid is too large."""
+    """Halve the cells until the wanted rates, extrapolated, have errors below rtol/2, or the grid is too large.
+
+    Rates are logarithms and errors relative, so that no learning rate is too small.
+    """
     levels: list[NDArray[np.float64]] = []
     noise = np.zeros(wanted)
     start = None
     # Three grids cannot tell a small error from two that cancel; that is enough for four digits.
     fewest = 3 if rtol >= 3e-5 else 4
+    solver, pairs = _first_pairs(objective, s, grid, pairs_needed, wanted)
     while True:
         operator = FiniteDifferences(objective, grid).assemble(s)
-        solver = default_solver(operator.n_dofs, grid.dimension)
-        pairs = (
-            solver.solve(operator, pairs_needed, start) if levels else _first_pairs(objective, s, grid, pairs_needed)
-        )
-        levels.append(pairs.rates)
-        noise = np.maximum(noise, 2 * pairs.errors(wanted))
+        if levels:
+            solver = adapted(solver, choose(operator.n_dofs, grid.dimension))
+            pairs = solver.solve(operator, pairs_needed, start)
+        levels.append(pairs.log_rates)
+        noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
         if len(levels) >= 2:
-            rates, errors = (array[:wanted] for array in extrapolated(levels))
-            unfinished = errors > np.maximum(0.5 * rtol * rates, noise)
+            known = min(map(len, levels))
+            log_rates, errors = (array[:wanted] for array in extrapolated_logs([level[:known] for level in levels]))
+            unfinished = errors > np.maximum(0.5 * rtol, noise)
             if (len(levels) >= fewest and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
                 grid.dimension
             ]:
-                return rates, errors + noise, operator, pairs, f"fd {solver.name}"
+                return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
         start = grid.prolongate(pairs.psi)
         grid = grid.refined()
 
@@ -212,10 +247,8 @@ def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
         )
 
 
-def _require_room(
-    objective: Objective, s: float, box: Box, change: NDArray[np.float64], rates: NDArray[np.float64]
-) -> None:
-    worst = float((change / rates).max(initial=0.0))
+def _require_room(objective: Objective, s: float, box: Box, change: NDArray[np.float64]) -> None:
+    worst = float(change.max(initial=0.0))
     if worst > 0.05:
         raise RequestError(
             f"the box {box} cuts off what matters of {objective.name} at learning rate {s:g}: without its walls "
@@ -241,15 +274,16 @@ def _require_isolated(objective: Objective, s: float, rates: NDArray[np.float64]
 
 
 def _warn_if_wide(
-    objective: Objective, s: float, rates: NDArray[np.float64], errors: NDArray[np.float64], rtol: float
+    objective: Objective, s: float, log_rates: NDArray[np.float64], errors: NDArray[np.float64], rtol: float
 ) -> None:
-    at = int((errors / rates).argmax()) if rates.size else 0
-    if rates.size == 0 or errors[at] <= rtol * rates[at]:
+    at = int(errors.argmax()) if errors.size else 0
+    if errors.size == 0 or errors[at] <= rtol:
         return
-    which = "the rate" if rates.size == 1 else f"rate {at + 1} of {rates.size}"
+    which = "the rate" if errors.size == 1 else f"rate {at + 1} of {errors.size}"
     message = f"{objective.name} at learning rate {s:g}: {which} "
-    if errors[at] > RESOLVED * rates[at]:
-        message += f"is too small to be resolved (below {rates[at] + errors[at]:.1e})"
+    if errors[at] > RESOLVED:
+        bound = (log_rates[at] + np.log1p(errors[at])) / np.log(10)
+        message += f"is too small to be resolved (below 1e{bound:.1f})"
     else:
-        message += f"is known to a relative error of {errors[at] / rates[at]:.1e}, not to {rtol:g}"
+        message += f"is known to a relative error of {errors[at]:.1e}, not to {rtol:g}"
     warnings.warn(message, AccuracyWarning, stacklevel=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.linalg import LinAlgError, cholesky, lapack, qr
 from witten.errors import ConvergenceError
 from witten.operators.witten_laplacian import WittenLaplacian
 
-__all__ = ["GUARDS", "RitzPairs", "rayleigh_ritz"]
+__all__ = ["GUARDS", "RitzPairs", "functions", "rayleigh_ritz", "rounding"]
 
 # Pairs computed beyond those asked for: they bound what lies outside the subspace.
 GUARDS = 3
@@ -27,16 +27,34 @@ class RitzPairs:
     psi : orthonormal Ritz vectors, shape (n, k)
     residuals : ||A psi - theta psi||, shape (k,)
     noise : what rounding in psi alone adds to each theta, shape (k,)
+    log_rates : log theta, for values that no double holds; from the rates where left out
+    relative : relative errors where the solver knows them without residuals, nan elsewhere
+    modes : u = psi / psi_0 of unit norm in L2(mu_s), (n, k), where the solver knows it without this division; else nan
     """
 
     rates: NDArray[np.float64]
     psi: NDArray[np.float64]
     residuals: NDArray[np.float64]
     noise: NDArray[np.float64]
+    log_rates: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
+    relative: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
+    modes: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        with np.errstate(divide="ignore"):
+            missing = {
+                "log_rates": lambda: np.log(self.rates),
+                "relative": lambda: np.full(self.rates.size, np.nan),
+                "modes": lambda: np.broadcast_to(np.nan, self.psi.shape),
+            }
+            for name, value in missing.items():
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, value())
 
     def lowest(self, k: int) -> RitzPairs:
         """The k lowest of the pairs."""
-        return RitzPairs(self.rates[:k], self.psi[:, :k], self.residuals[:k], self.noise[:k])
+        rows = (self.rates[:k], self.psi[:, :k], self.residuals[:k], self.noise[:k])
+        return RitzPairs(*rows, self.log_rates[:k], self.relative[:k], self.modes[:, :k])
 
     def errors(self, wanted: int) -> NDArray[np.float64]:
         """Bounds on the errors of the first `wanted` values, those behind them serving as guards.
@@ -48,7 +66,29 @@ class RitzPairs:
         distance = self.rates[-1] - theta
         bound = np.divide(r**2, distance, out=np.full_like(r, np.inf), where=distance > 1e-2 * self.rates[-1])
         # The last Ritz value is itself an estimate: four times the bound.
-        return 4 * np.minimum(bound, r) + self.noise[:wanted]
+        known = self.relative[:wanted]
+        return np.where(np.isnan(known), 4 * np.minimum(bound, r) + self.noise[:wanted], known * theta)
+
+    def relative_errors(self, wanted: int) -> NDArray[np.float64]:
+        """The same, relative to each value: for values of any size."""
+        known = self.relative[:wanted]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = self.errors(wanted) / self.rates[:wanted]
+        return np.where(np.isnan(known), np.where(np.isnan(ratio), np.inf, ratio), known)
+
+
+def functions(operator: WittenLaplacian, pairs: RitzPairs) -> NDArray[np.float64]:
+    """u_0 = 1 and the functions u of the pairs, unit norm in L2(mu_s), shape (k + 1, n)."""
+    divided = operator.modes(np.column_stack([operator.ground_state, pairs.psi]))
+    divided[0] = 1.0
+    known = np.vstack([np.ones(operator.n_dofs), pairs.modes.T])
+    return np.where(np.isnan(known), divided, known)
+
+
+def rounding(operator: WittenLaplacian) -> float:
+    """What rounding of f at the nodes and of its exponentials does to any rate, relatively."""
+    exponents = float(abs(operator.values).max() + np.ptp(operator.values)) / operator.learning_rate
+    return 8 * float(np.finfo(float).eps) * (2 + exponents)
 
 
 def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPairs:

@@ -49,17 +49,19 @@ class Spectrum:
     n_dofs: int
     seconds: float
     noise: float = 1.0
-    log_rates: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]
-    relative_errors: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]
+    log_rates: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
+    relative_errors: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
     modes_counted: int | None = None
 
     def __post_init__(self) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
-            if self.log_rates is None:
-                object.__setattr__(self, "log_rates", np.log(self.rates))
-            if self.relative_errors is None:
-                relative = np.where(self.errors > 0, self.errors / self.rates, 0.0)
-                object.__setattr__(self, "relative_errors", relative)
+            missing = {
+                "log_rates": lambda: np.log(self.rates),
+                "relative_errors": lambda: np.where(self.errors > 0, self.errors / self.rates, 0.0),
+            }
+            for name, value in missing.items():
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, value())
 
     @property
     def eigenvalues(self) -> NDArray[np.float64]:
