@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from witten.errors import RequestError
 from witten.parallel import Communicator
 from witten.rates import RateCurve
 
+needs_dolfinx = pytest.mark.skipif(find_spec("dolfinx") is None, reason="DOLFINx is not installed")
 LEARNING_RATES = "0.4,0.3,0.2,0.15"
 GAP = ("gap", "double-well", "--lr", LEARNING_RATES)
 
@@ -172,6 +174,17 @@ def test_a_wrong_request_is_one_line_and_exit_2(arguments, said):
     assert done.returncode == 2 and said in one_line(done)
 
 
+@needs_mpi
+@needs_dolfinx
+@pytest.mark.parametrize(("n", "lr"), [(3, "0.4,0.2"), (2, "0.4")], ids=["rank 0 deals only", "a group without work"])
+def test_groups_that_use_petsc_do_not_wait_for_a_rank_that_does_not(n, lr):
+    done = ranks(n, "-m", "witten", "gap", "double-well", "--lr", lr, "--method", "fe", "--groups", 2, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    truth = {0.4: 1.3477798375e-1, 0.2: 3.3545287308e-2}
+    for record in json.loads(done.stdout)["records"]:
+        assert abs(record["rate"] - truth[record["learning_rate"]]) <= record["rate_error"]
+
+
 # ------------------------------------------------------------------------------------------- one rank has failed
 FAIL = """
 class Unsendable(Exception):
@@ -213,6 +226,17 @@ def test_a_failure_on_one_rank_ends_all_with_one_message(tmp_path, target, rank,
     done = ranks(2, "-c", failing(rank=rank, target=target), *GAP, *more)
     assert done.returncode == 1 and done.stderr == "witten: injected\n", done
     assert not [name for name in os.listdir(tmp_path) if name != "curve.nc"]
+
+
+@needs_mpi
+@needs_dolfinx
+def test_a_failure_in_the_assembly_of_finite_elements_ends_all():
+    # PETSc is started by all ranks, or by none.
+    code = "from witten.operators.finite_elements import FiniteElements\n" + FAIL.format(
+        error="ConvergenceError('injected')", rank=1, target="FiniteElements.assemble"
+    )
+    done = ranks(2, "-c", patched(code), *GAP, "--method", "fe")
+    assert done.returncode == 1 and one_line(done) == "witten: injected\n"
 
 
 @needs_mpi
