@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import witten
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.landscape.barriers import barrier_pairs
 from witten.landscape.connections import descent_paths
 from witten.landscape.critical_points import critical_points
@@ -441,3 +441,8 @@ def test_growth_is_not_claimed_where_it_is_not_there():
     )
     assert growth(resolve("rosenbrock")) is None and unbounded_below(resolve("rosenbrock")) is None
     assert growth(resolve("mueller-brown")) is None and growth(callable_twin("himmelblau")) is None
+
+
+def test_too_many_critical_points_ask_for_a_box():
+    with pytest.raises(ConvergenceError, match="give a box"):
+        witten.describe_landscape("rastrigin:dim=3")

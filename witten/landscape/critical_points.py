@@ -66,7 +66,7 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for more than 10^5 critical points.
+        for critical points that are too many to be told apart.
     """
     if objective.is_constant:
         raise RequestError(f"{objective.name} is constant: every point is critical; give an objective with a landscape")
@@ -77,9 +77,7 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
         return _collected(objective, found.x, CriticalPoints((), "multistart", corners, False, notes=found.notes))
     if objective.formula is not None and (known := _by_subdivision(objective, corners, rng)) is not None:
         return known
-    corners = _scouted(objective, rng) if corners is None else corners
-    x, notes = grid_search(objective, corners)
-    return _collected(objective, x, CriticalPoints((), "grid", corners, False, notes=notes))
+    return _by_grid(objective, corners, rng)
 
 
 def _corners(objective: Objective, box: Intervals | None) -> Array | None:
@@ -107,7 +105,7 @@ def _by_subdivision(objective: Objective, corners: Array | None, rng: np.random.
     found = _proved(objective, corners, GLANCE if objective.dimension < 3 else 2 * GLANCE, glance=True)
     if found is not None:
         return replace(found, everywhere=everywhere and found.complete)
-    corners = _scouted(objective, rng)
+    corners, _ = _scouted(objective, rng)
     return _proved(objective, corners, GLANCE) or _proved(objective, corners, LOOK)
 
 
@@ -206,8 +204,28 @@ def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> 
     return CriticalPoints(tuple(sorted(points, key=_place)), "subdivision", corners, False, notes=(note,))
 
 
-def _scouted(objective: Objective, rng: np.random.Generator) -> Array:
-    """A box around where descents from all distances end, twice as wide as that on each side."""
+def _by_grid(objective: Objective, corners: Array | None, rng: np.random.Generator) -> CriticalPoints:
+    """What a grid of starts finds; ConvergenceError if it misses most of the minima that a few descents have met."""
+    around, ends = _scouted(objective, rng)
+    corners = around if corners is None else corners
+    x, notes = grid_search(objective, corners)
+    met, converged = polished(objective, ends, reach=1e-2)
+    met = met[:, converged & _inside(met, corners)]
+    both = np.hstack([x, met])
+    both = both[:, distinct(both, 1e-5)]
+    missed = both.shape[1] - x.shape[1]
+    if missed > max(2, x.shape[1] // 4):
+        raise ConvergenceError(
+            f"{objective.name} has more critical points than a search over all of where they may be can tell apart; "
+            "give a box that holds those of interest"
+        )
+    if missed:
+        notes += (f"the grid missed {missed} that descents have met",)
+    return _collected(objective, both, CriticalPoints((), "grid", corners, False, notes=notes))
+
+
+def _scouted(objective: Objective, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A box around where descents from all distances end, almost as wide again on each side; and these ends."""
     starts = 200 if objective.formula is not None else 40
     x = rng.normal(size=(objective.dimension, starts))
     x *= np.geomspace(1e-2, 1e3, starts) / np.linalg.norm(x, axis=0)
@@ -215,7 +233,7 @@ def _scouted(objective: Objective, rng: np.random.Generator) -> Array:
     ends = ends[:, arrived] if arrived.any() else np.zeros((objective.dimension, 1))
     low, high = ends.min(axis=1), ends.max(axis=1)
     margin = np.maximum(0.75 * (high - low), 0.1 * (high - low).max()) + 1.0
-    return np.array([low - 1.013 * margin, high + 1.027 * margin])
+    return np.array([low - 1.013 * margin, high + 1.027 * margin]), ends
 
 
 def _collected(objective: Objective, x: Array, found: CriticalPoints) -> CriticalPoints:

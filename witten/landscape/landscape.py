@@ -117,7 +117,7 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for more than 10^5 critical points.
+        for critical points that are too many to be told apart.
     """
     f = resolve(objective)
     search = critical_points(f, box=box, seed=seed)
@@ -202,20 +202,21 @@ def _checked(landscape: Landscape) -> list[str]:
     if not landscape.connected:
         notes.append("the saddles that were found do not join all minima")
     if landscape.search.method == "grid" and not _like_merge_tree(landscape):
-        notes.append("the barriers are not those of f on a grid: a critical point was missed")
+        notes.append("the barriers are not those of f on a grid: critical points may have been missed")
     return notes
 
 
 def _like_merge_tree(landscape: Landscape) -> bool:
     """Whether the barriers are those of the merge tree of f on a grid, as far as its cells tell."""
     corners = landscape.search.box
-    if corners is None or landscape.barrier is None:
-        return True
+    if corners is None or not landscape.connected:
+        return False
     cells = CHECK_CELLS[landscape.objective.dimension]
     axes = [np.linspace(a, b, cells) for a, b in corners.T]
     mesh = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     f = np.nan_to_num(np.asarray(landscape.objective(mesh), dtype=float), nan=np.inf)
-    error = 0.05 * landscape.barrier
+    low = f[f <= np.quantile(f, 0.2)]
+    error = 0.05 * (landscape.barrier or float(np.ptp(low)))
     seen = merge_tree(f.reshape((cells,) * len(axes)), smallest=error).persistence[1:]
     found = np.array([pair.barrier for pair in landscape.pairs if pair.barrier is not None])
     found = np.sort(found)[::-1][: seen.size]
