@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -20,6 +21,7 @@ from witten.objectives import Objective, resolve
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord
+from witten.spectra.crew import Crew
 from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
 from witten.spectra.spectrum import Spectrum
@@ -69,7 +71,8 @@ def spectrum(
     box : (low, high) per axis, with reflecting walls, instead of automatic truncation
     degree : of finite elements, 1, 2 or 3; 3 in one and two dimensions and 2 in three where left out
     mesh : a gmsh file (.msh) or a DOLFINx mesh, with reflecting walls, instead of automatic truncation
-    petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}
+    petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}, where they compute: finite
+        elements, and finite differences on grids that several ranks share
     comm : the ranks that compute it together, all of which call this and get the same; all there are where left out
 
     Raises
@@ -77,8 +80,10 @@ def spectrum(
     RequestError
         if the request is wrong; ConvergenceError if a solver fails.
     """
-    how = _method(method, degree, mesh, petsc)
-    return _spectrum(resolve(objective), learning_rate, k, noise, how, communicator(comm), rtol=rtol, box=box)
+    how = _method(method, degree, mesh)
+    ranks = communicator(comm)
+    _require_use(petsc, how, ranks)
+    return _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
 
 
 def _spectrum(
@@ -88,16 +93,19 @@ def _spectrum(
     noise: float,
     how: Mapping[str, Any] | None,
     ranks: Communicator,
+    *,
+    petsc: Mapping[str, str | None] | None,
     **options: Any,
 ) -> Spectrum:
     """By finite elements if their settings are given, else by finite differences."""
     s = _effective(learning_rate, noise)
     if how is None:
-        found = agree(ranks, lambda: refined_spectrum(f, s, k, **options))
+        crew = Crew(ranks, f, petsc or {})
+        found = crew.lead(lambda: refined_spectrum(f, s, k, choose=crew.solver, **options))
     else:
         from witten.spectra.adaptive import adapted_spectrum
 
-        found = adapted_spectrum(f, s, k, comm=ranks, **how, **options)
+        found = adapted_spectrum(f, s, k, comm=ranks, petsc=petsc, **how, **options)
     return replace(found, learning_rate=float(learning_rate), noise=float(noise))
 
 
@@ -146,19 +154,22 @@ def gap(
     """
     f = resolve(objective)
     ranks = communicator(comm)
-    how = _method(method, degree, mesh, petsc)
+    how = _method(method, degree, mesh)
+    _require_use(petsc, how, ranks)
     asked = _learning_rates(learning_rates, noise)
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
-        "options": _options(rtol, noise, box, agree(ranks, lambda: _identified(how))),
+        "options": _options(rtol, noise, box, agree(ranks, lambda: _identified(how, petsc))),
     }
+    if 1 < groups < ranks.size or (groups > 1 and how is not None):
+        _start_petsc()
     keeper = _Keeper(asked, None if output is None else Path(output), progress or (lambda record: None), request)
     agree(ranks, lambda: keeper.open(resume))
 
     def compute(s: float, group: Communicator) -> RateRecord:
         quickly = how and {**how, "modes": False}
-        return _record(_spectrum(f, s, 2, noise, quickly, group, rtol=rtol, box=box))
+        return _record(_spectrum(f, s, 2, noise, quickly, group, rtol=rtol, box=box, petsc=petsc))
 
     todo = ranks.bcast(keeper.missing)
     reason = deal(todo, compute, keeper.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
@@ -166,6 +177,12 @@ def gap(
     if reason is not None:
         raise Stopped(reason, curve)
     return curve
+
+
+def _start_petsc() -> None:
+    """PETSc starts on all ranks at once: a group that came to it by itself would wait for the others for ever."""
+    if find_spec("slepc4py") is not None:
+        import_module("witten.spectra.krylov_schur")
 
 
 def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]:
@@ -187,9 +204,9 @@ def _options(rtol: float, noise: float, box: Intervals | None, how: Mapping[str,
     }
 
 
-def _identified(how: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Settings of finite elements as JSON values; of a mesh file what is in it counts."""
-    settings = dict(how or {})
+def _identified(how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None) -> dict[str, Any]:
+    """Settings of finite elements and of PETSc as JSON values; of a mesh file what is in it counts."""
+    settings = {**(how or {}), "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
         try:
@@ -263,14 +280,14 @@ def sweep(
 
 def _record(found: Spectrum) -> RateRecord:
     """The gap of a spectrum, in logarithms."""
-    rate, error = found.rates[1], found.errors[1]
+    log_rate, error = found.log_rates[1], found.relative_errors[1]
     with np.errstate(divide="ignore"):
-        lower = np.log(max(rate - error, 0.0))
+        lower = log_rate + np.log1p(-min(error, 1.0))
     return RateRecord(
         learning_rate=found.learning_rate,
-        log_rate=float(np.log(rate)),
+        log_rate=float(log_rate),
         lower=float(lower),
-        upper=float(np.log(rate + error)),
+        upper=float(log_rate + np.log1p(error)),
         resolved=bool(found.resolved[1]),
         solver=found.solver,
         n_dofs=found.n_dofs,
@@ -293,12 +310,11 @@ def _method(
     method: str | None,
     degree: int | None,
     mesh: str | PathLike[str] | Mesh | None,
-    petsc: Mapping[str, str | None] | None,
 ) -> dict[str, Any] | None:
     """The settings of finite elements where they are the method, None for finite differences."""
     if method not in (None, *METHODS):
         raise RequestError(f"method {method!r} is not available; use {METHODS[0]!r} or {METHODS[1]!r}")
-    settings = {"degree": degree, "mesh": mesh, "petsc": dict(petsc) if petsc else None}
+    settings = {"degree": degree, "mesh": mesh}
     given = [name for name, value in settings.items() if value is not None]
     if method == FINITE_ELEMENTS or (method is None and given):
         _require_dolfinx()
@@ -306,6 +322,14 @@ def _method(
     if given:
         raise RequestError(f"{given[0]} was given, and finite differences do not use it; leave it out, or the method")
     return None
+
+
+def _require_use(petsc: Mapping[str, str | None] | None, how: Mapping[str, Any] | None, ranks: Communicator) -> None:
+    if petsc and how is None and ranks.size == 1:
+        raise RequestError(
+            "options for PETSc were given, and finite differences on one rank do not use it; leave them out, or take "
+            "finite elements"
+        )
 
 
 def _require_dolfinx() -> None:
