@@ -10,9 +10,11 @@ from witten.errors import ConvergenceError
 from witten.operators.distributed import DistributedLaplacian
 from witten.spectra.ritz import RitzPairs
 
-__all__ = ["distributed_ritz"]
+__all__ = ["distributed_ritz", "independent"]
 
 Array = NDArray[np.float64]
+# Squared sine of the angle to the others below which a vector counts as their combination.
+DEPENDENT = 1e-10
 
 
 def distributed_ritz(operator: DistributedLaplacian, psi: Array) -> RitzPairs:
@@ -36,6 +38,15 @@ def distributed_ritz(operator: DistributedLaplacian, psi: Array) -> RitzPairs:
     eps = float(np.finfo(float).eps)
     floor = eps**2 * operator.gram_diagonal(psi)
     return RitzPairs(rates, psi, residuals, floor + np.sqrt(floor * rates) + 32 * eps * rates)
+
+
+def independent(operator: DistributedLaplacian, psi: Array) -> Array:
+    """Those columns of psi (n_owned, any) that are no combinations of others above the ground state."""
+    psi = operator.project(psi)
+    norms = np.sqrt(np.diag(operator.gram(psi)))
+    psi = psi[:, norms > 0] / norms[norms > 0]
+    _, pivots, rank, _ = lapack.dpstrf(operator.gram(psi), tol=DEPENDENT)
+    return psi[:, np.sort(pivots[:rank] - 1)]
 
 
 def _orthonormal(operator: DistributedLaplacian, psi: Array) -> Array:

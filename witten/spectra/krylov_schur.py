@@ -16,7 +16,7 @@ from slepc4py import SLEPc
 
 from witten.errors import ConvergenceError
 from witten.operators.distributed import DistributedLaplacian
-from witten.spectra.distributed_ritz import distributed_ritz
+from witten.spectra.distributed_ritz import distributed_ritz, independent
 from witten.spectra.petsc_options import petsc_options
 from witten.spectra.ritz import GUARDS, RitzPairs
 
@@ -60,17 +60,21 @@ class KrylovSchur:
         """
         solver = operator.workspace.setdefault("krylov-schur", None) or self._created(operator)
         operator.workspace["krylov-schur"] = solver
-        with petsc_options(self.options, st_mat_mumps_icntl_7=ORDERING[operator.dimension]):
+        with (
+            petsc_options(self.options, st_mat_mumps_icntl_7=ORDERING[operator.dimension]),
+            petsc_errors(f"SLEPc on {operator.n_dofs} unknowns"),
+        ):
             self._set(solver, operator, k, start)
-            with petsc_errors(f"SLEPc on {operator.n_dofs} unknowns"):
-                solver.solve()
+            solver.solve()
         if solver.getConverged() < k:
             raise ConvergenceError(
                 f"Krylov-Schur found {solver.getConverged()} of {k} eigenvalues on {operator.n_dofs} unknowns in "
                 f"{solver.getIterationNumber()} iterations; allow more: --petsc '-eps_max_it 1000 -eps_ncv {6 * k}'"
             )
         psi = vectors(solver, operator, k)
-        return self._polished(operator, solver, psi if start is None else np.column_stack([psi, start]), k)
+        if start is not None:
+            psi = independent(operator, np.column_stack([psi, start]))
+        return self._polished(operator, solver, psi, k)
 
     def _created(self, operator: DistributedLaplacian) -> Any:
         solver = SLEPc.EPS().create(operator.comm)
@@ -88,7 +92,7 @@ class KrylovSchur:
         solver.setProblemType(kinds.HEP if operator.mass is None else kinds.GHEP)
         solver.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_MAGNITUDE)
         solver.setTarget(-self.shift * largest)
-        solver.setDimensions(k, max(2 * k + 4, 12))
+        solver.setDimensions(k, max(2 * k + 4, 12), PETSc.DETERMINE)  # or else what an earlier k led to
         solver.setTolerances(self.tolerance, 200)
         solver.setDeflationSpace([operator.vector(operator.ground_state)])
         if start is not None:
@@ -156,8 +160,12 @@ def petsc_errors(what: str) -> Iterator[None]:
     """Turn an error of PETSc into one of ours, in a line."""
     try:
         yield
-    except PETSc.Error as error:
-        why = " ".join(str(error).split())
+    except (PETSc.Error, SystemError) as error:  # slepc4py wraps the one in the other
+        cause = error.__cause__ if isinstance(error, SystemError) else error
+        if not isinstance(cause, PETSc.Error):
+            raise
+        lines = (line.partition("] ")[2] for line in str(cause).splitlines() if "() at " not in line)
+        why = " ".join(" ".join(lines).split())
         raise ConvergenceError(
             f"{what} failed ({why[-200:]}); a finer mesh, fewer ranks, or more room for MUMPS may help: "
             "--petsc '-st_mat_mumps_icntl_14 100'"
