@@ -12,11 +12,14 @@ from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.chain import Chain
 from witten.spectra.committors import Committors
 from witten.spectra.ritz import RitzPairs
+from witten.spectra.wells import wells
 
 __all__ = ["Solver", "TwoScales", "adapted", "merged", "planned"]
 
 # Committors alone are used where the relative errors of all wanted rates are below this: nothing is left to gain.
 ENOUGH = 1e-10
+# Barriers below this many s leave a rate above e^{-16} or so, where an ordinary solver has ten digits and more.
+SHALLOW = 8.0
 
 
 class Solver(Protocol):
@@ -55,11 +58,18 @@ def planned(operator: WittenLaplacian, k: int, wanted: int, fast: Solver) -> tup
     """
     if operator.grid.dimension == 1:
         return Chain(), Chain().solve(operator, k)
-    slow = Committors().solve(operator, k) if wanted else Committors().nothing(operator)
+    slow = Committors().solve(operator, k) if wanted and _deep(operator) else Committors().nothing(operator)
     if wanted and slow.rates.size >= wanted and slow.relative[:wanted].max() <= ENOUGH:
         return Committors(), slow
     pairs = merged(slow, fast.solve(operator, k, _started(slow, None)))
     return (fast if np.isnan(pairs.relative).all() else TwoScales(fast)), pairs
+
+
+def _deep(operator: WittenLaplacian) -> bool:
+    """Whether a barrier is so high that rounding could touch a rate, or that committors could know it better."""
+    a, s = operator.matrix, operator.learning_rate
+    found = wells(a.indptr, a.indices, operator.values, SHALLOW * s)
+    return found.minima.size > 1
 
 
 def adapted(solver: Solver, fast: Solver) -> Solver:
