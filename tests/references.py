@@ -21,10 +21,11 @@ precision. One-sided Jacobi rotations (LAPACK's gejsv) find the smallest rate, 1
 
 Rates beside a tiny first one (`rates_beside_a_tiny_one`)
 ---------------------------------------------------------
-A is then dominated by one singular value, and the others drown in its rounding. Let z be the saddle, e the difference of
-the normalised indicators of its two sides, and S the functions of mean zero on either side. On S, A is block-diagonal:
-each side is a problem of its own, whose F belongs to that side. With q = A e/|A e|, the rest of the spectrum is that of
-(1 - q q^T) A on S, up to a relative error of the order of the first rate; q, the flux of e, has no cancellation either.
+A is then dominated by one singular value, and the others drown in its rounding. Let z be the saddle, e the difference
+of the normalised indicators of its two sides, and S the functions of mean zero on either side. On S, A is
+block-diagonal: each side is a problem of its own, whose F belongs to that side. With q = A e/|A e|, the rest of the
+spectrum is that of (1 - q q^T) A on S, up to a relative error of the order of the first rate; q, the flux of e, has no
+cancellation either.
 
 `shooting_rate` finds a single rate in a second way: the Prüfer angle, integrated from both ends by Runge-Kutta.
 

@@ -16,9 +16,10 @@ import pytest
 import xarray
 
 from witten.cli import options
-from witten.cli.output import with_error, with_log_error
+from witten.cli.gap import _json_record as json_record
+from witten.cli.output import with_log_error
 from witten.errors import RequestError
-from witten.rates import RateCurve
+from witten.rates import RateCurve, RateRecord
 
 WITTEN = [sys.executable, "-m", "witten"]
 GAP_KEYS = {
@@ -86,9 +87,20 @@ def test_gap_gives_the_reference_rates_as_json():
 
 
 def test_what_is_not_resolved_is_null():
-    (record,) = strict_json(witten("gap", "double-well", "--lr", "0.004", "--json").stdout)["records"]
-    assert record["resolved"] is False
-    assert [record[key] for key in ("rate", "rate_error", "log10_rate", "witten_eigenvalue")] == [None] * 4
+    found = json_record(RateRecord(0.1, -30.0, -math.inf, -29.0, False, "guess", 1, 0.0), 1.0)
+    assert found["resolved"] is False
+    assert [found[key] for key in ("rate", "rate_error", "log10_rate", "witten_eigenvalue")] == [None] * 4
+
+
+def test_a_rate_below_the_doubles_is_known_by_its_logarithm():
+    (record,) = strict_json(witten("gap", "double-well", "--lr", "0.0001", "--json").stdout)["records"]
+    assert record["resolved"] is True
+    assert [record[key] for key in ("rate", "rate_error", "witten_eigenvalue")] == [None] * 3
+    assert record["log10_rate"] == pytest.approx(-2171.8190765, abs=1e-4)
+    found = strict_json(witten("spectrum", "double-well", "--lr", "0.0001", "-k", "3", "--json").stdout)
+    assert found["rates"][:2] == [0.0, None] and found["resolved"] == [True] * 3
+    assert found["log10_rates"][0] is None and found["log10_rates"][1] == record["log10_rate"]
+    assert "1.5168" in witten("spectrum", "double-well", "--lr", "0.0001", "-k", "2").stdout
 
 
 def test_a_person_gets_a_table_and_the_barrier(tmp_path):
@@ -126,7 +138,7 @@ def test_spectrum_gives_rates_and_modes(tmp_path):
     done = witten(*arguments, "--modes", str(modes), "--plot", str(picture), "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = strict_json(done.stdout)
-    assert set(found) == {"learning_rate", "form", "rates", "rate_errors", "resolved", "n_dofs"}
+    assert set(found) == {"learning_rate", "form", "rates", "rate_errors", "log10_rates", "resolved", "n_dofs"}
     assert found["form"] == 0 and found["learning_rate"] == 0.3 and found["resolved"] == [True] * 3
     for mode, (rate, error) in enumerate(zip(found["rates"], found["rate_errors"], strict=True)):
         assert abs(rate - mode) <= 1e-4 * mode and error <= 1e-4 * mode
@@ -221,7 +233,7 @@ def test_starting_loads_nothing_heavy():
         (("gap", "double-well", "--lr"), "requires an argument"),
         (("frobnicate",), "No such command 'frobnicate'"),
         (("gap", "double-well", "--lr", "0.1", "--walltime", "1:00"), "--walltime"),
-        (("gap", "double-well", "--lr", "0.1", "--mesh", "a.msh"), "--mesh"),
+        (("gap", "double-well", "--lr", "0.1", "--mesh", "a.msh"), "a.msh"),
         (("gap", "double-well", "another", "--lr", "0.1"), "another"),
         (("gap", "double-well", "--lr", "0"), "must be positive and finite, got 0"),
         (("gap", "double-well", "--lr", "-0.1"), "must be positive and finite, got -0.1"),
@@ -244,7 +256,6 @@ def test_starting_loads_nothing_heavy():
         (("gap", "double-well", "--lr", "0.1", "--box", "-2"), "low:high"),
         (("gap", "double-well", "--lr", "0.1", "--box", "-inf:2"), "must be finite"),
         (("gap", "double-well", "--lr", "0.1", "--box", "-2:2,-1:1"), "2 intervals"),
-        (("gap", "double-well", "--lr", "0.1", "--method", "fe"), "not available yet; use --method fd"),
         (("gap", "double-well", "--lr", "0.1", "--method", "magic"), "'magic' is not known"),
         (("gap", "double-well", "--lr", "0.1", "--resume"), "--resume needs the file"),
         (("gap", "double-well", "--lr", "0.1", "--plot", "a.gif"), ".png or .svg or .pdf"),
@@ -429,11 +440,10 @@ def test_boxes_are_intervals():
         (9.99999, 2e-4, "1.00000(2)e+01"),
         (1.0, 0.0, "1.0000000000000(1)e+00"),
         (0.5, 0.6, "5.0e-01 (error above 100 %)"),
-        (0.0, 0.0, "0"),
     ],
 )
 def test_numbers_carry_their_errors(value, error, text):
-    assert with_error(value, error) == text
+    assert with_log_error(math.log(value), 0.0, error / value) == text
 
 
 def test_numbers_below_the_doubles_are_written_too():

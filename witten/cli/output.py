@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["plus_minus", "print_json", "print_line", "print_table", "progress_bar", "with_error", "with_log_error"]
+__all__ = ["plus_minus", "print_json", "print_line", "print_table", "progress_bar", "with_log_error"]
 
 # The width of a table that goes to a file or a pipe.
 FILE_WIDTH = 120
@@ -97,16 +97,11 @@ def plus_minus(value: float, error: float) -> str:
     return f"{value:.{decimals}f} +- {error:.{decimals}f}"
 
 
-def with_error(value: float, error: float) -> str:
-    """A number with the error of its last digits in brackets: 1.9589273(3)e-05."""
-    if value > 0 and math.isfinite(value):
-        upper = math.log(value + error) if math.isfinite(error) else math.inf
-        return with_log_error(math.log(value), upper - math.log(value), relative=error / value)
-    return f"{value:g}"
-
-
 def with_log_error(log_value: float, log_error: float, relative: float | None = None) -> str:
-    """The same from logarithms, so that 1e-2171 can be written; a relative error may be given instead."""
+    """A number with the error of its last digits in brackets: 1.9589273(3)e-05.
+
+    From its logarithm, so that 1e-2171 can be written, and the error of that or a relative error.
+    """
     relative = math.expm1(min(log_error, 700.0)) if relative is None else relative
     exponent = math.floor(log_value / math.log(10))
     mantissa = math.exp(log_value - exponent * math.log(10))

@@ -115,7 +115,8 @@ def _ratios(c, c_exp, m, m_exp, rate, rate_exp, q, q_exp):  # type: ignore[no-un
             if pivot == 0.0:
                 pivot = -(2.0**-900)
             below += pivot < 0.0
-            value /= pivot
+            value, shift = math.frexp(value / pivot)
+            exponent += shift
         gain, shift = rate * m[i + 1], rate_exp + m_exp[i + 1] - exponent
         if shift > 100:
             value, exponent = gain + math.ldexp(value, -min(shift, 2000)), rate_exp + m_exp[i + 1]

@@ -50,6 +50,8 @@ FASTEST = 0.05
 FACTOR_UP_TO = 30_000
 # From here on nested dissection beats minimum degree on plane grids.
 DISSECT_FROM = 100_000
+# Committors that sum to something else than one by this much belong to a singular matrix: a deep well has no core.
+WRONG = 1e-3
 # psi_0 / scale below this is as good as zero.
 NOTHING = 1e-290
 
@@ -92,6 +94,8 @@ class Committors:
         grounded = Grounded(operator, Cores.of(operator, found, self.deepest_iterative if iterative else self.deepest))
         reduced = (_iterative if iterative else _direct)(grounded)
         log_rates, c = exchange_rates(reduced.exchange, min(k, found.minima.size - 1), reduced.longest)
+        if not reduced.extra < WRONG:
+            return self.nothing(operator)
         small = np.count_nonzero(log_rates + np.log(reduced.longest) < np.log(FASTEST))
         log_rates, c = log_rates[:small], c[:, :small]
         relative = reduced.errors(log_rates) + rounding(operator)
@@ -113,12 +117,14 @@ class Cores:
     nodes : node numbers, one well after the other
     well : to which well each of them belongs
     log_scale : log psi_0 at the highest node of each core, shape (m,)
+    top : f at the highest of their lowest exits
     depth : the most by which a core lies below an exit, in units of s, where it has more than one node; else inf
     """
 
     nodes: Nodes
     well: Nodes
     log_scale: Array
+    top: float
     depth: float
 
     @classmethod
@@ -133,7 +139,7 @@ class Cores:
         well = np.repeat(np.arange(len(parts)), [part.size for part in parts])
         log_scale = np.array([operator.log_ground_state[part].min() for part in parts])
         single = well.size == len(parts)
-        return cls(np.concatenate(parts), well, log_scale, np.inf if single else deepest)
+        return cls(np.concatenate(parts), well, log_scale, float(found.exits.max()), np.inf if single else deepest)
 
     @property
     def count(self) -> int:
@@ -291,7 +297,9 @@ def _direct(grounded: Grounded) -> Reduced:
     seen = inside > NOTHING
     h, tau = (np.divide(x, inside, out=np.zeros_like(x), where=seen) for x in (psi, back))
     # Where h sums to one, and as much flows one way as the other, rounding has done no harm.
-    unity = abs(h.sum(axis=1) - 1.0)[seen.all(axis=1)].max(initial=0.0)
+    operator = grounded.operator
+    matters = operator.values[grounded.inner] <= c.top + RELEVANT * operator.learning_rate
+    unity = abs(h.sum(axis=1) - 1.0)[matters & seen.all(axis=1)].max(initial=0.0)
     both = np.isfinite(log_flows) & np.isfinite(log_flows.T)
     balance = np.where(both, abs(np.where(both, log_flows, 0.0) - np.where(both, log_flows, 0.0).T), 0.0).max()
     log_conductances = np.logaddexp(log_flows, log_flows.T) - np.log(2.0)
