@@ -16,9 +16,10 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.operators.finite_differences import FiniteDifferences
+    from witten.operators.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
     from witten.rates import RateCurve
-    from witten.spectra import eigensolve
+    from witten.spectra.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
     from witten.spectra.sweep import gap, spectrum, sweep
 
@@ -29,6 +30,7 @@ _HOME = {
     "Box": "witten.domains.box",
     "ConvergenceError": "witten.errors",
     "FiniteDifferences": "witten.operators.finite_differences",
+    "FiniteElements": "witten.operators.finite_elements",
     "Grid": "witten.domains.grid",
     "Landscape": "witten.landscape.landscape",
     "Objective": "witten.objectives.objective",
@@ -51,6 +53,7 @@ __all__ = [
     "Box",
     "ConvergenceError",
     "FiniteDifferences",
+    "FiniteElements",
     "Grid",
     "Landscape",
     "Objective",

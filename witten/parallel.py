@@ -182,8 +182,8 @@ def _world() -> Communicator:
     everybody = _mpi().COMM_WORLD
     if everybody.size != (size or everybody.size) or everybody.size <= rank:
         raise RequestError(
-            f"{size or 'several'} processes were started, but MPI sees {everybody.size}: start them with the mpiexec that "
-            "belongs to the MPI of mpi4py (witten doctor names it), or with srun --mpi=pmi2 or --mpi=pmix"
+            f"{size or 'several'} processes were started, but MPI sees {everybody.size}: start them with the mpiexec "
+            "that belongs to the MPI of mpi4py (witten doctor names it), or with srun --mpi=pmi2 or --mpi=pmix"
         )
     return Communicator() if everybody.size == 1 else Communicator(everybody, everybody.Dup())
 

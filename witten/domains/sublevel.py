@@ -108,7 +108,7 @@ class Sublevel:
         """The largest f where V_s <= 2 rate, V_s = |grad f|^2/s - Lap f: a mode of that rate may live on all of it.
 
         A mode of rate lambda decays only where V_s > 2 lambda, be there measure or not: a plateau or a shallow well far
-        above the saddles is slow too. Looked for in and around the box and [-1, 1]^d, as far as V_s is small on the rim.
+        above the saddles is slow too. Looked for in and around the box and [-1, 1]^d, while V_s is small on the rim.
         """
         d = self.box.dimension
         box = Box(tuple(min(a, -1.0) for a in self.box.lower), tuple(max(b, 1.0) for b in self.box.upper))

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
+from witten.domains.grid import Grid
+from witten.domains.nodal_mesh import NodalMesh
+
 __all__ = ["DistributedLaplacian"]
 
 Array = NDArray[np.float64]
@@ -66,6 +69,10 @@ class DistributedLaplacian(ABC):
     @abstractmethod
     def dirichlet_form(self, psi: Array) -> Array:
         """psi^T K psi from differences, without cancellation, summed: (n_owned, k) -> (k, k)."""
+
+    @abstractmethod
+    def gathered_modes(self, psi: Array) -> tuple[Grid | NodalMesh, Array]:
+        """All nodes, and u = psi / psi_0 on them, (n_owned, k) -> (k, n), on every rank."""
 
     @cached_property
     def largest_ratio(self) -> float:

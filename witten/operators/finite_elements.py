@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import witten.fenics  # noqa: F401
 import basix
@@ -18,6 +18,8 @@ from dolfinx import fem
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
+from witten.domains.mesh import Gather
+from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 from witten.operators.distributed import DistributedLaplacian
@@ -57,6 +59,7 @@ class FiniteElements:
     mesh: dolfinx.mesh.Mesh
     degree: int = 2
     quadrature_degree: int | None = None
+    method: ClassVar[str] = "finite-elements"
 
     def __post_init__(self) -> None:
         d = self.mesh.geometry.dim
@@ -224,6 +227,11 @@ class FiniteElementLaplacian(DistributedLaplacian):
         """psi_0 at the nodes of this rank, normalised in the mass matrix."""
         psi0 = np.exp(-self.log_scale[: self.n_owned])
         return psi0 / np.sqrt(self.gram(psi0[:, None])[0, 0])
+
+    def gathered_modes(self, psi: Array) -> tuple[NodalMesh, Array]:
+        """All nodes, in the same order on any ranks, and u = psi / psi_0 on them, (k, n), on every rank."""
+        gather = Gather.of_space(self.discretisation.space)
+        return gather.mesh, gather(self.functions(psi).T)
 
     def functions(self, psi: Array) -> Array:
         """u = psi / psi_0 at the nodes of this rank, (n, k) -> (n, k); 1 for the ground state."""

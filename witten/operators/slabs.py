@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import witten.fenics  # noqa: F401
 import numpy as np
@@ -48,6 +48,7 @@ class Slabs:
     objective: Objective
     grid: Grid
     comm: Any
+    method: ClassVar[str] = "finite-differences"
 
     @cached_property
     def layers(self) -> NDArray[np.int64]:
@@ -85,18 +86,22 @@ class Slabs:
     def differences(self) -> FiniteDifferences:
         return FiniteDifferences(self.objective, self.window)
 
-    def assemble(self, learning_rate: float) -> SlabLaplacian:
-        """The operator at learning rate s; collective."""
+    def assemble(self, learning_rate: float, out: SlabLaplacian | None = None) -> SlabLaplacian:
+        """The operator at learning rate s; `out`, one of this discretisation that is not needed any more, lends its
+        matrix. Collective."""
         local = self.differences.assemble(learning_rate)
         rows = local.matrix[self.owned]
         counts = self.comm.allgather(rows.shape[0])
         offset = sum(counts[: self.comm.rank]) - self.owned.start
         size = (rows.shape[0], sum(counts))
-        matrix: Any = PETSc.Mat().createAIJ(
-            (size, size),
-            csr=(rows.indptr, (rows.indices + offset).astype(PETSc.IntType), rows.data),
-            comm=self.comm,
-        )
+        entries = (rows.indptr, (rows.indices + offset).astype(PETSc.IntType), rows.data)
+        matrix: Any
+        if out is None:
+            matrix = PETSc.Mat().createAIJ((size, size), csr=entries, comm=self.comm)
+        else:
+            matrix = out.stiffness
+            matrix.setValuesCSR(*entries)
+            matrix.assemble()
         matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
         return SlabLaplacian(
             learning_rate=learning_rate,
@@ -105,6 +110,7 @@ class Slabs:
             comm=self.comm,
             stiffness=matrix,
             mass=None,
+            workspace={} if out is None else out.workspace,
             slabs=self,
             local=_rows_alone(local, self.owned),
         )
@@ -150,6 +156,10 @@ class SlabLaplacian(DistributedLaplacian):
     def dirichlet_form(self, psi: Array) -> Array:
         """sum_e c_e (u_i - u_j)(v_i - v_j) for all pairs of columns, summed over all edges of all ranks."""
         return self.summed(self.local.dirichlet_form(self._with_neighbours(psi)))
+
+    def gathered_modes(self, psi: Array) -> tuple[Grid, Array]:
+        """The grid, and u = psi / psi_0 on its nodes, (n_owned, k) -> (k, n), on every rank."""
+        return self.slabs.grid, np.ascontiguousarray(self.gathered(psi / self.ground_state[:, None]).T)
 
     def gathered(self, psi: Array) -> Array:
         """All rows, in the order of the grid's nodes, on every rank."""

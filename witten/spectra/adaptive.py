@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from witten.domains.box import Box
-from witten.domains.mesh import Gather, grid_mesh, read_mesh, refined
+from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
@@ -106,7 +106,7 @@ def adapted_spectrum(
     refinement._require_isolated(objective, learning_rate, rates, bottom)
     if ranks.rank == 0:
         refinement._warn_if_wide(objective, learning_rate, np.log(rates), errors / rates, rtol)
-    space, values = _gathered(found, order) if modes else _nothing(objective.dimension, k)
+    space, values = _modes(found, order) if modes else _nothing(objective.dimension, k)
     return Spectrum(
         learning_rate=learning_rate,
         rates=np.append(0.0, rates),
@@ -273,8 +273,7 @@ def _nothing(dimension: int, k: int) -> tuple[NodalMesh, Array]:
     return NodalMesh(np.empty((dimension, 0)), np.empty((0, dimension + 1), dtype=np.int64)), np.empty((k, 0))
 
 
-def _gathered(found: Adapted, order: NDArray[np.int64]) -> tuple[NodalMesh, Array]:
+def _modes(found: Adapted, order: NDArray[np.int64]) -> tuple[NodalMesh, Array]:
     """All nodes and the modes on them, u_0 = 1 first, on every rank."""
-    gather = Gather.of_space(found.operator.discretisation.space)
     psi = np.column_stack([found.operator.ground_state, found.pairs.psi[:, order]])
-    return gather.mesh, gather(found.operator.functions(psi).T)
+    return found.operator.gathered_modes(psi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -42,12 +43,12 @@ def require_count(k: int, largest: int) -> None:
         )
 
 
-def eigensolve(operator: WittenLaplacian, k: int, *, solver: Solver | None = None) -> Spectrum:
+def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
     """The k lowest eigenvalues of a discrete operator, zero included; error bars are the solver's alone.
 
     Parameters
     ----------
-    operator : WittenLaplacian on n nodes
+    operator : WittenLaplacian on n nodes, or a DistributedLaplacian (collective; with solvers for these)
     k : 1 <= k < n - GUARDS
     solver : Chain(), Dense(), Lanczos(), Multigrid(), TwoScales(...) or any Solver. Where left out one is chosen from n
         and d, and joined or replaced by Committors() where these know a rate better
@@ -60,6 +61,10 @@ def eigensolve(operator: WittenLaplacian, k: int, *, solver: Solver | None = Non
         if the solver does not converge.
     """
     require_count(k, operator.n_dofs - GUARDS - 1)
+    if not isinstance(operator, WittenLaplacian):
+        from witten.spectra.distributed_eigensolve import distributed_eigensolve
+
+        return distributed_eigensolve(operator, k, solver=solver)
     if not np.isfinite(operator.matrix.diagonal()).all():
         raise RequestError(
             f"cells are too coarse for learning rate {operator.learning_rate:g}: from one to the next e^(f/s) "

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from witten import storage
 from witten.dealing import deal
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
-from witten.operators.witten_laplacian import WittenLaplacian
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord
 from witten.spectra.crew import Crew
@@ -36,12 +35,14 @@ Intervals = Sequence[tuple[float, float]]
 
 
 class Discretisation(Protocol):
-    """Built once, assembled at every learning rate: FiniteDifferences(objective, grid)."""
+    """Built once, assembled at every learning rate: FiniteDifferences(f, grid), FiniteElements(f, mesh)."""
+
+    method: ClassVar[str]
 
     @property
     def objective(self) -> Objective: ...
 
-    def assemble(self, learning_rate: float) -> WittenLaplacian: ...
+    def assemble(self, learning_rate: float, out: Any = None) -> Any: ...
 
 
 def spectrum(
@@ -261,21 +262,25 @@ def sweep(
 ) -> RateCurve:
     """The gap of one discretisation, as it is, at each learning rate; error bars are the solver's alone.
 
+    Matrices, patterns and symbolic factorisations are made once and used again.
+
     Parameters
     ----------
     discretisation : FiniteDifferences(objective, grid), or anything with `objective` and `assemble(s)`
     learning_rates : s > 0
     k : eigenvalues computed at each, the zero counted, at least 2; all are kept in the details
-    solver : Dense(), Lanczos(), Multigrid(); chosen by size where left out
+    solver : Dense(), Lanczos(), Multigrid(), for finite elements KrylovSchur(), Preconditioned(); chosen by size where
+        left out
     """
     if k < 2:
         raise RequestError(f"a gap needs at least 2 eigenvalues, the zero counted; got k = {k}")
-    records = []
+    records, operator = [], None
     for s in learning_rates:
         began = time.perf_counter()
-        found = eigensolve(discretisation.assemble(float(s)), k, solver=solver)
+        operator = discretisation.assemble(float(s), out=operator)
+        found = eigensolve(operator, k, solver=solver)
         records.append(_record(replace(found, seconds=time.perf_counter() - began)))
-    return RateCurve.from_records(records, method=FINITE_DIFFERENCES, objective=discretisation.objective.name)
+    return RateCurve.from_records(records, method=discretisation.method, objective=discretisation.objective.name)
 
 
 def _record(found: Spectrum) -> RateRecord:
