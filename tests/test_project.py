@@ -176,6 +176,7 @@ NEEDS_DOLFINX = {
     "witten.operators.residuals",
     "witten.operators.slabs",
     "witten.spectra.adaptive",
+    "witten.spectra.distributed_eigensolve",
     "witten.spectra.distributed_ritz",
     "witten.spectra.krylov_schur",
     "witten.spectra.petsc_options",

@@ -40,7 +40,7 @@ _HOME = {
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "barrier": "witten.landscape.landscape",
     "describe_landscape": "witten.landscape.landscape",
-    "eigensolve": "witten.spectra",
+    "eigensolve": "witten.spectra.eigensolve",
     "eyring_kramers": "witten.landscape.eyring_kramers",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.sweep",
