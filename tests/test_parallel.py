@@ -230,13 +230,28 @@ def test_a_failure_on_one_rank_ends_all_with_one_message(tmp_path, target, rank,
 
 @needs_mpi
 @needs_dolfinx
-def test_a_failure_in_the_assembly_of_finite_elements_ends_all():
+@pytest.mark.parametrize("target", ["elements.FiniteElements.assemble", "krylov.distributed_ritz"])
+def test_a_failure_in_finite_elements_on_one_rank_ends_all(target):
     # PETSc is started by all ranks, or by none.
-    code = "from witten.operators.finite_elements import FiniteElements\n" + FAIL.format(
-        error="ConvergenceError('injected')", rank=1, target="FiniteElements.assemble"
+    modules = (
+        "import witten.operators.finite_elements as elements\n"
+        "import witten.spectra.krylov_schur as krylov\n"
     )
+    code = modules + FAIL.format(error="ConvergenceError('injected')", rank=1, target=target)
     done = ranks(2, "-c", patched(code), *GAP, "--method", "fe")
     assert done.returncode == 1 and one_line(done) == "witten: injected\n"
+
+
+@needs_mpi
+@needs_dolfinx
+def test_a_failure_in_writing_modes_ends_all(tmp_path):
+    code = "import witten.paraview\n" + FAIL.format(
+        error="ConvergenceError('injected')", rank=0, target="witten.paraview.save_modes"
+    )
+    command = ("spectrum", "double-well", "--lr", "0.4", "-k", "2", "--modes", tmp_path / "modes.xdmf")
+    done = ranks(2, "-c", patched(code), *command)
+    assert done.returncode == 1 and one_line(done) == "witten: injected\n"
+    assert not os.listdir(tmp_path)
 
 
 @needs_mpi
