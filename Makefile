@@ -24,7 +24,7 @@ lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/mypy
 
 check: .venv/.ready slurm  ## the tests alone, two at a time (ARGS="-k name" passes options to pytest)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: .venv/.ready  ## every benchmark at full size
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
