@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numba
 import pytest
+from launcher import needs_mpi
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -20,7 +21,18 @@ def quickly(monkeypatch):
 
 def test_every_benchmark_is_tested_and_listed():
     names = {path.stem for path in BENCHMARKS.glob("*.py")}
-    assert names == {"assembly", "cost", "eyring_kramers", "measure", "plain_schroedinger", "six_digits"}
+    assert names == {
+        "adaptive",
+        "assembly",
+        "cost",
+        "finite_elements",
+        "ranks",
+        "eyring_kramers",
+        "measure",
+        "plain_schroedinger",
+        "six_digits",
+        "tiny_gaps",
+    }
     assert all(f"`{name}.py`" in (BENCHMARKS / "README.md").read_text() for name in names)
 
 
@@ -46,6 +58,15 @@ def test_cost_is_measured_on_converging_rates(quickly):
         assert falls == pytest.approx(cells, rel=0.2)  # second order in the spacing
 
 
+def test_only_the_committors_know_rates_below_rounding(quickly):
+    results = quickly("tiny_gaps")
+    for row in results.accuracy:
+        assert row.errors["witten"] < 1e-10
+        if row.truth < 1e-18:
+            assert min(row.errors[name] for name in ("LAPACK eigh", "SciPy eigsh")) > 1
+    assert all(price.seconds["witten"] > 0 for price in results.cost)
+
+
 def test_the_machine_has_a_bandwidth(quickly):
     assert all(speed > 0 for speed in quickly("measure").values())
 
@@ -55,3 +76,29 @@ def test_computed_rates_approach_the_law(quickly):
         assert (abs(row.ratios - 1) < 0.2).all() and abs(row.ratios[-1] - 1) < 0.1
         c = row.coefficients
         assert abs(c[-1] - c[0]) < 0.25 * abs(c[0])
+
+
+@pytest.mark.fem
+def test_finite_elements_give_one_rate_however_they_are_solved(quickly):
+    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    result = quickly("finite_elements")
+    for rates in result.rates.values():
+        assert len(rates) == 3 and list(rates.values()) == pytest.approx([rates["witten"]] * 3, rel=1e-8)
+    assert all(result.errors[name][-1] < 1e-6 for name in result.errors if name.startswith("witten.gap"))
+    assert result.errors["P3, uniform"][-1] < result.errors["P2, uniform"][-1] < result.errors["P1, uniform"][-1]
+
+
+@pytest.mark.fem
+def test_adaptive_meshes_need_fewer_unknowns(quickly):
+    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    rows = quickly("adaptive")
+    assert len(rows) == 2 and all(row.saved > 2 for row in rows)
+    assert rows[1].error < rows[0].error / 4
+
+
+@pytest.mark.fem
+@needs_mpi
+def test_ranks_find_the_same_rate(quickly):
+    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    for row in quickly("ranks"):
+        assert row.rates[2] == pytest.approx(row.rates[1], rel=1e-9 if "direct" in row.job else 1e-6)

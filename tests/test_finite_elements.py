@@ -358,6 +358,22 @@ def test_matrices_lent_to_the_next_learning_rate_give_the_same_and_are_analysed_
     assert factorisations()["MatCholFctrSym"] - reused["MatCholFctrSym"] == 3
 
 
+@pytest.mark.parametrize("lend", [True, False])
+def test_modes_are_followed_from_one_learning_rate_to_the_next(lend):
+    """Inverse iteration from the functions u at s finds the pairs at 0.8 s, with fewer solves than Krylov-Schur."""
+    PETSc.Log.begin()
+    made = FiniteElements(resolve("double-well:tilt=0.1,dim=2"), mesh_of("rectangle"), 3)
+    first = made.assemble(0.5)
+    u = first.functions(KrylovSchur().solve(first, 4).psi)
+    operator = made.assemble(0.4, out=first if lend else None)
+    before = PETSc.Log.Event("MatSolve").getPerfInfo()["count"]
+    followed = KrylovSchur().follow(operator, u[:, :1] * operator.ground_state[:, None])
+    solves = PETSc.Log.Event("MatSolve").getPerfInfo()["count"] - before
+    assert solves <= 6
+    np.testing.assert_allclose(followed.rates, KrylovSchur().solve(operator, 4).rates[:1], rtol=1e-9)
+    assert count_below(operator, 1.5 * followed.rates[0]) == 1
+
+
 def test_operators_of_one_discretisation_do_not_disturb_each_other():
     """The learning rate and the weights are shared: an older operator still applies its own."""
     made = FiniteElements(resolve("double-well"), mesh_of("line"), 2)

@@ -58,13 +58,7 @@ class KrylovSchur:
         ConvergenceError
             if SLEPc does not converge, or the factorisation fails.
         """
-        solver = operator.workspace.setdefault("krylov-schur", None) or self._created(operator)
-        operator.workspace["krylov-schur"] = solver
-        with (
-            petsc_options(self.options, st_mat_mumps_icntl_7=ORDERING[operator.dimension]),
-            petsc_errors(f"SLEPc on {operator.n_dofs} unknowns"),
-        ):
-            self._set(solver, operator, k, start)
+        with self._prepared(operator, k, start) as solver:
             solver.solve()
         if solver.getConverged() < k:
             raise ConvergenceError(
@@ -75,6 +69,35 @@ class KrylovSchur:
         if start is not None:
             psi = independent(operator, np.column_stack([psi, start]))
         return self._polished(operator, solver, psi, k)
+
+    def follow(self, operator: DistributedLaplacian, psi: Array) -> RitzPairs:
+        """The pairs that inverse iteration makes of nearby ones (n_owned, k): those of the learning rate before.
+
+        A factorisation and a few solves for each pair. Nothing tells here whether another mode has come between them;
+        `count_below` does.
+
+        Raises
+        ------
+        ConvergenceError
+            if the factorisation fails.
+        """
+        with self._prepared(operator, psi.shape[1], None) as solver:
+            inverse = solver.getST().getKSP()
+            inverse.setOperators(operator.workspace["shifted"])
+            inverse.setFromOptions()
+            return self._polished(operator, solver, operator.solved(inverse, psi), psi.shape[1])
+
+    @contextmanager
+    def _prepared(self, operator: DistributedLaplacian, k: int, start: Array | None) -> Iterator[Any]:
+        """The eigensolver kept with the operator's matrices, set for them; inside, options hold and errors are ours."""
+        solver = operator.workspace.setdefault("krylov-schur", None) or self._created(operator)
+        operator.workspace["krylov-schur"] = solver
+        with (
+            petsc_options(self.options, st_mat_mumps_icntl_7=ORDERING[operator.dimension]),
+            petsc_errors(f"SLEPc on {operator.n_dofs} unknowns"),
+        ):
+            self._set(solver, operator, k, start)
+            yield solver
 
     def _created(self, operator: DistributedLaplacian) -> Any:
         solver = SLEPc.EPS().create(operator.comm)
