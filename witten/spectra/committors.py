@@ -49,7 +49,7 @@ FASTEST = 0.05
 # In three dimensions a factorisation becomes too dear.
 FACTOR_UP_TO = 30_000
 # From here on nested dissection beats minimum degree on plane grids.
-DISSECT_FROM = 100_000
+DISSECT_FROM = 40_000
 # Committors that sum to something else than one by this much belong to a singular matrix: a deep well has no core.
 WRONG = 1e-3
 # psi_0 / scale below this is as good as zero.
