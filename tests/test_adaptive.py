@@ -153,8 +153,10 @@ def test_tiny_rates_are_resolved_and_below_that_they_are_not():
         small = witten.spectrum("double-well", 0.01, 2, **FE)
     within(small, [8.616200742e-23])
     assert small.resolved[1]
-    with pytest.warns(AccuracyWarning, match="too small to be resolved"):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         tiny = witten.spectrum("double-well", 0.004, 2, **FE)
+    assert any("too small to be resolved" in str(each.message) for each in said) == (world().rank == 0)
     within(tiny, [2.3541168e-55])
     assert not tiny.resolved[1] and tiny.rates[1] > 0
 
@@ -308,7 +310,7 @@ def test_a_mesh_of_dolfinx_and_a_box_have_reflecting_walls():
 def test_all_ranks_together_find_what_one_finds(spec):
     together, by_itself = (witten.spectrum(spec, 0.1, 3, comm=comm, **FE) for comm in (None, Communicator()))
     np.testing.assert_allclose(together.rates, by_itself.rates, rtol=1e-9)
-    np.testing.assert_array_equal(together.grid.points, by_itself.grid.points)
+    np.testing.assert_allclose(together.grid.points, by_itself.grid.points, rtol=0, atol=1e-13)
     assert together.modes_counted == by_itself.modes_counted
 
 
