@@ -1,4 +1,4 @@
-"""Claim: a learning rate of a sweep takes half as long as by DOLFINx and SLEPc alone, a tenth of scikit-fem with SciPy.
+"""Claim: a learning rate of a sweep takes half as long as by DOLFINx and SLEPc alone, a sixth of scikit-fem with SciPy.
 
 The plain script is DOLFINx with SLEPc as a competent user writes it: the weighted form in UFL with s a Constant,
 compiled once; for each learning rate new matrices, a new eigensolver with shift-invert and MUMPS, two eigenvalues,

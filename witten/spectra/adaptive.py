@@ -74,7 +74,8 @@ def adapted_spectrum(
     k : number of eigenvalues, the zero counted
     rtol : wanted relative error
     degree : of the elements, 1 to 3; 3 in one and two dimensions and 2 in three where left out
-    mesh : a gmsh file or a DOLFINx mesh, its boundary reflecting, instead of automatic truncation
+    mesh : a gmsh file or a DOLFINx mesh, its boundary reflecting, instead of automatic truncation. The mesh is the
+        domain: how far its boundary is from one that was meant is not in the error bar
     box : (low, high) per axis, likewise
     petsc : options for PETSc and SLEPc
     comm : the ranks that compute it together; all there are where left out
