@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import sublevel
+from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
@@ -30,6 +30,8 @@ LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
 # A cut at this margin costs e^{-40}, less than rounding.
 LARGEST_MARGIN = 20.0
 MOST_EIGENVALUES = 50
+# Rates below this are those of barriers.
+TINY = 1e-6
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
@@ -117,7 +119,7 @@ def _truncation(
         _require_affordable(objective, s, grid)
         # Refined once: on the first cells themselves a cut's effect comes out too small.
         inner = _first_pairs(objective, s, grid.refined(), pairs_needed, wanted)[1].log_rates
-        slow = region.slow_level(1.2 * np.exp(inner[wanted - 1])) + 2 * s if box is None else region.level
+        slow = region.level if box is not None else _slow_level(region, inner[wanted - 1], wanted)
         wide = region.wider(grid, max(region.level + 4 * s, slow))
         if wide is None:
             return grid, pairs_needed, np.zeros(wanted), inner[:wanted]
@@ -131,6 +133,18 @@ def _truncation(
         if (cut <= 0.2 * rtol).all() or (margin >= LARGEST_MARGIN and slow <= region.level):
             return grid, pairs_needed, cut, inner[:wanted]
         margin = max(margin + 2.0, (slow - region.height) / s)
+
+
+def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
+    """Up to which f there may be other modes as slow as the last one wanted.
+
+    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat.
+    """
+    s = region.learning_rate
+    if log_rate > np.log(TINY):
+        return region.slow_level(1.2 * np.exp(log_rate)) + 2 * s
+    margin = (region.level - region.height) / s
+    return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
 
 
 def _changes(inner: NDArray[np.float64], outer: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
