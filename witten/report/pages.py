@@ -1,0 +1,184 @@
+"""One HTML page that needs nothing but itself: sections of text, figures, tables and verdicts in one look.
+
+    page("Title", [Section("Rates", [Text("..."), Figure(picture(figure), "Caption."), Table(("s", "rate"), rows)])])
+
+All text is escaped. The page may not load anything, its own policy forbids it; figures are SVG inside it, tables are
+HTML with a button that copies them, tab between columns, for a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from witten import __version__, files
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
+    from matplotlib.figure import Figure as Drawing
+
+__all__ = [
+    "Block",
+    "Facts",
+    "Figure",
+    "Row",
+    "Section",
+    "Table",
+    "Text",
+    "Verdict",
+    "check_page",
+    "page",
+    "picture",
+    "write_page",
+]
+
+SUFFIXES = (".html", ".htm")
+# What matplotlib writes before the picture and about it, and a style that would reach the whole page.
+BESIDE = re.compile(r"\A.*?(?=<svg)|<metadata>.*?</metadata>\s*|<style[^>]*>.*?</style>\s*", re.DOTALL)
+NAMES = re.compile(r'(\bid="|url\(#|href="#)')
+WIDTH = re.compile(r' width="([0-9.]+pt)"')
+# Outlines to a hundredth of a point.
+OUTLINE = re.compile(r'(?<=\bd=")[^"]*')
+DIGITS = re.compile(r"(\.\d\d)\d+")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out, in words: good, bad, or neither where `ok` is None."""
+
+    ok: bool | None
+    text: str
+    kind: ClassVar[str] = "verdict"
+
+    @property
+    def tone(self) -> str:
+        """A class of the style sheet."""
+        return {True: "good", False: "bad", None: "open"}[self.ok]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Short answers to short questions, in two columns."""
+
+    facts: Mapping[str, str]
+    kind: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: cells, and whether it is good, bad, or neither."""
+
+    cells: tuple[str, ...]
+    ok: bool | None = None
+
+    @property
+    def tone(self) -> str:
+        """A class of the style sheet."""
+        return {True: "good", False: "bad", None: ""}[self.ok]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings; columns named in `words` hold words and are set to the left, all others numbers."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[Row | Sequence[str]]
+    caption: str = ""
+    words: tuple[str, ...] = ()
+    kind: ClassVar[str] = "table"
+
+    @property
+    def lines(self) -> list[Row]:
+        """All rows as `Row`."""
+        return [row if isinstance(row, Row) else Row(tuple(row)) for row in self.rows]
+
+    @property
+    def columns(self) -> list[str]:
+        """For each column a class of the style sheet."""
+        return ["words" if heading in self.words else "" for heading in self.headings]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An SVG made by `picture`, and what it shows; a wide one is not squeezed on a narrow screen but scrolls."""
+
+    svg: Markup
+    caption: str
+    wide: bool = False
+    kind: ClassVar[str] = "figure"
+
+
+Block = Text | Verdict | Facts | Table | Figure
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+    @property
+    def anchor(self) -> str:
+        """The name by which links find it."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "section"
+
+
+def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
+    """The whole page as text; sections follow in order, with links to them where there are more than two."""
+    return _template().render(title=title, lead=lead, sections=list(sections), version=__version__)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    source = resources.files("witten.report").joinpath("page.html").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def picture(drawing: Drawing) -> Markup:
+    """A matplotlib figure as SVG to put into a page: letters as outlines, names of its parts like no other figure's."""
+    import matplotlib
+    from markupsafe import Markup
+
+    image = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "witten", "svg.fonttype": "path"}):
+        drawing.savefig(image, format="svg", metadata={"Date": None})
+    text = OUTLINE.sub(lambda found: DIGITS.sub(r"\1", found[0]), BESIDE.sub("", image.getvalue()))
+    own = f"f{sha256(text.encode()).hexdigest()[:10]}-"
+    text = NAMES.sub(lambda found: found[1] + own, text)
+    return Markup(WIDTH.sub(r' style="width:\1"', text, count=1))
+
+
+def check_page(path: str | Path) -> Path:
+    """Refuse the name of a page that could not be written, before anything is computed for it.
+
+    Raises
+    ------
+    RequestError
+        for a suffix other than .html, or a place that cannot be written.
+    """
+    return files.check_writable(path, SUFFIXES)
+
+
+def write_page(path: str | Path, text: str) -> None:
+    """Write a page whole or not at all; `ConvergenceError` if the disk refuses."""
+    files.write_bytes(path, text.encode())
