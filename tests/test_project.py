@@ -135,7 +135,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 BASE = {"errors"}
 SHARED = BASE | {"files", "barrier_fit", "rates", "datasets", "storage", "schedules", "parallel", "dealing", "fenics"}
 SPECTRAL = {"domains", "operators", "spectra"}
-ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics"}
+ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics", "descent"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "fenics": set(),  # loads DOLFINx, PETSc and SLEPc in the right order
@@ -154,6 +154,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spectra": SHARED | {"objectives", "domains", "operators"},
     "landscape": SHARED | {"objectives"},
     "dynamics": SHARED | {"objectives"},
+    "descent": SHARED | {"objectives"},  # gradient descent without noise
     # on top
     "risk": SHARED | ROUTES,
     "stability": SHARED | ROUTES,

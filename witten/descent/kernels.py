@@ -1,0 +1,237 @@
+"""Loops over steps in Numba, compiled once for all objectives: what f is comes in as a pointer to compiled code.
+
+Points are rows here, shape (n, d). A pointer costs a few nanoseconds a call and spares a second of compilation for
+every loop and objective; where that counts, `map.iterate` has a loop in which a one-dimensional f' is inlined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from witten.objectives.derivatives import Derivatives
+from witten.objectives.objective import Objective
+from witten.objectives.programs import compile_program, numba_vocabulary
+
+__all__ = ["DIVERGED", "UNDECIDED", "advance", "diagram", "grow", "lanes", "pointers", "record", "settle", "stretch"]
+
+# What `settle` says instead of a period.
+DIVERGED, UNDECIDED = -1, 0
+# Starts that the loop of `lanes` advances side by side.
+LANES = 64
+
+_VECTOR = types.void(types.float64[::1], types.float64[::1])
+_MATRIX = types.void(types.float64[::1], types.float64[:, ::1])
+
+
+@lru_cache(maxsize=256)
+def pointers(objective: Objective) -> tuple[Any, Any]:
+    """gradient(x, out) and hessian(x, out) of an objective with a formula, as first-class functions of one type."""
+    _, gradient, hessian = objective.kernels()
+
+    @numba.cfunc(_VECTOR, error_model="numpy")
+    def slope(x, out):  # type: ignore[no-untyped-def]
+        gradient(x, out)
+
+    @numba.cfunc(_MATRIX, error_model="numpy")
+    def curvature(x, out):  # type: ignore[no-untyped-def]
+        hessian(x, out)
+
+    return slope, curvature
+
+
+@lru_cache(maxsize=64)
+def lanes(objective: Objective) -> Callable[..., None]:
+    """A loop x -= s f'(x) over many starts (n,) of a one-dimensional formula, in place, by vector instructions."""
+    slope = Derivatives(objective.formula, objective.symbols).gradient[0]
+    program = compile_program(objective.symbols, {"return": slope}, numba_vocabulary())
+    derivative = numba.njit(program, error_model="numpy", nogil=True, inline="always")
+
+    @numba.njit(parallel=True, nogil=True, error_model="numpy")
+    def loop(x, s, steps):  # type: ignore[no-untyped-def]
+        for block in numba.prange((x.size + LANES - 1) // LANES):
+            here = slice(block * LANES, min((block + 1) * LANES, x.size))
+            y, t = x[here].copy(), s[here].copy()
+            for _ in range(steps):
+                for j in range(y.size):
+                    y[j] -= t[j] * derivative((y[j],))
+            x[here] = y
+
+    return loop
+
+
+@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def advance(gradient, x, s, steps):  # type: ignore[no-untyped-def]
+    """x -= s grad f(x), so many times, for starts (n, d) with their own s (n,), in place."""
+    n, d = x.shape
+    for i in numba.prange(n):
+        g, y = np.empty(d), x[i].copy()
+        for _ in range(steps):
+            gradient(y, g)
+            for j in range(d):
+                y[j] -= s[i] * g[j]
+        x[i] = y
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def record(gradient, x, s, steps, every):  # type: ignore[no-untyped-def]
+    """The points x_0, x_every, x_{2 every}, ... of one run from x (d,)."""
+    d = x.size
+    out = np.empty((steps // every + 1, d))
+    g, y = np.empty(d), x.copy()
+    out[0] = y
+    for k in range(1, steps + 1):
+        gradient(y, g)
+        for j in range(d):
+            y[j] -= s * g[j]
+        if k % every == 0:
+            out[k // every] = y
+    return out
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def _distance(a, b):  # type: ignore[no-untyped-def]
+    largest = 0.0
+    for j in range(a.size):
+        largest = max(largest, abs(a[j] - b[j]))
+    return largest
+
+
+@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def settle(gradient, x, s, steps, tolerance, reach, longest):  # type: ignore[no-untyped-def]
+    """Run starts (n, d) until they return to where they were, in place: period (n,) and steps taken (n,).
+
+    Brent's search for cycles: a point is kept, and replaced after 1, 2, 4, ... steps (`longest` at most); a run that
+    comes back to it within `tolerance` (1 + |x|) twice has settled. The period is then reduced to the smallest divisor
+    after which the run is back within the root of that, since alternating convergence looks like a cycle twice as
+    long."""
+    n, d = x.shape
+    period = np.zeros(n, dtype=np.int64)
+    used = np.full(n, steps, dtype=np.int64)
+    for i in numba.prange(n):
+        g, y, mark, first = np.empty(d), x[i].copy(), x[i].copy(), x[i].copy()
+        power, since, candidate = 1, 0, 0
+        for k in range(steps):
+            gradient(y, g)
+            size, gap = 0.0, 0.0
+            for j in range(d):
+                y[j] -= s[i] * g[j]
+                size = max(size, abs(y[j]))
+                gap = max(gap, abs(y[j] - mark[j]))
+                if y[j] != y[j]:
+                    size = np.inf
+            if not size < reach:
+                period[i], used[i] = -1, k + 1
+                break
+            since += 1
+            if candidate and since == 2 * candidate:
+                if gap <= 2 * tolerance * (1.0 + size):
+                    period[i], used[i] = candidate, k + 1
+                    break
+                candidate, mark[:], since = 0, y, 0
+            elif not candidate:
+                if gap <= tolerance * (1.0 + size):
+                    candidate = since
+                elif since == power:
+                    mark[:] = y
+                    power, since = min(2 * power, longest), 0
+        first[:] = y
+        for q in range(1, period[i]):
+            gradient(y, g)
+            for j in range(d):
+                y[j] -= s[i] * g[j]
+            if period[i] % q == 0 and _distance(y, first) <= np.sqrt(tolerance) * (1.0 + size):
+                period[i] = q
+                break
+        x[i] = first
+    return period, used
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _push(h, s, q, logs):  # type: ignore[no-untyped-def]
+    """q <- orthonormal columns of (I - s h) q, adding to logs how much each was stretched."""
+    d, m = q.shape
+    moved = q - s * (h @ q)
+    for c in range(m):
+        for b in range(c):
+            along = 0.0
+            for j in range(d):
+                along += q[j, b] * moved[j, c]
+            for j in range(d):
+                moved[j, c] -= along * q[j, b]
+        length = 0.0
+        for j in range(d):
+            length += moved[j, c] ** 2
+        length = np.sqrt(length)
+        if length > 0:
+            for j in range(d):
+                q[j, c] = moved[j, c] / length
+        logs[c] += np.log(max(length, 1e-300))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def stretch(gradient, hessian, x, s, steps, q, logs):  # type: ignore[no-untyped-def]
+    """Follow x (d,) and the columns of q (d, m), in place; logs (b, m) of their growth in b equal spells of steps."""
+    d = x.size
+    g, h = np.empty(d), np.empty((d, d))
+    for b in range(logs.shape[0]):
+        for _ in range(steps):
+            hessian(x, h)
+            _push(h, s, q, logs[b])
+            gradient(x, g)
+            for j in range(d):
+                x[j] -= s * g[j]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def diagram(gradient, hessian, x, s, burn, reach, kick, out):  # type: ignore[no-untyped-def]
+    """One run continued through learning rates s (m,): the last points out (m, keep, d), growth of a vector (m,).
+
+    Each starts where the one before it ended, moved by `kick` so that it leaves what has become unstable, or from x
+    where that diverged. nan where a run diverges."""
+    m, keep, d = out.shape
+    g, h, q, one = np.empty(d), np.empty((d, d)), np.zeros((d, 1)), np.zeros(1)
+    exponents = np.full(m, np.nan)
+    y = x.copy()
+    for r in range(m):
+        y += kick
+        q[:] = 1.0 / np.sqrt(d)
+        lost = False
+        for k in range(burn + keep):
+            if k >= burn:
+                if k == burn:
+                    one[0] = 0.0
+                out[r, k - burn] = y
+            hessian(y, h)
+            _push(h, s[r], q, one)
+            gradient(y, g)
+            for j in range(d):
+                y[j] -= s[r] * g[j]
+                if not abs(y[j]) < reach:
+                    lost = True
+            if lost:
+                break
+        if lost:
+            out[r] = np.nan
+            y[:] = x
+        else:
+            exponents[r] = one[0] / keep
+    return exponents
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def grow(matrices, which):  # type: ignore[no-untyped-def]
+    """log of the growth of a vector at each step of a product of matrices (m, d, d) in the order `which` (k,)."""
+    d = matrices.shape[1]
+    v = np.full(d, 1.0 / np.sqrt(d))
+    logs = np.empty(which.size)
+    for k in range(which.size):
+        v = matrices[which[k]] @ v
+        length = np.sqrt(np.sum(v * v))
+        logs[k] = np.log(max(length, 1e-300))
+        v = v / length if length > 0 else np.full(d, 1.0 / np.sqrt(d))
+    return logs
