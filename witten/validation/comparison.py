@@ -1,0 +1,235 @@
+"""What the routes say at each learning rate, and whether that agrees, by the errors they quote.
+
+Spectral and Monte Carlo rates carry intervals. Theory holds up to a relative error of order s, observed as 0.1 to
+0.2 s/H_f; it agrees where |spectral/theory - 1| <= s/(2 H_f), and is not asked above s = H_f/2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scipy.stats import norm
+
+from witten.barrier_fit import BarrierFit
+from witten.errors import RequestError
+from witten.landscape.landscape import Landscape
+from witten.objectives import Objective
+from witten.rates import RateCurve, RateRecord
+from witten.validation.words import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, THEORY, factor, in_words
+
+__all__ = ["Comparison", "Judgement", "Route", "Validation", "compare"]
+
+Range = tuple[float, float]
+# Tables of routes that are right in which chance alone makes some interval miss so far that it counts.
+FALSE_ALARMS = 1e-3
+# A fitted barrier this many errors away from H_f is another one; asked where the smallest s is below H_f/DEEP.
+FAR, DEEP = 3.0, 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """What one route says at each learning rate: a record, or why there is none."""
+
+    name: str
+    records: tuple[RateRecord | None, ...]
+    why: tuple[str | None, ...]
+    method: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    details: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all records."""
+        return float(sum(r.seconds for r in self.records if r is not None and math.isfinite(r.seconds)))
+
+    def curve(self, objective: str) -> RateCurve | None:
+        """The records there are, as a curve; None where there is none."""
+        known = [record for record in self.records if record is not None]
+        if not known:
+            return None
+        return RateCurve.from_records(known, method=self.method, objective=objective, options=self.options)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether two routes agree at one learning rate.
+
+    Attributes
+    ----------
+    pair : the routes compared, the second is the reference
+    log_ratio : log(first/second)
+    low, high : what log_ratio may be
+    """
+
+    pair: tuple[str, str]
+    log_ratio: float
+    low: float
+    high: float
+
+    @property
+    def agree(self) -> bool:
+        """low <= log(first/second) <= high."""
+        return self.low <= self.log_ratio <= self.high
+
+    def __str__(self) -> str:
+        first, second = (NAMES[name] for name in self.pair)
+        return f"{first}/{second} = {factor(self.log_ratio)}, allowed {factor(self.low)} to {factor(self.high)}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All routes at one learning rate.
+
+    Attributes
+    ----------
+    learning_rate : s
+    spectral, theory, monte_carlo : the records, None where left out
+    why : route -> why it is left out
+    judgements : what was compared with what
+    """
+
+    learning_rate: float
+    spectral: RateRecord | None
+    theory: RateRecord | None
+    monte_carlo: RateRecord | None
+    why: Mapping[str, str]
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def agree(self) -> bool | None:
+        """Whether all that was compared agrees; None where there was nothing to compare."""
+        return all(j.agree for j in self.judgements) if self.judgements else None
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """The routes side by side at several learning rates.
+
+    Attributes
+    ----------
+    objective : f
+    noise : sigma
+    landscape : what theory saw; None where it could not be described
+    routes : by name
+    records : one for each learning rate, in the order asked for
+    flaws : what makes a route contradict itself, in words
+    seed, seconds : of the whole
+    """
+
+    objective: Objective
+    noise: float
+    landscape: Landscape | None
+    routes: Mapping[str, Route]
+    records: tuple[Comparison, ...]
+    flaws: tuple[str, ...] = ()
+    seed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def barrier(self) -> float | None:
+        """H_f of the landscape."""
+        return None if self.landscape is None else self.landscape.barrier
+
+    def fit(self, route: str) -> BarrierFit | None:
+        """Barrier and prefactor fitted to a route's own rates; None for fewer than three of them."""
+        curve = self.routes[route].curve(self.objective.name)
+        if curve is None:
+            return None
+        try:
+            return curve.fit_barrier()
+        except RequestError:
+            return None
+
+    @property
+    def barrier_agrees(self) -> bool | None:
+        """Whether the barrier fitted to the spectral rates is H_f; None where they do not reach far enough to tell."""
+        fit, h = self.fit(SPECTRAL), self.barrier
+        smallest = min(c.learning_rate for c in self.records) * self.noise**2
+        if fit is None or h is None or not smallest < h / DEEP:
+            return None
+        return abs(fit.barrier - h) <= FAR * fit.barrier_error
+
+    @property
+    def agree(self) -> bool | None:
+        """Whether the routes agree, one with another; None where nothing could be compared."""
+        known = [c.agree for c in self.records if c.agree is not None]
+        if self.flaws or self.barrier_agrees is False or False in known:
+            return False
+        return True if known else None
+
+    @property
+    def verdict(self) -> str:
+        """What came out, in words."""
+        return in_words(self)
+
+
+def compare(
+    objective: Objective,
+    learning_rates: Sequence[float],
+    routes: Mapping[str, Route],
+    landscape: Landscape | None,
+    *,
+    noise: float = 1.0,
+) -> Validation:
+    """Judge what the routes have said. An interval that misses counts where chance would do that to one table of
+    right answers in a thousand."""
+    scale = _widening(sum(record is not None for record in routes[MONTE_CARLO].records))
+    barrier = None if landscape is None else landscape.barrier
+    rows = []
+    for i, s in enumerate(learning_rates):
+        there = {name: routes[name].records[i] for name in ROUTES}
+        why = {name: reason for name in ROUTES if (reason := routes[name].why[i]) is not None}
+        slack = None if barrier is None else s * noise**2 / (2 * barrier)
+        rows.append(Comparison(s, **there, why=why, judgements=tuple(_judged(there, slack, scale))))
+    return Validation(objective, noise, landscape, routes, tuple(rows), tuple(_flaws(landscape)))
+
+
+# ------------------------------------------------------------------------------------------------ judging
+
+
+def _judged(there: Mapping[str, RateRecord | None], slack: float | None, scale: float) -> Iterable[Judgement]:
+    """What can be compared: theory and Monte Carlo with the spectral rate, or with each other where that is missing."""
+    spectral, theory, sampled = (there[name] for name in ROUTES)
+    law = None if slack is None else (math.log1p(-min(slack, 0.999)), math.log1p(slack))
+    if spectral is not None and theory is not None and law is not None:
+        yield _judgement((SPECTRAL, THEORY), there, _sum(_bar(spectral), law))
+    if spectral is not None and sampled is not None:
+        low, high = _bar(spectral)
+        yield _judgement((MONTE_CARLO, SPECTRAL), there, _sum(_bar(sampled, scale), (-high, -low)))
+    if spectral is None and theory is not None and sampled is not None and law is not None:
+        yield _judgement((MONTE_CARLO, THEORY), there, _sum(_bar(sampled, scale), law))
+
+
+def _judgement(pair: tuple[str, str], there: Mapping[str, RateRecord | None], allowed: Range) -> Judgement:
+    first, second = (there[name] for name in pair)
+    assert first is not None and second is not None
+    return Judgement(pair, first.log_rate - second.log_rate, *allowed)
+
+
+def _bar(record: RateRecord, scale: float = 1.0) -> Range:
+    """What log(rate/truth) may be, the interval widened by a factor."""
+    return scale * (record.log_rate - record.upper), scale * (record.log_rate - record.lower)
+
+
+def _sum(a: Range, b: Range) -> Range:
+    return a[0] + b[0], a[1] + b[1]
+
+
+def _widening(n: int) -> float:
+    """By how much n intervals of 95 % are widened, so that all hold the truth but for one time in a thousand."""
+    return float(norm.isf(FALSE_ALARMS / (2 * max(n, 1))) / norm.isf(0.025))
+
+
+def _flaws(landscape: Landscape | None) -> Iterable[str]:
+    """Signs that the list of critical points is not whole: then theory is wrong whatever it says."""
+    if landscape is None:
+        return
+    if not landscape.connected:
+        yield "the saddles that theory knows do not join all minima: some are missing"
+    if landscape.search.complete and landscape.search.everywhere and landscape.conditions.confining:
+        total = landscape.euler_sum
+        if total is not None and total != 1:
+            yield f"minima minus saddles of index 1 plus ... is {total} and not 1: critical points are missing"

@@ -1,0 +1,175 @@
+"""Asking the three routes for the rate at each learning rate; one that has no answer says why."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from witten.errors import ConvergenceError, RequestError
+from witten.landscape.eyring_kramers import eyring_kramers
+from witten.landscape.landscape import Landscape, describe_landscape
+from witten.objectives import Objective, resolve
+from witten.rates import RateCurve, RateRecord
+from witten.spectra.sweep import gap
+from witten.validation.comparison import Route, Validation, compare
+from witten.validation.words import MONTE_CARLO, ROUTES, SPECTRAL, THEORY
+
+__all__ = ["validate"]
+
+Intervals = Sequence[tuple[float, float]]
+# One learning rate: the curve of a route holds its answer.
+Compute = Callable[[Objective, float], RateCurve]
+
+
+def validate(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    rtol: float = 1e-4,
+    noise: float = 1.0,
+    box: Intervals | None = None,
+    seed: int = 0,
+    spectral: Compute | None = None,
+    theory: Compute | None = None,
+    monte_carlo: Compute | None = None,
+    landscape: Landscape | None = None,
+    progress: Callable[[str, float], Any] = lambda route, s: None,
+    stop: Callable[[], str | None] = lambda: None,
+) -> Validation:
+    """lambda_s by the spectral route, by theory and by Monte Carlo at each learning rate, and whether they agree.
+
+    Parameters
+    ----------
+    objective : an Objective, or its text
+    learning_rates : s > 0, one or many
+    rtol : wanted error of the spectral rates
+    noise : sigma > 0; every route is at learning rate s sigma^2
+    box : (low, high) per axis: walls for the spectral route, a limit of the search for theory; Monte Carlo knows none
+    seed : of what is random
+    spectral, theory, monte_carlo : other ways to compute, f and s to a curve of one point
+    landscape : minima and saddles known already
+    progress : called with the route and s after each computation
+    stop : asked before each Monte Carlo run; a reason to leave out the rest, or None
+
+    Raises
+    ------
+    RequestError
+        for a learning rate, noise or objective that no route could take.
+    """
+    began = time.perf_counter()
+    f = resolve(objective)
+    asked = _checked(learning_rates, noise)
+    known, complaint = (landscape, None) if landscape is not None else _described(f, box, seed)
+    ways: dict[str, Compute] = {
+        SPECTRAL: spectral or (lambda g, s: gap(g, s, rtol=rtol, noise=noise, box=box)),
+        THEORY: theory or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed)),
+        MONTE_CARLO: monte_carlo or _simulation(noise, seed),
+    }
+    reasons: dict[str, Callable[[float], str | None]] = {
+        SPECTRAL: lambda s: _no_grid(f),
+        THEORY: lambda s: complaint or _no_law(known, s * noise**2, s),
+        MONTE_CARLO: lambda s: stop(),
+    }
+    routes = {
+        name: _answers(name, f, asked, ways[name], reasons[name], noise, lambda s, name=name: progress(name, s))  # type: ignore[misc]
+        for name in ROUTES
+    }
+    found = compare(f, asked, routes, known, noise=noise)
+    return replace(found, seed=seed, seconds=time.perf_counter() - began)
+
+
+def _checked(learning_rates: float | Iterable[float], noise: float) -> tuple[float, ...]:
+    asked = tuple(float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float)))
+    if not asked:
+        raise RequestError("no learning rates were given")
+    for s in asked:
+        if not (math.isfinite(s) and s > 0):
+            raise RequestError(f"learning rate must be positive, got {s}")
+    if not (math.isfinite(noise) and noise > 0):
+        raise RequestError(f"noise must be positive, got {noise}")
+    return asked
+
+
+def _described(f: Objective, box: Intervals | None, seed: int) -> tuple[Landscape | None, str | None]:
+    """The landscape, or why there is none."""
+    try:
+        return describe_landscape(f, box=box, seed=seed), None
+    except ConvergenceError as error:
+        return None, str(error)
+
+
+def _simulation(noise: float, seed: int) -> Compute:
+    """Monte Carlo as it chooses by itself."""
+    from witten.dynamics.simulation import simulate_rate
+
+    return lambda f, s: simulate_rate(f, [s], noise=noise, seed=seed)
+
+
+def _no_grid(f: Objective) -> str | None:
+    if f.dimension <= 3:
+        return None
+    return f"grids and meshes end at three dimensions, {f.name} has {f.dimension}"
+
+
+def _no_law(landscape: Landscape | None, effective: float, s: float) -> str | None:
+    """Why theory is not asked."""
+    if landscape is None:
+        return None
+    if len(landscape.minima) == 1:
+        return "one minimum: there is no barrier, and no rate is exponentially small"
+    h = landscape.barrier
+    if h is not None and effective > h / 2:
+        given = f"s = {s:g}" if effective == s else f"s sigma^2 = {effective:g}"
+        return f"{given} is above H_f/2 = {h / 2:.4g}: the law is one for small s"
+    return None
+
+
+def _answers(
+    name: str,
+    f: Objective,
+    asked: Sequence[float],
+    compute: Compute,
+    reason: Callable[[float], str | None],
+    noise: float,
+    progress: Callable[[float], Any],
+) -> Route:
+    """A route at every learning rate; what fails is a reason and no end."""
+    records: list[RateRecord | None] = []
+    why: list[str | None] = []
+    details: list[Mapping[str, Any]] = []
+    method, options = name, {"noise": noise}
+    for s in asked:
+        record, because, detail = None, reason(s), dict[str, Any]()
+        if because is None:
+            try:
+                curve = compute(f, s)
+                method, options = curve.method, {**curve.options, "noise": noise}
+                record, because, detail = _usable(name, curve)
+            except (RequestError, ConvergenceError) as error:
+                because = str(error)
+        records.append(record)
+        why.append(because)
+        details.append(detail)
+        progress(s)
+    return Route(name, tuple(records), tuple(why), method, options, tuple(details))
+
+
+def _usable(name: str, curve: RateCurve) -> tuple[RateRecord | None, str | None, dict[str, Any]]:
+    """The one record of a curve, or why it says nothing."""
+    (record,) = curve.records
+    detail = dict(curve.details[0])
+    if record.resolved and math.isfinite(record.log_rate):
+        return record, None, detail
+    remarks = detail.get("remarks") or detail.get("why")
+    if remarks:
+        return None, remarks if isinstance(remarks, str) else "; ".join(remarks), detail
+    if name == SPECTRAL:
+        return None, "not resolved: the error bar is wider than a tenth of the rate", detail
+    return None, "no rate was found", detail
+
+
