@@ -1,0 +1,379 @@
+"""The spectrum of one step of noisy gradient descent: how fast SGD itself forgets where it started."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
+
+from witten.domains.box import Box
+from witten.domains.sublevel import sublevel
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective, resolve
+from witten.objectives.convexity import separate
+from witten.operators.noise import GaussianNoise
+from witten.operators.transfer import TransferOperator, transfer_operator
+from witten.rates import RateCurve, RateRecord
+from witten.spectra.state_reduction import StateReduction
+
+__all__ = ["TransferSpectrum", "chain", "leading_eigenvalues", "operator_spectrum", "transfer_spectrum"]
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+Intervals = Sequence[tuple[float, float]]
+
+# Nodes per standard deviation of the noise, by dimension: the computation, and the coarser one it is compared with.
+FINE, COARSE = {1: 2.0, 2: 1.7}, {1: 1.5, 2: 1.3}
+# f at the rim above the saddles, in units of the learning rate: e^{-2 MARGIN} of the measure is outside.
+MARGIN = {1: 26.0, 2: 17.0}
+# Mass that may leave the box in a step before the box is enlarged, and how often it is.
+LEAK, ENLARGED = 1e-14, 12
+# Relative change of gap and leak that a larger box may still make, before resolution is looked at.
+SETTLED = 1e-2
+# The relative error of the gap at which resolution is enough, and the nodes above which it is not raised.
+RTOL = {1: 1e-9, 2: 1e-6}
+AGAIN = {1: 3000, 2: 25_000}
+# A matrix up to this size is handed to LAPACK.
+DENSE = 300
+# Gaps below the first are computed by elimination, on chains of up to so many states.
+SMALL_GAP, ELIMINATED = 1e-3, 5000
+# Nodes beyond which a chain is refused.
+MOST_NODES = {1: 8000, 2: 160_000}
+ROUNDING = 64 * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferSpectrum:
+    """The leading eigenvalues rho_k of the transfer operator P, by modulus.
+
+    Attributes
+    ----------
+    step_size : h, the learning rate of SGD
+    eigenvalues : rho_0 >= |rho_1| >= ..., complex, shape (k,); a cycle of length p shows as eigenvalues near p-th roots
+        of unity
+    errors : of the eigenvalues, absolute, shape (k,)
+    leak : 1 - rho_0, the part lost in each step once the start is forgotten; to relative accuracy
+    gap : 1 - |rho_1|/rho_0, to relative accuracy where it is small
+    gap_error : its error bar
+    stationary : the stationary (where mass is lost: quasi-stationary) masses at the nodes, shape (n,); None where the
+        objective is a sum and the spectrum was put together from its terms
+    operator : P at the finest resolution; None likewise
+    seconds : wall time
+    """
+
+    step_size: float
+    eigenvalues: Complex
+    errors: Array
+    leak: float
+    gap: float
+    gap_error: float
+    stationary: Array | None
+    operator: TransferOperator | None
+    objective: str
+    n_dofs: int
+    seconds: float
+    solver: str
+
+    @property
+    def survival(self) -> float:
+        """rho_0: 1 for a chain that has a stationary law."""
+        return float(self.eigenvalues[0].real)
+
+    @property
+    def rate(self) -> float:
+        """-log(|rho_1|/rho_0)/h, the rate per unit time t = h k; inf where rho_1 = 0."""
+        return -math.log1p(-self.gap) / self.step_size if self.gap < 1 else math.inf
+
+    @property
+    def rate_error(self) -> float:
+        """Half-width of the error bar of the rate."""
+        return self.gap_error / max(1.0 - self.gap, 1e-300) / self.step_size
+
+    @property
+    def phases(self) -> Array:
+        """arg rho_k / 2 pi, shape (k,): +-1/p at cycles of length p."""
+        return np.asarray(np.angle(self.eigenvalues) / (2 * np.pi))
+
+    @property
+    def resolved(self) -> bool:
+        return bool(self.gap_error < 0.1 * self.gap)
+
+    @cached_property
+    def density(self) -> Array:
+        """The stationary density at the nodes, shape (n,).
+
+        Raises
+        ------
+        RequestError
+            where the spectrum was put together from the terms of a sum.
+        """
+        if self.stationary is None or self.operator is None:
+            raise RequestError(f"{self.objective} is a sum; ask for the stationary law of its terms one by one")
+        return self.stationary / self.operator.volume
+
+
+def transfer_spectrum(
+    objective: Objective | str,
+    step_size: float,
+    k: int = 6,
+    *,
+    noise: float | GaussianNoise = 1.0,
+    temperature: float | None = None,
+    box: Intervals | None = None,
+) -> TransferSpectrum:
+    """The k leading eigenvalues of x+ = x - h grad f(x) + e: e = h xi (SGD), or e ~ N(0, 2 h T I) at temperature T.
+
+    Parameters
+    ----------
+    objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension
+    step_size : h > 0; the learning rate, where no temperature is given
+    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the law of xi
+    temperature : T > 0, instead of the noise
+    box : (low, high) per axis, the first to be tried; found from f where left out
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong, or asks for more nodes than fit.
+    ConvergenceError
+        if mass keeps leaving every box: there is no stationary law, nor a quasi-stationary one.
+    """
+    f = resolve(objective)
+    step = _step_noise(f, step_size, noise, temperature)
+    began = time.perf_counter()
+    parts = separate(f) if f.dimension > 1 else None
+    if parts is not None and np.array_equal(step.axes()[1], np.eye(f.dimension)):
+        found = _of_sum(f, parts, step_size, k, step, box)
+    else:
+        found = _of_box(f, step_size, k, step, box)
+    return replace(found, seconds=time.perf_counter() - began)
+
+
+def chain(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    noise: float | GaussianNoise = 1.0,
+    box: Intervals | None = None,
+) -> RateCurve:
+    """The rate -log(|rho_1|/rho_0)/s of SGD, x+ = x - s grad f(x) + s xi, against the learning rate.
+
+    The parameters are those of `transfer_spectrum`.
+    """
+    f = resolve(objective)
+    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
+    found = [transfer_spectrum(f, s, noise=noise, box=box) for s in asked]
+    options = {"noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance]}
+    return RateCurve.from_records(map(_record, found), method="chain", objective=f.name, options=options)
+
+
+def _record(found: TransferSpectrum) -> RateRecord:
+    """The rate of a spectrum, in logarithms."""
+    relative = found.rate_error / found.rate
+    return RateRecord(
+        learning_rate=found.step_size,
+        log_rate=math.log(found.rate),
+        lower=math.log(found.rate) + (math.log1p(-relative) if relative < 1 else -math.inf),
+        upper=math.log(found.rate) + math.log1p(relative),
+        resolved=found.resolved,
+        solver=found.solver,
+        n_dofs=found.n_dofs,
+        seconds=found.seconds,
+        rates=(found.rate,),
+    )
+
+
+def _step_noise(
+    f: Objective, step_size: float, noise: float | GaussianNoise, temperature: float | None
+) -> GaussianNoise:
+    """The law of e."""
+    if not (np.isfinite(step_size) and step_size > 0):
+        raise RequestError(f"learning rate must be positive, got {step_size}")
+    if temperature is not None:
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise RequestError(f"temperature must be positive, got {temperature}; descent without noise has none")
+        return GaussianNoise.isotropic(f.dimension, math.sqrt(2 * step_size * temperature))
+    law = noise if isinstance(noise, GaussianNoise) else GaussianNoise.isotropic(f.dimension, noise)
+    if law.dimension != f.dimension:
+        raise RequestError(f"{f.name} has dimension {f.dimension}, the covariance of the noise {law.dimension}")
+    return GaussianNoise.of(step_size**2 * np.array(law.covariance))
+
+
+# ------------------------------------------------------------------------------------------------ sums of functions
+
+
+def _of_sum(
+    f: Objective, parts: Sequence[tuple], step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> TransferSpectrum:
+    """f_1(x_1) + ... + f_d(x_d): the kernel is a product, and so is every eigenvalue."""
+    deviations, _ = step.axes()
+    known: dict[tuple, TransferSpectrum] = {}
+    found = []
+    for i, (part, symbol) in enumerate(parts):
+        inner = None if box is None else [box[i]]
+        key = (part.subs(symbol, parts[0][1]), float(deviations[i]), tuple(inner[0]) if inner else None)
+        if key not in known:
+            line = Objective.from_sympy(part, [symbol])
+            known[key] = _of_box(line, step_size, k, GaussianNoise.isotropic(1, float(deviations[i])), inner)
+        found.append(known[key])
+    return _product(f.name, step_size, k, found)
+
+
+def _product(name: str, step_size: float, k: int, found: Sequence[TransferSpectrum]) -> TransferSpectrum:
+    values, errors = np.ones(1, dtype=complex), np.zeros(1)
+    for one in found:
+        pairs = np.multiply.outer(values, one.eigenvalues).ravel()
+        bars = (errors[:, None] + one.errors).ravel()
+        order = np.argsort(-abs(pairs), kind="stable")[:k]
+        values, errors = pairs[order], bars[order]
+    slowest = min(found, key=lambda one: one.gap)
+    leak = -math.expm1(sum(math.log1p(-one.leak) for one in found))
+    return TransferSpectrum(
+        step_size, values, errors, leak, slowest.gap, slowest.gap_error, None, None, name,
+        max(one.n_dofs for one in found), 0.0, slowest.solver,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ one box
+
+
+def _of_box(
+    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> TransferSpectrum:
+    """On a domain large enough, at resolutions that agree."""
+    domain, rough = _enclosing(f, step_size, k, step, box)
+    per_deviation = FINE[f.dimension]
+    domain = replace(domain, box=domain.box.expanded(0.05, 0.05), level=domain.level + 2 * domain.unit)
+    while True:
+        fine = operator_spectrum(_operator(f, step_size, domain, step, per_deviation), k)
+        # Where the map stretches space, functions vary over less than the noise does.
+        errors = np.abs(np.abs(fine.eigenvalues) - np.abs(rough.eigenvalues)) + fine.errors
+        gap_error = abs(fine.gap - rough.gap) + abs(fine.leak - rough.leak) + fine.gap_error
+        per_deviation *= 1.5
+        if gap_error <= RTOL[f.dimension] * fine.gap or fine.n_dofs * 1.5**f.dimension > AGAIN[f.dimension]:
+            return replace(fine, errors=errors, gap_error=gap_error)
+        rough = fine
+
+
+@dataclass(frozen=True)
+class _Domain:
+    """The nodes of a box where f <= level; unit: the learning rate that has this noise."""
+
+    box: Box
+    level: float
+    unit: float
+
+
+def _enclosing(
+    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> tuple[_Domain, TransferSpectrum]:
+    """A domain that hardly anything leaves, or that makes no difference; and the spectrum there."""
+    domain = _first_domain(f, step_size, k, step, box)
+    rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+    for _ in range(ENLARGED):
+        if rough.leak <= LEAK:
+            return domain, rough
+        domain = replace(domain, box=domain.box.expanded(0.15, 0.15), level=np.inf)
+        larger = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+        change = max(abs(larger.gap / rough.gap - 1), abs(larger.leak / rough.leak - 1))
+        rough = larger
+        if change < SETTLED:
+            return domain, rough
+    raise ConvergenceError(
+        f"at step size {step_size:g} the chain on {f.name} leaves every box ({rough.leak:.1e} of it in a step, as "
+        f"far as {domain.box}): it has no stationary law; take a smaller step"
+    )
+
+
+def _operator(
+    f: Objective, step_size: float, domain: _Domain, step: GaussianNoise, per_deviation: float
+) -> TransferOperator:
+    deviations, _ = step.axes()
+    wanted = float(np.prod(np.ceil(domain.box.widths * per_deviation / deviations)))
+    if wanted > MOST_NODES.get(f.dimension, 1):
+        raise RequestError(
+            f"the chain on {f.name} at step size {step_size:g} needs {wanted:.0f} nodes, more than the "
+            f"{MOST_NODES.get(f.dimension, 0)} that are taken; ask for a larger learning rate or a smaller box"
+        )
+    return transfer_operator(f, step_size, domain.box, noise=step, per_deviation=per_deviation, level=domain.level)
+
+
+def _first_domain(
+    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> _Domain:
+    """Where exp(-2 f/s) is, s = v/h the learning rate that has this noise; along the axes of the noise."""
+    if f.dimension > 2:
+        raise RequestError(
+            f"the chain is there in 1 and 2 dimensions, and for sums of functions of one variable; {f.name} has "
+            f"dimension {f.dimension}"
+        )
+    deviations, axes = step.axes()
+    unit = float(deviations.max() ** 2 / step_size)
+    if box is not None:
+        return _Domain(Box.of(box), np.inf, unit)
+    found = sublevel(f, unit, wells=k, margin=MARGIN[f.dimension])
+    around = found.box
+    if not np.array_equal(axes, np.eye(f.dimension)):
+        corners = axes.T @ np.stack([x.ravel() for x in np.meshgrid(*around.intervals, indexing="ij")])
+        around = Box(tuple(corners.min(axis=1).tolist()), tuple(corners.max(axis=1).tolist()))
+    wide = 2 * deviations / around.widths
+    return _Domain(around.expanded(wide, wide), found.level, unit)
+
+
+def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectrum:
+    """The leading eigenvalues of one discrete operator as it is; error bars are those of rounding alone.
+
+    A gap below 1e-3 is computed again by elimination without a subtraction (`StateReduction`), where what leaves the
+    box is put back according to the quasi-stationary law: that changes no eigenvalue but the first, which becomes 1.
+    """
+    began = time.perf_counter()
+    values, masses = leading_eigenvalues(operator, k)
+    leak = float(masses @ operator.killed)
+    gap = 1.0 - abs(values[1]) / values[0].real if values[0].real > 0 else math.nan
+    error, solver = ROUNDING * math.sqrt(operator.n_dofs), "arnoldi" if operator.n_dofs > DENSE else "dense"
+    if gap < SMALL_GAP and values[1].real > 0 and operator.n_dofs <= ELIMINATED:
+        reduced = StateReduction.of(operator.dense() + np.multiply.outer(operator.killed, masses), int(masses.argmax()))
+        masses = reduced.stationary
+        leak = float(masses @ operator.killed)
+        # 1 - rho_1 of the chain with return; rho_1/rho_0 = (1 - g)/(1 - leak).
+        g = float(reduced.small_eigenvalues(1)[0].real)
+        gap, error, solver = (g - leak) / (1.0 - leak), ROUNDING * math.sqrt(operator.n_dofs) * (g + leak), "reduction"
+    errors = np.full(values.size, ROUNDING * math.sqrt(operator.n_dofs))
+    return TransferSpectrum(
+        operator.step_size, values, errors, leak, gap, error, masses, operator, operator.objective, operator.n_dofs,
+        time.perf_counter() - began, solver,
+    )  # fmt: skip
+
+
+def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Array]:
+    """The k eigenvalues of largest modulus, and the leading left eigenvector, non-negative and of sum 1."""
+    n = operator.n_dofs
+    if n <= DENSE:
+        values, left = np.linalg.eig(operator.dense().T)
+        masses = left[:, np.argmax(values.real)]
+    else:
+        values, _ = _arnoldi(operator.apply, n, k)
+        masses = _arnoldi(operator.adjoint, n, 1)[1][:, 0]
+    masses = np.abs(masses.real)
+    # Conjugate and opposite pairs in an order that rounding does not decide.
+    order = np.lexsort((-values.imag, -values.real.round(12), -np.abs(values).round(12)))
+    return values[order][:k].astype(complex), np.asarray(masses / masses.sum())
+
+
+def _arnoldi(apply: Callable[[Array], Array], n: int, k: int) -> tuple[Complex, Complex]:
+    """The k eigenvalues of largest modulus and their vectors."""
+    start = 1.0 + 0.5 * np.random.default_rng(0).random(n)
+    operator = LinearOperator((n, n), matvec=lambda x: apply(x.ravel()), dtype=float)
+    try:
+        values, vectors = eigs(operator, k=k, which="LM", v0=start, ncv=min(n, max(4 * k, 24)))
+    except ArpackError as error:
+        raise ConvergenceError(
+            f"Arnoldi did not converge for {k} eigenvalues on {n} nodes: {error}; ask for a larger learning rate"
+        ) from error
+    return values, vectors
