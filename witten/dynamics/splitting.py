@@ -1,0 +1,315 @@
+"""Rates of any size from simulated paths: fluxes between the wells, by adaptive multilevel splitting.
+
+The cores A_i are small sets about the minima. In equilibrium the number of ways from A_i to A_j per unit time is
+
+    c_ij = mu(A_i)/h P(X_h outside of A_i, and A_j the next core | X_0 in A_i),
+
+which is c_ji, and the mass from which A_i was the last core is pi_i = mu(A_i) E[steps before the next core, or 1]. The
+small rates are those of the chain on the wells, lambda pi u = (D - C) u, up to a relative error of the order of
+lambda_1/lambda_m, lambda_m the fastest rate that is no transition between cores. X_0 is drawn from mu in the core by
+rejection, so nothing has to be equilibrated, and each factor is estimated without bias: the probability by splitting
+(`excursions`), the volume of the core and the time outside by counting.
+
+Two step sizes of a scheme of order two give lambda to fourth order: lambda = (4 lambda_h - lambda_2h)/3. The interval
+comes from independent repetitions of everything, left out one by one (jackknife).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import combinations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from scipy.special import logsumexp
+from scipy.stats import t as student
+
+from witten.dynamics import excursions
+from witten.dynamics.coordinate import Coordinate, Lattice, committor, lattice
+from witten.dynamics.cores import Cores, cores_of
+from witten.dynamics.estimates import Estimate
+from witten.dynamics.well_chain import WellChain
+from witten.dynamics.wells import Wells, find_wells
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective, resolve
+
+__all__ = ["rate_by_splitting"]
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+CONFIDENCE = 0.95
+# A well is a core of its own if f must rise by this many s before it joins a deeper one.
+DEEP = 1.5
+# Height above the tallest barrier, in units of s, up to which the reaction coordinate is known.
+ROOM = 10.0
+# Time step times the largest curvature, of the finer of two.
+STEP = 0.1
+# Repetitions with the finer and the coarser step in one round: the cheapest shares for the extrapolated rate.
+FINE, COARSE = 16, 6
+MOST_ROUNDS = 8
+# Variance of the logarithm that one population may have, and the fewest and most paths in it.
+SPREAD, FEWEST, MOST = 0.06, 100, 2000
+MASS_ONLY = 1000
+# Direct ways between wells that would carry less than this part of what goes by others are left out.
+NEGLIGIBLE = 1e-4
+LONGEST = 2_000_000
+# The streams of random numbers begin with this.
+STREAM = 0x5B
+
+
+def rate_by_splitting(
+    objective: Objective | str,
+    learning_rate: float,
+    *,
+    seed: int = 0,
+    noise: float = 1.0,
+    dt: float | None = None,
+    width: float = 0.25,
+    stop: Callable[[], str | None] = lambda: None,
+) -> Estimate:
+    """lambda_s from paths that are split on their way between wells, for rates too small to be waited for.
+
+    Parameters
+    ----------
+    objective : a formula of one to three variables with two wells at least
+    learning_rate : s > 0
+    seed : every number is told by it, whatever the number of threads
+    noise : sigma > 0; the rate is that at learning rate s sigma^2
+    dt : the finer time step; 0.1 over the largest curvature where left out
+    width : of the interval, relative to the rate: rounds of repetitions are added until it is met, 8 at most
+    stop : asked after each round; a reason to stop, or None
+
+    Raises
+    ------
+    RequestError
+        without two wells that are deep beside s, above three dimensions, or without a formula.
+    ConvergenceError
+        if every population dies out.
+    """
+    began = time.perf_counter()
+    f = resolve(objective)
+    s = _effective(learning_rate, noise)
+    plan = _plan(f, s, _own_seed(seed, learning_rate, noise), dt)
+    samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
+    found = Found(math.nan, math.inf, ())
+    for round_ in range(MOST_ROUNDS):
+        for coarse, count in ((False, FINE), (True, COARSE)):
+            samples[coarse] += _repetitions(plan, range(round_ * count, (round_ + 1) * count), coarse)
+        found = _extrapolated(plan, samples)
+        if 2 * found.error <= width or stop() is not None:
+            break
+    return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began)
+
+
+def _effective(learning_rate: float, noise: float) -> float:
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise RequestError(f"learning rate must be positive, got {learning_rate}")
+    if not (math.isfinite(noise) and noise > 0):
+        raise RequestError(f"noise must be positive, got {noise}")
+    return learning_rate * noise**2
+
+
+def _own_seed(seed: int, learning_rate: float, noise: float) -> int:
+    """A seed for each learning rate, so that the errors along a curve are independent."""
+    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+# ------------------------------------------------------------------------------------------------ what is simulated
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """From a core to another directly; to none, if only the mass of the first is wanted.
+
+    Attributes
+    ----------
+    source, target : numbers of cores; target -1 for none
+    coordinate : the reaction coordinate
+    population : paths of one repetition
+    """
+
+    source: int
+    target: int
+    coordinate: Coordinate
+    population: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What one repetition has found on a way: logarithms of c_ij and pi_i, and what it took."""
+
+    log_flux: float
+    log_mass: float
+    steps: int
+    paths: int
+    lost: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All that repetitions have in common."""
+
+    objective: Objective
+    learning_rate: float
+    cores: Cores
+    ways: tuple[Way, ...]
+    dt: float
+    seed: int
+
+    def run(self, way: int, repetition: int, coarse: bool) -> Sample:
+        """One repetition on one way, with step dt or 2 dt; its numbers are its own."""
+        w, s, cores = self.ways[way], self.learning_rate, self.cores
+        h = 2 * self.dt if coarse else self.dt
+        stream = (STREAM << 25) | (coarse << 24) | (way << 16) | (repetition << 1)
+        key = np.uint64(self.seed), np.uint64(stream), np.uint64(stream + 1)
+        f = self.objective.kernels()
+        tries, starts, outside, log_p, _, steps, branches, lost = excursions.split(
+            f.value, f.gradient, w.source, w.target, w.population, h, math.sqrt(s), (cores.centres, cores.metrics),
+            cores.roots, cores.floors[w.source], w.coordinate.as_arguments(), key, LONGEST,
+        )  # fmt: skip
+        weight = cores.log_volumes[w.source] - 2 * (cores.floors[w.source] - cores.floors.min()) / s
+        log_flux = weight + math.log((w.population - 1) / ((tries - 1) * h)) + log_p
+        log_mass = weight + math.log((starts + outside) / tries)
+        return Sample(log_flux, log_mass, steps, w.population + branches, lost)
+
+
+def _plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
+    """Cores, ways and step size at s (times sigma^2)."""
+    wells = _wells(f)
+    kept = np.flatnonzero(wells.depths >= DEEP * s)
+    if kept.size < 2:
+        raise RequestError(
+            f"splitting needs two wells that are {DEEP:g} s deep, and {f.name} has none at s = {s:g}; take another "
+            "estimator"
+        )
+    cores = _cores(f, wells, kept, s)
+    grid = lattice(f, *_region(f, wells, s))
+    at = _nodes_in_cores(cores, grid)
+    fields = {j: committor(grid, at, j, s, wells.top) for j in range(kept.size)}
+    ways = tuple(_ways(cores, grid, at, fields, s))
+    compiled = f.kernels()
+    compiled.value.compile(excursions.VALUE.signature)
+    compiled.gradient.compile(excursions.GRADIENT.signature)
+    step = dt if dt is not None else STEP / _stiffness(f, grid, wells.top + s)
+    return Plan(f, s, cores, ways, step, seed)
+
+
+@lru_cache(maxsize=8)
+def _wells(f: Objective) -> Wells:
+    return find_wells(f)
+
+
+def _region(f: Objective, wells: Wells, s: float) -> tuple[Array, Array]:
+    """The smallest box that holds the places where f is not too high for a path on its way."""
+    grid = lattice(f, wells.low, wells.high)
+    low_enough = grid.nodes[:, grid.f <= wells.top + ROOM * s]
+    air = 2 * grid.spacing
+    low = np.maximum(low_enough.min(axis=1) - air, wells.low)
+    return low, np.minimum(low_enough.max(axis=1) + air, wells.high)
+
+
+def _nodes_in_cores(cores: Cores, grid: Lattice) -> Integers:
+    """The core of each node, or -1; the node nearest to a centre always counts."""
+    at = cores.members(grid.nodes)
+    for k, centre in enumerate(cores.centres):
+        at[np.argmin(np.linalg.norm((grid.nodes - centre[:, None]) / grid.spacing[:, None], axis=0))] = k
+    return at
+
+
+def _stiffness(f: Objective, grid: Lattice, height: float) -> float:
+    """The largest curvature where f is below a height."""
+    inside = grid.nodes[:, grid.f <= height]
+    h = np.moveaxis(f._evaluate("hessian", inside[:, :: max(inside.shape[1] // 3000, 1)]), 2, 0)
+    return float(np.max(np.abs(np.linalg.eigvalsh(h))))
+
+
+def _ways(cores: Cores, grid: Lattice, at: Integers, fields: Mapping[int, Array], s: float) -> Iterator[Way]:
+    """The pairs that matter, from the higher well to the lower, and the wells of which only the mass is wanted."""
+    m = cores.floors.size
+    order = np.argsort(-cores.floors, kind="stable")
+    flux = np.full((m, m), -np.inf)
+    depths = {}
+    for a, b in combinations(range(m), 2):
+        i, j = int(order[a]), int(order[b])
+        flux[i, j] = flux[j, i], depths[i, j] = _rough_flux(grid, at, fields[j], i, s)
+    sources = set()
+    for (i, j), depth in depths.items():
+        if flux[i, j] < _best_detour(flux, i, j) + math.log(NEGLIGIBLE):
+            continue
+        sources.add(i)
+        yield Way(i, j, _coordinate(grid, at, fields[j], j, depth), _population(depth))
+    for i in set(range(m)) - sources:
+        yield Way(i, -1, Coordinate(grid, np.zeros(grid.f.size), -1.0), MASS_ONLY)
+
+
+def _rough_flux(grid: Lattice, at: Integers, q: Array, source: int, s: float) -> tuple[float, float]:
+    """log of what the grid lets flow from a core, and log q next to it."""
+    near = _neighbours(at == source, grid.shape) & (at < 0)
+    logs = np.log(q[near]) - 2 * grid.f[near] / s
+    return float(logsumexp(logs)), float(np.log(q[near]).min())
+
+
+def _neighbours(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The nodes next to those of a mask."""
+    grid = mask.reshape(shape)
+    return np.asarray(binary_dilation(grid) & ~grid).ravel()
+
+
+def _best_detour(flux: Array, i: int, j: int) -> float:
+    """log of what flows from i to j by way of a third core, at its narrowest."""
+    others = [k for k in range(len(flux)) if k not in (i, j)]
+    return max((min(flux[i, k], flux[k, j]) for k in others), default=-math.inf)
+
+
+def _coordinate(grid: Lattice, q: Array, first: float) -> Coordinate:
+    """log q, with cores other than the target no further than where the paths begin."""
+    return Coordinate(grid, np.where(q > 0, np.log(np.maximum(q, SMALLEST)), first), first)
+
+
+def _population(first: float) -> int:
+    return int(min(max(-first / SPREAD, FEWEST), MOST))
+
+
+# ------------------------------------------------------------------------------------------------ what comes of it
+
+
+@dataclass(frozen=True)
+class Found:
+    """log lambda, half the width of its interval, all log rates."""
+
+    log_rate: float
+    error: float
+    log_rates: tuple[float, ...]
+    bias: float = 0.0
+
+
+def _repetitions(plan: Plan, numbers: range, coarse: bool) -> list[tuple[Sample, ...]]:
+    """For each number a sample on every way; they are independent and do not depend on who computes them."""
+    jobs = [(way, number) for number in numbers for way in range(len(plan.ways))]
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        done = list(pool.map(lambda job: plan.run(*job, coarse), jobs))
+    n = len(plan.ways)
+    return [tuple(done[k : k + n]) for k in range(0, len(done), n)]
+
+
+def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
+    """The rates of the chain whose conductances and masses are the means over repetitions."""
+    m, count = plan.cores.floors.size, math.log(len(repetitions))
+    conductances = np.full((m, m), -np.inf)
+    masses: list[list[float]] = [[] for _ in range(m)]
+    for k, way in enumerate(plan.ways):
+        masses[way.source] += [sample[k].log_mass for sample in repetitions]
+        if way.target >= 0:
+            flux = logsumexp([sample[k].log_flux for sample in repetitions]) - count
+            conductances[way.source, way.target] = conductances[way.target, way.source] = flux
+    means = np.array([logsumexp(each) - math.log(len(each)) for each in masses])
+    return WellChain(means, conductances).log_rates()
