@@ -16,17 +16,26 @@ with noise of its own. If K of n are killed, the estimate of the probability to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numba
 import numpy as np
 from numba import types
 
 from witten.dynamics.philox import four_normals, uniform
 
-__all__ = ["DIVERGED", "ENDLESS", "GRADIENT", "LEVELS", "VALUE", "core_of", "excursion", "level_of", "split"]
+__all__ = ["DIVERGED", "ENDLESS", "GRADIENT", "LEVELS", "VALUE", "core_of", "excursion", "level_of", "splitter"]
 
 # Functions of the objective as values: the kernels are compiled once and for all objectives.
 VALUE = types.FunctionType(types.float64(types.float64[::1]))
 GRADIENT = types.FunctionType(types.void(types.float64[::1], types.float64[::1]))
+MATRICES = types.float64[:, :, ::1]
+CORES = types.Tuple((types.float64[:, ::1], MATRICES))
+VECTOR = types.float64[::1]
+GRID = types.Tuple((VECTOR, VECTOR, types.int64[::1], VECTOR, types.float64, types.float64))
+KEY = types.UniTuple(types.uint64, 3)
 # Levels of the table, and the level of the target.
 LEVELS = 1024
 # Ends of a path that is in no core.
@@ -148,13 +157,12 @@ def _start(value, centre, root_metric, floor, log_weight, seed, stream, path, x)
             return tries
 
 
-@compiled
-def split(value, gradient, source, target, n, h, sigma, cores, roots, floor, grid, key, limit):  # type: ignore[no-untyped-def]
+def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, grid, key, limit):  # type: ignore[no-untyped-def]
     """One population of n excursions from a core, split until all have reached the target or none can.
 
     Parameters
     ----------
-    source, target : numbers of cores
+    source, target : numbers of cores; target -1 ends after the first excursions
     h, sigma : time step, noise
     roots : (m, d, d) the core is c + root (unit ball)
     floor : no more than f within the core of the source, and as near as can be
@@ -163,7 +171,7 @@ def split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gri
 
     Returns
     -------
-    tries, starts, outside, log_probability, alive, steps, branches, lost : points tried and points accepted in the core;
+    tries, starts, outside, log_probability, alive, steps, branches, lost : points tried and accepted in the core;
     steps of the first n excursions outside of cores; log of the probability that an excursion ends in the target;
     whether the population has not died out; all steps; paths run after the first; paths that ended in no core
     """
@@ -195,6 +203,8 @@ def split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gri
         known[found], top[found] = kept, levels[found, kept - 1]
         outside += taken - 1
         found += 1
+    if target < 0:
+        return tries, starts, outside, -np.inf, False, steps, branches, lost
     log_probability = 0.0
     survivors = np.empty(n, np.int64)
     while True:
@@ -232,3 +242,15 @@ def split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gri
             branches += 1
             known[i] = k
             top[i] = levels[i, k - 1]
+
+
+@cache
+def splitter() -> Callable[..., Any]:
+    """`_split`, compiled when first asked for, and kept on disk."""
+    whole, real = types.int64, types.float64
+    found = types.Tuple((whole, whole, whole, real, types.boolean, whole, whole, whole))
+    signature = found(
+        VALUE, GRADIENT, whole, whole, whole, real, real, CORES, MATRICES, real, GRID, KEY, whole
+    )  # fmt: skip
+    kernel: Callable[..., Any] = numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_split)
+    return kernel

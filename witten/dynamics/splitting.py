@@ -63,6 +63,7 @@ NEGLIGIBLE = 1e-4
 LONGEST = 2_000_000
 # The streams of random numbers begin with this.
 STREAM = 0x5B
+SMALLEST = 1e-290
 
 
 def rate_by_splitting(
@@ -152,6 +153,12 @@ class Sample:
     steps: int
     paths: int
     lost: int
+    split: bool
+
+    @property
+    def extinct(self) -> bool:
+        """Whether no path of the population came to the target."""
+        return self.split and self.log_flux == -math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +171,7 @@ class Plan:
     ways: tuple[Way, ...]
     dt: float
     seed: int
+    slowest_relaxation: float
 
     def run(self, way: int, repetition: int, coarse: bool) -> Sample:
         """One repetition on one way, with step dt or 2 dt; its numbers are its own."""
@@ -172,14 +180,14 @@ class Plan:
         stream = (STREAM << 25) | (coarse << 24) | (way << 16) | (repetition << 1)
         key = np.uint64(self.seed), np.uint64(stream), np.uint64(stream + 1)
         f = self.objective.kernels()
-        tries, starts, outside, log_p, _, steps, branches, lost = excursions.split(
+        tries, starts, outside, log_p, _, steps, branches, lost = excursions.splitter()(
             f.value, f.gradient, w.source, w.target, w.population, h, math.sqrt(s), (cores.centres, cores.metrics),
             cores.roots, cores.floors[w.source], w.coordinate.as_arguments(), key, LONGEST,
         )  # fmt: skip
         weight = cores.log_volumes[w.source] - 2 * (cores.floors[w.source] - cores.floors.min()) / s
         log_flux = weight + math.log((w.population - 1) / ((tries - 1) * h)) + log_p
         log_mass = weight + math.log((starts + outside) / tries)
-        return Sample(log_flux, log_mass, steps, w.population + branches, lost)
+        return Sample(log_flux, log_mass, steps, w.population + branches, lost, w.target >= 0)
 
 
 def _plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
@@ -191,16 +199,17 @@ def _plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
             f"splitting needs two wells that are {DEEP:g} s deep, and {f.name} has none at s = {s:g}; take another "
             "estimator"
         )
-    cores = _cores(f, wells, kept, s)
+    cores = cores_of(f, wells, kept, s)
     grid = lattice(f, *_region(f, wells, s))
     at = _nodes_in_cores(cores, grid)
     fields = {j: committor(grid, at, j, s, wells.top) for j in range(kept.size)}
     ways = tuple(_ways(cores, grid, at, fields, s))
     compiled = f.kernels()
-    compiled.value.compile(excursions.VALUE.signature)
-    compiled.gradient.compile(excursions.GRADIENT.signature)
+    compiled.value.compile(excursions.VALUE.signature)  # type: ignore[attr-defined]
+    compiled.gradient.compile(excursions.GRADIENT.signature)  # type: ignore[attr-defined]
     step = dt if dt is not None else STEP / _stiffness(f, grid, wells.top + s)
-    return Plan(f, s, cores, ways, step, seed)
+    relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
+    return Plan(f, s, cores, ways, step, seed, max(relaxation, 1e-3 / step))
 
 
 @lru_cache(maxsize=8)
@@ -240,13 +249,14 @@ def _ways(cores: Cores, grid: Lattice, at: Integers, fields: Mapping[int, Array]
     depths = {}
     for a, b in combinations(range(m), 2):
         i, j = int(order[a]), int(order[b])
-        flux[i, j] = flux[j, i], depths[i, j] = _rough_flux(grid, at, fields[j], i, s)
+        flux[i, j], depths[i, j] = _rough_flux(grid, at, fields[j], i, s)
+        flux[j, i] = flux[i, j]
     sources = set()
     for (i, j), depth in depths.items():
         if flux[i, j] < _best_detour(flux, i, j) + math.log(NEGLIGIBLE):
             continue
         sources.add(i)
-        yield Way(i, j, _coordinate(grid, at, fields[j], j, depth), _population(depth))
+        yield Way(i, j, _coordinate(grid, fields[j], depth), _population(depth))
     for i in set(range(m)) - sources:
         yield Way(i, -1, Coordinate(grid, np.zeros(grid.f.size), -1.0), MASS_ONLY)
 
@@ -284,12 +294,12 @@ def _population(first: float) -> int:
 
 @dataclass(frozen=True)
 class Found:
-    """log lambda, half the width of its interval, all log rates."""
+    """log lambda, half the width of its interval, all log rates, how far tied ones are parted."""
 
     log_rate: float
     error: float
     log_rates: tuple[float, ...]
-    bias: float = 0.0
+    parted: float = 0.0
 
 
 def _repetitions(plan: Plan, numbers: range, coarse: bool) -> list[tuple[Sample, ...]]:
@@ -313,3 +323,81 @@ def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
             conductances[way.source, way.target] = conductances[way.target, way.source] = flux
     means = np.array([logsumexp(each) - math.log(len(each)) for each in masses])
     return WellChain(means, conductances).log_rates()
+
+
+def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> Found:
+    """lambda = (4 lambda_h - lambda_2h)/3 in logarithms, and the half-width of its interval.
+
+    Rates that chance may have parted are one, multiple: the smallest alone would be too small. To the statistical error
+    are added a tenth of the extrapolation, for the orders left out, and lambda/(smallest curvature), for what is no
+    chain.
+    """
+    if all(sample.extinct for repetition in samples[False] for sample in repetition if sample.split):
+        raise ConvergenceError(
+            f"no path of {plan.objective.name} has come from one well to another at s = {plan.learning_rate:g}: all "
+            "populations died out; take a larger learning rate"
+        )
+    log_rates = _log_rates(plan, samples[False])
+    ties = _tied(plan, samples[False], log_rates)
+    (fine, fine_error), (coarse, coarse_error) = (_jackknife(plan, samples[c], ties) for c in (False, True))
+    ratio = math.exp(min(coarse - fine, 1.0))
+    correction = math.log((4 - ratio) / 3)
+    log_rate = fine + correction
+    statistical = math.hypot(4 * fine_error, ratio * coarse_error) / (4 - ratio)
+    quantile = float(student.isf((1 - CONFIDENCE) / 2, len(samples[False]) - 1))
+    error = quantile * statistical + 0.1 * abs(correction) + math.exp(log_rate) / plan.slowest_relaxation
+    return Found(log_rate, error, tuple((log_rates + correction).tolist()), fine - float(log_rates[0]))
+
+
+def _tied(plan: Plan, repetitions: list[tuple[Sample, ...]], log_rates: Array) -> int:
+    """How many of the smallest rates cannot be told from the first."""
+    if log_rates.size == 1:
+        return 1
+    errors = _left_out(plan, repetitions).std(axis=0) * math.sqrt(len(repetitions) - 1)
+    apart = log_rates - log_rates[0] > 2 * np.hypot(errors, errors[0])
+    return int(np.argmax(apart)) if apart.any() else log_rates.size
+
+
+def _jackknife(plan: Plan, repetitions: list[tuple[Sample, ...]], ties: int) -> tuple[float, float]:
+    """log of the mean of the smallest rates, as many as are tied, and its standard error."""
+    count = len(repetitions)
+    every = logsumexp(_log_rates(plan, repetitions)[:ties]) - math.log(ties)
+    without = logsumexp(_left_out(plan, repetitions)[:, :ties], axis=1) - math.log(ties)
+    return float(every), float(np.std(without) * math.sqrt(count - 1))
+
+
+def _left_out(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
+    """log rates with each of the repetitions left out in turn, shape (repetitions, m - 1)."""
+    return np.array([_log_rates(plan, repetitions[:k] + repetitions[k + 1 :]) for k in range(len(repetitions))])
+
+
+def _estimate(
+    plan: Plan, learning_rate: float, samples: Mapping[bool, list[tuple[Sample, ...]]], found: Found, seconds: float
+) -> Estimate:
+    """The answer of the route, with what a reader should know."""
+    every = [sample for part in samples.values() for repetition in part for sample in repetition]
+    return Estimate(
+        learning_rate=float(learning_rate),
+        log_rate=found.log_rate,
+        low=found.log_rate - found.error - found.parted,
+        high=found.log_rate + found.error,
+        confidence=CONFIDENCE,
+        estimator="splitting",
+        n_paths=sum(sample.paths for sample in every),
+        n_steps=sum(sample.steps for sample in every),
+        dt=plan.dt,
+        seconds=seconds,
+        diverged=sum(sample.lost for sample in every),
+        rates=tuple(math.exp(value) for value in found.log_rates),
+        remarks=tuple(_remarks(plan, every)),
+    )
+
+
+def _remarks(plan: Plan, samples: list[Sample]) -> Iterator[str]:
+    yield f"{plan.cores.floors.size} wells, {sum(way.target >= 0 for way in plan.ways)} direct ways between them"
+    dead = sum(sample.extinct for sample in samples)
+    if dead:
+        yield f"{dead} of {sum(sample.split for sample in samples)} populations died out"
+    lost = sum(sample.lost for sample in samples)
+    if lost:
+        yield f"{lost} excursions diverged or did not end within {LONGEST} steps"
