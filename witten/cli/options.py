@@ -25,6 +25,7 @@ __all__ = [
     "parse_learning_rates",
     "parse_method",
     "parse_petsc",
+    "parse_point",
     "parse_walltime",
     "positive",
     "whole",
@@ -264,6 +265,28 @@ def parse_box(text: str | None) -> tuple[tuple[float, float], ...] | None:
         for anything else, and for an interval that is empty or reversed.
     """
     return None if text is None else tuple(_interval(piece, text) for piece in text.split(","))
+
+
+def parse_point(text: str, dimension: int, name: str = "--x0") -> tuple[float, ...]:
+    """`-0.9,0.9` as coordinates.
+
+    Raises
+    ------
+    RequestError
+        for anything else, and for another number of coordinates than `dimension`.
+    """
+    try:
+        point = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise RequestError(f"{name}: cannot read {_quoted(text)}; give one number per axis, as in -0.9,0.9") from None
+    if not all(map(math.isfinite, point)):
+        raise RequestError(f"{name}: the coordinates must be finite, got {_quoted(text)}")
+    if len(point) != dimension:
+        raise RequestError(
+            f"{name}: {_quoted(text)} has {len(point)} coordinate{'s' * (len(point) != 1)}, "
+            f"the objective has {dimension} variable{'s' * (dimension != 1)}"
+        )
+    return point
 
 
 def _interval(piece: str, text: str) -> tuple[float, float]:

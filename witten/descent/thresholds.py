@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from witten.descent.bifurcation import doublings
-from witten.descent.fate import CHAOTIC, DIVERGES, FIXED, SLOW, Fate, fate
+from witten.descent.fate import DIVERGES, FIXED, SLOW, Fate, fate
 from witten.descent.lyapunov import lyapunov, random_product
 from witten.descent.map import DescentMap
 from witten.descent.orbits import orbits, polish
@@ -57,7 +57,8 @@ def measure(name: str, **parameters: float) -> float:
 
 def _entry(name: str, parameters: Parameters) -> Threshold:
     if name not in THRESHOLDS:
-        raise RequestError(f"unknown threshold {name[:60]!r}{nearest(name, THRESHOLDS)}; known: {', '.join(THRESHOLDS)}")
+        hint = nearest(name, THRESHOLDS)
+        raise RequestError(f"unknown threshold {name[:60]!r}{hint}; known: {', '.join(THRESHOLDS)}")
     for key in parameters:
         if key not in THRESHOLDS[name].parameters:
             raise RequestError(f"{name} has no parameter {key!r}; it has {', '.join(THRESHOLDS[name].parameters)}")
@@ -271,7 +272,7 @@ THRESHOLDS = {
                   {"a": 1.15}, _transverse, _transverse_measured, 1e-9),
         Threshold("multiscale", "log(s/(2 eps)), the Lyapunov exponent on x^2/2 + eps sin(x/eps)",
                   {"s": 0.1, "eps": 1e-3}, _multiscale, _multiscale_measured, 0.02),
-        Threshold("random-product", "1/low + 1/high, SGD on samples of curvature low and high", {"low": 1.0, "high": 3.0},
-                  _random, _random_measured, 1e-8),
+        Threshold("random-product", "1/low + 1/high, SGD on samples of curvature low and high",
+                  {"low": 1.0, "high": 3.0}, _random, _random_measured, 1e-8),
     )
 }  # fmt: skip

@@ -1,0 +1,99 @@
+"""`witten stability`: which minima gradient descent can reach."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten.cli import options
+from witten.cli.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from witten.stability import Stability
+
+EXAMPLES = options.examples(
+    'witten stability "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1,0.3,0.6',
+    "witten stability mueller-brown --json",
+    notes="A minimum can be reached from random starts only if its sharpness is at most 2/s.",
+)
+MOST_ROWS, MOST_RATES = 30, 6
+
+Rates = Annotated[
+    str | None, typer.Option("--lr", metavar="SPEC", help="Learning rates: 0.1, or 0.05,0.1, or 0.02:0.5:12.")
+]
+Measure = Annotated[
+    bool, typer.Option("--measure", help="Also find each critical learning rate by running gradient descent.")
+]
+
+
+def stability(
+    objective: options.Objective,
+    lr: Rates = None,
+    measure: Measure = False,
+    box: options.Box = None,
+    seed: options.Seed = "0",
+    as_json: options.Json = False,
+) -> None:
+    """Sharpness and critical learning rate 2/sharpness of every minimum, and where gradient descent can stay."""
+    rates = () if lr is None else options.parse_learning_rates(lr)
+    intervals, number = options.parse_box(box), options.whole("--seed", seed, 0)
+    from witten.objectives import resolve
+    from witten.stability import stability as judge
+
+    found = judge(resolve(objective), rates, box=intervals, seed=number)
+    measured = _measured(found) if measure else None
+    if as_json:
+        print_json(_json(objective, found, measured))
+    else:
+        _show(found, measured)
+
+
+def _measured(found: Stability) -> list[float | None]:
+    """By experiment, where there is something to find."""
+    from witten.errors import ConvergenceError
+    from witten.stability import measured_critical
+
+    values: list[float | None] = []
+    for minimum in found.minima:
+        try:
+            finite = 0 < minimum.sharpness < math.inf
+            values.append(measured_critical(found.landscape.objective, minimum.x) if finite else None)
+        except ConvergenceError:
+            values.append(None)
+    return values
+
+
+def _json(objective: str, found: Stability, measured: list[float | None] | None) -> dict[str, Any]:
+    """The object that CLI users are promised."""
+    minima = [
+        {"x": m.x, "value": m.value, "sharpness": m.sharpness, "critical_lr": m.critical_learning_rate, "stable": row}
+        for m, row in zip(found.minima, found.stable, strict=True)
+    ]
+    if measured is not None:
+        minima = [{**m, "measured_lr": value} for m, value in zip(minima, measured, strict=True)]
+    return {
+        "objective": objective,
+        "learning_rates": found.learning_rates,
+        "minima": minima,
+        "notes": found.landscape.notes,
+    }
+
+
+def _show(found: Stability, measured: list[float | None] | None) -> None:
+    rates = found.learning_rates[:MOST_RATES]
+    columns = ["minimum", "x", "f", "sharpness", "critical lr", *(["measured"] if measured is not None else [])]
+    rows = []
+    for i, (m, row) in enumerate(zip(found.minima[:MOST_ROWS], found.stable, strict=False)):
+        cells = [str(i), " ".join(f"{c:.6f}" for c in m.x[:6]), f"{m.value:.8g}", f"{m.sharpness:.8g}"]
+        cells.append(f"{m.critical_learning_rate:.8g}")
+        if measured is not None:
+            cells.append("" if measured[i] is None else f"{measured[i]:.4g}")
+        rows.append((*cells, *("stable" if yes else "no" for yes in row[: len(rates)])))
+    name = found.landscape.objective.name
+    print_table(f"{name}: minima of gradient descent", (*columns, *(f"lr {s:g}" for s in rates)), rows, left=("x",))
+    if len(found.minima) > MOST_ROWS or len(found.learning_rates) > MOST_RATES:
+        print_line(f"{MOST_ROWS} minima and {MOST_RATES} learning rates are shown at most; --json holds all")
+    for note in found.landscape.notes:
+        print_line(f"note: {note}")

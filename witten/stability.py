@@ -1,0 +1,117 @@
+"""Which minima gradient descent can reach: those whose sharpness, the largest eigenvalue of Hess f, is at most 2/s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from witten.descent.fate import FIXED, SLOW, fate
+from witten.descent.map import checked_learning_rate
+from witten.descent.thresholds import critical_learning_rate
+from witten.landscape.landscape import Landscape, describe_landscape
+from witten.landscape.points import CriticalPoint
+from witten.objectives.objective import Objective
+
+__all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]
+
+Array = NDArray[np.float64]
+Intervals = Sequence[tuple[float, float]]
+# Distances at which curvature is looked for where there is no Hessian, and how much it must grow to be infinite.
+RADII, GROWTH = (1e-3, 1e-6), 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class MinimumStability:
+    """A minimum, and up to which learning rate gradient descent stays near it.
+
+    Attributes
+    ----------
+    x, value : where, shape (d,), and f there
+    sharpness : the largest eigenvalue of Hess f(x); inf at a kink, 0 where f is flatter than a parabola
+    """
+
+    x: Array
+    value: float
+    sharpness: float
+
+    @property
+    def critical_learning_rate(self) -> float:
+        """2/sharpness: beyond it a.e. start nearby is pushed away. 0 at a kink, inf where f is flat."""
+        with np.errstate(divide="ignore"):
+            return float(np.divide(2.0, self.sharpness))
+
+    def stable(self, learning_rate: float) -> bool:
+        """Whether the sharpness is at most 2/s."""
+        return learning_rate <= self.critical_learning_rate
+
+
+@dataclass(frozen=True, eq=False)
+class Stability:
+    """The minima of f, ascending in value, against learning rates.
+
+    Attributes
+    ----------
+    landscape : f and its critical points
+    minima : in the order of the landscape
+    learning_rates : s, in the order given; may be empty
+    """
+
+    landscape: Landscape
+    minima: tuple[MinimumStability, ...]
+    learning_rates: tuple[float, ...]
+
+    @property
+    def stable(self) -> NDArray[np.bool_]:
+        """Whether each minimum (row) is stable at each learning rate (column)."""
+        rows = [[minimum.stable(s) for s in self.learning_rates] for minimum in self.minima]
+        return np.array(rows, dtype=bool).reshape(len(self.minima), len(self.learning_rates))
+
+
+def stability(
+    objective: Objective | str, learning_rates: Sequence[float] = (), *, box: Intervals | None = None, seed: int = 0
+) -> Stability:
+    """Sharpness and critical learning rate of every minimum.
+
+    Parameters
+    ----------
+    objective : an Objective, or its text
+    learning_rates : s > 0 at which stability is asked for
+    box, seed : see `describe_landscape`, which finds the minima, and raises what it raises
+    """
+    rates = tuple(checked_learning_rate(s) for s in learning_rates)
+    landscape = describe_landscape(objective, box=box, seed=seed)
+    f = landscape.objective
+    minima = tuple(MinimumStability(point.x, point.value, _sharpness(f, point)) for point in landscape.minima)
+    return Stability(landscape, minima, rates)
+
+
+def _sharpness(objective: Objective, point: CriticalPoint) -> float:
+    """The largest curvature; where there is none, 2 (f(x + r e) - f(x))/r^2 on small spheres, if it stays bounded."""
+    if np.isfinite(point.curvatures).all():
+        largest = float(point.curvatures.max())
+        return 0.0 if point.degenerate and largest <= 1e-9 * (1 + abs(point.value)) else largest
+    d = point.x.size
+    directions = np.random.default_rng(0).normal(size=(d, 200))
+    directions = np.hstack([directions / np.linalg.norm(directions, axis=0), np.eye(d), -np.eye(d)])
+    outer, inner = (
+        float(np.nanmax(2 * (objective(point.x[:, None] + r * directions) - point.value)) / r**2) for r in RADII
+    )
+    return np.inf if inner > GROWTH * outer else inner
+
+
+def measured_critical(objective: Objective, x: ArrayLike, *, rtol: float = 1e-3, steps: int = 40_000) -> float:
+    """The largest learning rate at which runs that start next to the minimum x (d,) end there, by bisection.
+
+    ConvergenceError where none between a half and twice 2/sharpness separates the two."""
+    x = np.asarray(x, dtype=float).reshape(objective.dimension)
+    guess = 2.0 / float(np.linalg.eigvalsh(objective.hessian(x))[-1])
+    offset = 1e-4 * np.random.default_rng(0).normal(size=x.size)
+
+    def stays(s: float) -> bool:
+        found = fate(objective, s, x + offset, steps=steps)
+        return found.kind in (FIXED, SLOW) and bool(abs(found.x[:, 0] - x).max() < 0.02 * (1 + abs(x).max()))
+
+    return critical_learning_rate(stays, 0.5 * guess, 2.0 * guess, rtol=rtol)
