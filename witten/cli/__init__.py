@@ -14,7 +14,20 @@ from typing import Annotated
 import typer
 
 from witten import __version__, parallel
-from witten.cli import doctor, gap, landscape, objectives, plot, spectrum, study, theory
+from witten.cli import (
+    bifurcate,
+    chain,
+    descend,
+    doctor,
+    gap,
+    landscape,
+    objectives,
+    plot,
+    spectrum,
+    stability,
+    study,
+    theory,
+)
 from witten.cli.errors import WRONG, exit_status, mute, say
 from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.errors import RequestError
@@ -38,6 +51,10 @@ app.command("gap", cls=ParallelCommand, epilog=gap.EXAMPLES)(gap.gap)
 app.command("spectrum", cls=ParallelCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
 app.command("landscape", cls=WittenCommand, epilog=landscape.EXAMPLES)(landscape.landscape)
 app.command("theory", cls=WittenCommand, epilog=theory.EXAMPLES)(theory.theory)
+app.command("chain", cls=WittenCommand, epilog=chain.EXAMPLES)(chain.chain)
+app.command("stability", cls=WittenCommand, epilog=stability.EXAMPLES)(stability.stability)
+app.command("descend", cls=WittenCommand, epilog=descend.EXAMPLES)(descend.descend)
+app.command("bifurcate", cls=WittenCommand, epilog=bifurcate.EXAMPLES)(bifurcate.bifurcate)
 app.command("study", cls=WittenCommand, epilog=study.EXAMPLES)(study.study)
 app.command("objectives", cls=WittenCommand, epilog=objectives.EXAMPLES)(objectives.objectives)
 app.command("plot", cls=WittenCommand, epilog=plot.EXAMPLES)(plot.plot)

@@ -4,7 +4,9 @@ matplotlib is loaded inside the functions, and only its figures: no window, no g
 written whole or not at all; every function returns the figure.
 """
 
+from witten.plots.chains import plot_chain
 from witten.plots.curves import plot_curve, sensible_fit
+from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
 from witten.plots.landscapes import plot_barrier_tree, plot_landscape
 from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
@@ -13,8 +15,12 @@ from witten.plots.style import check_plot
 __all__ = [
     "check_plot",
     "plot_barrier_tree",
+    "plot_basins",
+    "plot_bifurcation",
+    "plot_chain",
     "plot_curve",
     "plot_dataset",
+    "plot_descent",
     "plot_landscape",
     "plot_law",
     "plot_spectrum",

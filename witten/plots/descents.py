@@ -1,0 +1,214 @@
+"""Gradient descent as a dynamical system: orbit diagrams over a strip of Lyapunov exponents, basins, single runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from witten.errors import RequestError
+from witten.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    VERMILION,
+    Array,
+    check_plot,
+    finished,
+    new_figure,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from witten.descent.basins import Basins
+    from witten.descent.bifurcation import Diagram
+    from witten.descent.map import DescentMap
+
+__all__ = ["plot_basins", "plot_bifurcation", "plot_descent"]
+
+# Points of an orbit diagram that are drawn, at most: more cannot be told apart.
+MOST_POINTS = 400_000
+# Points of a run that are drawn, of however many.
+MOST_STEPS = 2000
+
+
+def plot_bifurcation(
+    diagram: Diagram, path: str | Path | None = None, *, axis: int = 0, marks: dict[str, float] | None = None
+) -> Figure:
+    """x_axis of the attractor against s, and under it the largest Lyapunov exponent, above zero where there is chaos.
+
+    Parameters
+    ----------
+    marks : learning rates to draw a line at, by their labels
+
+    Raises
+    ------
+    RequestError
+        if all runs diverged, or `path` cannot be written.
+    """
+    if path is not None:
+        check_plot(path)
+    if not np.isfinite(diagram.exponents).any():
+        raise RequestError("nothing to plot: all runs diverge; give smaller learning rates or other starts")
+    figure, panels = new_figure(2, 1, (8.0, 6.4), sharex=True)
+    s = diagram.learning_rates
+    for run in range(diagram.exponents.shape[1]):
+        _orbit_panel(panels[0], s, diagram.points[:, run, :, axis], PALETTE[run % len(PALETTE)])
+        _exponent_panel(panels[1], s, diagram.exponents[:, run])
+    for label, where in (marks or {}).items():
+        for panel in panels:
+            panel.axvline(where, color="0.6", linewidth=0.7, zorder=0)
+        panels[0].annotate(label, (where, 1.0), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
+                           fontsize=8, color=GREY)  # fmt: skip
+    panels[0].set_ylabel(f"$x_{{{axis + 1}}}$ of the attractor" if diagram.objective.dimension > 1 else "attractor $x$")
+    panels[0].set_title(shortened(diagram.objective.name), fontsize=11)
+    panels[1].set_ylabel("Lyapunov exponent")
+    panels[1].set_xlabel("learning rate $s$")
+    panels[1].axhline(0.0, color=GREY, linewidth=0.8)
+    return finished(figure, path)
+
+
+def _orbit_panel(axes: Axes, s: Array, points: Array, colour: str) -> None:
+    across = np.broadcast_to(s[:, None], points.shape).ravel()
+    up = points.ravel()
+    good = np.flatnonzero(np.isfinite(up))
+    good = good[:: max(good.size // MOST_POINTS, 1)]
+    axes.plot(across[good], up[good], ",", color=colour, alpha=0.5, rasterized=True)
+
+
+def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
+    order = np.argsort(s)
+    s, exponents = s[order], np.maximum(exponents[order], -2.5)
+    axes.plot(s, exponents, color=GREY, linewidth=0.8)
+    for sign, colour in ((1, VERMILION), (-1, BLUE)):
+        axes.fill_between(s, 0.0, exponents, where=sign * exponents > 0, color=colour, alpha=0.55, linewidth=0)
+    low, high = np.nanmin(exponents), np.nanmax(exponents)
+    axes.set_ylim(max(low, -2.5) - 0.1, max(high, 0.1) + 0.15)
+
+
+def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
+    """The plane of starts, coloured by attractor (or by period, where attractors fill curves), darker where it takes
+    more steps to get there; white where a start diverges, grey where it does not settle."""
+    if path is not None:
+        check_plot(path)
+    image, names = _coloured(found)
+    figure, panels = new_figure(1, 1, (7.0, 6.4))
+    axes = panels[0]
+    u, v = found.u, found.v
+    du, dv = u[1] - u[0], v[1] - v[0]
+    extent = (u[0] - du / 2, u[-1] + du / 2, v[0] - dv / 2, v[-1] + dv / 2)
+    axes.imshow(image, origin="lower", extent=extent, interpolation="antialiased", aspect="auto")
+    for name, colour in names.items():
+        axes.plot([], [], "s", color=colour, markersize=9, markeredgecolor=GREY, markeredgewidth=0.5, label=name)
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    axes.set_xlabel("$u$")
+    axes.set_ylabel("$v$")
+    if found.objective.dimension == 2:
+        axes.set_xlabel(f"${found.objective.symbols[0]}$")
+        axes.set_ylabel(f"${found.objective.symbols[1]}$")
+    axes.set_title(f"{shortened(found.objective.name)}, learning rate {found.learning_rate:g}", fontsize=11)
+    return finished(figure, path)
+
+
+def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
+    """An image (m, n, 3), and the colour of each name in its legend."""
+    from matplotlib.colors import to_rgb
+
+    from witten.descent.settling import DIVERGED
+
+    try:
+        labels, points = found.labels()
+        titles = [_place(point) for point in points.T]
+    except RequestError:
+        labels = found.period.astype(np.int16)
+        kinds = np.unique(labels[labels > 0])
+        titles = [f"period {p}" if p > 1 else "fixed points" for p in kinds.tolist()]
+        settled = labels > 0
+        labels = np.where(settled, np.searchsorted(kinds, labels), np.where(labels == DIVERGED, -1, -2))
+    colours = {-1: "white", -2: "#bbbbbb"} | {i: PALETTE[i % len(PALETTE)] for i in range(len(titles))}
+    image = np.ones((*labels.shape, 3))
+    with np.errstate(divide="ignore"):
+        speed = np.log1p(found.steps) / np.log1p(max(int(found.steps.max()), 1))
+    for label, colour in colours.items():
+        here = labels == label
+        shade = 1.0 - 0.55 * speed[here, None] if label >= 0 else 1.0
+        image[here] = np.array(to_rgb(colour)) * shade
+    names = {title: colours[i] for i, title in enumerate(titles[:8])}
+    if (labels == -1).any():
+        names["diverges"] = "white"
+    if (labels == -2).any():
+        names["does not settle"] = "#bbbbbb"
+    return image, names
+
+
+def _place(point: Array) -> str:
+    return "(" + ", ".join(f"{c + 0.0:.3g}" for c in np.round(point, 9)[:4]) + (", ...)" if point.size > 4 else ")")
+
+
+def plot_descent(descent: DescentMap, start: Array, steps: int, path: str | Path | None = None) -> Figure:
+    """A run: f against steps, and the run itself - as a cobweb in one dimension, over level lines in two."""
+    if path is not None:
+        check_plot(path)
+    points = descent.path(start, min(steps, MOST_STEPS))
+    points = points[:, np.isfinite(points).all(axis=0) & (abs(points).max(axis=0) < 1e6)]
+    f = descent.objective
+    figure, panels = new_figure(1, 2, (11.0, 4.8))
+    values = np.asarray(f(points))
+    panels[0].plot(values, color=BLUE, linewidth=0.8, marker=".", markersize=2)
+    if (values > 0).all():
+        panels[0].set_yscale("log")
+    panels[0].set_xlabel("step $k$")
+    panels[0].set_ylabel("$f(x_k)$")
+    panels[0].set_xscale("symlog", linthresh=10)
+    panels[0].set_xlim(left=0)
+    panels[0].grid(True, color="0.9", linewidth=0.6)
+    draw = {1: _cobweb, 2: _over_levels}.get(f.dimension, _coordinates)
+    draw(panels[1], descent, points)
+    figure.suptitle(f"{shortened(f.name)}, learning rate {descent.learning_rate:g}", fontsize=11)
+    return finished(figure, path)
+
+
+def _cobweb(axes: Axes, descent: DescentMap, points: Array) -> None:
+    """x_{k+1} against x_k, between the map and the diagonal."""
+    x = points[0, -400:] if points.shape[1] > 600 else points[0]
+    low, high = float(points[0].min()), float(points[0].max())
+    margin = 0.1 * (high - low) + 1e-3
+    grid = np.linspace(low - margin, high + margin, 800)
+    axes.plot(grid, descent(grid[None])[0], color=GREY, linewidth=1.4)
+    axes.plot(grid, grid, color="0.7", linewidth=0.9)
+    stairs = np.repeat(x, 2)
+    axes.plot(stairs[:-1], stairs[1:], color=BLUE, linewidth=0.5, alpha=0.8)
+    axes.set_xlabel("$x_k$")
+    axes.set_ylabel("$x_{k+1}$")
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _over_levels(axes: Axes, descent: DescentMap, points: Array) -> None:
+    low, high = points.min(axis=1), points.max(axis=1)
+    margin = 0.2 * (high - low) + 0.1 * float((high - low).max()) + 1e-3
+    x, y = (np.linspace(a - m, b + m, 200) for a, b, m in zip(low, high, margin, strict=True))
+    values = np.asarray(descent.objective(np.array(np.meshgrid(x, y))))
+    lowest = float(values.min())
+    levels = np.quantile(values, np.linspace(0.0, 1.0, 18) ** 1.5)
+    axes.contour(x, y, values, levels=np.unique(levels), colors="0.75", linewidths=0.7)
+    axes.plot(*points, color=ORANGE, linewidth=0.5, alpha=0.7)
+    axes.plot(*points, ".", color=PURPLE, markersize=2.5)
+    axes.plot(*points[:, 0], "o", color=VERMILION, markersize=6, label="start")
+    axes.plot(*points[:, -1], "s", color=BLUE, markersize=6, label="last")
+    axes.legend(fontsize=8, title=f"lowest level {lowest:.3g}", title_fontsize=8)
+    axes.set_xlabel(f"${descent.objective.symbols[0]}$")
+    axes.set_ylabel(f"${descent.objective.symbols[1]}$")
+
+
+def _coordinates(axes: Axes, descent: DescentMap, points: Array) -> None:
+    for i, coordinate in enumerate(points[:12]):
+        axes.plot(coordinate, linewidth=0.8, color=PALETTE[i % len(PALETTE)], label=f"$x_{{{i + 1}}}$")
+    axes.set_xlabel("step $k$")
+    axes.set_ylabel("coordinates")
+    axes.legend(fontsize=7, ncols=2)
