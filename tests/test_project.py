@@ -160,7 +160,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stability": SHARED | ROUTES,
     "paraview": SHARED | ROUTES,
     "sheets": set(),  # planes that plots draw on
-    "plots": SHARED | ROUTES | {"risk", "stability", "sheets"},
+    "plots": SHARED | ROUTES | {"risk", "stability", "validation", "sheets"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},

@@ -18,9 +18,9 @@ import typer
 from witten import parallel
 from witten.errors import ConvergenceError, RequestError
 
-__all__ = ["EARLY", "FAILED", "FINE", "WRONG", "Interrupted", "exit_status", "mute", "patiently", "say"]
+__all__ = ["DISAGREEMENT", "EARLY", "FAILED", "FINE", "WRONG", "Interrupted", "exit_status", "mute", "patiently", "say"]
 
-FINE, FAILED, WRONG, EARLY = 0, 1, 2, 4
+FINE, FAILED, WRONG, DISAGREEMENT, EARLY = 0, 1, 2, 3, 4
 # A line on standard error is not longer than this, whatever was quoted in it.
 LONGEST_LINE = 600
 # What batch systems send before the limit; Windows has none.
@@ -50,8 +50,8 @@ def exit_status(
 ) -> int:
     """Run a command and turn whatever happens into an exit status and one line, the same status on all ranks.
 
-    0 fine; 1 the computation failed; 2 the request is wrong; 4 stopped early by a signal or the walltime. A rank that
-    fails while others wait for it ends them.
+    0 fine; 1 the computation failed; 2 the request is wrong; 3 what a command itself returns where routes disagree;
+    4 stopped early by a signal or the walltime. A rank that fails while others wait for it ends them.
     """
     comm = ranks or parallel.Communicator()
     _listen_for_signals()

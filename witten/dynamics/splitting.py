@@ -56,8 +56,10 @@ STEP = 0.1
 FINE, COARSE = 16, 6
 MOST_ROUNDS = 8
 # Variance of the logarithm that one population may have, and the fewest and most paths in it.
-SPREAD, FEWEST, MOST = 0.06, 100, 2000
+SPREAD, FEWEST, MOST = 0.03, 100, 2000
 MASS_ONLY = 1000
+# Levels begin this much below the mean of log q where paths leave: those behind the core are not told apart.
+BELOW = 1.0
 # Direct ways between wells that would carry less than this part of what goes by others are left out.
 NEGLIGIBLE = 1e-4
 LONGEST = 2_000_000
@@ -256,16 +258,16 @@ def _ways(cores: Cores, grid: Lattice, at: Integers, fields: Mapping[int, Array]
         if flux[i, j] < _best_detour(flux, i, j) + math.log(NEGLIGIBLE):
             continue
         sources.add(i)
-        yield Way(i, j, _coordinate(grid, fields[j], depth), _population(depth))
+        yield Way(i, j, _coordinate(grid, fields[j], depth - BELOW), _population(depth))
     for i in set(range(m)) - sources:
         yield Way(i, -1, Coordinate(grid, np.zeros(grid.f.size), -1.0), MASS_ONLY)
 
 
 def _rough_flux(grid: Lattice, at: Integers, q: Array, source: int, s: float) -> tuple[float, float]:
-    """log of what the grid lets flow from a core, and log q next to it."""
+    """log of what the grid lets flow from a core, and log of the mean of q next to it."""
     near = _neighbours(at == source, grid.shape) & (at < 0)
-    logs = np.log(q[near]) - 2 * grid.f[near] / s
-    return float(logsumexp(logs)), float(np.log(q[near]).min())
+    logs, weights = np.log(q[near]), -2 * grid.f[near] / s
+    return float(logsumexp(logs + weights)), float(logsumexp(logs + weights) - logsumexp(weights))
 
 
 def _neighbours(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -285,8 +287,9 @@ def _coordinate(grid: Lattice, q: Array, first: float) -> Coordinate:
     return Coordinate(grid, np.where(q > 0, np.log(np.maximum(q, SMALLEST)), first), first)
 
 
-def _population(first: float) -> int:
-    return int(min(max(-first / SPREAD, FEWEST), MOST))
+def _population(depth: float) -> int:
+    """So many paths that the logarithm of the estimate, at best, has the variance SPREAD."""
+    return int(min(max(-depth / SPREAD, FEWEST), MOST))
 
 
 # ------------------------------------------------------------------------------------------------ what comes of it

@@ -54,7 +54,7 @@ def validate(
     spectral, theory, monte_carlo : other ways to compute, f and s to a curve of one point
     landscape : minima and saddles known already
     progress : called with the route and s after each computation
-    stop : asked before each Monte Carlo run; a reason to leave out the rest, or None
+    stop : asked before each computation but those of theory; a reason to leave out the rest, or None
 
     Raises
     ------
@@ -71,8 +71,8 @@ def validate(
         MONTE_CARLO: monte_carlo or _simulation(noise, seed),
     }
     reasons: dict[str, Callable[[float], str | None]] = {
-        SPECTRAL: lambda s: _no_grid(f),
-        THEORY: lambda s: complaint or _no_law(known, s * noise**2, s),
+        SPECTRAL: lambda s: stop() or _no_grid(f),
+        THEORY: lambda s: complaint or _no_law(known, s, noise),
         MONTE_CARLO: lambda s: stop(),
     }
     routes = {
@@ -116,16 +116,15 @@ def _no_grid(f: Objective) -> str | None:
     return f"grids and meshes end at three dimensions, {f.name} has {f.dimension}"
 
 
-def _no_law(landscape: Landscape | None, effective: float, s: float) -> str | None:
+def _no_law(landscape: Landscape | None, s: float, noise: float) -> str | None:
     """Why theory is not asked."""
     if landscape is None:
         return None
     if len(landscape.minima) == 1:
         return "one minimum: there is no barrier, and no rate is exponentially small"
     h = landscape.barrier
-    if h is not None and effective > h / 2:
-        given = f"s = {s:g}" if effective == s else f"s sigma^2 = {effective:g}"
-        return f"{given} is above H_f/2 = {h / 2:.4g}: the law is one for small s"
+    if h is not None and s * noise**2 > h / 2:
+        return f"s{'' if noise == 1 else ' sigma^2'} is above H_f/2 = {h / 2:.6g}, and the law is one for small s"
     return None
 
 

@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from witten.barrier_fit import BarrierFit
     from witten.validation.comparison import Comparison, Validation
 
-__all__ = ["MONTE_CARLO", "NAMES", "ROUTES", "SPECTRAL", "THEORY", "factor", "in_words", "left_out", "plus_minus"]
+__all__ = [
+    "MONTE_CARLO",
+    "NAMES",
+    "ROUTES",
+    "SPECTRAL",
+    "THEORY",
+    "factor",
+    "in_words",
+    "left_out",
+    "plus_minus",
+    "scientific",
+]
 
 SPECTRAL, THEORY, MONTE_CARLO = ROUTES = ("spectral", "theory", "monte_carlo")
 NAMES = {SPECTRAL: "spectral", THEORY: "theory", MONTE_CARLO: "Monte Carlo"}
@@ -115,3 +126,14 @@ def factor(log_ratio: float) -> str:
     if abs(log_ratio) < 13:
         return f"{math.exp(log_ratio):.3g}"
     return f"10^{log_ratio / math.log(10):.1f}" if math.isfinite(log_ratio) else ("0" if log_ratio < 0 else "inf")
+
+
+def scientific(logarithm: float, digits: int) -> str:
+    """e^logarithm with some digits, however small or large: 1.958927e-05, 3.1e-2171."""
+    if not math.isfinite(logarithm):
+        return "0" if logarithm < 0 else "unknown"
+    exponent = math.floor(logarithm / math.log(10))
+    mantissa = f"{math.exp(logarithm - exponent * math.log(10)):.{digits - 1}f}"
+    if mantissa.startswith("10"):
+        mantissa, exponent = f"{1:.{digits - 1}f}", exponent + 1
+    return f"{mantissa}e{exponent:+03d}"

@@ -1,0 +1,166 @@
+"""The routes side by side: rates against 1/s, and their ratios against s."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from witten.errors import RequestError
+from witten.plots.curves import LOWEST_DECADE, learning_rate_axis
+from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
+from witten.rates import RateRecord
+from witten.validation import Validation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_rates", "plot_ratios", "plot_validation"]
+
+
+def plot_validation(found: Validation, path: str | Path | None = None) -> Figure:
+    """Rates by all routes against 1/s; beside them spectral/theory and Monte Carlo/spectral against s.
+
+    Raises
+    ------
+    RequestError
+        if no route says anything, or `path` cannot be written.
+    """
+    if path is not None:
+        check_plot(path)
+    _require_rates(found)
+    figure, (rates, law, sampled) = new_figure(1, 3, (14.5, 4.6))
+    _draw_rates(rates, found)
+    _draw_law_ratio(law, found)
+    _draw_sampled_ratio(sampled, found)
+    figure.suptitle(shortened(found.objective.name), fontsize=11)
+    return finished(figure, path)
+
+
+def plot_rates(found: Validation, path: str | Path | None = None) -> Figure:
+    """Rates by all routes against 1/s; errors as `plot_validation`."""
+    if path is not None:
+        check_plot(path)
+    _require_rates(found)
+    figure, (axes,) = new_figure(1, 1, (7.2, 4.8))
+    _draw_rates(axes, found)
+    return finished(figure, path)
+
+
+def plot_ratios(found: Validation, path: str | Path | None = None) -> Figure:
+    """spectral/theory and Monte Carlo/spectral against s, one above the other; errors as `plot_validation`."""
+    if path is not None:
+        check_plot(path)
+    _require_rates(found)
+    figure, (law, sampled) = new_figure(2, 1, (7.2, 7.2))
+    _draw_law_ratio(law, found)
+    _draw_sampled_ratio(sampled, found)
+    return finished(figure, path)
+
+
+def _require_rates(found: Validation) -> None:
+    if not any(c.spectral or c.theory or c.monte_carlo for c in found.records):
+        raise RequestError(f"nothing to plot: no route says anything about {found.objective.name}")
+
+
+def _draw_rates(axes: Axes, found: Validation) -> None:
+    """Theory as a line, spectral rates as points, Monte Carlo as intervals; log10 of rates where doubles end."""
+    known = [r.log_rate for c in found.records for r in (c.spectral, c.theory, c.monte_carlo) if r is not None]
+    underflow = min(known) < LOWEST_DECADE * math.log(10)
+
+    def height(logs: Array) -> Array:
+        return logs / math.log(10) if underflow else np.exp(logs)
+
+    columns = {name: _column(found, name) for name in ("theory", "spectral", "monte_carlo")}
+    s, logs, _, _ = columns["theory"]
+    if s.size:
+        order = np.argsort(s)
+        style = "-" if s.size > 1 else "_"
+        axes.plot(1 / s[order], height(logs[order]), style, color=GREY, linewidth=1.4, label="theory (Eyring-Kramers)",
+                  zorder=1)  # fmt: skip
+    s, logs, low, high = columns["monte_carlo"]
+    if s.size:
+        bars = np.array([height(logs) - height(np.maximum(low, logs - 50)), height(high) - height(logs)])
+        axes.errorbar(1 / s, height(logs), yerr=np.maximum(bars, 0), fmt="s", color=VERMILION, mfc="white",
+                      markersize=7, capsize=4, label="Monte Carlo, 95 % intervals", zorder=2)  # fmt: skip
+    s, logs, low, high = columns["spectral"]
+    if s.size:
+        bars = np.array([height(logs) - height(np.maximum(low, logs - 50)), height(high) - height(logs)])
+        axes.errorbar(1 / s, height(logs), yerr=np.maximum(bars, 0), fmt="o", color=BLUE, markersize=4, capsize=3,
+                      label="spectral", zorder=3)  # fmt: skip
+    if underflow:
+        axes.set_ylabel(r"$\log_{10}\,\lambda_s$")
+    else:
+        axes.set_yscale("log")
+        axes.set_ylabel(r"rate $\lambda_s$")
+        if np.ptp(known) < math.log(3):
+            middle = math.exp(float(np.mean(known)))
+            axes.set_ylim(middle / 4, middle * 4)
+    axes.set_xlabel("$1/s$")
+    axes.margins(x=0.05, y=0.08)
+    axes.grid(True, color="0.9", linewidth=0.6)
+    asked = np.array([c.learning_rate for c in found.records])
+    learning_rate_axis(axes, 1 / asked)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+
+
+def _column(found: Validation, route: str) -> tuple[Array, Array, Array, Array]:
+    """s, log rates and the ends of the bars, where a route has an answer."""
+    rows = [(c.learning_rate, r) for c in found.records if (r := getattr(c, route)) is not None]
+    values = np.array([(s, r.log_rate, r.lower, r.upper) for s, r in rows]).reshape(-1, 4)
+    return values[:, 0], values[:, 1], values[:, 2], values[:, 3]
+
+
+def _draw_law_ratio(axes: Axes, found: Validation) -> None:
+    """spectral/theory inside of 1 +- s/(2 H_f)."""
+    rows = [(c.learning_rate, c.spectral, c.theory) for c in found.records]
+    _draw_ratio(axes, rows, BLUE)
+    h = found.barrier
+    if h is not None:
+        top = max((s for s, a, b in rows if a and b), default=h / 2 / found.noise**2)
+        s = np.linspace(0, 1.08 * top, 50)
+        slack = s * found.noise**2 / (2 * h)
+        axes.fill_between(s, 1 - slack, 1 + slack, color=GREY, alpha=0.13, linewidth=0, label=r"$1\pm s/(2H_f)$")
+        axes.legend(frameon=False, fontsize=9, loc="upper left")
+    _finish(axes, "spectral / theory", "no learning rate where both are known", any(a and b for _, a, b in rows))
+    axes.set_xscale("linear")
+    axes.set_xlim(left=0)
+
+
+def _draw_sampled_ratio(axes: Axes, found: Validation) -> None:
+    """Monte Carlo/spectral with its intervals, on a log axis."""
+    other = "spectral" if any(c.spectral and c.monte_carlo for c in found.records) else "theory"
+    rows = [(c.learning_rate, c.monte_carlo, getattr(c, other)) for c in found.records]
+    _draw_ratio(axes, rows, VERMILION)
+    there = any(a and b for _, a, b in rows)
+    _finish(axes, f"Monte Carlo / {other}", "no learning rate where both are known", there)
+    axes.set_xscale("log")
+    for s, a, b in rows:
+        if a is None or b is None:
+            axes.axvline(s, color=ORANGE, linewidth=0.8, linestyle=":", zorder=0)
+
+
+def _draw_ratio(axes: Axes, rows: list[tuple[float, RateRecord | None, RateRecord | None]], color: str) -> None:
+    """first/second with the bars of both."""
+    both = [(s, a, b) for s, a, b in rows if a is not None and b is not None]
+    if both:
+        s = np.array([row[0] for row in both])
+        ratio = np.exp([a.log_rate - b.log_rate for _, a, b in both])
+        low = np.exp([a.lower - b.upper for _, a, b in both])
+        high = np.exp([a.upper - b.lower for _, a, b in both])
+        bars = np.maximum([ratio - low, high - ratio], 0)
+        axes.errorbar(s, ratio, yerr=bars, fmt="o", color=color, markersize=5, capsize=3, zorder=3)
+    axes.axhline(1.0, color=GREY, linewidth=1.0, linestyle="--", zorder=1)
+
+
+def _finish(axes: Axes, label: str, nothing: str, there: bool) -> None:
+    axes.set_xlabel("learning rate $s$")
+    axes.set_ylabel(label)
+    axes.grid(True, color="0.9", linewidth=0.6)
+    if not there:
+        axes.text(0.5, 0.5, nothing, ha="center", va="center", transform=axes.transAxes, fontsize=9, color=GREY)
+
+
