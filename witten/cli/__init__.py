@@ -27,6 +27,7 @@ from witten.cli import (
     stability,
     study,
     theory,
+    validate,
 )
 from witten.cli.errors import WRONG, exit_status, mute, say
 from witten.cli.options import ParallelCommand, WittenCommand, examples
@@ -43,7 +44,7 @@ app = typer.Typer(
         'witten gap "(x**2-1)**2/4 + y**2/2" --lr 0.05,0.1 -o a.nc --plot a.png',
         "witten spectrum mueller-brown --lr 0.2 -k 6 --modes modes.nc",
         "witten plot a.nc",
-        notes="Exit status: 0 fine; 1 computation failed; 2 request wrong; 4 stopped early, --resume goes on.",
+        notes="Exit status: 0 fine; 1 computation failed; 2 request wrong; 3 disagreement; 4 stopped early, --resume goes on.",
     ),
 )
 
@@ -56,6 +57,7 @@ app.command("stability", cls=WittenCommand, epilog=stability.EXAMPLES)(stability
 app.command("descend", cls=WittenCommand, epilog=descend.EXAMPLES)(descend.descend)
 app.command("bifurcate", cls=WittenCommand, epilog=bifurcate.EXAMPLES)(bifurcate.bifurcate)
 app.command("study", cls=WittenCommand, epilog=study.EXAMPLES)(study.study)
+app.command("validate", cls=WittenCommand, epilog=validate.EXAMPLES)(validate.validate)
 app.command("objectives", cls=WittenCommand, epilog=objectives.EXAMPLES)(objectives.objectives)
 app.command("plot", cls=WittenCommand, epilog=plot.EXAMPLES)(plot.plot)
 app.command("doctor", cls=WittenCommand, epilog=doctor.EXAMPLES)(doctor.doctor)

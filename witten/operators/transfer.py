@@ -192,7 +192,7 @@ def _fill_windows(rows, images, first, spacing, shape, deviations, start, count,
             below, above = (y - REACH * sigma - first[a]) / h, (y + REACH * sigma - first[a]) / h
             if above < 0.0 or below > shape[a] - 1.0:
                 continue
-            low, high = max(0, np.int64(np.ceil(below))), min(shape[a] - 1, np.int64(np.floor(above)))
+            low, high = int(np.ceil(max(below, 0.0))), int(np.floor(min(above, shape[a] - 1.0)))
             start[a, i], count[a, i] = low, high - low + 1
             scale = h / (np.sqrt(2.0 * np.pi) * sigma)
             for j in range(low, high + 1):

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class StateReduction:
-    """I - P = U L for a chain known by its off-diagonal entries alone: 1 - P_ii is the sum of its row, never a difference.
+    """I - P = U L for a chain known by its off-diagonal entries: 1 - P_ii is a sum over its row, never a difference.
 
     State k, the last first, is eliminated by P_ij += P_ik P_kj / d_k with d_k = sum_{j < k} P_kj: sums, products and
     quotients of numbers that are not negative, so that every entry keeps its relative accuracy, and with it every

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,22 @@ from witten.domains.sublevel import sublevel
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.convexity import separate
-from witten.operators.noise import GaussianNoise
+from witten.operators.collocation import AtomicMap
+from witten.operators.noise import AtomicNoise, GaussianNoise
 from witten.operators.transfer import TransferOperator, transfer_operator
 from witten.rates import RateCurve, RateRecord
 from witten.spectra.state_reduction import StateReduction
 
-__all__ = ["TransferSpectrum", "chain", "leading_eigenvalues", "operator_spectrum", "transfer_spectrum"]
+__all__ = [
+    "TransferSpectrum",
+    "chain",
+    "chain_spectra",
+    "gibbs_distance",
+    "leading_eigenvalues",
+    "operator_spectrum",
+    "rate_curve",
+    "transfer_spectrum",
+]
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -34,17 +45,20 @@ FINE, COARSE = {1: 2.0, 2: 1.7}, {1: 1.5, 2: 1.3}
 MARGIN = {1: 26.0, 2: 17.0}
 # Mass that may leave the box in a step before the box is enlarged, and how often it is.
 LEAK, ENLARGED = 1e-14, 12
-# Relative change of gap and leak that a larger box may still make, before resolution is looked at.
-SETTLED = 1e-2
+# Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
+# from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
+SETTLED = 0.3
 # The relative error of the gap at which resolution is enough, and the nodes above which it is not raised.
 RTOL = {1: 1e-9, 2: 1e-6}
 AGAIN = {1: 3000, 2: 25_000}
+# Chebyshev points along each axis that are tried for noise of atoms.
+POINTS = {1: (24, 48, 96, 192, 384), 2: (10, 16, 24, 32)}
 # A matrix up to this size is handed to LAPACK.
 DENSE = 300
 # Gaps below the first are computed by elimination, on chains of up to so many states.
 SMALL_GAP, ELIMINATED = 1e-3, 5000
-# Nodes beyond which a chain is refused.
-MOST_NODES = {1: 8000, 2: 160_000}
+# Nodes beyond which a chain is refused, and cells of a box.
+MOST_NODES, MOST_CELLS = {1: 8000, 2: 120_000}, 4_000_000
 ROUNDING = 64 * float(np.finfo(float).eps)
 
 
@@ -123,7 +137,7 @@ def transfer_spectrum(
     step_size: float,
     k: int = 6,
     *,
-    noise: float | GaussianNoise = 1.0,
+    noise: float | GaussianNoise | AtomicNoise = 1.0,
     temperature: float | None = None,
     box: Intervals | None = None,
 ) -> TransferSpectrum:
@@ -133,7 +147,7 @@ def transfer_spectrum(
     ----------
     objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension
     step_size : h > 0; the learning rate, where no temperature is given
-    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the law of xi
+    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the law of xi: Gaussian, bounded, or of minibatches
     temperature : T > 0, instead of the noise
     box : (low, high) per axis, the first to be tried; found from f where left out
 
@@ -145,14 +159,36 @@ def transfer_spectrum(
         if mass keeps leaving every box: there is no stationary law, nor a quasi-stationary one.
     """
     f = resolve(objective)
-    step = _step_noise(f, step_size, noise, temperature)
     began = time.perf_counter()
+    if isinstance(noise, AtomicNoise):
+        return _of_atoms(AtomicMap(f, noise, float(step_size)), k, box)
+    step = _step_noise(f, step_size, noise, temperature)
     parts = separate(f) if f.dimension > 1 else None
     if parts is not None and np.array_equal(step.axes()[1], np.eye(f.dimension)):
         found = _of_sum(f, parts, step_size, k, step, box)
     else:
         found = _of_box(f, step_size, k, step, box)
     return replace(found, seconds=time.perf_counter() - began)
+
+
+def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float:
+    """(1/2) int |rho - mu|: the total variation between the stationary law of the chain and exp(-2 f/s), s = v/h.
+
+    Raises
+    ------
+    RequestError
+        where the noise is not the same along all axes, or there is no stationary law (see `TransferSpectrum.density`).
+    """
+    f = resolve(objective)
+    density, operator = found.density, found.operator
+    assert operator is not None  # density has seen to that
+    v = operator.deviations**2
+    if np.ptp(v) > 1e-12 * v.max():
+        raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
+    values = f(operator.points)
+    weights = np.exp(-2.0 * (values - np.nanmin(values)) * found.step_size / v[0])
+    masses = density * operator.volume
+    return float(0.5 * np.abs(masses / masses.sum() - weights / weights.sum()).sum())
 
 
 def chain(
@@ -166,11 +202,27 @@ def chain(
 
     The parameters are those of `transfer_spectrum`.
     """
+    return rate_curve(chain_spectra(objective, learning_rates, noise=noise, box=box), noise)
+
+
+def chain_spectra(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    noise: float | GaussianNoise = 1.0,
+    box: Intervals | None = None,
+) -> list[TransferSpectrum]:
+    """The spectrum of SGD at each learning rate; the parameters are those of `transfer_spectrum`."""
     f = resolve(objective)
     asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
-    found = [transfer_spectrum(f, s, noise=noise, box=box) for s in asked]
+    return [transfer_spectrum(f, s, noise=noise, box=box) for s in asked]
+
+
+def rate_curve(spectra: Sequence[TransferSpectrum], noise: float | GaussianNoise = 1.0) -> RateCurve:
+    """The rates of some spectra of one objective."""
     options = {"noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance]}
-    return RateCurve.from_records(map(_record, found), method="chain", objective=f.name, options=options)
+    name = spectra[0].objective
+    return RateCurve.from_records(map(_record, spectra), method="chain", objective=name, options=options)
 
 
 def _record(found: TransferSpectrum) -> RateRecord:
@@ -240,6 +292,31 @@ def _product(name: str, step_size: float, k: int, found: Sequence[TransferSpectr
     )  # fmt: skip
 
 
+# ------------------------------------------------------------------------------------------------ noise of atoms
+
+
+def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectrum:
+    """On Chebyshev points, more of them until the eigenvalues agree."""
+    f, h = atoms.objective, atoms.step_size
+    if not (np.isfinite(h) and h > 0):
+        raise RequestError(f"learning rate must be positive, got {h}")
+    began = time.perf_counter()
+    start = Box.of(box) if box is not None else sublevel(f, h, wells=k, margin=2.0).box
+    domain = atoms.invariant_box(start)
+    values, change = np.zeros(k, dtype=complex), np.full(k, np.inf)
+    for n in POINTS[f.dimension]:
+        before, values = values, _sorted(np.linalg.eigvals(atoms.matrix(domain, n)))[:k]
+        change = np.abs(np.abs(values) - np.abs(before))
+        if change.max() < 1e-10:
+            break
+    errors = change + 1e3 * ROUNDING
+    gap = 1.0 - abs(values[1])
+    return TransferSpectrum(
+        h, values, errors, max(0.0, 1.0 - float(values[0].real)), gap, float(errors[:2].sum()), None, None, f.name,
+        n**f.dimension, time.perf_counter() - began, "collocation",
+    )  # fmt: skip
+
+
 # ------------------------------------------------------------------------------------------------ one box
 
 
@@ -295,13 +372,16 @@ def _operator(
     f: Objective, step_size: float, domain: _Domain, step: GaussianNoise, per_deviation: float
 ) -> TransferOperator:
     deviations, _ = step.axes()
-    wanted = float(np.prod(np.ceil(domain.box.widths * per_deviation / deviations)))
-    if wanted > MOST_NODES.get(f.dimension, 1):
-        raise RequestError(
-            f"the chain on {f.name} at step size {step_size:g} needs {wanted:.0f} nodes, more than the "
-            f"{MOST_NODES.get(f.dimension, 0)} that are taken; ask for a larger learning rate or a smaller box"
-        )
-    return transfer_operator(f, step_size, domain.box, noise=step, per_deviation=per_deviation, level=domain.level)
+    cells = float(np.prod(np.ceil(domain.box.widths * per_deviation / deviations)))
+    if cells <= MOST_CELLS:
+        out = transfer_operator(f, step_size, domain.box, noise=step, per_deviation=per_deviation, level=domain.level)
+        cells = out.n_dofs
+        if cells <= MOST_NODES[f.dimension]:
+            return out
+    raise RequestError(
+        f"the chain on {f.name} at step size {step_size:g} needs {cells:.0f} nodes, more than the "
+        f"{MOST_NODES[f.dimension]} that are taken; ask for a larger learning rate or a smaller box"
+    )
 
 
 def _first_domain(
@@ -361,9 +441,13 @@ def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Ar
         values, _ = _arnoldi(operator.apply, n, k)
         masses = _arnoldi(operator.adjoint, n, 1)[1][:, 0]
     masses = np.abs(masses.real)
-    # Conjugate and opposite pairs in an order that rounding does not decide.
+    return _sorted(values)[:k], np.asarray(masses / masses.sum())
+
+
+def _sorted(values: NDArray[Any]) -> Complex:
+    """By modulus; conjugate and opposite pairs in an order that rounding does not decide."""
     order = np.lexsort((-values.imag, -values.real.round(12), -np.abs(values).round(12)))
-    return values[order][:k].astype(complex), np.asarray(masses / masses.sum())
+    return np.asarray(values[order], dtype=complex)
 
 
 def _arnoldi(apply: Callable[[Array], Array], n: int, k: int) -> tuple[Complex, Complex]:

@@ -1,0 +1,282 @@
+"""The transfer operator of SGD: exact spectra, small gaps, other noise, the SDE as its limit, and `witten chain`."""
+
+import json
+import subprocess
+import sys
+from itertools import product
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse.linalg import ArpackNoConvergence
+
+import witten
+from witten import plots
+from witten.domains.box import Box
+from witten.objectives import Objective, resolve
+from witten.operators.collocation import chebyshev_points, interpolation_matrix
+from witten.operators.noise import GaussianNoise, bounded_noise, minibatch_noise
+from witten.operators.transfer import transfer_operator
+from witten.spectra import transfer_spectrum as spectra
+from witten.spectra.modified_equation import modified_rate
+from witten.spectra.state_reduction import StateReduction
+from witten.spectra.transfer_spectrum import chain, gibbs_distance, operator_spectrum, transfer_spectrum
+
+
+def plane(per_deviation=1.5, level=np.inf):
+    f = resolve("double-well:dim=2")
+    noise = GaussianNoise.of([[0.04, 0.0], [0.0, 0.0225]])
+    box = Box.of([(-2, 2), (-1.5, 1.5)])
+    return transfer_operator(f, 0.2, box, noise=noise, per_deviation=per_deviation, level=level)
+
+
+# ------------------------------------------------------------------------------------------------ the operator
+
+
+@pytest.mark.parametrize("level", [np.inf, 0.6])
+def test_windows_hold_the_kernel(level):
+    operator = plane(level=level)
+    x, y = operator.points, operator.points - 0.2 * resolve("double-well:dim=2").gradient(operator.points)
+    distance = (x[:, None, :] - y[:, :, None]) / np.array([0.2, 0.15])[:, None, None]
+    kernel = np.exp(-0.5 * (distance**2).sum(axis=0)) / (2 * np.pi * 0.03) * operator.volume
+    u = np.random.default_rng(0).random(operator.n_dofs)
+    assert operator.apply(u) == pytest.approx(kernel @ u, abs=1e-14)
+    assert operator.adjoint(u) == pytest.approx(u @ kernel, abs=1e-14)
+    assert operator.dense() == pytest.approx(kernel, abs=1e-14)
+
+
+def test_what_is_killed_is_what_rows_lack():
+    operator = plane(per_deviation=2.0, level=0.4)
+    inside = operator.apply(np.ones(operator.n_dofs))
+    far = operator.killed < 0.999
+    # Near the sides of the box the trapezoid rule ends half a cell early: what is left out there is not compared.
+    middle = (np.abs(operator.images[0]) < 0.8) & (np.abs(operator.images[1]) < 0.6)
+    assert np.count_nonzero(far & middle & (operator.killed > 1e-3)) > 20
+    assert (1 - inside)[far & middle] == pytest.approx(operator.killed[far & middle], abs=1e-8)
+    assert operator.killed.min() >= 0
+
+
+def test_landing_is_one_exact_step():
+    operator = plane(per_deviation=2.0)
+    masses = operator.land(np.array([0.3, -0.2]))
+    assert masses.sum() == pytest.approx(1, abs=1e-13)
+    assert operator.points @ masses == pytest.approx([0.3, -0.2], abs=1e-13)
+    assert ((operator.points - [[0.3], [-0.2]]) ** 2) @ masses == pytest.approx([0.04, 0.0225], rel=1e-10)
+
+
+@pytest.mark.parametrize(("theta", "s"), [(2.0, 0.1), (1.0, 0.5), (2.0, 0.9)])
+def test_a_quadratic_has_the_powers_of_its_factor(theta, s):
+    found = transfer_spectrum(f"quadratic:theta={theta}", s)
+    assert found.eigenvalues == pytest.approx((1 - s * theta) ** np.arange(6), abs=2e-13)
+    assert found.leak < 1e-13 and found.rate == pytest.approx(-np.log(abs(1 - s * theta)) / s, rel=1e-11)
+    x = found.operator.points[0]
+    assert found.stationary @ x**2 == pytest.approx(s / (2 * theta * (1 - s * theta / 2)), rel=1e-10)
+
+
+@pytest.mark.parametrize("covariance", [((1.0, 0.0), (0.0, 1.0)), ((1.0, 0.5), (0.5, 2.0))])
+def test_a_quadratic_in_the_plane_has_products(covariance):
+    f = Objective.from_formula("x^2/2 + y^2/2 + x*y/4")  # curvatures 3/4 and 5/4
+    found = transfer_spectrum(f, 0.3, noise=GaussianNoise(covariance))
+    a, b = 1 - 0.3 * 0.75, 1 - 0.3 * 1.25
+    products = sorted((a**i * b**j for i, j in product(range(6), repeat=2)), reverse=True)[:6]
+    assert found.eigenvalues == pytest.approx(products, abs=1e-10)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.05, 0.3), st.floats(0.5, 2.0))
+def test_noise_and_learning_rate_trade_places_in_the_stationary_law(s, sigma):
+    found = transfer_spectrum("quadratic", s, noise=sigma)
+    x = found.operator.points[0]
+    assert found.stationary @ x**2 == pytest.approx(sigma**2 * s / (2 - s), rel=1e-9)
+    assert gibbs_distance(found, "quadratic") < 0.2 * s  # the variance is s/2 (1 + s/2 + ...)
+
+
+def test_the_stationary_law_is_near_gibbs_at_small_steps():
+    distances = [gibbs_distance(transfer_spectrum("double-well:tilt=0.05", s), "double-well:tilt=0.05")
+                 for s in (0.1, 0.05)]  # fmt: skip
+    assert distances[1] < 0.6 * distances[0] < 0.06
+    with pytest.raises(witten.RequestError, match="sum"):
+        gibbs_distance(transfer_spectrum("shi-su-jordan", 0.1), "shi-su-jordan")
+
+
+@pytest.mark.parametrize("s", [0.2, 0.4, 0.8])
+def test_error_bars_hold_the_truth(s):
+    found = transfer_spectrum("double-well", s)
+    box = found.operator.grid.box.expanded(0.1, 0.1)
+    noise = GaussianNoise.isotropic(1, s)
+    finer = operator_spectrum(transfer_operator(resolve("double-well"), s, box, noise=noise, per_deviation=40.0))
+    assert abs(found.gap - finer.gap) <= found.gap_error + finer.gap_error and found.gap_error < 1e-7 * found.gap
+
+
+def test_the_plane_knows_its_symmetry():
+    found = transfer_spectrum("triple-well", 0.3)
+    assert abs(found.eigenvalues[1] - found.eigenvalues[2]) < 1e-8 and found.gap_error < 1e-6 * found.gap
+    assert found.operator.points @ found.stationary == pytest.approx([0.0, 0.0], abs=1e-6)  # threefold, no tilt
+
+
+# ------------------------------------------------------------------------------------------------ small gaps
+
+
+def random_chain(rng, n, weak):
+    """Two groups of states that hardly speak to each other."""
+    chain = rng.random((n, n))
+    half = n // 2
+    chain[:half, half:] *= weak
+    chain[half:, :half] *= weak
+    return chain / (2 * n)
+
+
+@pytest.mark.parametrize("weak", [1e-3, 1e-14, 1e-40])
+def test_elimination_keeps_every_digit_of_a_small_eigenvalue(weak):
+    chain = random_chain(np.random.default_rng(1), 10, weak)
+    found = StateReduction.of(chain, 3)
+    with mpmath.workdps(80):
+        exact = mpmath.matrix((-chain).tolist())
+        for i in range(10):
+            exact[i, i] = mpmath.fsum(mpmath.mpf(float(chain[i, j])) for j in range(10) if j != i)
+        values = sorted(mpmath.eig(exact, right=False), key=abs)
+        assert float(abs(values[0])) < 1e-60
+        truth = float(values[1].real)
+    assert found.small_eigenvalues(1)[0] == pytest.approx(truth, rel=1e-13)
+    assert found.stationary @ (chain - np.diag(chain.sum(axis=1))) == pytest.approx(np.zeros(10), abs=1e-16)
+
+
+def test_a_chain_that_cannot_come_back_is_refused():
+    with pytest.raises(witten.ConvergenceError, match="node 2"):
+        StateReduction.of(np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]), 0)
+
+
+def test_small_gaps_follow_the_sde_where_eigenvalues_are_lost():
+    curve = chain("double-well", [0.02, 0.015, 0.01])
+    sde = witten.gap("double-well", [0.02, 0.015, 0.01], rtol=1e-7)
+    gaps = 1 - np.exp(-curve.rates * curve.learning_rates)
+    assert curve.rates[0] * 0.02 < 2e-13 and curve.resolved.all() and (gaps[1:] < 1e-15).all()
+    excess = (curve.rates / sde.rates - 1) / curve.learning_rates
+    assert excess == pytest.approx([0.25, 0.25, 0.25], rel=0.3)  # linear in s, all the way down
+
+
+# ------------------------------------------------------------------------------------------------ chain and SDE
+
+
+@pytest.mark.parametrize(("s", "ratio"), [(0.1, 1.0512), (0.075, 1.0321)])
+def test_sgd_is_a_little_faster_than_the_sde(s, ratio):
+    sde = witten.gap("shi-su-jordan-1d", s, rtol=1e-6).rates[0]
+    assert transfer_spectrum("shi-su-jordan-1d", s).rate / sde == pytest.approx(ratio, abs=2e-4)
+    both = transfer_spectrum("shi-su-jordan", s)
+    assert both.rate / sde == pytest.approx(ratio, abs=2e-4)
+    assert abs(both.eigenvalues[1] - both.eigenvalues[2]) < 1e-12  # a double eigenvalue
+
+
+def test_the_chain_tends_to_the_sde_linearly_and_to_the_modified_one_quadratically():
+    steps, temperature = np.array([0.1, 0.05, 0.025]), 0.05
+    sde = witten.gap("double-well", 2 * temperature, rtol=1e-8).rates[0]
+    rates = np.array([transfer_spectrum("double-well", h, temperature=temperature).rate for h in steps])
+    modified = np.array([modified_rate("double-well", h, temperature) for h in steps])
+    first, second = rates / sde - 1, rates / modified - 1
+    assert np.log2(first[:-1] / first[1:]) == pytest.approx([1, 1], abs=0.3)
+    assert np.log2(second[:-1] / second[1:]) == pytest.approx([2, 2], abs=0.06)
+    assert modified_rate("double-well", 1e-9, temperature) == pytest.approx(sde, rel=1e-7)
+
+
+def test_a_quartic_runs_away_in_the_end():
+    slow, fast = (transfer_spectrum("double-well", s) for s in (0.3, 0.8))
+    assert 1e-12 < slow.leak < 1e-5 < fast.leak and fast.survival == pytest.approx(1 - fast.leak, abs=1e-8)
+    assert fast.rate == pytest.approx(-np.log(abs(fast.eigenvalues[1]) / fast.survival) / 0.8, rel=1e-9)
+
+
+def test_a_cycle_shows_near_a_root_of_unity():
+    # Beyond 2/s at the minimum of x^2/2 + x^4/4, descent alternates between two sides.
+    found = transfer_spectrum("x^2 - x^4/4 + x^6/24", 1.15, noise=0.03, box=[(-1.6, 1.6)])
+    assert found.eigenvalues[1].real < -0.97 and abs(found.phases[1]) == pytest.approx(0.5)
+
+
+def test_a_map_without_a_stationary_law_says_so():
+    # Gaussian noise leaves a part near the repelling point: 1/1.4 of it in each step.
+    found = transfer_spectrum("quadratic:theta=2", 1.2)
+    assert found.eigenvalues == pytest.approx([(-1.4) ** -k / 1.4 for k in range(6)], abs=1e-9)
+    with pytest.raises(witten.ConvergenceError, match="no box"):
+        transfer_spectrum("quadratic:theta=2", 1.2, noise=bounded_noise(1))
+
+
+# ------------------------------------------------------------------------------------------------ other noise
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_minibatches_on_least_squares_have_the_moments_of_their_factor(batch):
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=4) + 1, rng.normal(size=4)
+    f = Objective.from_callable(lambda x: ((a[:, None] * x - b[:, None]) ** 2).mean(axis=0) / 2, 1)
+    noise = minibatch_noise(lambda x: a[:, None, None] * (a[:, None, None] * x - b[:, None, None]), 4, batch)
+    found = transfer_spectrum(f, 0.25, k=4, noise=noise, box=[(-5, 5)])
+    factors = [1 - 0.25 * np.mean(a[list(chosen)] ** 2) for chosen in product(range(4), repeat=batch)]
+    assert found.eigenvalues == pytest.approx([np.mean(np.power(factors, k)) for k in range(4)], abs=1e-9)
+
+
+def test_bounded_noise_acts_like_gaussian_noise_of_its_variance():
+    bounded = transfer_spectrum("double-well", 0.1, noise=bounded_noise(1))
+    gaussian = transfer_spectrum("double-well", 0.1)
+    assert bounded.rate == pytest.approx(gaussian.rate, rel=0.25) and bounded.rate_error < 1e-6 * bounded.rate
+    assert bounded.rate < 0.9 * gaussian.rate  # its tails are missing
+
+
+def test_interpolation_is_exact_for_polynomials():
+    nodes, y = chebyshev_points(-1.0, 3.0, 9), np.array([-1.0, -0.3, 1.7, 3.0])
+    assert interpolation_matrix(nodes, y) @ nodes**8 == pytest.approx(y**8, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"step_size": -1.0}, "positive"),
+        ({"step_size": 0.1, "temperature": 0.0}, "temperature"),
+        ({"step_size": 0.1, "noise": 0.0}, "noise must be positive"),
+        ({"step_size": 0.1, "noise": GaussianNoise.isotropic(2)}, "dimension 1"),
+        ({"step_size": 1e-5}, "nodes"),
+    ],
+)
+def test_wrong_requests_say_what_to_do(arguments, words):
+    with pytest.raises(witten.RequestError, match=words):
+        transfer_spectrum("double-well", **arguments)
+    with pytest.raises(witten.RequestError, match="symmetric"):
+        GaussianNoise.of([[1, 2], [0, 1]])
+    with pytest.raises(witten.RequestError, match="dimension 3"):
+        transfer_spectrum("x^2*y^2 + y^2*z^2 + x^2 + y^2 + z^2", 0.1)
+
+
+def test_arnoldi_that_does_not_converge_says_so(monkeypatch):
+    def fails(*_, **__):
+        raise ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
+
+    monkeypatch.setattr(spectra, "eigs", fails)
+    with pytest.raises(witten.ConvergenceError, match="larger learning rate"):
+        transfer_spectrum("double-well", 0.02)
+
+
+# ------------------------------------------------------------------------------------------------ the command line
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_witten_chain_as_json(tmp_path):
+    done = run("chain", "shi-su-jordan-1d", "--lr", "0.1,0.075", "--json", "--plot", str(tmp_path / "a.png"))
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = json.loads(done.stdout)["records"]
+    assert {"learning_rate", "chain_rate", "sde_rate", "ratio", "eigenvalues", "survival"} <= set(first)
+    assert (first["ratio"], second["ratio"]) == pytest.approx((1.0512, 1.0321), abs=2e-4)
+    assert first["eigenvalues"][0] == pytest.approx([first["survival"], 0.0]) and first["survival"] <= 1 + 1e-12
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_witten_chain_for_a_person():
+    done = run("chain", "double-well", "--lr", "0.4", "--noise", "0.9")
+    assert (done.returncode, done.stderr) == (0, "") and "lost per step" in done.stdout and "noise 0.9" in done.stdout
+
+
+def test_the_picture_needs_something_to_draw():
+    empty = witten.RateCurve([], [], [], [], [], method="chain", objective="f")
+    with pytest.raises(witten.RequestError, match="nothing to plot"):
+        plots.plot_chain(empty, empty)

@@ -1,0 +1,79 @@
+"""The rate of SGD, a chain, beside that of the SDE that stands for it, and their ratio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from witten.errors import RequestError
+from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened
+from witten.rates import RateCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_chain"]
+
+
+def plot_chain(chain: RateCurve, sde: RateCurve, path: str | Path | None = None) -> Figure:
+    """Both rates against the learning rate; below, chain/SDE, which tends to 1 where the SDE is a surrogate.
+
+    Raises
+    ------
+    RequestError
+        if there is nothing to draw, or `path` cannot be written.
+    """
+    if path is not None:
+        check_plot(path)
+    if not chain.learning_rates.size:
+        raise RequestError("nothing to plot: the curve holds no learning rate")
+    figure, (rates, ratios) = new_figure(2, 1, (7.2, 7.0), sharex=True)
+    style = "o-" if chain.learning_rates.size > 1 else "o"
+    for curve, colour, name in ((sde, VERMILION, "SDE: Witten-Laplacian"), (chain, BLUE, "SGD: transfer operator")):
+        good = curve.resolved & (curve.log_rates > -690)
+        order = np.argsort(curve.learning_rates[good])
+        s, rate = curve.learning_rates[good][order], np.exp(curve.log_rates[good][order])
+        rates.plot(s, rate, style, color=colour, markersize=4, linewidth=1.3, label=name)
+    rates.set_yscale("log")
+    rates.set_ylabel(r"rate per unit of time $t = ks$")
+    rates.legend(frameon=False, fontsize=9)
+    rates.set_title(shortened(chain.objective), fontsize=11)
+    _draw_ratio(ratios, chain, sde, style)
+    for axes in (rates, ratios):
+        axes.set_xscale("log")
+        axes.grid(True, color="0.9", linewidth=0.6)
+    _plain_ticks(ratios)
+    return finished(figure, path)
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Learning rates as numbers, 0.02, 0.05, 0.1, not as powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_ratio(axes: Axes, chain: RateCurve, sde: RateCurve, style: str) -> None:
+    s, ratio, bars = _ratios(chain, sde)
+    axes.axhline(1.0, color=GREY, linewidth=1.0, linestyle="--")
+    if s.size:
+        axes.plot(s, ratio, style, color=BLUE, markersize=4, linewidth=1.3)
+        axes.errorbar(s, ratio, yerr=bars, fmt="none", color=BLUE, capsize=3)
+        if ratio.max() > 20 * ratio.min():
+            axes.set_yscale("log")
+    axes.set_xlabel("learning rate $s$")
+    axes.set_ylabel("SGD / SDE")
+
+
+def _ratios(chain: RateCurve, sde: RateCurve) -> tuple[Array, Array, Array]:
+    """Learning rates where both are known, ascending; chain/sde there, and its error bar."""
+    both = np.flatnonzero(chain.resolved & sde.resolved)
+    both = both[np.argsort(chain.learning_rates[both])]
+    ratio = np.exp(chain.log_rates[both] - sde.log_rates[both])
+    bars = sum((curve.upper - curve.log_rates)[both] for curve in (chain, sde))
+    return chain.learning_rates[both], ratio, np.asarray(ratio * np.minimum(bars, 10.0))
