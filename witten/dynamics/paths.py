@@ -25,7 +25,7 @@ from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.parallel import Communicator
 
-__all__ = ["Cores", "Lives", "Motion", "Paths"]
+__all__ = ["CoreMap", "Lives", "Motion", "Paths"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -70,7 +70,7 @@ class Motion:
 
 
 @dataclass(frozen=True, eq=False)
-class Cores:
+class CoreMap:
     """Where a path counts as inside a well: a label 1, ..., m for each cell of a grid, 0 elsewhere; or, in more
     dimensions than a grid can have, centres (m, d), each with its quarter of the way to any other."""
 
@@ -82,21 +82,21 @@ class Cores:
     centres: Array
 
     @classmethod
-    def on_grid(cls, low: Array, spacing: Array, labels: NDArray[np.int16]) -> Cores:
+    def on_grid(cls, low: Array, spacing: Array, labels: NDArray[np.int16]) -> CoreMap:
         """Labels of the cells of a grid that starts at `low`, shape (n_1, ..., n_d)."""
         shape = np.array(labels.shape, dtype=np.int64)
         flat = np.ascontiguousarray(labels, dtype=np.int16).ravel()
         return cls(int(labels.max()), np.array(low, float), 1.0 / spacing, shape, flat, np.zeros((0, labels.ndim)))
 
     @classmethod
-    def around(cls, centres: Array) -> Cores:
+    def around(cls, centres: Array) -> CoreMap:
         """Centres (m, d)."""
         m, d = centres.shape
         nothing = np.zeros(0, dtype=np.int16)
         return cls(m, np.zeros(d), np.ones(d), np.zeros(d, dtype=np.int64), nothing, np.ascontiguousarray(centres))
 
     @classmethod
-    def none(cls, dimension: int) -> Cores:
+    def none(cls, dimension: int) -> CoreMap:
         """No well is watched."""
         return cls.around(np.zeros((0, dimension)))
 
@@ -109,7 +109,7 @@ class Lives:
     ----------
     lived : (m,) looks at paths whose home is i
     moved : (m, m) times that a path with home i was seen in core j
-    transit : (m, m) looks on the way there, from the last one at which it was seen at home
+    transit : (m, m) looks on the way there, between the last one that saw it at home and the one that saw it in j
     """
 
     lived: Counts
@@ -129,11 +129,11 @@ class Paths:
     """
 
     def __init__(
-        self, motion: Motion, points: Array, *, comm: Communicator | None = None, cores: Cores | None = None
+        self, motion: Motion, points: Array, *, comm: Communicator | None = None, cores: CoreMap | None = None
     ) -> None:
         self.motion = motion
         self.comm = comm or Communicator()
-        self.cores = cores or Cores.none(motion.objective.dimension)
+        self.cores = cores or CoreMap.none(motion.objective.dimension)
         self.count = points.shape[1]
         self.step = 0
         self.first, last = _share(self.count, self.comm.rank, self.comm.size)
@@ -175,14 +175,14 @@ class Paths:
         """Paths of all ranks that have left for infinity."""
         return int(self.comm.allreduce(int(np.count_nonzero(~(np.abs(self.x) < steps.FAR).all(axis=0)))))
 
-    def _walk(self, every: int, chunks: int, snapshots: Array, cores: Cores) -> None:
+    def _walk(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         if self.motion.objective.formula is None:
             self._walk_callable(every, chunks, snapshots, cores)
         elif self.x.size:
             self._walk_compiled(every, chunks, snapshots, cores)
         self.step += every * chunks
 
-    def _walk_compiled(self, every: int, chunks: int, snapshots: Array, cores: Cores) -> None:
+    def _walk_compiled(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         motion = self.motion
         gradient = block_gradient(motion.objective)
 
@@ -195,7 +195,7 @@ class Paths:
 
         in_threads(some, list(_slices(self.x.shape[1], numba.get_num_threads())))
 
-    def _walk_callable(self, every: int, chunks: int, snapshots: Array, cores: Cores) -> None:
+    def _walk_callable(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         """The same steps by NumPy, for a gradient that is a Python function."""
         d, own = self.x.shape
         move = partial(_moved, self.motion, range(self.first, self.first + own))

@@ -57,7 +57,7 @@ def _noise(x, amplitude, seed, stream, path, index, four, out):  # type: ignore[
 
 @numba.njit(error_model="numpy", inline="always")
 def _finite(x, j):  # type: ignore[no-untyped-def]
-    for c in range(x.shape[0]):
+    for c in range(x.shape[0]):  # noqa: SIM110 (Numba has no all())
         if not abs(x[c, j]) < FAR:
             return False
     return True
@@ -108,7 +108,7 @@ def _watch(core, p, block, state, lived, moved, transit):  # type: ignore[no-unt
         state[1, p] = 0
     elif core > 0:
         moved[block, home, core - 1] += 1
-        transit[block, home, core - 1] += state[1, p]
+        transit[block, home, core - 1] += state[1, p] - 1
         state[0, p], state[1, p] = core - 1, 0
 
 
@@ -126,7 +126,7 @@ def walk(  # type: ignore[no-untyped-def]
     width = WIDTH if d < LONG else WIDTH_OF_LONG
     y, g, g2 = np.empty((d, width)), np.empty((d, width)), np.empty((d, width))
     z, z2, b = np.empty((d, width)), np.zeros((d, width)), np.empty((d, width))
-    four, four2 = np.empty((LANES, width)), np.empty((LANES, width))
+    four = np.empty((LANES, width))
     watching = labels.size > 0 or centres.shape[0] > 0
     for start in range(first, last, width):
         n = min(width, last - start)

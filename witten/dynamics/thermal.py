@@ -1,0 +1,173 @@
+"""What the stationary law mu_s ~ e^{-2f/s} shows on a grid: where paths are, how fast they move, and where wells are.
+
+Up to three dimensions. Nothing here is a rate: the grid tells where to start paths, how long a step may be, and which
+wells are deep beside the noise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from witten.dynamics.paths import CoreMap
+from witten.dynamics.wells import Wells, find_wells
+from witten.errors import RequestError
+from witten.objectives import Objective
+from witten.objectives.conditions import continuous_spectrum
+
+__all__ = ["DEEP", "Thermal", "thermal"]
+
+Array = NDArray[np.float64]
+CELLS = {1: 4000, 2: 300, 3: 60}
+# f at the rim of the box is above everything that matters by so many s.
+RIM = 10.0
+MOST_GROWTH = 200
+# Height, in s and per half a degree of freedom, up to which a point is one that paths often visit.
+OFTEN = 8.0
+# A well is watched if f must rise by this many s before it joins a deeper one.
+DEEP = 1.5
+# A core reaches up to this height above its minimum: in s for each dimension, and as a part of the depth.
+CORE_HEIGHT, CORE_PART = 0.5, 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Thermal:
+    """f on the cells of a box around {f <= top + 10 s}, top the highest saddle between wells.
+
+    Attributes
+    ----------
+    objective, s : f and the effective learning rate s sigma^2
+    wells : all wells, the lowest first
+    low, spacing : the grid's corner and the sides of its cells, shape (d,)
+    values : f at the centres of the cells, shape (n_1, ..., n_d)
+    """
+
+    objective: Objective
+    s: float
+    wells: Wells
+    low: Array
+    spacing: Array
+    values: Array
+
+    @cached_property
+    def deep(self) -> NDArray[np.int64]:
+        """The wells that are deep beside the noise, by their place in `wells`; the lowest always."""
+        found = np.flatnonzero(self.wells.depths > DEEP * self.s)
+        return found if found.size else np.zeros(1, dtype=np.int64)
+
+    @cached_property
+    def barrier(self) -> float:
+        """The largest depth of a well other than the lowest; 0 where there is none."""
+        finite = np.isfinite(self.wells.depths)
+        return float(np.max(self.wells.depths[finite], initial=0.0))
+
+    @cached_property
+    def stiffness(self) -> float:
+        """The largest |eigenvalue| of Hess f where paths often are."""
+        weight = self.values <= self.wells.floors[0] + (OFTEN + 0.5 * self.values.ndim) * self.s
+        weight |= self.values <= self.wells.top + self.s
+        return float(np.abs(np.linalg.eigvalsh(self._hessians(weight))).max())
+
+    @cached_property
+    def softness(self) -> float:
+        """The smallest curvature at the deep minima, a thousandth of the largest at least."""
+        curvatures = np.array(
+            [np.linalg.eigvalsh(self.objective.hessian(self.wells.minima[:, k])) for k in self.deep.tolist()]
+        )
+        return float(max(curvatures.min(), 1e-3 * curvatures.max()))
+
+    def _hessians(self, mask: NDArray[np.bool_]) -> Array:
+        points = self._centres(np.flatnonzero(mask))
+        some = points[:, :: max(1, points.shape[1] // 4000)]
+        hessians = np.moveaxis(self.objective._evaluate("hessian", some), -1, 0)
+        return hessians[np.isfinite(hessians).all(axis=(1, 2))]
+
+    def _centres(self, cells: NDArray[np.int64]) -> Array:
+        index = np.array(np.unravel_index(cells, self.values.shape))
+        return self.low[:, None] + (index + 0.5) * self.spacing[:, None]
+
+    def sample(self, count: int, seed: int) -> Array:
+        """Points drawn from mu_s, constant on each cell, in strata: shape (d, count)."""
+        random = np.random.default_rng(seed)
+        weights = np.exp(-2 * (self.values - self.values.min()) / self.s).ravel()
+        cumulative = np.cumsum(weights)
+        at = (np.arange(count) + random.random(count)) / count * cumulative[-1]
+        cells = np.minimum(np.searchsorted(cumulative, at, side="right"), weights.size - 1)
+        points = self._centres(cells) + (random.random((self.low.size, count)) - 0.5) * self.spacing[:, None]
+        return points[:, random.permutation(count)]
+
+    def cores(self) -> CoreMap:
+        """A core around each deep minimum: what hangs together with it below a height."""
+        labels = np.zeros(self.values.shape, dtype=np.int16)
+        for number, k in enumerate(self.deep.tolist(), start=1):
+            depth = self.wells.depths[k]
+            depth = depth if math.isfinite(depth) else self.wells.top - self.wells.floors[k]
+            height = min(CORE_HEIGHT * self.values.ndim * self.s, CORE_PART * depth)
+            parts, _ = label(self.values <= self.wells.floors[k] + height)
+            cell = np.floor((self.wells.minima[:, k] - self.low) / self.spacing).astype(int)
+            cell = np.clip(cell, 0, np.array(self.values.shape) - 1)
+            part = parts[tuple(cell)]
+            labels[parts == part if part else _one(parts.shape, cell)] = number
+        return CoreMap.on_grid(self.low, self.spacing, labels)
+
+
+def _one(shape: tuple[int, ...], cell: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """A mask of one cell."""
+    mask = np.zeros(shape, dtype=bool)
+    mask[tuple(cell)] = True
+    return mask
+
+
+def thermal(objective: Objective, s: float, *, seed: int = 0) -> Thermal:
+    """The grid at the effective learning rate s.
+
+    Raises
+    ------
+    RequestError
+        above three dimensions, and where e^{-2f/s} has no integral.
+    """
+    continuous_spectrum(objective, s)
+    wells = find_wells(objective, seed=seed)
+    low, high = wells.low.copy(), wells.high.copy()
+    for _ in range(MOST_GROWTH):
+        values = _on_cells(objective, low, high)
+        change = _change(values, max(wells.top, float(values.min())) + RIM * s, high - low)
+        if change is None:
+            return Thermal(objective, s, wells, low, (high - low) / np.array(values.shape), values)
+        low, high = low + change[0], high + change[1]
+    raise RequestError(f"{objective.name} does not rise by {RIM * s:.4g} around its wells; give a confining objective")
+
+
+def _on_cells(objective: Objective, low: Array, high: Array) -> Array:
+    n = CELLS[objective.dimension]
+    axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    with np.errstate(all="ignore"):
+        values = np.asarray(objective(points), dtype=float)
+    return np.where(np.isnan(values), np.inf, values).reshape((n,) * low.size)
+
+
+def _change(values: Array, height: float, widths: Array) -> tuple[Array, Array] | None:
+    """How to move the corners of the box so that f is below the height in most of it and nowhere on its rim."""
+    inside = values <= height
+    low, high = np.zeros(values.ndim), np.zeros(values.ndim)
+    for axis in range(values.ndim):
+        others = tuple(a for a in range(values.ndim) if a != axis)
+        span = np.flatnonzero(inside.any(axis=others))
+        n = values.shape[axis]
+        low[axis] = -0.25 if span[0] == 0 else 0.0
+        high[axis] = 0.25 if span[-1] == n - 1 else 0.0
+    if low.any() or high.any():
+        return low * widths, high * widths
+    for axis in range(values.ndim):
+        others = tuple(a for a in range(values.ndim) if a != axis)
+        span = np.flatnonzero(inside.any(axis=others))
+        n = values.shape[axis]
+        if span[-1] - span[0] < 0.5 * n:
+            low[axis], high[axis] = (span[0] - 2 - 0.02 * n) / n, (span[-1] + 3 + 0.02 * n - n) / n
+    return (np.maximum(low, 0.0) * widths, np.minimum(high, 0.0) * widths) if low.any() or high.any() else None
