@@ -65,9 +65,9 @@ def above(what: str, bound: float, observed: float) -> Check:
     return Check(what, f"above {bound:.10g}", float(observed), None, bool(observed > bound))
 
 
-def same(what: str, expected: str | int, observed: str | int) -> Check:
-    """The same word or whole number."""
-    return Check(what, expected, observed, None, expected == observed)
+def same(what: str, expected: str | float, observed: str | float) -> Check:
+    """The same word or number."""
+    return Check(what, expected, observed, None, bool(expected == observed))
 
 
 def holds(what: str, observed: bool) -> Check:
