@@ -252,7 +252,7 @@ THRESHOLDS = {
         Threshold("deep-linear", "2/(L rho^(2(L-1)/L)), L layers whose product is rho", {"depth": 3, "rho": 2.0}, _deep,
                   _deep_measured, 2e-4),
         Threshold("catapult", _ON_THE_LINE + "2 sqrt 2 - 2, the loss may grow before it falls", {},
-                  lambda: 2 * math.sqrt(2) - 2, _catapult_measured, 1e-3),
+                  lambda: 2 * math.sqrt(2) - 2, _catapult_measured, 2e-4),
         Threshold("flip", _ON_THE_LINE + "1, the minimum becomes a 2-cycle", {}, lambda: 1.0,
                   lambda: critical_learning_rate(lambda a: _line(a).period == 1, 0.9, 1.1), 2e-4),
         Threshold("superstable", _ON_THE_LINE + "3/sqrt 2 - 1, the 2-cycle is superstable", {},

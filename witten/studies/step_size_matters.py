@@ -189,7 +189,7 @@ def _descend(model: DeepLinear, w: Array, s: float, steps: int) -> tuple[Array, 
 
 def _on_a_kernel(depth: int) -> Check:
     """A zero eigenvalue of R: each layer's falls like ((2L - 2) s k)^(-1/(2L-2))."""
-    model, s, steps = DeepLinear(np.diag([1.0, 0.0]), (2,) * (depth - 1)), 1 / depth, 20_000
+    model, s, steps = DeepLinear(np.diag([1.0, 0.0]), (2,) * (depth - 1)), 1 / depth, 3000
     _, w = _descend(model, _identities(2, depth), s, steps)
     first = model.layers(w[:, 0])[0][1, 1]
     _, w = _descend(model, w, s, steps)
@@ -202,7 +202,7 @@ def _on_a_kernel(depth: int) -> Check:
 def _negative(depth: int) -> Check:
     """A negative eigenvalue of R is out of reach: the loss stays at half its square."""
     model = DeepLinear(np.diag([2.0, -1.0]), (2,) * (depth - 1))
-    losses, _ = _descend(model, _identities(2, depth), 0.1, 20_000)
+    losses, _ = _descend(model, _identities(2, depth), 0.1, 4000)
     what = f"{depth} layers from the identity, R with an eigenvalue -1: loss that remains"
     return close(what, 0.5, losses[-1], absolute=1e-6)
 
@@ -211,9 +211,9 @@ def _widest_steps(rng: np.random.Generator) -> Check:
     """2/sharpness where descent from random starts ends, beside that from the identity."""
     depth, target = 3, np.diag([2.0, 1.0, 0.4])
     model = DeepLinear(target, (3, 3))
-    starts = 0.7 * rng.normal(size=(model.dimension, 40))
-    w = settle(DescentMap(model.objective(), 0.01), starts, 12_000, tolerance=1e-9).x
-    fits = [w[:, i] for i in range(40) if model.value(w[:, i : i + 1])[0] < 1e-6]
+    starts = 0.7 * rng.normal(size=(model.dimension, 30))
+    w = settle(DescentMap(model.objective(), 0.03), starts, 3000, tolerance=1e-9).x
+    fits = [w[:, i] for i in range(30) if model.value(w[:, i : i + 1])[0] < 1e-6]
     largest = max(2 / model.sharpness_at_fit(fit) for fit in fits)
     what = f"largest stable step size where {len(fits)} random starts end, over that from the identity"
     return at_most(what, 1.0, largest * depth * 2.0 ** (2 * (depth - 1) / depth) / 2)
@@ -343,7 +343,7 @@ def _draw_depth() -> Figure:
     from witten.plots.style import PALETTE, finished, new_figure
 
     figure, panels = new_figure(1, 1, (6.4, 4.6))
-    s = np.geomspace(1e-3, 0.3, 200)
+    s = np.geomspace(1e-3, 0.8, 200)
     for depth, colour in zip((2, 3, 4, 6, 10), PALETTE, strict=False):
         panels[0].loglog(s, [_largest_learned(value, depth) for value in s], color=colour, label=f"{depth} layers")
         for rho in (1.5, 3.0, 6.0):
