@@ -18,12 +18,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.dynamics.paths import Lives
+from witten.dynamics.paths import Lives, Motion, Paths
+from witten.dynamics.thermal import Thermal
+from witten.parallel import Communicator
 
-__all__ = ["LifeRates", "life_rates", "slow_rates"]
+__all__ = ["Hitting", "LifeRates", "life_rates", "slow_rates"]
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.int64] | Array
 DRAWS = 400
+# Looks are so far apart, over the largest curvature where paths often are.
+APART = 1.6
+# Time that paths from the minima have for forgetting that, over the smallest curvature there; looks in the first round,
+# and by which factor each round makes the whole longer.
+SETTLING, FIRST, LONGER = 5.0, 500, 1.6
+# Steps of all paths in a round: a run can be ended between two.
+MOST_AT_ONCE = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +70,45 @@ def life_rates(lives: Lives, interval: float, seed: int) -> LifeRates:
     return LifeRates(rates, spread if known else np.inf, int(lives.moved.sum()))
 
 
-def slow_rates(lived: Array, moved: Array, transit: Array, interval: float) -> Array:
+class Hitting:
+    """Lives of the paths of one motion, longer ones with each round."""
+
+    def __init__(self, motion: Motion, ground: Thermal, count: int, comm: Communicator) -> None:
+        wells = ground.deep[np.arange(count) % len(ground.deep)]
+        self.every = max(1, round(APART / (ground.stiffness * motion.dt)))
+        self.paths = Paths(motion, ground.wells.minima[:, wells], comm=comm, cores=ground.cores())
+        self.paths.advance(max(1, round(SETTLING / (ground.softness * motion.dt))))
+        self.looks = 0
+
+    def more(self) -> None:
+        """One more round of looks."""
+        count = max(FIRST, round((LONGER - 1) * self.looks))
+        count = min(count, 1 + MOST_AT_ONCE // (self.every * self.paths.count))
+        self.paths.watch(count, self.every)
+        self.looks += count
+
+    @property
+    def n_steps(self) -> int:
+        return self.paths.step * self.paths.count
+
+    @property
+    def diverged(self) -> int:
+        return self.paths.diverged
+
+    @property
+    def rates(self) -> LifeRates:
+        """The rates from all lives so far."""
+        motion = self.paths.motion
+        return life_rates(self.paths.lives(), self.every * motion.dt, (motion.seed + motion.stream) % 2**32)
+
+    @property
+    def log_rate(self) -> tuple[float, float]:
+        """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
+        found = self.rates
+        return (float(np.log(found.rates[0])), found.log_error) if found.rates[0] > 0 else (np.nan, np.inf)
+
+
+def slow_rates(lived: Counts, moved: Counts, transit: Counts, interval: float) -> Array:
     """-log(1 - mu)/h for the eigenvalues mu of the pencil but the zero, ascending; (..., m, m) -> (..., m - 1)."""
     m = lived.size
     eye = np.eye(m)

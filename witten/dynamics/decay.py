@@ -1,0 +1,141 @@
+"""Rates from the decay of the autocorrelation of a slow observable.
+
+    C(t) = <u(X_0) u(X_t)> = sum_k a_k e^{-lambda_k t},   lambda = log(C(t_1)/C(t_2))/(t_2 - t_1)
+
+over stationary paths, t_1 about 1/(4 lambda) and t_2 one 1/lambda later. u is found by a first run (`slow_mode`), which
+also tells how long a look and a run must be; the paths that are measured are others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.dynamics.paths import Motion, Paths
+from witten.dynamics.slow_mode import SlowMode, correlation, slow_mode
+from witten.parallel import Communicator, agree
+
+__all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
+
+Array = NDArray[np.float64]
+# Looks at a path in a round, how many of them there should be in 1/lambda, and the lag of a fit, in looks.
+LOOKS, PER_TIME, FIT_LAG = 40, 8, 3
+# The lags between which the decay is measured, in units of 1/lambda.
+FIRST, LAST = 0.25, 1.25
+PILOTS = 512
+MOST_PILOTS = 14
+GROUPS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The observable, a first guess of lambda, and the steps that finding them took."""
+
+    mode: SlowMode
+    rate: float
+    n_steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class DecayRate:
+    """log lambda with its standard deviation, and the part of u's variance that decays so slowly."""
+
+    log_rate: float
+    log_error: float
+    overlap: float
+
+
+def plan(motion: Motion, points: Array, first_interval: float, comm: Communicator, projection: Array | None) -> Plan:
+    """Runs of growing length until 1/lambda fits into one several times; then the observable.
+
+    points (d, n) are where the first paths start, in the stationary law.
+    """
+    interval, n_steps = first_interval, 0
+    paths = Paths(motion, points, comm=comm)
+    for _ in range(MOST_PILOTS):
+        every = max(1, round(interval / motion.dt))
+        snapshots = paths.gathered(paths.record(LOOKS, every))
+        n_steps += LOOKS * every * points.shape[1]
+        whole = np.isfinite(snapshots).all(axis=(0, 1))
+        kept = snapshots[..., whole]
+        mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=projection))
+        rate = _guess(mode(kept), every * motion.dt)
+        if PER_TIME * rate * 1.5 * interval > 1:
+            break
+        interval *= min(1 / (PER_TIME * rate * interval), 4.0) if rate > 0 else 4.0
+    return Plan(mode, max(rate, 1e-3 / interval), n_steps)
+
+
+def _guess(values: Array, interval: float) -> float:
+    """A first rate from the shortest lag at which the correlation has fallen by a third, or from the longest."""
+    for lag in range(1, LOOKS // 2):
+        rho = correlation(values, lag)
+        if rho < 0.7:
+            break
+    return -math.log(min(max(rho, 1e-3), 1.0)) / (lag * interval)
+
+
+class Decay:
+    """Values of the observable along stationary paths of one motion, more of them with each round."""
+
+    def __init__(self, motion: Motion, points: Array, plan: Plan, comm: Communicator) -> None:
+        self.mode = plan.mode
+        self.every = max(1, round(1 / (PER_TIME * plan.rate * motion.dt)))
+        looks = 1 / (plan.rate * motion.dt * self.every)
+        self.first = max(1, round(FIRST * looks))
+        self.last = max(self.first + 1, round(LAST * looks))
+        self.paths = Paths(motion, points, comm=comm)
+        self.values = np.empty((0, points.shape[1]))
+
+    def more(self) -> None:
+        """One more round of looks."""
+        values = self.mode(self.paths.record(LOOKS, self.every))
+        self.values = np.concatenate([self.values, self.paths.gathered(values)])
+
+    @property
+    def n_steps(self) -> int:
+        return self.paths.step * self.paths.count
+
+    @property
+    def diverged(self) -> int:
+        return self.paths.diverged
+
+    @property
+    def log_rate(self) -> tuple[float, float]:
+        """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
+        found = self.estimate
+        return found.log_rate, found.log_error
+
+    @property
+    def estimate(self) -> DecayRate:
+        """The rate from all looks so far; paths that have diverged are left out."""
+        values = self.values[:, np.isfinite(self.values).all(axis=0)]
+        return decay_rate(values, self.every * self.paths.motion.dt, self.first, self.last)
+
+
+def decay_rate(values: Array, interval: float, first: int, last: int) -> DecayRate:
+    """The rate from u along paths, values (k, n), by two lags counted in looks; its error by leaving out groups of
+    paths (jackknife)."""
+    u = values - values.mean()
+    groups = np.arange(u.shape[1]) * GROUPS // u.shape[1]
+    sums = np.array([_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in (0, first, last)])
+    every = sums.sum(axis=1)
+    without = every[:, None] - sums
+    time = (last - first) * interval
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = math.log(every[1] / every[2]) / time if every[2] > 0 and every[1] > every[2] else math.nan
+        left_out = np.log(without[1] / without[2]) / time
+    spread = math.sqrt((GROUPS - 1) * float(np.mean((left_out - left_out.mean()) ** 2)))
+    if not (rate > 0 and math.isfinite(spread)):
+        return DecayRate(math.nan, math.inf, math.nan)
+    overlap = float(every[1] / every[0] * math.exp(rate * first * interval))
+    return DecayRate(math.log(rate), spread / rate, overlap)
+
+
+def _by_group(products: Array, groups: NDArray[np.int64]) -> Array:
+    """Sums over looks and over the paths of each group, shape (GROUPS,)."""
+    return np.bincount(groups, weights=products.sum(axis=0), minlength=GROUPS)
