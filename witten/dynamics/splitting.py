@@ -51,12 +51,12 @@ DEEP = 1.5
 # Height above the tallest barrier, in units of s, up to which the reaction coordinate is known.
 ROOM = 10.0
 # Time step times the largest curvature, of the finer of two.
-STEP = 0.1
+STEP = 0.2
 # Repetitions with the finer and the coarser step in one round: the cheapest shares for the extrapolated rate.
-FINE, COARSE = 16, 6
-MOST_ROUNDS = 8
+FINE, COARSE = 10, 4
+MOST_ROUNDS = 12
 # Variance of the logarithm that one population may have, and the fewest and most paths in it.
-SPREAD, FEWEST, MOST = 0.03, 100, 2000
+SPREAD, FEWEST, MOST = 0.04, 100, 2000
 MASS_ONLY = 1000
 # Levels begin this much below the mean of log q where paths leave: those behind the core are not told apart.
 BELOW = 1.0
@@ -86,8 +86,8 @@ def rate_by_splitting(
     learning_rate : s > 0
     seed : every number is told by it, whatever the number of threads
     noise : sigma > 0; the rate is that at learning rate s sigma^2
-    dt : the finer time step; 0.1 over the largest curvature where left out
-    width : of the interval, relative to the rate: rounds of repetitions are added until it is met, 8 at most
+    dt : the finer time step; 0.2 over the largest curvature where left out
+    width : of the interval, relative to the rate: rounds of repetitions are added until it is met, 12 at most
     stop : asked after each round; a reason to stop, or None
 
     Raises

@@ -138,9 +138,19 @@ def _draw_sampled_ratio(axes: Axes, found: Validation) -> None:
     there = any(a and b for _, a, b in rows)
     _finish(axes, f"Monte Carlo / {other}", "no learning rate where both are known", there)
     axes.set_xscale("log")
+    _round_ticks(axes)
     for s, a, b in rows:
         if a is None or b is None:
             axes.axvline(s, color=ORANGE, linewidth=0.8, linestyle=":", zorder=0)
+
+
+def _round_ticks(axes: Axes) -> None:
+    """1, 2 and 5 times powers of ten, as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _draw_ratio(axes: Axes, rows: list[tuple[float, RateRecord | None, RateRecord | None]], color: str) -> None:

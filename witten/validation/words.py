@@ -32,7 +32,7 @@ MOST_SPELT = 4
 def in_words(found: Validation) -> str:
     """The verdict: what agrees or which route stands apart, what is left out, the barriers."""
     lines = [*_outcome(found), *(f"theory is not whole: {flaw}" for flaw in found.flaws), *_barriers(found)]
-    return ". ".join(line[0].upper() + line[1:] for line in lines) + "."
+    return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
 def _outcome(found: Validation) -> Iterator[str]:
@@ -43,7 +43,9 @@ def _outcome(found: Validation) -> Iterator[str]:
         yield f"the routes disagree at {len(wrong)} of {_count(total)}"
         for c in wrong[:MOST_SPELT]:
             bad = "; ".join(str(j) for j in c.judgements if not j.agree)
-            yield f"s = {c.learning_rate:.6g}: {bad}"
+            yield f"at s = {c.learning_rate:.6g}: {bad}"
+        if len(wrong) > MOST_SPELT:
+            yield "and so on"
         odd = _odd_one_out(wrong)
         if odd:
             yield odd
@@ -70,11 +72,10 @@ def _pairs(judged: list[Comparison]) -> str:
 
 def _odd_one_out(wrong: list[Comparison]) -> str | None:
     """Which route disagrees where the other two agree, if it is always the same."""
-    suspects = {_suspect(c) for c in wrong}
-    if len(suspects) != 1 or None in suspects:
+    suspects = {name for c in wrong if (name := _suspect(c)) is not None}
+    if len(suspects) != 1:
         return None
-    (name,) = suspects
-    return f"{NAMES[str(name)]} stands apart, the others agree"
+    return f"{NAMES[suspects.pop()]} stands apart where the others agree"
 
 
 def _suspect(c: Comparison) -> str | None:
