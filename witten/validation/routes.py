@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from witten.errors import ConvergenceError, RequestError
+from witten.dynamics.simulation import simulate_rate
+from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
@@ -68,7 +69,7 @@ def validate(
     ways: dict[str, Compute] = {
         SPECTRAL: spectral or (lambda g, s: gap(g, s, rtol=rtol, noise=noise, box=box)),
         THEORY: theory or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed)),
-        MONTE_CARLO: monte_carlo or _simulation(noise, seed),
+        MONTE_CARLO: monte_carlo or (lambda g, s: simulate_rate(g, s, noise=noise, seed=seed, stop=stop)),
     }
     reasons: dict[str, Callable[[float], str | None]] = {
         SPECTRAL: lambda s: stop() or _no_grid(f),
@@ -101,13 +102,6 @@ def _described(f: Objective, box: Intervals | None, seed: int) -> tuple[Landscap
         return describe_landscape(f, box=box, seed=seed), None
     except ConvergenceError as error:
         return None, str(error)
-
-
-def _simulation(noise: float, seed: int) -> Compute:
-    """Monte Carlo as it chooses by itself."""
-    from witten.dynamics.simulation import simulate_rate
-
-    return lambda f, s: simulate_rate(f, [s], noise=noise, seed=seed)
 
 
 def _no_grid(f: Objective) -> str | None:
@@ -149,7 +143,7 @@ def _answers(
                 curve = compute(f, s)
                 method, options = curve.method, {**curve.options, "noise": noise}
                 record, because, detail = _usable(name, curve)
-            except (RequestError, ConvergenceError) as error:
+            except (RequestError, ConvergenceError, Stopped) as error:
                 because = str(error)
         records.append(record)
         why.append(because)
