@@ -133,12 +133,13 @@ def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
         labels = np.where(settled, np.searchsorted(kinds, labels), np.where(labels == DIVERGED, -1, -2))
     colours = {-1: "white", -2: "#bbbbbb"} | {i: PALETTE[i % len(PALETTE)] for i in range(len(titles))}
     image = np.ones((*labels.shape, 3))
-    with np.errstate(divide="ignore"):
-        speed = np.log1p(found.steps) / np.log1p(max(int(found.steps.max()), 1))
+    settled = np.log(found.steps[labels >= 0]) if (labels >= 0).any() else np.zeros(1)
+    fast, slow = np.quantile(settled, [0.01, 0.99])
+    speed = np.clip((np.log(found.steps) - fast) / max(slow - fast, 0.2), 0.0, 1.0)
     for label, colour in colours.items():
         here = labels == label
-        shade = 1.0 - 0.55 * speed[here, None] if label >= 0 else 1.0
-        image[here] = np.array(to_rgb(colour)) * shade
+        shade = 1.15 - 0.6 * speed[here, None] if label >= 0 else 1.0
+        image[here] = np.minimum(np.array(to_rgb(colour)) * shade, 1.0)
     names = {title: colours[i] for i, title in enumerate(titles[:8])}
     if (labels == -1).any():
         names["diverges"] = "white"
