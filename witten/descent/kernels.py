@@ -105,7 +105,8 @@ def _distance(a, b):  # type: ignore[no-untyped-def]
 def settle(gradient, x, s, steps, tolerance, reach, longest):  # type: ignore[no-untyped-def]
     """Run starts (n, d) until they return to where they were, in place: period (n,) and steps taken (n,).
 
-    Brent's search for cycles: a point is kept, and replaced after 1, 2, 4, ... steps (`longest` at most); a run that
+    A run whose step is within `tolerance` (1 + |x|) twice in a row is at a fixed point. Otherwise Brent's search for
+    cycles: a point is kept, and replaced after 1, 2, 4, ... steps (`longest` at most); a run that
     comes back to it within `tolerance` (1 + |x|) twice has settled. The period is then reduced to the smallest divisor
     after which the run is back within the root of that, since alternating convergence looks like a cycle twice as
     long."""
@@ -114,18 +115,23 @@ def settle(gradient, x, s, steps, tolerance, reach, longest):  # type: ignore[no
     used = np.full(n, steps, dtype=np.int64)
     for i in numba.prange(n):
         g, y, mark, first = np.empty(d), x[i].copy(), x[i].copy(), x[i].copy()
-        power, since, candidate = 1, 0, 0
+        power, since, candidate, still = 1, 0, 0, 0
         for k in range(steps):
             gradient(y, g)
-            size, gap = 0.0, 0.0
+            size, gap, move = 0.0, 0.0, 0.0
             for j in range(d):
                 y[j] -= s[i] * g[j]
+                move = max(move, abs(s[i] * g[j]))
                 size = max(size, abs(y[j]))
                 gap = max(gap, abs(y[j] - mark[j]))
                 if y[j] != y[j]:
                     size = np.inf
             if not size < reach:
                 period[i], used[i] = -1, k + 1
+                break
+            still = still + 1 if move <= tolerance * (1.0 + size) else 0
+            if still == 2:
+                period[i], used[i] = 1, k + 1
                 break
             since += 1
             if candidate and since == 2 * candidate:
@@ -192,7 +198,7 @@ def diagram(gradient, hessian, x, s, burn, reach, kick, out):  # type: ignore[no
     """One run continued through learning rates s (m,): the last points out (m, keep, d), growth of a vector (m,).
 
     Each starts where the one before it ended, moved by `kick` so that it leaves what has become unstable, or from x
-    where that diverged. nan where a run diverges."""
+    where that diverged. Growth is averaged from half of `burn` on. nan where a run diverges."""
     m, keep, d = out.shape
     g, h, q, one = np.empty(d), np.empty((d, d)), np.zeros((d, 1)), np.zeros(1)
     exponents = np.full(m, np.nan)
@@ -202,9 +208,9 @@ def diagram(gradient, hessian, x, s, burn, reach, kick, out):  # type: ignore[no
         q[:] = 1.0 / np.sqrt(d)
         lost = False
         for k in range(burn + keep):
+            if k == burn // 2:
+                one[0] = 0.0
             if k >= burn:
-                if k == burn:
-                    one[0] = 0.0
                 out[r, k - burn] = y
             hessian(y, h)
             _push(h, s[r], q, one)
@@ -219,7 +225,7 @@ def diagram(gradient, hessian, x, s, burn, reach, kick, out):  # type: ignore[no
             out[r] = np.nan
             y[:] = x
         else:
-            exponents[r] = one[0] / keep
+            exponents[r] = one[0] / (burn + keep - burn // 2)
     return exponents
 
 

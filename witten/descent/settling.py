@@ -42,7 +42,8 @@ def settle(
 ) -> Settled:  # fmt: skip
     """Run starts (d, n) until |x_{k+p} - x_k| <= tolerance (1 + |x_k|) twice in a row, or |x| > reach, or all steps.
 
-    Cycles are found by Brent's search (see `kernels.settle`), so that a step costs one comparison more."""
+    Fixed points are seen by their small steps, cycles by Brent's search (see `kernels.settle`), so that a step costs two
+    comparisons more."""
     rows = np.array(np.asarray(x, dtype=float).reshape(descent.dimension, -1).T, order="C")
     if descent.compiled:
         rates = np.full(len(rows), float(descent.learning_rate))
@@ -60,15 +61,18 @@ def _settle_arrays(
     n = x.shape[1]
     period, used = np.zeros(n, dtype=np.int64), np.full(n, steps, dtype=np.int64)
     active, mark, candidate = np.arange(n), x.copy(), np.zeros(n, dtype=np.int64)
-    since, power = np.zeros(n, dtype=np.int64), np.ones(n, dtype=np.int64)
+    since, power, still = np.zeros(n, dtype=np.int64), np.ones(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     for k in range(1, steps + 1):
         if not active.size:
             break
-        here = descent(x[:, active])
+        before = x[:, active]
+        here = descent(before)
         x[:, active] = here
         size, gap = abs(here).max(axis=0), abs(here - mark[:, active]).max(axis=0)
         since[active] += 1
         lost = ~(size < reach)
+        still[active] = np.where(abs(here - before).max(axis=0) <= tolerance * (1.0 + size), still[active] + 1, 0)
+        at_rest = still[active] == 2
         wanted = candidate[active]
         close = gap <= np.where(wanted > 0, 2.0, 1.0) * tolerance * (1.0 + size)
         twice = (wanted > 0) & (since[active] == 2 * wanted)
@@ -79,9 +83,10 @@ def _settle_arrays(
         again = active[full | (twice & ~close)]
         mark[:, again], since[again], candidate[again] = x[:, again], 0, 0
         power[active[full]] = np.minimum(2 * power[active[full]], longest)
-        period[active[lost]], period[active[done & ~lost]] = DIVERGED, wanted[done & ~lost]
-        used[active[lost | done]] = k
-        active = active[~(lost | done)]
+        period[active[done]], period[active[at_rest]], period[active[lost]] = wanted[done], 1, DIVERGED
+        done |= at_rest | lost
+        used[active[done]] = k
+        active = active[~done]
     _reduce(descent, x, period, np.sqrt(tolerance))
     return Settled(x, period, used)
 

@@ -50,7 +50,7 @@ def run(*, quick: bool = False) -> Study:
 
 
 # ---------------------------------------------------------------------------------------------- edge of stability
-def _train(seed: int, s: float, steps: int, every: int = 40) -> Array:
+def _train(seed: int, s: float, steps: int, every: int = 20) -> Array:
     """Step, loss and sharpness along gradient descent on 4 x^3 - 3 x; the small step follows the gradient flow."""
     rng = np.random.default_rng(seed)
     x = np.linspace(-1.0, 1.0, SAMPLES)
@@ -78,7 +78,7 @@ def _edge(runs: Sequence[tuple[int, float, Array]]) -> list[Check]:
             checks.append(close(f"seed {seed}: s/2 times the mean sharpness in the second half", 1.0,
                                 0.15 * float(late.mean()), absolute=0.02))  # fmt: skip
             falls = float(rows[-1, 1] / rows[len(rows) // 2, 1])
-            checks.append(at_most(f"seed {seed}: loss at the end over that in the middle: it falls all the same", 1.0, falls))
+            checks.append(at_most(f"seed {seed}: loss at the end over that in the middle: it falls", 1.0, falls))
     free = max(float(rows[-1, 2]) for _, s, rows in runs if s == 0.02)
     checks.append(above("s = 0.02, where nothing stops it: largest sharpness at the end of all seeds", 2 / 0.3, free))
     growing = [float(np.diff(rows[:, 1]).max()) > 0 for _, s, rows in runs if s == 0.3]
