@@ -23,6 +23,13 @@ __all__ = ["BarrierFit", "RateCurve", "RateRecord"]
 
 KIND = "rate-curve"
 DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted")
+# What the sampling route knows of each learning rate beside that: a name, its meaning, and units.
+SAMPLING = {
+    "n_steps": ("steps of all paths together", "1"),
+    "dt": ("finest time step", "1"),
+    "confidence": ("of the interval that the error bar is", "1"),
+    "diverged": ("paths that left for infinity", "1"),
+}
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
 
@@ -231,6 +238,9 @@ class RateCurve:
                 _about("eigenvalues counted by inertia, zero included; -1 where none were counted"),
             ),
         }
+        for name, about in SAMPLING.items():
+            if self.details and all(name in detail for detail in self.details):
+                variables[name] = (along, np.array([detail[name] for detail in self.details]), _about(*about))
         attributes = {"objective": self.objective, "method": self.method, "options": files.dump_options(self.options)}
         title = "Convergence rate of stochastic gradient descent against the learning rate"
         return xarray.Dataset(
@@ -250,6 +260,7 @@ class RateCurve:
                 "seconds": float(dataset["seconds"].values[i]),
                 "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
                 "modes_counted": _counted(dataset, i),
+                **{name: dataset[name].values[i].item() for name in SAMPLING if name in dataset},
             }
             for i in range(dataset.sizes["learning_rate"])
         )

@@ -23,6 +23,8 @@ from witten.cli import (
     landscape,
     objectives,
     plot,
+    risk,
+    simulate,
     spectrum,
     stability,
     study,
@@ -52,7 +54,9 @@ app.command("gap", cls=ParallelCommand, epilog=gap.EXAMPLES)(gap.gap)
 app.command("spectrum", cls=ParallelCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
 app.command("landscape", cls=WittenCommand, epilog=landscape.EXAMPLES)(landscape.landscape)
 app.command("theory", cls=WittenCommand, epilog=theory.EXAMPLES)(theory.theory)
+app.command("simulate", cls=ParallelCommand, epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("chain", cls=WittenCommand, epilog=chain.EXAMPLES)(chain.chain)
+app.command("risk", cls=WittenCommand, epilog=risk.EXAMPLES)(risk.risk)
 app.command("stability", cls=WittenCommand, epilog=stability.EXAMPLES)(stability.stability)
 app.command("descend", cls=WittenCommand, epilog=descend.EXAMPLES)(descend.descend)
 app.command("bifurcate", cls=WittenCommand, epilog=bifurcate.EXAMPLES)(bifurcate.bifurcate)

@@ -30,9 +30,10 @@ from witten.objectives import Objective, resolve
 from witten.parallel import Communicator, communicator
 from witten.rates import RateCurve
 
-__all__ = ["ESTIMATORS", "METHOD", "estimate_rate", "simulate_rate"]
+__all__ = ["ESTIMATORS", "METHOD", "curve_of", "estimate_rate", "simulate_rate"]
 
 METHOD = "monte-carlo"
+SGD = "sgd"
 ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING = ("auto", "autocorrelation", "hitting", "splitting")
 CONFIDENCE, QUANTILE = 0.95, 1.959963984540054
 # The finer time step times the largest curvature where paths often are.
@@ -45,7 +46,7 @@ APART = 7.0
 MOST_STEPS = 20_000_000_000
 RARE = 1e-7
 # (upper - lower)/rate of an interval that is narrow enough.
-WIDTH = 0.2
+WIDTH = 0.24
 FIRST_INTERVAL = 0.1
 
 Stop = Callable[[], str | None]
@@ -76,10 +77,14 @@ class Request:
     paths: int
     dt: float | None
     scheme: str
-    extrapolate: bool
     seed: int
     width: float
     comm: Communicator
+
+    @property
+    def order(self) -> int | None:
+        """Of the rate in h; None where it is not extrapolated."""
+        return {SGD: None, steps.HEUN: 2}.get(self.scheme, 1)
 
     @property
     def s(self) -> float:
@@ -88,7 +93,13 @@ class Request:
 
     def motion(self, dt: float, stream: int) -> Motion:
         own = _seed(self.seed, self.learning_rate, self.noise)
-        return Motion(self.objective, self.learning_rate, dt, self.noise, self.scheme, own, stream)
+        scheme = steps.EULER_MARUYAMA if self.scheme == SGD else self.scheme
+        return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream)
+
+    def runs(self, dt: float) -> list[tuple[float, int, int]]:
+        """Time step, number of paths and stream of each run."""
+        fine = (dt, self.paths, 1)
+        return [fine] if self.order is None else [fine, (2 * dt, -(-self.paths // FEWER), 2)]
 
 
 def simulate_rate(
@@ -99,7 +110,6 @@ def simulate_rate(
     paths: int | None = None,
     dt: float | None = None,
     scheme: str = steps.HEUN,
-    extrapolate: bool = True,
     noise: float = 1.0,
     seed: int = 0,
     width: float = WIDTH,
@@ -119,8 +129,8 @@ def simulate_rate(
     estimator : 'autocorrelation', 'hitting', 'splitting', or 'auto', which goes by the barriers of f beside s
     paths : paths with the finer time step, 2048 where left out; half as many have the coarser one
     dt : the finer time step h; 0.2 over the largest curvature where paths often are, where left out
-    scheme : 'heun', or 'euler-maruyama' and 'leimkuhler-matthews', whose rates are right to first order in h only
-    extrapolate : False leaves the rate of the chain with step h as it is: with dt = s and 'euler-maruyama', SGD's
+    scheme : 'heun'; 'euler-maruyama' or 'leimkuhler-matthews', whose rates are right to first order in h and are
+        extrapolated accordingly; 'sgd' is Euler-Maruyama with h = s and its rate as it is, that of SGD itself
     noise : sigma > 0
     seed : 0 to 2^64 - 1
     width : of the interval, beside the rate, that is narrow enough to end
@@ -138,27 +148,34 @@ def simulate_rate(
     ranks = communicator(comm)
     f = resolve(objective)
     asked = [float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float))]
-    _check(asked, estimator, paths, dt, noise, width)
+    _check(asked, estimator, paths, dt, noise, width, scheme)
     ends = _ends(ranks, walltime, stop)
     done: list[Estimate] = []
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
     for s in asked:
-        request = Request(f, s, noise, paths or PATHS, dt, scheme, extrapolate, seed, width, ranks)
+        request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, ranks)
         reason = ends()
-        if reason is not None:
-            raise Stopped(reason, _curve(f, done, options))
-        done.append(estimate_rate(request, estimator, ends))
+        found = None if reason is not None else estimate_rate(request, estimator, ends)
+        if found is None:
+            raise Stopped(reason or ends() or "stopped", curve_of(f, done, options))
+        done.append(found)
         if progress is not None and ranks.rank == 0:
-            progress(done[-1])
-    return _curve(f, done, options)
+            progress(found)
+    reason = ends()
+    if reason is not None and done[-1].width > width:
+        raise Stopped(reason, curve_of(f, done, options))
+    return curve_of(f, done, options)
 
 
-def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> Estimate:
-    """The rate at one learning rate by one estimator; rounds are added until the interval is narrow enough."""
+def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> Estimate | None:
+    """The rate at one learning rate by one estimator; rounds are added until the interval is narrow enough.
+
+    None if it was stopped before anything was known.
+    """
     began = time.perf_counter()
     request.motion(1.0, 0)  # refuses what cannot be simulated
     ground = thermal(request.objective, request.s, seed=request.seed)
-    dt = request.dt or STEP / ground.stiffness
+    dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
         return rate_by_splitting(
@@ -168,11 +185,15 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     while True:
         for level in levels:
             level.more()
-        log_rate, log_error = _combined(levels)
+        found = _combined(levels, request.order)
         n_steps = extra + sum(level.n_steps for level in levels)
-        if 2 * QUANTILE * log_error <= request.width or n_steps > MOST_STEPS or stop() is not None:
+        if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
             break
-    return _estimate(request, name, levels, (log_rate, log_error), n_steps, dt, time.perf_counter() - began, remarks)
+        if stop() is not None:
+            if not math.isfinite(found[1]):
+                return None
+            break
+    return _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began, remarks)
 
 
 def chosen(ground: Thermal, dt: float, paths: int) -> str:
@@ -181,14 +202,12 @@ def chosen(ground: Thermal, dt: float, paths: int) -> str:
     if len(ground.deep) < 2 or height < APART:
         return AUTOCORRELATION
     expected = ground.softness / (2 * math.pi) * math.exp(-height)
-    return SPLITTING if expected < RARE or 2 * paths / (expected * dt) > MOST_STEPS else HITTING
+    return SPLITTING if expected < RARE or paths / (expected * dt) > MOST_STEPS else HITTING
 
 
 def _levels(name: str, ground: Thermal, request: Request, dt: float) -> tuple[list[Level], int, list[str]]:
     """The paths with step h, and those with 2h; steps done already, and what there is to say."""
-    runs = [(dt, request.paths, 1)]
-    if request.extrapolate:
-        runs.append((2 * dt, -(-request.paths // FEWER), 2))
+    runs = request.runs(dt)
     levels: list[Level] = []
     if name == HITTING:
         if len(ground.deep) < 2:
@@ -206,12 +225,13 @@ def _levels(name: str, ground: Thermal, request: Request, dt: float) -> tuple[li
     return levels, found.n_steps, [f"observable: {found.mode.about}"]
 
 
-def _combined(levels: list[Level]) -> tuple[float, float]:
+def _combined(levels: list[Level], order: int | None) -> tuple[float, float]:
     """log lambda at h -> 0 and its standard deviation."""
     values, errors = zip(*(level.log_rate for level in levels), strict=True)
-    if len(levels) == 1:
+    if order is None:
         return values[0], errors[0]
-    return (4 * values[0] - values[1]) / 3, math.hypot(4 * errors[0], errors[1]) / 3
+    a = 2**order
+    return (a * values[0] - values[1]) / (a - 1), math.hypot(a * errors[0], errors[1]) / (a - 1)
 
 
 def _estimate(
@@ -226,7 +246,7 @@ def _estimate(
 ) -> Estimate:
     log_rate, log_error = found
     diverged = sum(level.diverged for level in levels)
-    n_paths = request.paths + (-(-request.paths // FEWER) if len(levels) > 1 else 0)
+    n_paths = sum(n for _, n, _ in request.runs(dt))
     if diverged == n_paths:
         raise ConvergenceError(f"all {n_paths} paths left for infinity with time step {dt:.3g}; use a smaller --dt")
     if not (math.isfinite(log_rate) and math.isfinite(log_error)):
@@ -246,7 +266,8 @@ def _estimate(
     )  # fmt: skip
 
 
-def _curve(f: Objective, done: list[Estimate], options: dict[str, Any]) -> RateCurve:
+def curve_of(f: Objective, done: list[Estimate], options: dict[str, Any]) -> RateCurve:
+    """The estimates as every route answers."""
     each = [as_record(estimate) for estimate in done]
     return RateCurve(
         learning_rates=np.array([record.learning_rate for record in each]),
@@ -279,7 +300,7 @@ def _seed(seed: int, learning_rate: float, noise: float) -> int:
 
 
 def _check(
-    asked: list[float], estimator: str, paths: int | None, dt: float | None, noise: float, width: float
+    asked: list[float], estimator: str, paths: int | None, dt: float | None, noise: float, width: float, scheme: str
 ) -> None:
     if not asked:
         raise RequestError("no learning rates were given")
@@ -291,5 +312,9 @@ def _check(
             raise RequestError(f"{name} must be positive, got {value}")
     if estimator not in ESTIMATORS:
         raise RequestError(f"unknown estimator {estimator[:60]!r}; use one of {', '.join(ESTIMATORS)}")
+    if scheme not in (*steps.SCHEMES, SGD):
+        raise RequestError(f"unknown scheme {scheme[:60]!r}; use one of {', '.join((*steps.SCHEMES, SGD))}")
+    if scheme == SGD and (dt is not None or estimator == SPLITTING):
+        raise RequestError("the time step of SGD is the learning rate, and its paths are not split; leave both out")
     if paths is not None and paths < 128:
         raise RequestError(f"at least 128 paths are needed for an interval, got {paths}")
