@@ -25,6 +25,7 @@ def test_every_benchmark_is_tested_and_listed():
         "adaptive",
         "assembly",
         "cost",
+        "descent",
         "finite_elements",
         "ranks",
         "eyring_kramers",
@@ -65,6 +66,12 @@ def test_only_the_committors_know_rates_below_rounding(quickly):
         if row.truth < 1e-18:
             assert min(row.errors[name] for name in ("LAPACK eigh", "SciPy eigsh")) > 1
     assert all(price.seconds["witten"] > 0 for price in results.cost)
+
+
+def test_descent_steps_alike_everywhere(quickly):
+    result = quickly("descent")
+    assert result.difference < 1e-12
+    assert result.converged == pytest.approx(0.212, abs=0.002)
 
 
 def test_the_machine_has_a_bandwidth(quickly):

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from witten.cli import options
+from witten.cli.errors import DISAGREEMENT
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
     from witten.studies.study import Study
 
-# The exit status that means: something that was computed is not what was said.
-DISAGREEMENT = 3
 EXAMPLES = options.examples(
     "witten study step-size-matters --quick",
     "witten study all --json",

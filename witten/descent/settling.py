@@ -42,8 +42,8 @@ def settle(
 ) -> Settled:  # fmt: skip
     """Run starts (d, n) until |x_{k+p} - x_k| <= tolerance (1 + |x_k|) twice in a row, or |x| > reach, or all steps.
 
-    Fixed points are seen by their small steps, cycles by Brent's search (see `kernels.settle`), so that a step costs two
-    comparisons more."""
+    Fixed points are seen by their small steps, cycles by Brent's search (see `kernels.settle`), so that a step costs
+    two comparisons more."""
     rows = np.array(np.asarray(x, dtype=float).reshape(descent.dimension, -1).T, order="C")
     if descent.compiled:
         rates = np.full(len(rows), float(descent.learning_rate))
