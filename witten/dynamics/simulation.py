@@ -42,9 +42,9 @@ STEP = 0.2
 PATHS, FEWER = 2048, 2
 # A barrier of so many s/2 keeps apart the rates between wells and those within; below it, correlations tell.
 APART = 7.0
-# Steps after which an estimate is left as it is, and the expected number of them from which on paths are split.
+# Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
 MOST_STEPS = 20_000_000_000
-RARE = 1e-7
+RARE, LONG = 1e-7, 1_000_000_000
 # (upper - lower)/rate of an interval that is narrow enough.
 WIDTH = 0.24
 FIRST_INTERVAL = 0.1
@@ -202,7 +202,7 @@ def chosen(ground: Thermal, dt: float, paths: int) -> str:
     if len(ground.deep) < 2 or height < APART:
         return AUTOCORRELATION
     expected = ground.softness / (2 * math.pi) * math.exp(-height)
-    return SPLITTING if expected < RARE or paths / (expected * dt) > MOST_STEPS else HITTING
+    return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
 
 
 def _levels(name: str, ground: Thermal, request: Request, dt: float) -> tuple[list[Level], int, list[str]]:

@@ -309,7 +309,7 @@ def _repetitions(plan: Plan, numbers: range, coarse: bool) -> list[tuple[Sample,
     """For each number a sample on every way; they are independent and do not depend on who computes them."""
     jobs = [(way, number) for number in numbers for way in range(len(plan.ways))]
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        done = list(pool.map(lambda job: plan.run(*job, coarse), jobs))
+        done = list(pool.map(lambda job: plan.run(job[0], job[1], coarse), jobs))
     n = len(plan.ways)
     return [tuple(done[k : k + n]) for k in range(0, len(done), n)]
 

@@ -71,7 +71,7 @@ def find_wells(objective: Objective, *, seed: int = 0) -> Wells:
         wanted = top + MARGIN * max(top - floor, 0.1 * _rise(f, floor))
         grown = _grown(f, low, high, wanted)
         if grown is None:
-            return _from_tree(objective, axes, tree, low, high)
+            return _found(objective, f, axes, wanted)
         low, high = grown
     raise RequestError(f"{objective.name} does not rise around its minima; give a confining objective")
 
@@ -129,16 +129,20 @@ def _grown(f: Array, low: Array, high: Array, wanted: float) -> tuple[Array, Arr
     return new_low, new_high
 
 
-def _from_tree(objective: Objective, axes: list[Array], tree: object, low: Array, high: Array) -> Wells:
-    cells = np.unravel_index(tree.minima, tuple(axis.size for axis in axes))  # type: ignore[attr-defined]
-    starts = np.array([axis[index] for axis, index in zip(axes, cells, strict=True)])
-    x = _descended(objective, starts)
+def _found(objective: Objective, f: Array, axes: list[Array], wanted: float) -> Wells:
+    """The wells, seen again on a grid of the box that holds {f <= wanted} and no more."""
+    places = [axis[where] for axis, where in zip(axes, np.nonzero(f <= wanted), strict=True)]
+    low, high = (np.array([side(place) for place in places]) for side in (np.min, np.max))
+    f, near = _on_grid(objective, low, high)
+    tree = merge_tree(f)
+    cells = np.unravel_index(tree.minima, f.shape)
+    x = _descended(objective, np.array([axis[index] for axis, index in zip(near, cells, strict=True)]))
     floors = np.asarray(objective(x), dtype=float)
-    saddles = np.asarray(tree.saddles)  # type: ignore[attr-defined]
     kept: list[int] = []
     for i in range(x.shape[1]):
         if all(np.linalg.norm((x[:, i] - x[:, k]) / (high - low)) > SAME for k in kept):
             kept.append(i)
-    order = sorted(kept, key=lambda i: (np.isfinite(saddles[i]), floors[i]))
-    depths = np.where(np.isfinite(saddles), saddles - floors, np.inf)[order]
-    return Wells(x[:, order], floors[order], depths, low, high)
+    order = sorted(kept, key=lambda i: (np.isfinite(tree.saddles[i]), floors[i]))
+    depths = np.where(np.isfinite(tree.saddles), tree.saddles - floors, np.inf)[order]
+    box = np.array([axis[[0, -1]] for axis in axes])
+    return Wells(x[:, order], floors[order], depths, box[:, 0], box[:, 1])
