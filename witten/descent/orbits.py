@@ -76,7 +76,9 @@ def polish(descent: DescentMap, points: ArrayLike, *, steps: int = 40) -> Orbit 
         previous = length
     else:
         return None
-    return orbit_at(descent, x[:, : _minimal_period(x)])
+    orbit = orbit_at(descent, x[:, : _minimal_period(x)])
+    # Where Newton's equations have no solution, the shortest step that fits them best may be none at all.
+    return orbit if orbit is not None and orbit.residual <= 1e-9 * scale else None
 
 
 def orbit_at(descent: DescentMap, points: Array) -> Orbit | None:
