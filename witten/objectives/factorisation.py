@@ -194,9 +194,9 @@ class DeepLinear(Model):
         sigma = np.zeros(max(p, q))
         values = np.linalg.svd(self.target, compute_uv=False)
         sigma[: values.size] = values
-        power = np.arange(self.depth) / self.depth
-        left = sigma[:p, None, None] ** (2 * (1 - 1 / self.depth - power))
-        right = sigma[None, :q, None] ** (2 * power)
+        later = np.arange(self.depth)  # 0^0 = 1: exponents that are zero must be so to the bit
+        left = sigma[:p, None, None] ** (2 * (self.depth - 1 - later) / self.depth)
+        right = sigma[None, :q, None] ** (2 * later / self.depth)
         return -np.sort(-(left * right).sum(axis=2).ravel())
 
 
