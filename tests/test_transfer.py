@@ -60,7 +60,7 @@ def test_what_is_killed_is_what_rows_lack():
 
 def test_landing_is_one_exact_step():
     operator = plane(per_deviation=2.0)
-    masses = operator.land(np.array([0.3, -0.2]))
+    masses = operator.around(np.array([0.3, -0.2]))
     assert masses.sum() == pytest.approx(1, abs=1e-13)
     assert operator.points @ masses == pytest.approx([0.3, -0.2], abs=1e-13)
     assert ((operator.points - [[0.3], [-0.2]]) ** 2) @ masses == pytest.approx([0.04, 0.0225], rel=1e-10)

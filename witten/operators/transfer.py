@@ -118,9 +118,9 @@ class TransferOperator:
             outside += self._applied(np.where(self.grid.mask, 0.0, 1.0))
         return np.asarray(np.minimum(outside, 1.0))
 
-    def land(self, x: Array) -> Array:
-        """The law after one step from a single point x (d,), as masses at the nodes; exact."""
-        z = self.axes.T @ np.asarray(x, dtype=float)
+    def around(self, image: Array) -> Array:
+        """The law of image + e for one point (d,), as masses at the nodes: an exact first step from x is around(y(x))."""
+        z = self.axes.T @ np.asarray(image, dtype=float)
         parts = [
             h * np.exp(-0.5 * ((axis - at) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
             for axis, at, sigma, h in zip(self.grid.axes, z, self.deviations, self.grid.spacing, strict=True)

@@ -25,9 +25,11 @@ from witten.rates import RateCurve, RateRecord
 from witten.spectra.state_reduction import StateReduction
 
 __all__ = [
+    "Domain",
     "TransferSpectrum",
     "chain",
     "chain_spectra",
+    "first_domain",
     "gibbs_distance",
     "leading_eigenvalues",
     "operator_spectrum",
@@ -339,7 +341,7 @@ def _of_box(
 
 
 @dataclass(frozen=True)
-class _Domain:
+class Domain:
     """The nodes of a box where f <= level; unit: the learning rate that has this noise."""
 
     box: Box
@@ -349,9 +351,9 @@ class _Domain:
 
 def _enclosing(
     f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
-) -> tuple[_Domain, TransferSpectrum]:
+) -> tuple[Domain, TransferSpectrum]:
     """A domain that hardly anything leaves, or that makes no difference; and the spectrum there."""
-    domain = _first_domain(f, step_size, k, step, box)
+    domain = first_domain(f, step_size, k, step, box)
     rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
     for _ in range(ENLARGED):
         if rough.leak <= LEAK:
@@ -369,7 +371,7 @@ def _enclosing(
 
 
 def _operator(
-    f: Objective, step_size: float, domain: _Domain, step: GaussianNoise, per_deviation: float
+    f: Objective, step_size: float, domain: Domain, step: GaussianNoise, per_deviation: float
 ) -> TransferOperator:
     deviations, _ = step.axes()
     cells = float(np.prod(np.ceil(domain.box.widths * per_deviation / deviations)))
@@ -384,9 +386,9 @@ def _operator(
     )
 
 
-def _first_domain(
+def first_domain(
     f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
-) -> _Domain:
+) -> Domain:
     """Where exp(-2 f/s) is, s = v/h the learning rate that has this noise; along the axes of the noise."""
     if f.dimension > 2:
         raise RequestError(
@@ -396,14 +398,14 @@ def _first_domain(
     deviations, axes = step.axes()
     unit = float(deviations.max() ** 2 / step_size)
     if box is not None:
-        return _Domain(Box.of(box), np.inf, unit)
+        return Domain(Box.of(box), np.inf, unit)
     found = sublevel(f, unit, wells=k, margin=MARGIN[f.dimension])
     around = found.box
     if not np.array_equal(axes, np.eye(f.dimension)):
         corners = axes.T @ np.stack([x.ravel() for x in np.meshgrid(*around.intervals, indexing="ij")])
         around = Box(tuple(corners.min(axis=1).tolist()), tuple(corners.max(axis=1).tolist()))
     wide = 2 * deviations / around.widths
-    return _Domain(around.expanded(wide, wide), found.level, unit)
+    return Domain(around.expanded(wide, wide), found.level, unit)
 
 
 def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectrum:

@@ -1,0 +1,288 @@
+"""Excess risk along schedules against closed forms, against each other, and as the command line tells it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import witten
+from witten.domains.box import Box
+from witten.domains.grid import Grid
+from witten.objectives import Objective, resolve
+from witten.operators.transfer import on_grid
+from witten.risk import crossing, excess_risk
+from witten.risk.curve import recorded_steps
+from witten.risk.law_of_sde import LawOfSDE
+from witten.risk.law_of_sgd import LawOfSGD, PushAndBlur, _resampled
+from witten.risk.terms import Term, starting_point, terms
+from witten.schedules import Schedule
+
+PAPER, START = "shi-su-jordan", (-0.9, 0.9)
+CONVEX, THETA = Objective.from_formula("x^2/20 + y^2/40"), (0.1, 0.05)
+
+
+def sgd_on_quadratics(theta, x0, learning_rates, sigma=1.0):
+    """Mean and second moment of x+ = (1 - s theta) x + s sigma xi."""
+    mean, square = [x0], [x0**2]
+    for s in learning_rates:
+        mean.append((1 - s * theta) * mean[-1])
+        square.append((1 - s * theta) ** 2 * square[-1] + (s * sigma) ** 2)
+    return np.array(mean), np.array(square)
+
+
+def sde_on_quadratics(theta, x0, learning_rates):
+    """The second moment of dX = -theta X dt + sqrt(s) dW after each of the times s_k."""
+    square = [x0**2]
+    for s in learning_rates:
+        fading = np.exp(-2 * theta * s)
+        square.append(square[-1] * fading + s / (2 * theta) * (1 - fading))
+    return np.array(square)
+
+
+# ------------------------------------------------------------------------------------------------ closed forms
+
+
+def test_the_chain_has_the_first_two_moments_of_the_closed_form():
+    # f = 0.05 x^2 + 0.025 y^2 from (8, 8) at s = 1: mean, second moment and risk are known.
+    plan = Schedule.constant(1.0, 200)
+    for term, theta in zip(terms(CONVEX, np.array([8.0, 8.0])), THETA, strict=True):
+        mean, square = sgd_on_quadratics(theta, 8.0, plan.learning_rates)
+        law = LawOfSGD(term, plan)
+        # Far enough out that nothing is missing from x^2 to twelve digits.
+        for k, grid, masses in law.laws(law.box.expanded(0.3, 0.3)):
+            assert masses @ grid.points[0] == pytest.approx(mean[k], abs=8e-12)
+            assert masses @ grid.points[0] ** 2 == pytest.approx(square[k], rel=1e-12)
+    k = np.arange(201)
+    q = (1 - np.array(THETA)) ** 2
+    expected = sum(t / 2 * (p**k * 64 + (1 - p**k) / (1 - p)) for t, p in zip(THETA, q, strict=True))
+    assert excess_risk(CONVEX, plan, (8, 8)).excess_risk == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("text", ["0.2:40,0.02:60", "cosine:0.3:60", "poly:0.4:60:1", "log:0.2:40", "step:0.3:40:5:15"])
+def test_every_schedule_on_a_quadratic(text):
+    plan = Schedule.parse(text)
+    chain, sde = (excess_risk("quadratic:theta=2", plan, 1.0, method=method) for method in ("chain", "spectral"))
+    _, square = sgd_on_quadratics(2.0, 1.0, plan.learning_rates)
+    assert chain.excess_risk == pytest.approx(square, rel=2e-6)  # theta/2 = 1
+    assert sde.excess_risk == pytest.approx(sde_on_quadratics(2.0, 1.0, plan.learning_rates), abs=2e-5)
+    s = plan.learning_rates[np.minimum(chain.steps, plan.steps - 1)]
+    assert sde.plateau == pytest.approx(s / 4, rel=1e-6)
+    resolved = s > 0.01
+    assert chain.plateau[resolved] == pytest.approx((s / (4 * (1 - s)))[resolved], rel=1e-4)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.2, 0.9), st.floats(0.5, 2.0), st.floats(-2, 2))
+def test_noise_scales_the_chain(s, sigma, x0):
+    plan = Schedule.constant(s, 30)
+    _, square = sgd_on_quadratics(1.0, x0, plan.learning_rates, sigma)
+    assert excess_risk("quadratic", plan, x0, noise=sigma).excess_risk == pytest.approx(square / 2, rel=1e-9)
+
+
+def test_f_sees_the_second_mode_of_a_quadratic_alone():
+    curve = excess_risk("quadratic", "0.1:5", 1.0, method="spectral")
+    modes = curve.details["overlaps"][0]["modes"]
+    assert [mode["part"] for mode in modes] == pytest.approx([0, 1, 0, 0, 0, 0], abs=1e-3)
+    assert modes[1]["rate"] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_symmetric_wells_hide_the_slow_mode():
+    curve = excess_risk("double-well", "0.1:150", -1.0, method="spectral")
+    first, second, *_ = curve.details["overlaps"][0]["modes"]
+    assert first["part"] < 1e-12 and second["part"] > 0.3
+    # So the risk decays at the next rate, 0.82, not at 0.0028.
+    left = curve.excess_risk[[60, 100]] - curve.plateau[0]
+    assert np.log(left[0] / left[1]) / 4 == pytest.approx(second["rate"], rel=1e-2)
+
+
+# ------------------------------------------------------------------------------------------------ two laws
+
+
+@pytest.fixture(scope="module")
+def papers():
+    """Curves of the paper's example at s = 0.1 and 0.05, by both laws."""
+    return {
+        method: [excess_risk(PAPER, f"{s}:{n}", START, method=method) for s, n in ((0.1, 6000), (0.05, 12000))]
+        for method in ("chain", "spectral")
+    }
+
+
+def test_the_curves_of_the_paper_cross(papers):
+    """At t = 482 for SGD, at t = 552 for the SDE: two laws."""
+    assert crossing(*papers["chain"]) == pytest.approx(482.0, abs=0.5)
+    assert crossing(*papers["spectral"]) == pytest.approx(552.4, abs=1.0)
+    large, small = papers["chain"]
+    assert large.at_time(100) < small.at_time(100) and large.at_time(590) > small.at_time(590)
+    assert large.final == pytest.approx(large.plateau[-1], rel=1e-6) and small.plateau[-1] < 0.5 * large.plateau[-1]
+
+
+def test_the_chain_of_the_paper_is_that_of_a_plain_matrix():
+    x = np.linspace(-2.2, 2.2, 300)
+    h = x[1] - x[0]
+
+    def g(x):
+        return ((x + 0.7) ** 2 + 0.1) * (x - 0.7) ** 2
+
+    def image(x):
+        return x - 0.1 * (2 * (x + 0.7) * (x - 0.7) ** 2 + 2 * ((x + 0.7) ** 2 + 0.1) * (x - 0.7))
+
+    def density(y):
+        return h * np.exp(-0.5 * ((x - y) / 0.1) ** 2) / (np.sqrt(2 * np.pi) * 0.1)
+
+    kernel, masses = density(image(x)[:, None]), density(image(-0.9))
+    curve = excess_risk(PAPER, "0.1:100", START)
+    for k in range(1, 101):
+        assert curve.excess_risk[k] == pytest.approx(2 * masses @ g(x), rel=1e-10)
+        masses = masses @ kernel
+
+
+def test_simulation_agrees_with_the_law_of_sgd(papers):
+    runs = excess_risk(PAPER, "0.1:600,0.05:400", START, method="simulate", paths=4000, seed=3, records=51)
+    law = excess_risk(PAPER, "0.1:600,0.05:400", START)
+    at = np.searchsorted(law.steps, runs.steps)
+    deviation = (law.excess_risk[at] - runs.excess_risk)[1:] / ((runs.upper - runs.lower)[1:] / 3.92)
+    assert abs(deviation).max() < 4.5 and np.mean(deviation**2) < 3
+    again = excess_risk(PAPER, "0.1:600,0.05:400", START, method="simulate", paths=4000, seed=3, records=21)
+    assert again.final == runs.final and again.details["paths"] == 4000
+    assert runs.plateau[-1] == pytest.approx(law.plateau[-1], rel=1e-12)
+
+
+def test_simulation_of_continuous_time_agrees_with_the_law_of_the_sde():
+    plan = Schedule.parse("0.2:60").in_continuous_time()
+    runs = excess_risk("double-well:tilt=0.1", plan, 1.2, method="simulate", paths=20000, records=31)
+    law = excess_risk("double-well:tilt=0.1", plan, 1.2, method="spectral", records=31)
+    assert np.array_equal(runs.steps, law.steps)
+    deviation = (law.excess_risk - runs.excess_risk)[1:] / ((runs.upper - runs.lower)[1:] / 3.92)
+    assert abs(deviation).max() < 4.5
+    with pytest.raises(witten.RequestError, match="continuous time"):
+        excess_risk("double-well:tilt=0.1", plan, 1.2)
+
+
+def test_the_two_laws_differ_linearly_in_s():
+    differences = []
+    for s in (0.04, 0.02, 0.01):
+        plan = Schedule.constant(s, round(2 / s))
+        chain, sde = (excess_risk("convex-quartic", plan, 1.0, method=method) for method in ("chain", "spectral"))
+        differences.append(abs(chain.excess_risk - sde.excess_risk).max())
+    assert np.log2(np.array(differences[:-1]) / differences[1:]) == pytest.approx([1, 1], abs=0.15)
+
+
+def test_the_plane_is_what_its_factors_are():
+    # The same function with and without its axes turned by 45 degrees, which hides that it is a sum.
+    turned = Objective.from_formula("((x+y)^2/2 - 1)^2/4 + (x-y)^2/4")
+    start = np.array([1.0, 0.3])
+    rotated = np.array([[1, -1], [1, 1]]) @ start / np.sqrt(2)
+    for method, tolerance in (("chain", 1e-8), ("spectral", 2e-4)):
+        plain = excess_risk("double-well:dim=2", "0.2:12", start, method=method)
+        other = excess_risk(turned, "0.2:12", rotated, method=method)
+        assert other.excess_risk == pytest.approx(plain.excess_risk, rel=tolerance)
+
+
+# ------------------------------------------------------------------------------------------------ the parts
+
+
+def test_narrow_noise_is_pushed_and_blurred_like_wide_noise():
+    f = resolve("double-well")
+    grid = Grid.uniform([(-2.5, 2.5)], 400)
+    x, sigma = grid.points, np.array([0.03])
+    wide = on_grid(f, 0.1, grid, np.eye(1), sigma)
+    narrow = PushAndBlur(grid, wide.images, sigma)
+    law = np.exp(-0.5 * ((x[0] - 0.4) / 0.15) ** 2)
+    assert narrow.adjoint(law) == pytest.approx(wide.adjoint(law), abs=1e-5)
+    assert narrow.adjoint(law).sum() == pytest.approx(law.sum(), rel=1e-12)
+    assert narrow.around(np.array([0.4])) == pytest.approx(wide.around(np.array([0.4])), abs=1e-3)
+
+
+def test_laws_move_between_grids_without_loss():
+    box = Box.of([(-2, 2), (-1, 3)])
+    grids = Grid(box, (60, 80)), Grid(box, (100, 90))
+
+    def law(grid):
+        x, y = grid.points
+        return np.exp(-8 * (x - 0.2) ** 2 - 10 * (y - 1) ** 2) * np.prod(grid.spacing)
+
+    assert _resampled(law(grids[0]), *grids) == pytest.approx(law(grids[1]), abs=1e-13)
+    assert _resampled(law(grids[1]), *grids[::-1]) == pytest.approx(law(grids[0]), abs=1e-13)
+
+
+def test_terms_are_found_and_counted():
+    f = resolve("double-well:dim=3")
+    found = terms(f, np.array([0.5, 1.0, 1.0]))
+    assert sorted(term.count for term in found) == [1, 2]
+    assert [term.objective.dimension for term in terms(resolve("triple-well"), np.zeros(2))] == [2]
+    assert starting_point(resolve("shi-su-jordan-1d"), None) == pytest.approx([-0.6192582])
+
+
+def test_a_law_in_one_well_keeps_its_mass_on_a_fixed_grid():
+    plan = Schedule.constant(0.1, 40)
+    law = LawOfSDE(Term(resolve("double-well"), np.array([0.2])), plan, Grid.uniform([(-2.2, 2.2)], 200))
+    g = law.generator(0.1)
+    assert abs(g.sum(axis=0)).max() < 1e-9
+    gibbs = np.exp(-2 * law.discretisation.values / 0.1)
+    assert abs(g @ gibbs).max() < 1e-9 * abs(g).max()
+
+
+def test_long_schedules_are_told_in_part_and_stop_early():
+    plan = Schedule.parse("0.1:5000,0.05:5000")
+    steps = recorded_steps(plan, 100)
+    assert steps[0] == 0 and steps[-1] == 10000 and 5000 in steps and 100 <= steps.size <= 104
+    curve = excess_risk("quadratic", "0.1:300 until risk<0.1", 3.0)
+    assert curve.final <= 0.1 < curve.excess_risk[-2] and curve.first_below(0.1) == curve.steps[-1]
+    assert curve.first_below(1e-9) is None
+    with pytest.raises(witten.RequestError, match="do not cross"):
+        crossing(curve, excess_risk("quadratic", "0.1:300", 4.0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((PAPER, "0.1:5", (1, 2, 3)), "2 numbers"),
+        ((PAPER, "0.1:5", (1, float("nan"))), "2 numbers"),
+        ((PAPER, "0.1", START), "number of steps"),
+        (("quadratic", "0.1:5 until loss<1", 1.0), "single loss"),
+        (("x^2*y^2 + y^2*z^2 + x^2 + y^2 + z^2", "0.1:5", (1, 1, 1)), "simulate"),
+    ],
+)
+def test_wrong_requests_say_what_to_do(arguments, words):
+    with pytest.raises(witten.RequestError, match=words):
+        excess_risk(*arguments)
+    with pytest.raises(witten.RequestError, match="method 'sgd'"):
+        excess_risk("quadratic", "0.1:5", 1.0, method="sgd")
+    with pytest.raises(witten.RequestError, match="2 runs"):
+        excess_risk("quadratic", "0.1:5", 1.0, method="simulate", paths=1)
+
+
+def test_what_runs_away_says_so():
+    with pytest.raises(witten.ConvergenceError, match="smaller learning rate"):
+        excess_risk("quadratic", "2.5:300", 1.0, method="simulate", paths=10)
+    with pytest.raises(witten.ConvergenceError, match="runs away"):
+        excess_risk("quadratic:theta=2", "5:300", 1.0)
+
+
+# ------------------------------------------------------------------------------------------------ the command line
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_witten_risk_as_json(tmp_path):
+    picture = tmp_path / "risk.png"
+    done = run("risk", PAPER, "--schedule", "0.1:30,0.05:20", "--x0", "-0.9,0.9", "--json", "--plot", str(picture))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    lists = [found[key] for key in ("steps", "time", "learning_rate", "excess_risk", "plateau")]
+    assert found["method"] == "chain" and {len(each) for each in lists} == {51}
+    assert found["time"][-1] == pytest.approx(4.0) and found["learning_rate"][29:31] == [0.1, 0.05]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_witten_risk_for_a_person_and_refused():
+    done = run("risk", "double-well", "--schedule", "0.1:30", "--method", "spectral")
+    assert (done.returncode, done.stderr) == (0, "") and "parts of the variance" in done.stdout
+    done = run("risk", "double-well", "--schedule", "0.1:x")
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "not a number" in done.stderr

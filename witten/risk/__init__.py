@@ -1,0 +1,10 @@
+"""Excess risk along a schedule: by the law of SGD, by that of the SDE, by simulation.
+
+    from witten.risk import excess_risk
+    excess_risk("shi-su-jordan", "0.1:500,0.05:500", x0=(-0.9, 0.9)).excess_risk
+"""
+
+from witten.risk.curve import RiskCurve, crossing
+from witten.risk.excess import METHODS, excess_risk
+
+__all__ = ["METHODS", "RiskCurve", "crossing", "excess_risk"]

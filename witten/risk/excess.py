@@ -1,0 +1,149 @@
+"""E f(X_k) - min f along a schedule, by three methods with two laws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from witten.errors import RequestError
+from witten.objectives import Objective, resolve
+from witten.risk.curve import RiskCurve, recorded_steps
+from witten.risk.law_of_sde import on_two_grids, overlaps
+from witten.risk.law_of_sgd import LawOfSGD, each_rate, gibbs_risk
+from witten.risk.runs_of_sgd import simulated_risk
+from witten.risk.terms import Term, starting_point, terms
+from witten.schedules import Schedule
+
+__all__ = ["METHODS", "excess_risk"]
+
+Array = NDArray[np.float64]
+Steps = NDArray[np.int64]
+METHODS = ("chain", "spectral", "simulate")
+Found = tuple[Array, Array, Array, Array, Mapping[str, Any]]
+# Learning rates of whose modes the overlaps are told.
+TOLD = 6
+
+
+def excess_risk(
+    objective: Objective | str,
+    schedule: Schedule | str,
+    x0: ArrayLike | None = None,
+    *,
+    method: str = "chain",
+    noise: float = 1.0,
+    paths: int = 2000,
+    seed: int = 0,
+    records: int = 2001,
+) -> RiskCurve:
+    """E f(X_k) - min f along a schedule of learning rates, from a point.
+
+    Two laws differ by O(s): that of SGD, x+ = x - s_k grad f(x) + s_k sigma xi ('chain', computed without sampling, and
+    'simulate', the mean of runs), and that of the SDE dX = -grad f dt + sigma sqrt(s) dW over the times s_k
+    ('spectral'; and 'simulate' with a schedule in continuous time).
+
+    Parameters
+    ----------
+    objective : of one or two variables, or a sum of functions of one variable each; for 'simulate' of any dimension
+    schedule : a Schedule or its text, "0.1:500,0.05:500"
+    x0 : the start (d,); the highest local minimum where left out
+    method : 'chain', 'spectral' or 'simulate'
+    noise : sigma
+    paths, seed : of 'simulate'
+    records : at how many steps, about, the risk of a long schedule is told
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong; ConvergenceError if the law runs away, or is too narrow for a grid.
+    """
+    f, plan = resolve(objective), Schedule.of(schedule)
+    if method not in METHODS:
+        raise RequestError(f"method {method[:40]!r} is not known; use one of {', '.join(METHODS)}")
+    if not (np.isfinite(noise) and noise > 0):
+        raise RequestError(f"noise must be positive, got {noise}")
+    if plan.stop is not None and plan.stop.quantity != "risk":
+        raise RequestError(f"a law has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
+    start, steps = starting_point(f, x0), recorded_steps(plan, records)
+    parts = terms(f, start)
+    if method == "simulate":
+        found = simulated_risk(f, start, plan, steps, lowest=_lowest(f, parts), noise=noise, paths=paths, seed=seed)
+        risk, lower, upper, details = found
+        plateau = _summed_plateaus(parts, plan, noise, steps)
+    else:
+        compute = _by_chain if method == "chain" else _by_modes
+        risk, lower, upper, plateau, details = compute(parts, plan, steps, noise)
+    rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
+    curve = RiskCurve(
+        method, f.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details
+    )
+    return _stopped(curve)
+
+
+def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
+    """The sum over the terms; what was lost bounds the error where f is not huge outside."""
+    risk, plateau, lost = np.zeros(steps.size), np.zeros(steps.size), 0.0
+    for term in parts:
+        law = LawOfSGD(term, plan, noise)
+        found, gone = law.risks(steps)
+        risk += term.count * found
+        plateau += term.count * _along(plan, steps, law.plateaus())
+        lost += term.count * gone
+    bar = (1e-12 + lost) * np.maximum(risk, risk[0])
+    return risk, risk - bar, risk + bar, plateau, {"lost": lost}
+
+
+def _by_modes(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
+    """On two grids, extrapolated; the bar is the correction that made."""
+    risk, bar, plateau = np.zeros((3, steps.size))
+    told: list[dict[str, Any]] = []
+    for term in parts:
+        rough, fine = ((law, law.risks(steps)) for law in on_two_grids(term, plan, noise))
+        correction = (fine[1] - rough[1]) / 3
+        risk += term.count * (fine[1] + correction)
+        bar += term.count * abs(correction)
+        plateau += term.count * _along(plan, steps, each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2)))
+        for s in dict.fromkeys(run.learning_rate for run in plan.runs()) if len(told) < TOLD else ():
+            if len(told) < TOLD:
+                told.append({"term": term.objective.name, "learning_rate": s, "modes": overlaps(fine[0], s)})
+    return risk, risk - bar, risk + bar, plateau, {"overlaps": told}
+
+
+def _summed_plateaus(parts: list[Term], plan: Schedule, noise: float, steps: Steps) -> Array:
+    """The plateaus of the laws that a simulation samples, where they are known."""
+    if any(term.objective.dimension > 1 for term in parts):
+        return np.full(steps.size, np.nan)
+    out = np.zeros(steps.size)
+    flow = any(stage.flow for stage in plan.stages)
+    for term in parts:
+        if flow:
+            values = each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2))
+        else:
+            values = LawOfSGD(term, plan, noise).plateaus()
+        out += term.count * _along(plan, steps, values)
+    return out
+
+
+def _lowest(f: Objective, parts: list[Term]) -> float:
+    """min f, from its terms."""
+    return sum(term.count * term.lowest for term in parts)
+
+
+def _along(plan: Schedule, steps: Steps, values: Mapping[float, float]) -> Array:
+    """A number for each learning rate, at the learning rates of these steps."""
+    rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
+    known, index = np.unique(rates, return_inverse=True)
+    return np.array([values[s] for s in known.tolist()])[index]
+
+
+def _stopped(curve: RiskCurve) -> RiskCurve:
+    """The curve up to where the rule of its schedule stops it."""
+    rule = curve.schedule.stop
+    below = np.flatnonzero(curve.excess_risk <= rule.below) if rule is not None else np.zeros(0, dtype=int)
+    if not below.size:
+        return curve
+    names = ("steps", "time", "learning_rate", "excess_risk", "plateau", "lower", "upper")
+    return replace(curve, **{name: getattr(curve, name)[: below[0] + 1] for name in names})

@@ -1,0 +1,76 @@
+"""An objective as a sum of terms that do not know of each other: the excess risk is the sum of theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from witten.errors import RequestError
+from witten.landscape.landscape import Landscape, describe_landscape
+from witten.objectives import Objective
+from witten.objectives.convexity import separate
+
+__all__ = ["Term", "starting_point", "terms"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """f_i, its global minimum, where it starts, and how often it is there with the same start."""
+
+    objective: Objective
+    start: Array
+    count: int = 1
+
+    @cached_property
+    def landscape(self) -> Landscape:
+        return describe_landscape(self.objective)
+
+    @property
+    def lowest(self) -> float:
+        """min f_i."""
+        if not self.landscape.minima:
+            raise RequestError(f"{self.objective.name} has no minimum; the excess risk is counted from it")
+        return float(self.landscape.minima[0].value)
+
+    def excess(self, x: Array) -> Array:
+        """f_i - min f_i at points (d, n)."""
+        return np.asarray(self.objective(x) - self.lowest, dtype=float)
+
+
+def starting_point(f: Objective, start: ArrayLike | None) -> Array:
+    """x0 as (d,); without one the highest local minimum, where there are several, else a point off the minimum.
+
+    Raises
+    ------
+    RequestError
+        if it has another dimension or is not finite.
+    """
+    if start is None:
+        minima = describe_landscape(f).minima
+        if not minima:
+            raise RequestError(f"{f.name} has no minimum; give a starting point x0")
+        return np.asarray(minima[-1].x + (len(minima) == 1), dtype=float)
+    x = np.atleast_1d(np.asarray(start, dtype=float))
+    if x.shape != (f.dimension,) or not np.isfinite(x).all():
+        raise RequestError(f"{f.name} starts from {f.dimension} numbers, got {np.asarray(start).tolist()}")
+    return x
+
+
+def terms(f: Objective, start: Array) -> list[Term]:
+    """One term for each variable of a sum of functions of one variable, equal ones once; else f itself."""
+    parts = separate(f) if f.dimension > 1 else None
+    if parts is None:
+        return [Term(f, start)]
+    known: dict[tuple, list] = {}
+    for (part, symbol), x in zip(parts, start.tolist(), strict=True):
+        key = (part.subs(symbol, f.symbols[0]), x)
+        if key in known:
+            known[key][1] += 1
+        else:
+            known[key] = [Objective.from_sympy(part, [symbol]), 1]
+    return [Term(line, np.array([key[1]]), count) for key, (line, count) in known.items()]
