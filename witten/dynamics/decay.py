@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.paths import Motion, Paths
-from witten.dynamics.slow_mode import SlowMode, correlation, slow_mode
+from witten.dynamics.slow_mode import SlowMode, correlation, rough_mode, slow_mode
 from witten.parallel import Communicator, agree
 
 __all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
@@ -62,12 +62,13 @@ def plan(motion: Motion, points: Array, first_interval: float, comm: Communicato
         n_steps += LOOKS * every * points.shape[1]
         whole = np.isfinite(snapshots).all(axis=(0, 1))
         kept = snapshots[..., whole]
-        mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=projection))
-        rate = _guess(mode(kept), every * motion.dt)
+        rough = agree(comm, partial(rough_mode, kept, FIT_LAG, projection=projection))
+        rate = _guess(rough(kept), every * motion.dt)
         if PER_TIME * rate * 1.5 * interval > 1:
             break
         interval *= min(1 / (PER_TIME * rate * interval), 4.0) if rate > 0 else 4.0
-    return Plan(mode, max(rate, 1e-3 / interval), n_steps)
+    mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=projection))
+    return Plan(mode, max(_guess(mode(kept), every * motion.dt), 1e-3 / interval), n_steps)
 
 
 def _guess(values: Array, interval: float) -> float:

@@ -18,11 +18,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SlowMode", "correlation", "slow_mode"]
+from witten.dynamics.block_gradients import exponential
+
+__all__ = ["SlowMode", "correlation", "rough_mode", "slow_mode"]
 
 Array = NDArray[np.float64]
 # How many Gaussians are tried.
-SIZES = (0, 8, 16, 32, 48)
+SIZES, ROUGH = (0, 8, 16, 32, 48), 12
 # Points that Gaussians are put around are chosen among so many; pairs of points that a fit looks at.
 CANDIDATES, PAIRS = 2000, 24_000
 # Combinations of functions whose variance is below this part of the largest are left out.
@@ -80,11 +82,13 @@ def _column(values: Array, like: Array) -> Array:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _gaussians(y, centres, steepness, out):  # type: ignore[no-untyped-def]
     for q in range(centres.shape[0]):
+        out[q] = 0.0
+        for c in range(y.shape[0]):
+            for i in range(y.shape[1]):
+                away = y[c, i] - centres[q, c]
+                out[q, i] += away * away
         for i in range(y.shape[1]):
-            square = 0.0
-            for c in range(y.shape[0]):
-                square += (y[c, i] - centres[q, c]) ** 2
-            out[q, i] = math.exp(-steepness * square)
+            out[q, i] = exponential(-steepness * out[q, i])
 
 
 def slow_mode(snapshots: Array, lag: int, *, projection: Array | None = None) -> SlowMode:
@@ -106,6 +110,12 @@ def slow_mode(snapshots: Array, lag: int, *, projection: Array | None = None) ->
     return SlowMode(
         mode.projection, mode.middle, mode.scale, mode.centres, mode.width, mode.coefficients, scores[best]
     )
+
+
+def rough_mode(snapshots: Array, lag: int, *, projection: Array | None = None) -> SlowMode:
+    """The same from a few Gaussians and without a second look: enough to tell how long paths must be."""
+    p = np.eye(snapshots.shape[1]) if projection is None else projection
+    return _fitted(_frame(snapshots, p, ROUGH), snapshots, lag)
 
 
 def correlation(values: Array, lag: int) -> float:
