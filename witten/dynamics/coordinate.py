@@ -23,7 +23,7 @@ __all__ = ["Coordinate", "Lattice", "committor", "lattice"]
 
 Array = NDArray[np.float64]
 # Nodes along each axis.
-NODES = {1: 2001, 2: 161, 3: 41}
+NODES = {1: 2001, 2: 161, 3: 25}
 # Heights above the tallest barrier, in units of s, beyond which walls are as good as infinitely high.
 WALL = 20.0
 SMALLEST = 1e-290

@@ -354,9 +354,10 @@ def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) 
 
 def _tied(plan: Plan, repetitions: list[tuple[Sample, ...]], log_rates: Array) -> int:
     """How many of the smallest rates cannot be told from the first."""
-    if log_rates.size == 1:
+    without = _left_out(plan, repetitions)
+    if log_rates.size == 1 or not np.isfinite(without).all():
         return 1
-    errors = _left_out(plan, repetitions).std(axis=0) * math.sqrt(len(repetitions) - 1)
+    errors = without.std(axis=0) * math.sqrt(len(repetitions) - 1)
     apart = log_rates - log_rates[0] > 2 * np.hypot(errors, errors[0])
     return int(np.argmax(apart)) if apart.any() else log_rates.size
 
@@ -366,6 +367,8 @@ def _jackknife(plan: Plan, repetitions: list[tuple[Sample, ...]], ties: int) -> 
     count = len(repetitions)
     every = logsumexp(_log_rates(plan, repetitions)[:ties]) - math.log(ties)
     without = logsumexp(_left_out(plan, repetitions)[:, :ties], axis=1) - math.log(ties)
+    if not np.isfinite(without).all():  # all hangs on one repetition
+        return float(every), math.inf
     return float(every), float(np.std(without) * math.sqrt(count - 1))
 
 
@@ -391,16 +394,19 @@ def _estimate(
         dt=plan.dt,
         seconds=seconds,
         diverged=sum(sample.lost for sample in every),
+        resolved=math.isfinite(found.error),
         rates=tuple(math.exp(value) for value in found.log_rates),
-        remarks=tuple(_remarks(plan, every)),
+        remarks=tuple(_remarks(plan, every, found)),
     )
 
 
-def _remarks(plan: Plan, samples: list[Sample]) -> Iterator[str]:
+def _remarks(plan: Plan, samples: list[Sample], found: Found) -> Iterator[str]:
     yield f"{plan.cores.floors.size} wells, {sum(way.target >= 0 for way in plan.ways)} direct ways between them"
     dead = sum(sample.extinct for sample in samples)
     if dead:
         yield f"{dead} of {sum(sample.split for sample in samples)} populations died out"
+    if not math.isfinite(found.error):
+        yield "too few of them have come through for an interval"
     lost = sum(sample.lost for sample in samples)
     if lost:
         yield f"{lost} excursions diverged or did not end within {LONGEST} steps"

@@ -1,0 +1,231 @@
+"""Splitting: parts against independent answers, the mean against direct simulation, rates against the operator."""
+
+import dataclasses
+import math
+
+import mpmath
+import numba
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.interpolate import RegularGridInterpolator
+
+import witten
+from witten.dynamics import excursions, splitting
+from witten.dynamics.coordinate import committor, lattice
+from witten.dynamics.cores import cores_of
+from witten.dynamics.splitting import rate_by_splitting
+from witten.dynamics.well_chain import WellChain
+from witten.dynamics.wells import find_wells
+from witten.errors import ConvergenceError, RequestError
+from witten.landscape.reduced_generator import ReducedGenerator
+from witten.objectives import Objective, resolve
+
+
+def inside(estimate, truth, widened=1.6):
+    """Whether log of the rate is inside of the 95 % interval; widened, a right estimate fails one time in 600."""
+    return abs(estimate.log_rate - truth) < widened * max(
+        estimate.high - estimate.log_rate, estimate.log_rate - estimate.low
+    )
+
+
+# ------------------------------------------------------------------------------------------------ wells and cores
+
+
+@pytest.mark.parametrize("name", ["double-well:tilt=0.1", "mueller-brown", "triple-well", "double-well:dim=3"])
+def test_wells_are_those_of_the_landscape(name):
+    found, known = find_wells(resolve(name)), witten.describe_landscape(name)
+    assert found.minima.shape[1] == len(known.minima)
+    places = np.array([m.x for m in known.minima]).T
+    away = np.linalg.norm(found.minima[:, :, None] - places[:, None, :], axis=0).min(axis=1)
+    assert away.max() < 1e-4
+    barriers = np.sort([pair.barrier for pair in known.pairs if pair.barrier is not None])
+    assert np.sort(found.depths)[:-1] == pytest.approx(barriers, abs=0.02 * barriers.max())
+
+
+def test_one_well_has_no_depth_and_a_slope_no_well():
+    assert find_wells(resolve("convex-quartic")).depths.tolist() == [math.inf]
+    with pytest.raises(RequestError, match="confining|rise"):
+        find_wells(resolve("x + 0*y + y^2"))
+
+
+def test_cores_hold_what_the_kernel_says_they_hold():
+    f = resolve("mueller-brown")
+    wells = find_wells(f)
+    cores = cores_of(f, wells, np.array([0, 1, 2]), 0.03)
+    x = np.random.default_rng(1).uniform(-1, 1, (2, 300)) * 0.3 + cores.centres[1][:, None]
+    compiled = [excursions.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
+    assert cores.members(x).tolist() == compiled and {-1, 1} == set(compiled)
+    edge = cores.centres[1][:, None] + cores.roots[1] @ np.array([[0.6, 0.8], [-0.8, 0.6]]).T
+    away = edge - cores.centres[1][:, None]
+    assert np.einsum("an,ab,bn->n", away, cores.metrics[1], away) == pytest.approx([1, 1])
+    assert np.all(f(edge) < wells.floors[1] + 0.6 * wells.depths[1])
+
+
+# ------------------------------------------------------------------------------------------------ coordinate
+
+
+def test_levels_interpolate_between_nodes():
+    rng = np.random.default_rng(2)
+    shape, low, spacing = (5, 4, 6), np.array([-1.0, 0.0, 2.0]), np.array([0.5, 0.25, 0.1])
+    table = rng.uniform(-10, 0, shape)
+    axes = [a + h * np.arange(n) for a, h, n in zip(low, spacing, shape, strict=True)]
+    exact = RegularGridInterpolator(axes, table)
+    x = np.array([rng.uniform(axis[0], axis[-1], 50) for axis in axes])
+    arguments = low, spacing, np.array(shape), table.ravel(), -10.0, excursions.LEVELS / 10.0
+    found = [excursions.level_of(np.ascontiguousarray(p), *arguments) for p in x.T]
+    assert found == np.floor((exact(x.T) + 10) * excursions.LEVELS / 10).astype(int).tolist()
+    outside = [excursions.level_of(x[:, 0] + shift, *arguments) for shift in (100.0, -100.0)]
+    assert outside == np.floor((table[[-1, 0], [-1, 0], [-1, 0]] + 10) * excursions.LEVELS / 10).astype(int).tolist()
+
+
+def test_the_coordinate_is_the_committor():
+    f, s = resolve("double-well:tilt=0.1"), 0.02
+    wells = find_wells(f)
+    cores = cores_of(f, wells, np.array([0, 1]), s)
+    grid = lattice(f, wells.low, wells.high)
+    at = cores.members(grid.nodes)
+    q = committor(grid, at, 0, s, wells.top)
+    a, b = grid.nodes[0][at == 0].max(), grid.nodes[0][at == 1].min()
+    weight = lambda x: math.exp(2 * (f(np.array([x])) - wells.top) / s)  # noqa: E731
+    whole = quad(weight, a, b, points=[0.0], epsabs=0)[0]
+    for x in np.linspace(a + 0.2, b - 0.05, 5):
+        exact = quad(weight, x, b, points=[0.0] if x < 0 else None, epsabs=0)[0] / whole
+        assert np.interp(x, grid.nodes[0], np.log(np.maximum(q, 1e-300))) == pytest.approx(math.log(exact), abs=0.02)
+
+
+# ------------------------------------------------------------------------------------------------ the chain
+
+
+def test_rates_of_the_chain_agree_with_those_of_the_other_routes_generator():
+    rng = np.random.default_rng(3)
+    for n in (2, 3, 5):
+        m = 40 * rng.normal(size=n)
+        w = np.full((n, n), -np.inf)
+        for i in range(1, n):
+            w[i, i - 1] = w[i - 1, i] = min(m[i], m[i - 1]) - 60 * rng.random()
+        assert WellChain(m, w).log_rates() == pytest.approx(ReducedGenerator(m, w).log_rates(), abs=1e-10)
+
+
+def test_two_wells_in_closed_form_and_a_chain_in_pieces():
+    m, c = np.array([-1.0, -700.0]), -900.0
+    w = np.array([[-np.inf, c], [c, -np.inf]])
+    exact = float(mpmath.log(mpmath.exp(c + 1) + mpmath.exp(c + 700)))
+    assert WellChain(m, w).log_rates() == pytest.approx([exact], abs=1e-12)
+    assert WellChain(m, np.full((2, 2), -np.inf)).log_rates().tolist() == [-math.inf]
+
+
+# ------------------------------------------------------------------------------------------------ splitting itself
+
+
+def repetitions(plan, way, count, population):
+    ways = tuple(dataclasses.replace(w, population=population) for w in plan.ways)
+    return [dataclasses.replace(plan, ways=ways).run(way, k, False) for k in range(count)]
+
+
+def test_the_mean_is_that_of_direct_simulation(monkeypatch):
+    """Flux out of a core, in direct simulation by other code, at a height where both can be done."""
+    monkeypatch.setattr(splitting, "DEEP", 0.5)
+    f, s = resolve("double-well"), 0.35
+    plan = splitting._plan(f, s, 5, None)
+    (way, *_) = plan.ways
+    split = np.exp([sample.log_flux for sample in repetitions(plan, 0, 300, 20)])
+    rng = np.random.default_rng(6)
+    c, r, floor = plan.cores.centres[:, 0], plan.cores.roots[:, 0, 0], plan.cores.floors
+    x = c[way.source] + r[way.source] * rng.uniform(-1, 1, 400_000)
+    weight = np.exp(-2 * (f(x[None]) - floor[way.source]) / s)
+    x = x[rng.random(x.size) < weight]
+    volume = 2 * r[way.source] * math.exp(-2 * (floor[way.source] - floor.min()) / s)
+    h, arrived, tried, running = plan.dt, 0, x.size, np.ones(x.size, dtype=bool)
+    while running.any():
+        x = x[running]
+        g, kick = f.gradient(x[None])[0], math.sqrt(h * s) * rng.normal(size=x.size)
+        x = x - h / 2 * (g + f.gradient((x + kick - h * g)[None])[0]) + kick
+        in_core = np.abs(x[:, None] - c) <= r
+        arrived += int(in_core[:, way.target].sum())
+        running = ~in_core.any(axis=1)
+    direct = volume * weight.mean() / h * arrived / tried
+    error = math.hypot(split.std() / math.sqrt(split.size), direct / math.sqrt(arrived))
+    assert arrived > 500 and error < 0.06 * direct
+    assert abs(split.mean() - direct) < 3.3 * error
+
+
+def test_masses_of_wells_are_integrals():
+    f, s = resolve("double-well:tilt=0.1"), 0.04
+    plan = splitting._plan(f, s, 5, None)
+    for k, way in enumerate(plan.ways):
+        found = np.exp([sample.log_mass for sample in repetitions(plan, k, 12, 300)])
+        low, high = (-3, 0.1) if plan.cores.centres[way.source, 0] < 0 else (0.1, 3)
+        exact = quad(lambda x: math.exp(-2 * (f(np.array([x])) - plan.cores.floors.min()) / s), low, high)[0]
+        assert abs(found.mean() - exact) < 4 * found.std() / math.sqrt(found.size) + 0.004 * exact
+
+
+@pytest.mark.parametrize(
+    ("name", "s"),
+    [("double-well", 0.05), ("double-well:tilt=0.1", 0.01), ("triple-well", 0.04), ("double-well:dim=3", 0.04)],
+)
+def test_rates_are_those_of_the_operator(name, s, monkeypatch):
+    if name != "double-well":
+        monkeypatch.setattr(splitting, "SPREAD", 0.15)
+    found = rate_by_splitting(name, s, width=2.0, seed=1)
+    assert inside(found, witten.gap(name, s, rtol=1e-3).log_rates[0])
+    assert found.high - found.low < 1.2 and found.diverged == 0 and found.estimator == "splitting"
+
+
+def test_the_same_numbers_on_any_number_of_threads_and_others_for_another_seed():
+    threads = numba.get_num_threads()
+    try:
+        found = []
+        for n in {1, threads}:
+            numba.set_num_threads(n)
+            found.append(rate_by_splitting("double-well", 0.06, width=9.0, seed=4))
+    finally:
+        numba.set_num_threads(threads)
+    assert len({(e.log_rate, e.low, e.high, e.n_steps) for e in found}) == 1
+    assert rate_by_splitting("double-well", 0.06, width=9.0, seed=5).log_rate != found[0].log_rate
+
+
+def test_noise_is_a_larger_learning_rate():
+    loud = rate_by_splitting("double-well", 0.02, noise=1.5, width=9.0)
+    assert inside(loud, witten.gap("double-well", 0.045).log_rates[0]) and loud.learning_rate == 0.02
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+
+
+def no_coordinate(grid, cores, target, s, top):
+    """The same value everywhere: the lowest path is all paths."""
+    return np.where(cores == target, 1.0, 1e-6)
+
+
+def test_extinction_is_reported(monkeypatch):
+    monkeypatch.setattr(splitting, "committor", no_coordinate)
+    found = rate_by_splitting("double-well", 0.15, width=9.0)
+    assert inside(found, witten.gap("double-well", 0.15).log_rates[0], 2.0)
+    monkeypatch.setattr(splitting, "MOST", 12)
+    monkeypatch.setattr(splitting, "FEWEST", 12)
+    some = rate_by_splitting("double-well", 0.15, width=9.0)
+    assert any("populations died out" in remark for remark in some.remarks)
+    with pytest.raises(ConvergenceError, match="died out"):
+        rate_by_splitting("double-well", 0.01, width=9.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "s", "words"),
+    [
+        ("convex-quartic", 0.1, "two wells"),
+        ("double-well", 3.0, "two wells"),
+        ("double-well", -1.0, "positive"),
+        ("double-well:dim=4", 0.01, "3 dimensions"),
+        ("x^2 - y^2", 0.1, "confining|rise"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(objective, s, words):
+    with pytest.raises(RequestError, match=words):
+        rate_by_splitting(objective, s)
+
+
+def test_a_function_without_a_formula_is_refused():
+    f = Objective.from_callable(lambda x: (x[0] ** 2 - 1) ** 2 / 4, 1)
+    with pytest.raises(RequestError, match="formula"):
+        rate_by_splitting(f, 0.02)
