@@ -39,6 +39,7 @@ class DistributedLaplacian(ABC):
     stiffness, mass : K and M, PETSc matrices, symmetric, with entries of order one; a mass of
         None stands for the identity
     workspace : what solvers keep with the matrices, to use again for others of the same pattern
+    known : eigenvectors that solvers leave out beside the ground state, (n_owned, m), orthonormal in the mass matrix
     """
 
     learning_rate: float
@@ -48,6 +49,7 @@ class DistributedLaplacian(ABC):
     stiffness: Any
     mass: Any
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
+    known: Array | None = field(default=None, repr=False)
 
     @property
     def n_dofs(self) -> int:
@@ -127,12 +129,20 @@ class DistributedLaplacian(ABC):
         """a^T M b, summed."""
         return self.summed(a.T @ self.times_mass(a if b is None else b))
 
-    def project(self, psi: Array) -> Array:
-        """psi - psi_0 <psi_0, M psi>, twice."""
+    @cached_property
+    def deflated(self) -> Array:
+        """psi_0 and what else is known, (n_owned, 1 + m)."""
         psi0 = self.ground_state[:, None]
-        dual = self.times_mass(psi0)
+        return psi0 if self.known is None else np.column_stack([psi0, self.known])
+
+    @cached_property
+    def _dual(self) -> Array:
+        return self.times_mass(self.deflated)
+
+    def project(self, psi: Array) -> Array:
+        """psi less its part in the span of the ground state, and of what else is known; twice."""
         for _ in range(2):
-            psi = psi - psi0 * self.summed(dual.T @ psi)
+            psi = psi - self.deflated @ self.summed(self._dual.T @ psi)
         return psi
 
     def dual_norms(self, residual: Array) -> Array:

@@ -29,6 +29,8 @@ __all__ = ["FiniteElementLaplacian", "FiniteElements"]
 Array = NDArray[np.float64]
 
 DEGREES = (1, 2, 3)
+# How far f may range on a mesh, in units of s: weights are doubles.
+WIDEST = 690.0
 # Beyond 2p, what is exact for a constant weight: the weight varies by a factor of e^2 or so over a cell.
 EXTRA_QUADRATURE = 4
 
@@ -113,6 +115,16 @@ class FiniteElements:
         found = self.mesh.comm.allgather((lowest, highest))
         return 0.5 * (min(low for low, _ in found) + max(high for _, high in found))
 
+    def _require_range(self, learning_rate: float) -> None:
+        """The reference is the middle of the range."""
+        lowest = min(float(v.min(initial=self.reference)) for v in (self.node_values, self.quadrature_values))
+        widest = 2 * (self.reference - min(self.mesh.comm.allgather(lowest))) / learning_rate
+        if widest > WIDEST:
+            raise RequestError(
+                f"{self.objective.name} ranges over {widest:.4g} learning rates on the mesh, and finite elements hold "
+                f"{WIDEST:g}; take a larger learning rate, or finite differences"
+            )
+
     def _finite(self, points: Array) -> Array:
         with np.errstate(all="ignore"):
             values = np.asarray(self.objective(points), dtype=float)
@@ -125,9 +137,16 @@ class FiniteElements:
 
     def assemble(self, learning_rate: float, out: FiniteElementLaplacian | None = None) -> FiniteElementLaplacian:
         """The operator at learning rate s; `out`, an operator of this discretisation that is not needed any more,
-        lends its matrices: the sparsity pattern and, in the solver, the symbolic factorisation are then reused."""
+        lends its matrices: the sparsity pattern and, in the solver, the symbolic factorisation are then reused.
+
+        Raises
+        ------
+        RequestError
+            if s is not positive, or so small that weights would overflow.
+        """
         if not (np.isfinite(learning_rate) and learning_rate > 0):
             raise RequestError(f"learning rate must be positive, got {learning_rate}")
+        self._require_range(learning_rate)
         forms = self.forms_at(learning_rate)
         log_scale = (self.node_values - self.reference) / learning_rate
         scale = np.exp(log_scale[: self.space.dofmap.index_map.size_local])
@@ -239,25 +258,54 @@ class FiniteElementLaplacian(DistributedLaplacian):
 
     def apply(self, psi: Array) -> Array:
         """K psi from differences within cells: exactly zero at psi_0 up to the rounding of psi itself. (n, k)."""
-        return np.stack([self._assembled(self._flux(column)[1]) for column in psi.T], axis=1)
+        return np.stack([self._assembled(self._flux(z)) for z in self.differences(psi).T], axis=1)
 
     def dirichlet_form(self, psi: Array) -> Array:
         """int grad u . grad v for all pairs of columns, from differences within cells, (n, k) -> (k, k)."""
-        differences, fluxes = (np.stack(each) for each in zip(*map(self._flux, psi.T), strict=True))
-        return self.summed(differences @ fluxes.T)
+        return self.cell_form(self.differences(psi))
 
-    def _flux(self, psi: Array) -> tuple[Array, Array]:
-        """Differences of u in the cells of this rank, and the form's action on them."""
+    def differences(self, psi: Array) -> Array:
+        """u less its value at the first node of each cell, at the nodes of one cell after the other, ghosts included:
+        (n, k) -> (cells nodes, k)."""
+        return self.within_cells(psi * np.exp(self.log_scale[: self.n_owned, None]))
+
+    def within_cells(self, values: Array) -> Array:
+        """The same of any values at the nodes of this rank."""
+        each = self.by_cell(values)
+        return (each - each[:, :1]).reshape(-1, values.shape[1])
+
+    def by_cell(self, values: Array) -> Array:
+        """Values at the nodes of this rank, (n, k), cell by cell, ghosts included: (cells, nodes, k)."""
+        space = self.discretisation.space
+        return np.stack([self._with_ghosts(column)[space.dofmap.list] for column in values.T], axis=2)
+
+    def _with_ghosts(self, values: Array) -> Array:
+        vector = dolfinx.la.vector(self.discretisation.space.dofmap.index_map)
+        vector.array[: self.n_owned] = values
+        vector.scatter_forward()
+        array: Array = vector.array
+        return array
+
+    def cell_form(self, z: Array) -> Array:
+        """int grad u . grad v for all pairs of columns of differences within cells, (cells nodes, k) -> (k, k)."""
+        fluxes = np.stack([self._flux(column) for column in z.T])
+        return self.summed(z[: fluxes.shape[1]].T @ fluxes.T)
+
+    def cell_energies(self, z: Array) -> Array:
+        """int_c |grad u|^2 for each cell of this rank and each column of differences within cells, (cells, k)."""
+        fluxes = np.stack([self._flux(column) for column in z.T], axis=1)
+        energies: Array = (z[: len(fluxes)] * fluxes).reshape(
+            -1, self.discretisation.space.dofmap.list.shape[1], z.shape[1]
+        )
+        return energies.sum(axis=1)
+
+    def _flux(self, z: Array) -> Array:
+        """The form's action on differences within cells, in the cells of this rank, (cells nodes,)."""
         forms, space = self.discretisation.forms_at(self.learning_rate), self.discretisation.space
-        u = dolfinx.la.vector(space.dofmap.index_map)
-        u.array[: self.n_owned] = psi
-        u.scatter_forward()
-        values = u.array * np.exp(self.log_scale)
-        cells = space.dofmap.list
-        forms.difference.x.array[:] = (values[cells] - values[cells[:, :1]]).ravel()
-        flux = fem.assemble_vector(forms.flux).array
-        owned = self.discretisation.mesh.topology.index_map(self.dimension).size_local * cells.shape[1]
-        return forms.difference.x.array[:owned].copy(), flux[:owned].copy()
+        forms.difference.x.array[:] = z
+        owned = self.discretisation.mesh.topology.index_map(self.dimension).size_local
+        flux: Array = fem.assemble_vector(forms.flux).array[: owned * space.dofmap.list.shape[1]].copy()
+        return flux
 
     def _assembled(self, flux: Array) -> Array:
         """Sums of what the cells give to each node of this rank, tested by the scaled basis."""

@@ -13,21 +13,19 @@ import witten.fenics  # noqa: F401
 import dolfinx.mesh
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.operators.residuals import Residuals
 from witten.parallel import agree, communicator
-from witten.spectra.krylov_schur import KrylovSchur, count_below
-from witten.spectra.preconditioned import Preconditioned
 from witten.spectra import refinement
-from witten.spectra.ritz import GUARDS, RitzPairs
+from witten.spectra.element_pairs import ElementPairs, ElementSolvers
+from witten.spectra.ritz import GUARDS
 from witten.spectra.spectrum import Spectrum
 
 __all__ = ["adapted_spectrum", "default_degree"]
@@ -37,8 +35,8 @@ Array = NDArray[np.float64]
 # Unknowns on the finest mesh.
 LARGEST = {1: 400_000, 2: 600_000, 3: 600_000}
 MOST_MESHES = 30
-# Up to so many unknowns a factorisation is cheap.
-FACTOR_UP_TO = {1: 10**9, 2: 10**9, 3: 25_000}
+# By how much a first factor between residuals and errors may be too small.
+UNSURE = 4.0
 # Part of the residuals in the cells that are refined, while errors are not known yet.
 BULK = 0.9
 
@@ -102,22 +100,25 @@ def adapted_spectrum(
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
         pairs_needed, cut, bottom = k - 1 + GUARDS, np.zeros(k - 1), np.inf
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {})
-    order = np.argsort(found.rates, kind="stable")
-    rates, errors = found.rates[order], (found.errors + cut + 1e-11 * found.rates)[order]
+    order = np.argsort(found.log_rates, kind="stable")
+    log_rates, errors = found.log_rates[order], (found.errors + cut + 1e-11)[order]
+    rates = np.exp(log_rates)
     refinement._require_isolated(objective, learning_rate, rates, bottom)
     if ranks.rank == 0:
-        refinement._warn_if_wide(objective, learning_rate, np.log(rates), errors / rates, rtol)
+        refinement._warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
     space, values = _modes(found, order) if modes else _nothing(objective.dimension, k)
     return Spectrum(
         learning_rate=learning_rate,
         rates=np.append(0.0, rates),
-        errors=np.append(0.0, errors),
+        errors=np.append(0.0, errors * rates),
         modes=values,
         grid=space,
         objective=objective.name,
         solver=f"fe P{p} {found.solver}",
         n_dofs=found.operator.n_dofs,
         seconds=time.perf_counter() - began,
+        log_rates=np.append(-np.inf, log_rates),
+        relative_errors=np.append(0.0, errors),
         modes_counted=found.counted,
     )
 
@@ -128,16 +129,16 @@ class Adapted:
 
     Attributes
     ----------
-    rates, errors : of the wanted modes, shape (wanted,)
-    operator, pairs : on the last mesh
+    log_rates, errors : of the wanted modes, errors relative, shape (wanted,)
+    operator, psi : on the last mesh; psi (n_owned, any)
     counted : eigenvalues that inertia counts below a bound, the zero included, on the last mesh that was factored
     solver : the name of what solved there
     """
 
-    rates: Array
+    log_rates: Array
     errors: Array
     operator: FiniteElementLaplacian
-    pairs: RitzPairs
+    psi: Array
     counted: int
     solver: str
 
@@ -147,7 +148,9 @@ def _domain(
 ) -> tuple[Any, int, Array, float]:
     """A grid on the part of space that matters, the pairs to compute, what the cut costs, where spectrum ends."""
     bottom = continuous_spectrum(objective, s) if box is None else np.inf
-    return *refinement._truncated(objective, s, wanted, rtol, None if box is None else Box.of(box)), bottom
+    within = None if box is None else Box.of(box)
+    grid, pairs_needed, cut, _ = refinement._truncation(objective, s, wanted, rtol, within)
+    return grid, pairs_needed, cut, bottom
 
 
 def _adapted(
@@ -160,78 +163,65 @@ def _adapted(
     rtol: float,
     petsc: Mapping[str, str | None],
 ) -> Adapted:
-    """Refine until the wanted rates have errors below rtol/2, or the mesh is as large as it may become."""
-    rates: list[Array] = []
+    """Refine until the wanted rates have errors below rtol/2, or the mesh is as large as it may become.
+
+    Rates are logarithms and errors relative, so that no learning rate is too small.
+    """
+    log_rates: list[Array] = []
     residuals: list[Array] = []
-    # The error of a rate is quadratic in what the iteration leaves.
-    direct, iterative = KrylovSchur(options=petsc), Preconditioned(tolerance=0.01 * rtol**0.5, options=petsc)
-    coarser: tuple[FiniteElementLaplacian, RitzPairs] | None = None
+    solvers = ElementSolvers(pairs_needed, wanted, petsc, 0.01 * rtol**0.5)
+    coarser: ElementPairs | None = None
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
-        factored = operator.n_dofs <= FACTOR_UP_TO[objective.dimension]
-        if factored or coarser is None:
-            pairs, counted = _counted(operator, direct, pairs_needed)
-        else:
-            pairs = iterative.solve(operator, pairs_needed, transferred(*coarser, operator))
+        found = solvers(operator, coarser)
         residual = Residuals.of(operator)
-        by_cell = np.array([residual(psi, rate) for psi, rate in zip(pairs.psi.T[:wanted], pairs.rates, strict=False)])
-        rates.append(pairs.rates[:wanted])
+        modes = zip(found.psi.T, found.differences.T, found.log_rates[:wanted], strict=False)
+        by_cell = np.array([residual(*mode) for mode in modes])
+        log_rates.append(found.log_rates[:wanted])
         residuals.append(operator.summed(by_cell.sum(axis=1)))
-        noise = 2 * pairs.errors(wanted)
-        factor = calibrated(rates, residuals)
+        noise = 2 * found.relative[:wanted]
+        factor = calibrated(log_rates, residuals)
         error = factor * residuals[-1]
-        if len(rates) > 1 and (error <= np.maximum(0.4 * rtol * rates[-1], noise)).all():
+        if len(log_rates) > 1 and (error <= np.maximum(0.4 * rtol, noise)).all():
             break
-        if operator.n_dofs > LARGEST[objective.dimension] / 2 and len(rates) > 1:
+        if operator.n_dofs > LARGEST[objective.dimension] / 2 and len(log_rates) > 1:
             break
-        coarser = operator, pairs
-        mesh = refined(mesh, _marked(operator, by_cell, factor, rates, 0.2 * rtol))
-    errors = error + noise + _quadrature_error(operator, pairs, wanted)
-    name = direct.name if factored else iterative.name
+        coarser = found
+        mesh = refined(mesh, _marked(operator, by_cell, factor, len(log_rates) > 1, 0.2 * rtol))
     # An error that is not small is not known well enough to be subtracted.
-    limit = rates[-1] - np.where(error < 0.5 * rates[-1], error, 0.0)
-    return Adapted(limit, errors, operator, pairs, counted, name)
+    limit = found.log_rates[:wanted] + np.log1p(-np.where(error < 0.5, error, 0.0))
+    errors = error + noise + _quadrature_error(operator, found, wanted)
+    return Adapted(limit, errors, operator, found.psi, found.counted, found.solver)
 
 
-def transferred(coarse: FiniteElementLaplacian, pairs: RitzPairs, fine: FiniteElementLaplacian) -> Array:
-    """The modes on another mesh, roughly: u = psi / psi_0, smooth even where psi is not, from the d + 1 nearest nodes.
+def calibrated(log_rates: Sequence[Array], residuals: Sequence[Array]) -> Array:
+    """C with (rate - truth)/rate = C eta^2, from what meshes did to both: the larger of the last two such factors.
 
-    A start for an iteration needs no more; finding the cell of every node takes longer than the iterations.
+    The first two meshes are too coarse for a good one.
+
+    Parameters
+    ----------
+    log_rates : logarithms of the rates on one mesh after the other, shape (wanted,) each
+    residuals : eta^2, each as a part of the rate on its mesh
     """
-    comm = coarse.comm
-    u = np.concatenate(comm.allgather(coarse.functions(pairs.psi)))
-    tree = cKDTree(np.concatenate(comm.allgather(_nodes(coarse))))
-    distance, nearest = tree.query(_nodes(fine), k=coarse.dimension + 1)
-    weight = 1.0 / np.maximum(distance, 1e-12 * distance.max(initial=1.0))
-    weight /= weight.sum(axis=1, keepdims=True)
-    psi: Array = np.einsum("nj,njk->nk", weight, u[nearest]) * fine.ground_state[:, None]
-    return psi
-
-
-def _nodes(operator: FiniteElementLaplacian) -> Array:
-    """The nodes of this rank, shape (n_owned, d)."""
-    points: Array = operator.discretisation.space.tabulate_dof_coordinates()[: operator.n_owned, : operator.dimension]
-    return points
-
-
-def calibrated(rates: Sequence[Array], residuals: Sequence[Array]) -> Array:
-    """C with rate - truth = C eta^2, from what meshes did to both: the larger of the last two such factors."""
-    if len(rates) < 2:
-        return np.ones_like(rates[-1])
-    falls, drops = -np.diff(np.array(rates), axis=0)[-2:], -np.diff(np.array(residuals), axis=0)[-2:]
+    if len(log_rates) < 2:
+        return np.ones_like(log_rates[-1])
+    rates = np.exp(np.minimum(np.array(log_rates)[-3:] - log_rates[-1], 300.0))  # in units of the last ones
+    eta = np.array(residuals)[-3:] * rates
+    falls, drops = -np.diff(rates, axis=0), -np.diff(eta, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        factors = abs(falls) / np.maximum(drops, 1e-3 * np.array(residuals)[-len(drops) :])
+        factors = abs(falls) / np.maximum(drops, 1e-3 * eta[1:])
     factor: Array = np.nan_to_num(factors).max(axis=0)
-    return factor
+    return factor if len(factors) > 1 else UNSURE * factor
 
 
 def _marked(
-    operator: FiniteElementLaplacian, by_cell: Array, factor: Array, rates: Sequence[Array], rtol: float
+    operator: FiniteElementLaplacian, by_cell: Array, factor: Array, calibrated: bool, rtol: float
 ) -> NDArray[np.int32]:
     """The cells of this rank to refine: with more than their share of the error allowed, or else most of the error."""
-    share = (factor / rates[-1]) @ by_cell
+    share = factor @ by_cell
     everywhere = np.concatenate(operator.comm.allgather(share))
-    if len(rates) > 1 and (everywhere > rtol / everywhere.size).any():
+    if calibrated and (everywhere > rtol / everywhere.size).any():
         threshold = rtol / everywhere.size
     else:
         descending = np.sort(everywhere)[::-1]
@@ -240,33 +230,16 @@ def _marked(
     return np.flatnonzero(share >= threshold).astype(np.int32)
 
 
-def _counted(operator: FiniteElementLaplacian, solver: KrylovSchur, k: int) -> tuple[RitzPairs, int]:
-    """The k lowest pairs, none of them missed; and the number of eigenvalues, zero included, that inertia counts."""
-    pairs = solver.solve(operator, k)
-    for seed in range(3):
-        low, high = pairs.rates[-GUARDS - 1 : -1], pairs.rates[-GUARDS:]
-        at = int((high / low).argmax())
-        found = pairs.rates.size - GUARDS + at
-        counted = count_below(operator, 0.5 * (low[at] + high[at]), options=solver.options)
-        if counted == found:
-            return pairs.lowest(k), counted + 1
-        random = np.random.default_rng(seed).standard_normal((operator.n_owned, 4))
-        pairs = solver.solve(operator, pairs.rates.size + 4, np.column_stack([pairs.psi, random]))
-    raise ConvergenceError(
-        f"{operator.objective} at learning rate {operator.learning_rate:g}: {found} eigenvalues were found and "
-        f"{counted} counted below {0.5 * (low[at] + high[at]):.6g}; ask for more of them, or a larger subspace: "
-        f"--petsc '-eps_ncv {6 * k}'"
-    )
-
-
-def _quadrature_error(operator: FiniteElementLaplacian, pairs: RitzPairs, wanted: int) -> Array:
-    """How far the Rayleigh quotients of the modes change when the weights are integrated with two degrees more."""
+def _quadrature_error(operator: FiniteElementLaplacian, found: ElementPairs, wanted: int) -> Array:
+    """By what part the Rayleigh quotients of the modes change when weights are integrated with two degrees more."""
     d = operator.discretisation
     finer = FiniteElements(d.objective, d.mesh, d.degree, d.quadrature + 2).assemble(operator.learning_rate)
-    psi = pairs.psi[:, :wanted] * np.exp(operator.log_scale - finer.log_scale)[: operator.n_owned, None]
-    psi = finer.project(psi)
-    quotients = np.diag(finer.dirichlet_form(psi)) / np.diag(finer.gram(psi))
-    return abs(quotients - pairs.rates[:wanted])
+    psi, z = found.psi[:, :wanted], found.differences[:, :wanted]
+    there = finer.project(psi * np.exp(operator.log_scale - finer.log_scale)[: operator.n_owned, None])
+    # Weights are referred to other heights: z stands for the same function in both.
+    before, after = np.diag(operator.cell_form(z)), np.diag(finer.cell_form(z))
+    quotients = after / np.diag(finer.gram(there)) * np.diag(operator.gram(operator.project(psi))) / before
+    return np.asarray(abs(quotients - 1.0))
 
 
 def _nothing(dimension: int, k: int) -> tuple[NodalMesh, Array]:
@@ -276,5 +249,5 @@ def _nothing(dimension: int, k: int) -> tuple[NodalMesh, Array]:
 
 def _modes(found: Adapted, order: NDArray[np.int64]) -> tuple[NodalMesh, Array]:
     """All nodes and the modes on them, u_0 = 1 first, on every rank."""
-    psi = np.column_stack([found.operator.ground_state, found.pairs.psi[:, order]])
+    psi = np.column_stack([found.operator.ground_state, found.psi[:, order]])
     return found.operator.gathered_modes(psi)

@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, lapack, solve_triangular
 
 from witten.errors import ConvergenceError
 
-__all__ = ["Exchange", "exchange_rates"]
+__all__ = ["Exchange", "Steps", "exchange_rates", "steps"]
 
 Array = NDArray[np.float64]
 # Columns whose logarithms lie further apart are treated one group after the other.
@@ -51,7 +51,7 @@ def exchange_rates(problem: Exchange, count: int, longest: float = np.inf) -> tu
     largest pivot first; then rates are squared singular values of R^{-1} L D^{1/2}, with R R^T = M. That is a
     well-conditioned matrix with scaled columns, of which Jacobi rotations keep every digit (Demmel, Veselic).
     """
-    factor, log_pivots = _eliminated(problem)
+    _, factor, log_pivots = _eliminated(problem)
     log_rates, vectors = _singular(problem.masses, factor, log_pivots)
     log_rates, vectors = log_rates[:count], vectors[:, :count]
     for j in np.flatnonzero(log_rates + np.log(longest) < 0) if problem.corrections else ():
@@ -64,26 +64,68 @@ def exchange_rates(problem: Exchange, count: int, longest: float = np.inf) -> tu
     return log_rates, vectors
 
 
-def _eliminated(problem: Exchange) -> tuple[Array, Array]:
-    """L, (m, m - 1), and log D of C = L D L^T, for wells of unit size."""
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """c by its steps: c_p = sum_b share_pb c_b + height_p over the wells b that are left when well p is eliminated.
+
+    Wells with much exchange differ by little, and a difference of their c would have lost it.
+
+    Attributes
+    ----------
+    pivots : the wells in the order of elimination; one is left over, (m - 1,)
+    shares : (m - 1, m), not negative; rows sum to one
+    heights : for each of the modes, (m - 1, k)
+    """
+
+    pivots: NDArray[np.int64]
+    shares: Array
+    heights: Array
+
+
+def steps(problem: Exchange, log_rates: Array, c: Array) -> Steps:
+    """The steps of modes that `exchange_rates` found, c for wells of unit size; heights are those of the functions.
+
+    L^T c is a difference for what is faster than the mode, and D^{-1} L^{-1} lambda M c for what is slower.
+    """
+    pivots, factor, log_pivots = _eliminated(problem)
+    direct = factor.T @ c
+    flows = np.stack(
+        [problem.masses_at(rate) @ column for rate, column in zip(log_rates, c.T, strict=True)], axis=1
+    ).reshape(c.shape)
+    heights = np.empty_like(direct)
+    for p, pivot in enumerate(pivots):
+        ratio = log_rates - log_pivots[p]
+        heights[p] = np.where(ratio < 0, flows[pivot] * np.exp(np.minimum(ratio, 0.0)), direct[p])
+        left = factor[:, p].copy()
+        left[pivot] = 0.0
+        flows -= left[:, None] * flows[pivot]
+    sizes = problem.log_sizes
+    with np.errstate(divide="ignore"):
+        log_ratios = np.log(-np.where(factor < 0, factor, -0.0))
+    shares = np.exp(log_ratios.T + sizes - sizes[pivots][:, None])
+    return Steps(pivots, shares, heights * np.exp(-sizes[pivots])[:, None])
+
+
+def _eliminated(problem: Exchange) -> tuple[NDArray[np.int64], Array, Array]:
+    """The pivots, L, (m, m - 1), and log D of C = L D L^T, for wells of unit size."""
     sizes = problem.log_sizes
     log_c = problem.log_conductances - sizes[:, None] - sizes
     np.fill_diagonal(log_c, -np.inf)
     m = sizes.size
     left = np.ones(m, dtype=bool)
-    factor, log_pivots = np.zeros((m, m - 1)), np.empty(m - 1)
+    factor, log_pivots, pivots = np.zeros((m, m - 1)), np.empty(m - 1), np.empty(m - 1, dtype=np.int64)
     for p in range(m - 1):
         # (C sizes)_i = 0 gives the diagonal from what is off it.
         diagonal = np.logaddexp.reduce(np.where(left, log_c + sizes, -np.inf), axis=1) - sizes
         pivot = int(np.where(left, diagonal, -np.inf).argmax())
-        log_pivots[p] = diagonal[pivot]
+        pivots[p], log_pivots[p] = pivot, diagonal[pivot]
         left[pivot] = False
         ratio = np.where(left, log_c[pivot] - diagonal[pivot], -np.inf)
         factor[:, p] = -np.exp(ratio)
         factor[pivot, p] = 1.0
         log_c = np.logaddexp(log_c, ratio[:, None] + log_c[pivot])
         np.fill_diagonal(log_c, -np.inf)
-    return factor, log_pivots
+    return pivots, factor, log_pivots
 
 
 def _singular(masses: Array, factor: Array, log_pivots: Array) -> tuple[Array, Array]:

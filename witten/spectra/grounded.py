@@ -14,7 +14,7 @@ from witten.spectra.dissection import nested_dissection
 from witten.spectra.graded import Exchange
 from witten.spectra.wells import Wells
 
-__all__ = ["Cores", "Grounded", "Reduced"]
+__all__ = ["LARGEST_EXPONENT", "Cores", "Grounded", "Reduced", "flooded", "series_errors"]
 
 Array = NDArray[np.float64]
 Nodes = NDArray[np.int64]
@@ -48,7 +48,7 @@ class Cores:
         a = operator.matrix
         levels = found.exits - deepest * operator.learning_rate
         parts = [
-            _flooded(a.indptr, a.indices, operator.values, node, level)
+            flooded(a.indptr, a.indices, operator.values, node, level)
             for node, level in zip(found.minima, levels, strict=True)
         ]
         well = np.repeat(np.arange(len(parts)), [part.size for part in parts])
@@ -61,7 +61,7 @@ class Cores:
 
 
 @numba.njit(cache=True)
-def _flooded(indptr, indices, values, start, level):  # type: ignore[no-untyped-def]
+def flooded(indptr, indices, values, start, level):  # type: ignore[no-untyped-def]
     """The nodes of {f <= level} connected to a node, which belongs to them in any case."""
     found = [start]
     if values[start] >= level:
@@ -165,6 +165,19 @@ def _flows(nodes, well, label, indptr, indices, data, log_psi0, log_scale, h):  
     return flows
 
 
+def series_errors(exchange: Exchange, log_rates: Array, longest: float, depth: float) -> Array:
+    """lambda^3 M_3 + ... <= lambda^3 max tau M_2 / (1 - lambda max tau): relative errors of an exchange's rates.
+
+    Inside a core of many nodes, `depth` learning rates below an exit, u is taken for constant, which costs a part of
+    order lambda tau.
+    """
+    slowness = np.exp(log_rates + np.log(longest))
+    rest = slowness * np.exp(2 * log_rates) * np.linalg.norm(exchange.corrections[1], 2) / (1 - slowness)
+    constant = 0.0 if depth == np.inf else 4 * slowness + 100 * np.exp(-2 * depth)
+    errors: Array = rest + constant
+    return errors
+
+
 @dataclass(frozen=True, eq=False)
 class Reduced:
     """What is left on the wells, with the committors that belong to it.
@@ -203,13 +216,8 @@ class Reduced:
         return cls(grounded, exchange, h, back, longest, extra)
 
     def errors(self, log_rates: Array) -> Array:
-        """Relative errors: lambda^3 M_3 + ... <= lambda^3 max tau M_2 / (1 - lambda max tau), and `extra`."""
-        slowness = np.exp(log_rates + np.log(self.longest))
-        rest = slowness * np.exp(2 * log_rates) * np.linalg.norm(self.exchange.corrections[1], 2) / (1 - slowness)
-        depth = self.grounded.cores.depth
-        # Inside a core of many nodes u is taken for constant, which costs a part of order lambda tau.
-        constant = 0.0 if depth == np.inf else 4 * slowness + 100 * np.exp(-2 * depth)
-        return rest + constant + self.extra
+        """Relative errors of rates given by their logarithms, `extra` among them."""
+        return series_errors(self.exchange, log_rates, self.longest, self.grounded.cores.depth) + self.extra
 
     def vectors(self, rates: Array, c: Array) -> tuple[Array, Array]:
         """Orthonormal psi, and u = psi/psi_0 = H c + lambda G M H c, on all nodes, (n, k) each."""

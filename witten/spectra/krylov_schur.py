@@ -20,7 +20,7 @@ from witten.spectra.distributed_ritz import distributed_ritz, independent
 from witten.spectra.petsc_options import petsc_options
 from witten.spectra.ritz import GUARDS, RitzPairs
 
-__all__ = ["KrylovSchur", "count_below", "petsc_errors", "vectors"]
+__all__ = ["KrylovSchur", "count_below", "not_positive", "petsc_errors", "vectors"]
 
 Array = NDArray[np.float64]
 # MUMPS orders by approximate minimum degree in two dimensions and by nested dissection (METIS) in three.
@@ -117,7 +117,7 @@ class KrylovSchur:
         solver.setTarget(-self.shift * largest)
         solver.setDimensions(k, max(2 * k + 4, 12), PETSc.DETERMINE)  # or else what an earlier k led to
         solver.setTolerances(self.tolerance, 200)
-        solver.setDeflationSpace([operator.vector(operator.ground_state)])
+        solver.setDeflationSpace([operator.vector(column) for column in operator.deflated.T])
         if start is not None:
             solver.setInitialSpace([operator.vector(column) for column in operator.project(start).T])
         solver.setFromOptions()
@@ -144,7 +144,7 @@ class KrylovSchur:
 def count_below(
     operator: DistributedLaplacian, rate: float, *, options: Mapping[str, str | None] | None = None
 ) -> int:
-    """The number of eigenvalues below `rate`, the ground state's zero not counted.
+    """The number of eigenvalues below `rate`, the ground state's zero not counted; known ones are.
 
     By Sylvester's law of inertia: the negative pivots of K - rate M, factored by MUMPS.
 
@@ -154,21 +154,28 @@ def count_below(
         if the factorisation fails.
     """
     shifted = operator.shifted(-rate)
-    solver = PETSc.KSP().create(operator.comm)
+    try:
+        return not_positive(shifted, operator.dimension, options or {}) - 1
+    finally:
+        shifted.destroy()
+
+
+def not_positive(matrix: Any, dimension: int, options: Mapping[str, str | None]) -> int:
+    """The number of eigenvalues of a symmetric matrix that are zero or below: pivots of its factorisation by MUMPS."""
+    solver = PETSc.KSP().create(matrix.getComm())
     by_cholesky(solver)
     solver.setOptionsPrefix("st_")  # as in the eigensolver, so that the same options hold
-    solver.setOperators(shifted)
+    solver.setOperators(matrix)
     try:
         with (
-            petsc_options(options or {}, st_mat_mumps_icntl_7=ORDERING[operator.dimension], **COUNTING),
-            petsc_errors(f"the factorisation that counts eigenvalues below {rate:g}"),
+            petsc_options(options, st_mat_mumps_icntl_7=ORDERING[dimension], **COUNTING),
+            petsc_errors("the factorisation that counts eigenvalues"),
         ):
             solver.setUp()
             negative, zero, _ = solver.getPC().getFactorMatrix().getInertia()
     finally:
         solver.destroy()
-        shifted.destroy()
-    return int(negative) + int(zero) - 1
+    return int(negative) + int(zero)
 
 
 def by_cholesky(solver: Any) -> None:

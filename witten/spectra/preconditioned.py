@@ -87,7 +87,7 @@ class Preconditioned:
         solver.setDimensions(k)
         solver.setLOBPCGBlockSize(k)
         solver.setTolerances(self.tolerance, self.most)
-        solver.setDeflationSpace([operator.vector(operator.ground_state)])
+        solver.setDeflationSpace([operator.vector(column) for column in operator.deflated.T])
         solver.setInitialSpace([operator.vector(column) for column in guess.psi.T])
         transformation = solver.getST()
         transformation.setType(SLEPc.ST.Type.PRECOND)
