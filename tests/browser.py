@@ -1,9 +1,11 @@
 """A headless Chromium for tests of pages, spoken to over pipes; nothing is installed for it."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from base64 import b64decode
 
@@ -14,19 +16,34 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH
 PATIENCE = 60
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--disable-background-networking",
            "--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars")  # fmt: skip
+# The browser reads from descriptor 3 and writes to 4.
+START = """
+import os, sys
+for there, here in zip(sys.argv[1:3], (3, 4)):
+    os.dup2(int(there), here)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def _high(descriptor):
+    """The same pipe under a number that nobody else wants."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 20)
+    os.close(descriptor)
+    return moved
 
 
 class Browser:
     """One tab: `open` a page, `evaluate` JavaScript in it; `events` are what the browser has reported."""
 
     def __init__(self, profile):
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
-        # The browser reads from descriptor 3 and writes to 4, wherever the pipes were.
-        redirect = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
-        command = ["/bin/sh", "-c", redirect, CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        to_browser, self._out = map(_high, os.pipe())
+        self._in, from_browser = map(_high, os.pipe())
+        browser = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(
-            command, pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", START, str(to_browser), str(from_browser), *browser],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(to_browser)
         os.close(from_browser)

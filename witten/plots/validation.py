@@ -119,7 +119,7 @@ def _draw_law_ratio(axes: Axes, found: Validation) -> None:
     rows = [(c.learning_rate, c.spectral, c.theory) for c in found.records]
     _draw_ratio(axes, rows, BLUE)
     h = found.barrier
-    if h is not None:
+    if h:
         top = max((s for s, a, b in rows if a and b), default=h / 2 / found.noise**2)
         s = np.linspace(0, 1.08 * top, 50)
         slack = s * found.noise**2 / (2 * h)
@@ -140,7 +140,7 @@ def _draw_sampled_ratio(axes: Axes, found: Validation) -> None:
     axes.set_xscale("log")
     _round_ticks(axes)
     for s, a, b in rows:
-        if a is None or b is None:
+        if there and (a is None or b is None):
             axes.axvline(s, color=ORANGE, linewidth=0.8, linestyle=":", zorder=0)
 
 
