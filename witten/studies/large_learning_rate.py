@@ -38,7 +38,7 @@ def run(*, quick: bool = False) -> Study:
     runs = [_experiment(mu, norms, 4 if quick else 20) for mu in (1.0, 2.0) for norms in NORMS]
     edge = _from_an_unbalanced_minimum(24 if quick else 120)
     checks = (*_identities(), *_stability(100 if quick else 1000), *_steps(100 if quick else 1000), *_line(),
-              *_beyond(50 if quick else 500), *_balancing(runs, edge), *_matrices(4 if quick else 20))  # fmt: skip
+              *_beyond(50 if quick else 500), *_balancing(runs, edge), *_matrices(2 if quick else 20))  # fmt: skip
     figures = (
         Illustration("norms", "Norms of the factors in the limit, 5 + 5 dimensions: the larger the step, the closer.",
                      partial(_draw_norms, runs)),

@@ -1,0 +1,187 @@
+"""Thresholds predicted and measured, minima that gradient descent can reach, and the commands about them."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from witten.descent.thresholds import THRESHOLDS, critical_learning_rate, measure, predict, two_minima
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives.factorisation import DeepLinear
+from witten.plots import plot_basins, plot_bifurcation, plot_descent
+from witten.stability import measured_critical, stability
+
+TWO_MINIMA = "(x^2+1)*(x-1)^2*(x-2)^2"
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def as_json(*arguments):
+    done = run(*arguments, "--json")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.count("\n") == 1 and "NaN" not in done.stdout and "Infinity" not in done.stdout
+    return json.loads(done.stdout)
+
+
+# ---------------------------------------------------------------------------------------------------- thresholds
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_what_is_predicted_is_measured(name):
+    assert measure(name) == pytest.approx(predict(name), rel=max(THRESHOLDS[name].tolerance, 1e-15))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("minimum", {"x": 1.0}),
+        ("kink-cycle", {"s": 1.7}),
+        ("scalar-factorisation", {"mu": 0.5, "x": 2.0, "y": -1.5}),
+        ("scalar-factorisation", {"mu": 1.0, "x": 0.4, "y": 0.3}),
+        ("deep-linear", {"depth": 2, "rho": 3.0}),
+        ("transverse", {"a": 1.03}),
+        ("random-product", {"low": 0.5, "high": 1.5}),
+    ],
+)
+def test_and_for_other_parameters(name, parameters):
+    expected = predict(name, **parameters)
+    assert expected != predict(name)
+    assert measure(name, **parameters) == pytest.approx(expected, rel=max(THRESHOLDS[name].tolerance, 1e-15))
+
+
+def test_a_threshold_is_not_met_by_another_number():
+    """The tolerances are so small that a formula a per cent off would be noticed."""
+    assert all(entry.tolerance <= 2e-2 for entry in THRESHOLDS.values())
+    assert sum(entry.tolerance <= 1e-3 for entry in THRESHOLDS.values()) >= 14
+
+
+def test_unknown_thresholds_and_parameters():
+    with pytest.raises(RequestError, match="catapult"):
+        predict("catapult-")
+    with pytest.raises(RequestError, match="no parameter 'y'"):
+        measure("minimum", y=1.0)
+    with pytest.raises(ConvergenceError, match="wider bracket"):
+        critical_learning_rate(lambda s: True, 0.1, 0.2)
+
+
+# ----------------------------------------------------------------------------------------------------- stability
+
+
+def test_minima_by_their_sharpness():
+    found = stability(two_minima(), [0.1, 0.2, 0.3, 0.5, 0.6])
+    assert [m.sharpness for m in found.minima] == pytest.approx([4.0, 10.0])
+    assert [m.critical_learning_rate for m in found.minima] == pytest.approx([0.5, 0.2])
+    assert found.stable.tolist() == [[True] * 4 + [False], [True, True, False, False, False]]
+
+
+@pytest.mark.parametrize(
+    ("formula", "critical"), [("2/3*abs(x)^1.5", 0.0), ("abs(x)", 0.0), ("x^4", math.inf), ("3*x^2 + y^4", 1 / 3)]
+)
+def test_kinks_and_flat_minima(formula, critical):
+    assert stability(formula).minima[0].critical_learning_rate == pytest.approx(critical, rel=1e-6)
+
+
+@pytest.mark.parametrize("s", [0.0, -0.1, math.inf])
+def test_learning_rates_are_positive(s):
+    with pytest.raises(ValueError, match="positive"):
+        stability(two_minima(), [s])
+
+
+def test_critical_learning_rates_are_those_of_the_sharpness():
+    f = two_minima()
+    for minimum in stability(f).minima:
+        assert measured_critical(f, minimum.x) == pytest.approx(minimum.critical_learning_rate, rel=2e-3)
+    model = DeepLinear(np.diag([2.0, 1.0]), (2,))
+    measured = measured_critical(model.objective(), model.balanced(), rtol=3e-3, steps=800)
+    assert measured == pytest.approx(2 / model.sharpness_at_fit(model.balanced()), rel=6e-3)
+
+
+# ------------------------------------------------------------------------------------------------- command line
+
+
+def test_stability_as_json():
+    found = as_json("stability", TWO_MINIMA, "--lr", "0.1,0.3,0.6", "--measure")
+    assert [m["measured_lr"] for m in found["minima"]] == pytest.approx([0.5, 0.2], rel=2e-3)
+    assert {"x", "sharpness", "critical_lr", "stable"} <= set(found["minima"][0])
+    assert [m["critical_lr"] for m in found["minima"]] == pytest.approx([0.5, 0.2])
+    assert [m["stable"] for m in found["minima"]] == [[True, True, False], [True, False, False]]
+
+
+def test_descend_as_json():
+    found = as_json("descend", "(1-x*y)^2/2", "--lr", "0.9,1.1,1.4,3", "--x0", "0.5,0.7")
+    records = found["records"]
+    keys = {"learning_rate", "fate", "period", "x", "sharpness", "multipliers", "lyapunov"}
+    assert all(keys <= set(record) for record in records)
+    assert [record["fate"] for record in records] == ["fixed-point", "periodic", "chaotic", "diverged"]
+    assert records[0]["sharpness"] < 2 / 0.9 and len(records[1]["orbit"]) == records[1]["period"] == 2
+    assert max(records[2]["lyapunov"]) > 0.3 and records[3]["sharpness"] is None
+
+
+def test_descend_for_a_person_with_pictures(tmp_path):
+    run_picture, basin_picture = tmp_path / "run.svg", tmp_path / "basins.png"
+    done = run("descend", "(0.5-x*y)^2/2+(x^2+y^2)/10", "--lr", "1", "--x0=-1,-1.2", "--plot", str(run_picture),
+               "--basins", str(basin_picture), "--box", "-4:4,-4:4")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and "fixed-point" in done.stdout
+    assert run_picture.stat().st_size > 10_000 and basin_picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bifurcate_as_json_and_drawn(tmp_path):
+    picture = tmp_path / "diagram.png"
+    found = as_json("bifurcate", "(1-x^2)^2/4", "--lr", "0.7,1.1,1.25,1.4,2.5", "--x0", "0.3", "--plot", str(picture))
+    records = found["records"]
+    assert all({"learning_rate", "points", "period", "lyapunov"} <= set(record) for record in records)
+    assert [record["period"] for record in records] == [1, 2, 4, None, None]
+    assert [len(record["points"]) for record in records[:3]] == [1, 2, 4] and records[4]["points"] == []
+    assert records[3]["lyapunov"] > 0.3 and records[4]["lyapunov"] is None
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bifurcate_starts_at_the_flattest_minimum():
+    from witten.cli.bifurcate import _starts
+
+    assert _starts(two_minima(), None, (0.1,)) == pytest.approx(np.array([[1.0]]), abs=0.01)
+    assert _starts(two_minima(), ["2.5", "-1"], (0.1,)).tolist() == [[2.5, -1.0]]
+    with pytest.raises(RequestError, match="2 coordinates"):
+        _starts(two_minima(), ["1,2"], (0.1,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("descend", "x^2", "--lr", "0.1,0.2", "--x0", "1", "--plot", "a.png"), "one learning rate"),
+        (("bifurcate", "-x^2", "--lr", "0.1"), "no minimum"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line(arguments, words):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and words in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------ pictures
+
+
+def test_pictures_are_refused_where_there_is_nothing():
+    from witten.descent.bifurcation import bifurcation_diagram
+    from witten.objectives.factorisation import balanced_line
+
+    with pytest.raises(RequestError, match="all runs diverge"):
+        plot_bifurcation(bifurcation_diagram(balanced_line(), [2.5], [[0.3]]))
+
+
+def test_pictures_of_any_dimension():
+    from witten.descent.basins import basins
+    from witten.descent.map import DescentMap
+    from witten.objectives.factorisation import deep_scalar, scalar_factorisation
+
+    for depth in (2, 3):
+        figure = plot_descent(DescentMap(deep_scalar(1.0, depth=depth), 0.1), np.full(depth, 0.5), 100)
+        assert len(figure.axes) == 2
+    found = basins(scalar_factorisation(1.0), 1.1, ((-2, 2), (-2, 2)), (32, 32))
+    names = [text.get_text() for text in plot_basins(found).axes[0].get_legend().get_texts()]
+    assert any("(" in name for name in names)
