@@ -45,6 +45,8 @@ APART = 7.0
 # Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
 MOST_STEPS = 20_000_000_000
 RARE, LONG = 1e-7, 1_000_000_000
+# A slow well that holds less than e^{-4} of the mass is left to the lives of paths in it at this barrier already.
+SELDOM, SELDOM_APART = 4.0, 5.0
 # (upper - lower)/rate of an interval that is narrow enough.
 WIDTH = 0.24
 FIRST_INTERVAL = 0.1
@@ -149,6 +151,8 @@ def simulate_rate(
     f = resolve(objective)
     asked = [float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float))]
     _check(asked, estimator, paths, dt, noise, width, scheme)
+    if not 0 <= seed < 2**64:
+        raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {seed}")
     ends = _ends(ranks, walltime, stop)
     done: list[Estimate] = []
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
@@ -199,7 +203,10 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
 def chosen(ground: Thermal, dt: float, paths: int) -> str:
     """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}."""
     height = 2 * ground.barrier / ground.s
-    if len(ground.deep) < 2 or height < APART:
+    # In equilibrium a well far above the others is seldom visited: its life is watched instead.
+    slow = int(np.argmax(np.where(np.isfinite(ground.wells.depths), ground.wells.depths, -math.inf)))
+    lifted = 2 * (ground.wells.floors[slow] - ground.wells.floors[0]) / ground.s
+    if len(ground.deep) < 2 or height < (APART if lifted < SELDOM else SELDOM_APART):
         return AUTOCORRELATION
     expected = ground.softness / (2 * math.pi) * math.exp(-height)
     return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
