@@ -32,6 +32,7 @@ def test_every_benchmark_is_tested_and_listed():
         "measure",
         "plain_schroedinger",
         "six_digits",
+        "splitting",
         "tiny_gaps",
     }
     assert all(f"`{name}.py`" in (BENCHMARKS / "README.md").read_text() for name in names)
@@ -83,6 +84,11 @@ def test_computed_rates_approach_the_law(quickly):
         assert (abs(row.ratios - 1) < 0.2).all() and abs(row.ratios[-1] - 1) < 0.1
         c = row.coefficients
         assert abs(c[-1] - c[0]) < 0.25 * abs(c[0])
+
+
+def test_splitting_finds_the_rates_of_the_operator(quickly):
+    for row in quickly("splitting"):
+        assert row.half_width < 0.5 and abs(row.log_rate - row.log_truth) < 1.7 * row.half_width
 
 
 @pytest.mark.fem
