@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.spectra.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
     from witten.spectra.sweep import gap, spectrum, sweep
+    from witten.validation.routes import validate
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _HOME = {
     "rate_bounds": "witten.landscape.bounds",
     "spectrum": "witten.spectra.sweep",
     "sweep": "witten.spectra.sweep",
+    "validate": "witten.validation.routes",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "rate_bounds",
     "spectrum",
     "sweep",
+    "validate",
 ]
 
 
