@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from witten.dynamics.paths import Motion, Paths
 from witten.dynamics.slow_mode import SlowMode, correlation, rough_mode, slow_mode
+from witten.dynamics.steps import FAR
+from witten.errors import ConvergenceError
 from witten.parallel import Communicator, agree
 
 __all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
@@ -60,7 +62,12 @@ def plan(motion: Motion, points: Array, first_interval: float, comm: Communicato
         every = max(1, round(interval / motion.dt))
         snapshots = paths.gathered(paths.record(LOOKS, every))
         n_steps += LOOKS * every * points.shape[1]
-        whole = np.isfinite(snapshots).all(axis=(0, 1))
+        whole = (np.abs(snapshots) < FAR).all(axis=(0, 1))
+        if 2 * np.count_nonzero(whole) < whole.size:
+            raise ConvergenceError(
+                f"paths left for infinity with time step {motion.dt:.3g}, {np.count_nonzero(~whole)} of {whole.size}; "
+                "use a smaller --dt"
+            )
         kept = snapshots[..., whole]
         rough = agree(comm, partial(rough_mode, kept, FIT_LAG, projection=projection))
         rate = _guess(rough(kept), every * motion.dt)
@@ -94,7 +101,8 @@ class Decay:
 
     def more(self) -> None:
         """One more round of looks."""
-        values = self.mode(self.paths.record(LOOKS, self.every))
+        snapshots = self.paths.record(LOOKS, self.every)
+        values = np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
         self.values = np.concatenate([self.values, self.paths.gathered(values)])
 
     @property

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 # How many Gaussians are tried.
 SIZES, ROUGH = (0, 8, 16, 32, 48), 12
 # Points that Gaussians are put around are chosen among so many; pairs of points that a fit looks at.
-CANDIDATES, PAIRS = 2000, 24_000
+CANDIDATES, PAIRS = 2000, 10_000
 # Combinations of functions whose variance is below this part of the largest are left out.
 NEGLIGIBLE = 1e-9
 
@@ -61,8 +61,8 @@ class SlowMode:
 
     def __call__(self, x: Array) -> Array:
         """u at points (..., d, n), shape (..., n)."""
-        features = self.features(x)
-        return np.asarray(np.einsum("a,a...->...", self.coefficients, features))
+        with np.errstate(all="ignore"):  # paths that have diverged
+            return np.asarray(np.einsum("a,a...->...", self.coefficients, self.features(x)))
 
     def features(self, x: Array) -> Array:
         """1, the coordinates and the Gaussians at points (..., d, n), shape (1 + p + q, ..., n)."""
@@ -152,7 +152,7 @@ def _fitted(frame: SlowMode, snapshots: Array, lag: int) -> SlowMode:
 
     They are rounded to eight digits, so that the last bits of a linear algebra library do not reach the result.
     """
-    before, after = (_some(frame.features(part)) for part in (snapshots[:-lag], snapshots[lag:]))
+    before, after = (frame.features(_some(part)) for part in (snapshots[:-lag], snapshots[lag:]))
     mean = 0.5 * (before.mean(axis=1) + after.mean(axis=1))
     a, b = before - mean[:, None], after - mean[:, None]
     norm = np.sqrt(0.5 * (np.mean(a * a, axis=1) + np.mean(b * b, axis=1)))
@@ -169,8 +169,9 @@ def _fitted(frame: SlowMode, snapshots: Array, lag: int) -> SlowMode:
     return SlowMode(frame.projection, frame.middle, frame.scale, frame.centres, frame.width, c)
 
 
-def _some(features: Array) -> Array:
-    flat = features.reshape(features.shape[0], -1)
+def _some(snapshots: Array) -> Array:
+    """Points (d, m) from snapshots (k, d, n), from all times and paths."""
+    flat = np.moveaxis(snapshots, 1, 0).reshape(snapshots.shape[1], -1)
     return flat[:, :: max(1, flat.shape[1] // PAIRS)]
 
 

@@ -25,7 +25,7 @@ SCHEMES = EULER_MARUYAMA, LEIMKUHLER_MATTHEWS, HEUN = ("euler-maruyama", "leimku
 WIDTH, WIDTH_OF_LONG = 64, 16
 LONG = 32
 # A coordinate beyond this has left for infinity.
-FAR = 1e30
+FAR = 1e10
 
 u64, f64, i64 = types.uint64, types.float64, types.int64
 SIGNATURE = types.void(
