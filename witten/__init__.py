@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
+    from witten.descent.bifurcation import bifurcation_diagram
+    from witten.descent.fate import fate
+    from witten.descent.map import DescentMap
     from witten.domains.box import Box
     from witten.domains.grid import Grid
     from witten.errors import ConvergenceError, RequestError
@@ -30,6 +33,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Box": "witten.domains.box",
     "ConvergenceError": "witten.errors",
+    "DescentMap": "witten.descent.map",
     "FiniteDifferences": "witten.operators.finite_differences",
     "FiniteElements": "witten.operators.finite_elements",
     "Grid": "witten.domains.grid",
@@ -40,9 +44,11 @@ _HOME = {
     "Spectrum": "witten.spectra.spectrum",
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "barrier": "witten.landscape.landscape",
+    "bifurcation_diagram": "witten.descent.bifurcation",
     "describe_landscape": "witten.landscape.landscape",
     "eigensolve": "witten.spectra.eigensolve",
     "eyring_kramers": "witten.landscape.eyring_kramers",
+    "fate": "witten.descent.fate",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.sweep",
     "rate_bounds": "witten.landscape.bounds",
@@ -54,6 +60,7 @@ _HOME = {
 __all__ = [
     "Box",
     "ConvergenceError",
+    "DescentMap",
     "FiniteDifferences",
     "FiniteElements",
     "Grid",
@@ -65,9 +72,11 @@ __all__ = [
     "WittenLaplacian",
     "__version__",
     "barrier",
+    "bifurcation_diagram",
     "describe_landscape",
     "eigensolve",
     "eyring_kramers",
+    "fate",
     "gallery",
     "gap",
     "rate_bounds",

@@ -19,6 +19,7 @@ EXAMPLES = options.examples(
     "witten study step-size-matters --quick",
     "witten study all --json",
     "witten study large-learning-rate --figures pictures",
+    "witten study all --report studies.html",
     notes="Exit status 3 if an observation disagrees with what was expected.",
 )
 
@@ -29,12 +30,26 @@ Quick = Annotated[bool, typer.Option("--quick", help="Smaller experiments of the
 Figures = Annotated[
     Path | None, typer.Option("--figures", metavar="DIRECTORY", help="Draw the figures into this directory.")
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE.html", help="Write one page that holds all: claims, verdicts, figures."),
+]
 
 
-def study(name: Name, quick: Quick = False, figures: Figures = None, as_json: options.Json = False) -> int | None:
+def study(
+    name: Name,
+    quick: Quick = False,
+    figures: Figures = None,
+    report: Report = None,
+    as_json: options.Json = False,
+) -> int | None:
     """Run the experiments of a paper and set what it says beside what is observed."""
     from witten.studies.study import STUDIES, run
 
+    if report is not None:
+        from witten.report import check_page
+
+        check_page(report)
     if figures is not None and figures.exists() and not figures.is_dir():
         raise RequestError(f"--figures: {figures} is a file; give a directory")
     wanted = tuple(STUDIES) if name == "all" else (name,)
@@ -48,6 +63,12 @@ def study(name: Name, quick: Quick = False, figures: Figures = None, as_json: op
     else:
         for found in done:
             _show(found)
+    if report is not None:
+        from witten.report.studies import write_studies
+
+        write_studies(done, report)
+        if not as_json:
+            print_line(f"reported in {report}")
     if figures is not None:
         for path in _draw(done, figures):
             if not as_json:

@@ -133,8 +133,8 @@ def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
         labels = np.where(settled, np.searchsorted(kinds, labels), np.where(labels == DIVERGED, -1, -2))
     colours = {-1: "white", -2: "#bbbbbb"} | {i: PALETTE[i % len(PALETTE)] for i in range(len(titles))}
     image = np.ones((*labels.shape, 3))
-    settled = np.log(found.steps[labels >= 0]) if (labels >= 0).any() else np.zeros(1)
-    fast, slow = np.quantile(settled, [0.01, 0.99])
+    durations = np.log(found.steps[labels >= 0]) if (labels >= 0).any() else np.zeros(1)
+    fast, slow = np.quantile(durations, [0.01, 0.99])
     speed = np.clip((np.log(found.steps) - fast) / max(slow - fast, 0.2), 0.0, 1.0)
     for label, colour in colours.items():
         here = labels == label
