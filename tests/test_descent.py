@@ -151,6 +151,23 @@ def test_the_two_cycle_of_the_line_in_closed_form():
     assert inner is not None and tangential == pytest.approx(inner.exponents, rel=1e-9)
 
 
+def test_long_orbits_are_polished_from_one_of_their_points(monkeypatch):
+    from witten.descent import orbits as module
+
+    for f, a, p in ((PLANE, 1.15, 2), (PLANE, 1.25, 4), (LINE, 2.0, 3)):
+        step = DescentMap(f, a)
+        start = np.full(f.dimension, 0.31)
+        points = step.path(start if p == 3 else step.iterate(start, 3000), p - 1)
+        monkeypatch.setattr(module, "MOST_TOGETHER", 600)
+        together = polish(step, points)
+        monkeypatch.setattr(module, "MOST_TOGETHER", 0)
+        alone = polish(step, points)
+        assert together is not None and alone is not None and alone.period == together.period
+        assert alone.residual < 1e-12
+        if p != 3:  # which repelling cycle is found may differ
+            assert alone.points == pytest.approx(together.points, abs=1e-12)
+
+
 def test_polishing_gives_up_where_there_is_nothing():
     assert polish(DescentMap(Objective.from_formula("x"), 0.1), [[0.0, 0.3]]) is None
 

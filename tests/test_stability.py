@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +106,9 @@ def test_critical_learning_rates_are_those_of_the_sharpness():
 
 
 def test_stability_as_json():
-    found = as_json("stability", TWO_MINIMA, "--lr", "0.1,0.3,0.6", "--measure")
+    found = as_json("stability", TWO_MINIMA, "--lr", "0.1,0.3,0.6", "--measure", "--thresholds")
+    assert all(abs(t["measured"] - t["predicted"]) <= t["tolerance"] * t["predicted"] for t in found["thresholds"])
+    assert [t["name"] for t in found["thresholds"]] == list(THRESHOLDS)
     assert [m["measured_lr"] for m in found["minima"]] == pytest.approx([0.5, 0.2], rel=2e-3)
     assert {"x", "sharpness", "critical_lr", "stable"} <= set(found["minima"][0])
     assert [m["critical_lr"] for m in found["minima"]] == pytest.approx([0.5, 0.2])
@@ -185,3 +188,10 @@ def test_pictures_of_any_dimension():
     found = basins(scalar_factorisation(1.0), 1.1, ((-2, 2), (-2, 2)), (32, 32))
     names = [text.get_text() for text in plot_basins(found).axes[0].get_legend().get_texts()]
     assert any("(" in name for name in names)
+
+
+def test_the_page_about_descent_lists_every_threshold():
+    page = (Path(__file__).parents[1] / "docs" / "descent.md").read_text()
+    for entry in THRESHOLDS.values():
+        assert f"| `{entry.name}` | {entry.formula.replace('|', chr(92) + '|')} |" in page
+        assert f"{entry.predict(**entry.parameters):.8g} | {entry.tolerance:g} |" in page

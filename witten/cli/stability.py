@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     'witten stability "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1,0.3,0.6',
     "witten stability mueller-brown --json",
+    "witten stability quadratic --thresholds",
     notes="A minimum can be reached from random starts only if its sharpness is at most 2/s.",
 )
 MOST_ROWS, MOST_RATES = 30, 6
 
 Rates = Annotated[
     str | None, typer.Option("--lr", metavar="SPEC", help="Learning rates: 0.1, or 0.05,0.1, or 0.02:0.5:12.")
+]
+Thresholds = Annotated[
+    bool, typer.Option("--thresholds", help="Also list the closed forms that are known, predicted and measured.")
 ]
 Measure = Annotated[
     bool, typer.Option("--measure", help="Also find each critical learning rate by running gradient descent.")
@@ -32,6 +36,7 @@ def stability(
     objective: options.Objective,
     lr: Rates = None,
     measure: Measure = False,
+    thresholds: Thresholds = False,
     box: options.Box = None,
     seed: options.Seed = "0",
     as_json: options.Json = False,
@@ -44,10 +49,31 @@ def stability(
 
     found = judge(resolve(objective), rates, box=intervals, seed=number)
     measured = _measured(found) if measure else None
+    known = _thresholds() if thresholds else None
     if as_json:
-        print_json(_json(objective, found, measured))
+        print_json(_json(objective, found, measured) | ({} if known is None else {"thresholds": known}))
     else:
         _show(found, measured)
+        if known is not None:
+            rows = [(each["formula"], f"{each['predicted']:.8g}", f"{each['measured']:.8g}") for each in known]
+            print_table("closed forms", ("formula", "predicted", "measured"), rows, left=("formula",))
+
+
+def _thresholds() -> list[dict[str, Any]]:
+    """Every closed form of the registry beside its experiment."""
+    from witten.descent.thresholds import THRESHOLDS
+
+    return [
+        {
+            "name": entry.name,
+            "formula": entry.formula,
+            "parameters": entry.parameters,
+            "predicted": entry.predict(**entry.parameters),
+            "measured": entry.measure(**entry.parameters),
+            "tolerance": entry.tolerance,
+        }
+        for entry in THRESHOLDS.values()
+    ]
 
 
 def _measured(found: Stability) -> list[float | None]:

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 NEUTRAL = 1e-9
 # Points closer than this, relative to 1 + |x|, are one.
 SAME = 1e-7
+# Unknowns of the equations for a whole orbit that are solved together; longer orbits from one of their points.
+MOST_TOGETHER = 600
 # Intervals of the grid on which F^p(x) - x is searched for changes of sign, in one dimension.
 INTERVALS = 20_000
 
@@ -99,12 +101,28 @@ def _newton_step(descent: DescentMap, x: Array) -> Array:
     """dx with F'(x_i) dx_i - dx_{i+1} = x_{i+1} - F(x_i)."""
     d, p = x.shape
     jacobians, wrong = descent.jacobian(x), np.roll(x, -1, axis=1) - descent(x)
+    if p * d > MOST_TOGETHER:
+        return _step_from_one_point(jacobians, wrong)
     system = np.zeros((p, d, p, d))
     for i in range(p):
         system[i, :, i, :] += jacobians[:, :, i]
         system[i, :, (i + 1) % p, :] -= np.eye(d)
     matrix, right = system.reshape(p * d, p * d), wrong.T.ravel()
     return np.linalg.lstsq(matrix, right, rcond=1e-11)[0].reshape(p, d).T
+
+
+def _step_from_one_point(jacobians: Array, wrong: Array) -> Array:
+    """The same step from dx_{i+1} = F'(x_i) dx_i - wrong_i and dx_{p+1} = dx_1: cheaper, and as good for orbits that
+    attract."""
+    d, p = wrong.shape
+    product, shift = np.eye(d), np.zeros(d)
+    for i in range(p):
+        product, shift = jacobians[:, :, i] @ product, jacobians[:, :, i] @ shift - wrong[:, i]
+    step = np.empty((d, p))
+    step[:, 0] = np.linalg.lstsq(product - np.eye(d), -shift, rcond=1e-11)[0]
+    for i in range(p - 1):
+        step[:, i + 1] = jacobians[:, :, i] @ step[:, i] - wrong[:, i]
+    return step
 
 
 def _minimal_period(x: Array) -> int:
