@@ -255,7 +255,7 @@ def _ways(cores: Cores, grid: Lattice, at: Integers, fields: Mapping[int, Array]
         flux[j, i] = flux[i, j]
     sources = set()
     for (i, j), depth in depths.items():
-        if flux[i, j] < _best_detour(flux, i, j) + math.log(NEGLIGIBLE):
+        if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
             continue
         sources.add(i)
         yield Way(i, j, _coordinate(grid, fields[j], depth - BELOW), _population(depth))
@@ -276,10 +276,13 @@ def _neighbours(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.b
     return np.asarray(binary_dilation(grid) & ~grid).ravel()
 
 
-def _best_detour(flux: Array, i: int, j: int) -> float:
-    """log of what flows from i to j by way of a third core, at its narrowest."""
-    others = [k for k in range(len(flux)) if k not in (i, j)]
-    return max((min(flux[i, k], flux[k, j]) for k in others), default=-math.inf)
+def _by_others(flux: Array, i: int, j: int) -> float:
+    """log of what flows from i to j by way of other cores, at its narrowest, on the widest way."""
+    widest = flux.copy()
+    widest[i, j] = widest[j, i] = -np.inf
+    for k in range(len(flux)):
+        widest = np.maximum(widest, np.minimum(widest[:, k, None], widest[None, k, :]))
+    return float(widest[i, j])
 
 
 def _coordinate(grid: Lattice, q: Array, first: float) -> Coordinate:
@@ -401,7 +404,8 @@ def _estimate(
 
 
 def _remarks(plan: Plan, samples: list[Sample], found: Found) -> Iterator[str]:
-    yield f"{plan.cores.floors.size} wells, {sum(way.target >= 0 for way in plan.ways)} direct ways between them"
+    ways = sum(way.target >= 0 for way in plan.ways)
+    yield f"{plan.cores.floors.size} wells, {ways} direct way{'' if ways == 1 else 's'} between them"
     dead = sum(sample.extinct for sample in samples)
     if dead:
         yield f"{dead} of {sum(sample.split for sample in samples)} populations died out"

@@ -67,7 +67,7 @@ def _sections(found: Validation) -> Iterator[Section]:
 
 
 def _verdict(found: Validation) -> Iterator[Block]:
-    yield Verdict(found.agree, found.verdict)
+    yield Verdict(found.agree, found.verdict.replace(" +- ", " ± "))
     yield Text(
         "The rate λ is the spectral gap of the generator of dX = -∇f dt + σ√s dW: the law of X approaches the "
         "Gibbs measure e^(-2f/(s σ²)) like e^(-λt), with t = s × the number of steps. It is computed from "
@@ -198,8 +198,8 @@ def _conditions(landscape: Landscape) -> dict[str, str]:
         "Confining": words("confining"),
         "Villani": words("villani"),
         "Strongly convex": "no" if mu is None else f"f'' ≥ {mu:.6g}",
-        "Critical points": f"{len(landscape.minima)} minima, {len(landscape.saddles)} saddles of index 1, "
-        f"{len(landscape.others)} others; the list is {whole}",
+        "Critical points": f"minima {len(landscape.minima)}, saddles of index 1 {len(landscape.saddles)}, "
+        f"others {len(landscape.others)}; the list is {whole}",
     }
 
 
@@ -327,7 +327,8 @@ def _rules(found: Validation) -> str:
         "spectral and Monte Carlo: within both error bars, the interval widened so that chance alone fails one table "
         "in a thousand"
     )
-    return "; ".join(each for each in (law, sampled) if each)
+    barrier = "" if found.barrier_agrees is None else "the barrier of the spectral rates: H_f within three errors"
+    return "; ".join(each for each in (law, sampled, barrier) if each)
 
 
 def _version(name: str) -> str:
