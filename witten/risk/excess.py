@@ -23,7 +23,7 @@ __all__ = ["METHODS", "excess_risk"]
 Array = NDArray[np.float64]
 Steps = NDArray[np.int64]
 METHODS = ("chain", "spectral", "simulate")
-Found = tuple[Array, Array, Array, Array, Mapping[str, Any]]
+Found = tuple[Array, Array, Array, Mapping[str, Any]]
 # Learning rates of whose modes the overlaps are told.
 TOLD = 6
 
@@ -38,6 +38,7 @@ def excess_risk(
     paths: int = 2000,
     seed: int = 0,
     records: int = 2001,
+    plateaus: bool = True,
 ) -> RiskCurve:
     """E f(X_k) - min f along a schedule of learning rates, from a point.
 
@@ -54,6 +55,7 @@ def excess_risk(
     noise : sigma
     paths, seed : of 'simulate'
     records : at how many steps, about, the risk of a long schedule is told
+    plateaus : whether these are wanted too; nan where not
 
     Raises
     ------
@@ -72,10 +74,9 @@ def excess_risk(
     if method == "simulate":
         found = simulated_risk(f, start, plan, steps, lowest=_lowest(f, parts), noise=noise, paths=paths, seed=seed)
         risk, lower, upper, details = found
-        plateau = _summed_plateaus(parts, plan, noise, steps)
     else:
-        compute = _by_chain if method == "chain" else _by_modes
-        risk, lower, upper, plateau, details = compute(parts, plan, steps, noise)
+        risk, lower, upper, details = (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
+    plateau = _plateaus(parts, plan, steps, noise, method) if plateaus else np.full(steps.size, np.nan)
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
     curve = RiskCurve(
         method, f.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details
@@ -85,41 +86,39 @@ def excess_risk(
 
 def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
     """The sum over the terms; what was lost bounds the error where f is not huge outside."""
-    risk, plateau, lost = np.zeros(steps.size), np.zeros(steps.size), 0.0
+    risk, lost = np.zeros(steps.size), 0.0
     for term in parts:
         law = LawOfSGD(term, plan, noise)
         found, gone = law.risks(steps)
         risk += term.count * found
-        plateau += term.count * _along(plan, steps, law.plateaus())
         lost += term.count * gone
     bar = (1e-12 + lost) * np.maximum(risk, risk[0])
-    return risk, risk - bar, risk + bar, plateau, {"lost": lost}
+    return risk, risk - bar, risk + bar, {"lost": lost}
 
 
 def _by_modes(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
     """On two grids, extrapolated; the bar is the correction that made."""
-    risk, bar, plateau = np.zeros((3, steps.size))
+    risk, bar = np.zeros((2, steps.size))
     told: list[dict[str, Any]] = []
     for term in parts:
         rough, fine = ((law, law.risks(steps)) for law in on_two_grids(term, plan, noise))
         correction = (fine[1] - rough[1]) / 3
         risk += term.count * (fine[1] + correction)
         bar += term.count * abs(correction)
-        plateau += term.count * _along(plan, steps, each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2)))
         for s in dict.fromkeys(run.learning_rate for run in plan.runs()) if len(told) < TOLD else ():
             if len(told) < TOLD:
                 told.append({"term": term.objective.name, "learning_rate": s, "modes": overlaps(fine[0], s)})
-    return risk, risk - bar, risk + bar, plateau, {"overlaps": told}
+    return risk, risk - bar, risk + bar, {"overlaps": told}
 
 
-def _summed_plateaus(parts: list[Term], plan: Schedule, noise: float, steps: Steps) -> Array:
-    """The plateaus of the laws that a simulation samples, where they are known."""
-    if any(term.objective.dimension > 1 for term in parts):
+def _plateaus(parts: list[Term], plan: Schedule, steps: Steps, noise: float, method: str) -> Array:
+    """The stationary risk of the law that a method speaks of; nan where a term has too many variables for a grid."""
+    if any(term.objective.dimension > 2 for term in parts):
         return np.full(steps.size, np.nan)
+    gibbs = method == "spectral" or any(stage.flow for stage in plan.stages)
     out = np.zeros(steps.size)
-    flow = any(stage.flow for stage in plan.stages)
     for term in parts:
-        if flow:
+        if gibbs:
             values = each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2))
         else:
             values = LawOfSGD(term, plan, noise).plateaus()

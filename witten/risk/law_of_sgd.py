@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,9 +30,11 @@ MOST = {1: 2400, 2: 200}
 # A grid serves learning rates down to this part of the one it was made for, times its spacing.
 SERVES = 1.3
 # Mass that may be lost over a whole schedule before the box is enlarged, and how often it is.
-LOST, ENLARGED = 1e-10, 6
+LOST, ENLARGED = 1e-8, 6
 # Nodes of the local polynomials by which mass that falls between nodes is dealt out.
 STENCIL = 8
+# Equal steps from which on, and nodes up to which, powers of the matrix are formed.
+POWER, DENSE = 40, 700
 # Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
 PLATEAUS = 20
 # A law whose highest quarter of frequencies holds more than this part of it is narrower than the grid can show.
@@ -110,6 +112,24 @@ def _lagrange(t: Array) -> Array:
     return out
 
 
+@dataclass(eq=False)
+class _Mover:
+    """Many equal steps: a power of the matrix, once it is worth to form it."""
+
+    step: Step
+    powers: dict[int, Array] = field(default_factory=dict)
+
+    def moved(self, masses: Array, count: int) -> Array:
+        if count in self.powers:
+            return np.asarray(masses @ self.powers[count])
+        if isinstance(self.step, TransferOperator) and count >= POWER and masses.size <= DENSE:
+            self.powers[count] = np.linalg.matrix_power(self.step.dense(), count)
+            return self.moved(masses, count)
+        for _ in range(count):
+            masses = self.step.adjoint(masses)
+        return masses
+
+
 @dataclass(frozen=True, eq=False)
 class LawOfSGD:
     """masses <- masses P_s, one step after the other, on grids as fine as the noise of each step needs.
@@ -175,34 +195,33 @@ class LawOfSGD:
         return found, lost
 
     def _followed(self, box: Box, steps: NDArray[np.int64]) -> tuple[Array, float]:
-        wanted = set(steps.tolist())
-        out = [float(self.term.excess(self.term.start[:, None])[0])] if 0 in wanted else []
+        out = [float(self.term.excess(self.term.start[:, None])[0])] if steps[0] == 0 else []
         values, masses = None, np.ones(1)
-        for k, grid, masses in self.laws(box):
+        for _, grid, masses in self.laws(box, steps[steps > 0]):
             if values is None or values[0] is not grid:
                 values = grid, self.term.excess(grid.points)
-            if k in wanted:
-                # What has left is not counted: the mean is that of those who have not.
-                out.append(float(masses @ values[1] / masses.sum()))
+            # What has left is not counted: the mean is that of those who have not.
+            out.append(float(masses @ values[1] / masses.sum()))
         return np.array(out), max(0.0, 1.0 - float(masses.sum()))
 
-    def laws(self, box: Box) -> Iterator[tuple[int, Grid, Array]]:
-        """(k, grid, masses) after k = 1, 2, ... steps."""
-        f, x, k = self.term.objective, self.term.start, 0
+    def laws(self, box: Box, steps: NDArray[np.int64]) -> Iterator[tuple[int, Grid, Array]]:
+        """(k, grid, masses) after these numbers k > 0 of steps, ascending."""
+        f, x, done = self.term.objective, self.term.start, 0
         grid, masses = self._grid(box, self.schedule.learning_rates[0], None), None
         for run in self.schedule.runs():
             finer = self._grid(box, run.learning_rate, grid)
             if finer is not grid and masses is not None:
                 _require_seen(grid, masses, run.learning_rate)
                 masses = _resampled(masses, grid, finer)
-            grid = finer
-            step = self.step(grid, run.learning_rate)
-            for _ in range(run.steps):
+            grid, begun, last = finer, done, done + run.steps
+            mover = _Mover(self.step(grid, run.learning_rate))
+            if masses is None:
                 # The first step from a point is exact.
-                image = x - run.learning_rate * f.gradient(x)
-                masses = step.around(image) if masses is None else step.adjoint(masses)
-                k += 1
-                yield k, grid, masses
+                masses, done = mover.step.around(x - run.learning_rate * f.gradient(x)), 1
+            for k in np.union1d(steps[(steps > begun) & (steps <= last)], [last]).tolist():
+                masses, done = mover.moved(masses, k - done), k
+                if k in steps:
+                    yield k, grid, masses
         if masses is not None:
             _require_seen(grid, masses, run.learning_rate)
 

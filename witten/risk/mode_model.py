@@ -1,0 +1,110 @@
+"""The risk of any piecewise-constant schedule in microseconds: modes at some learning rates, and how they overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.grid import Grid
+from witten.errors import RequestError
+from witten.operators.finite_differences import FiniteDifferences
+from witten.risk.law_of_sde import Modes, domain_of
+from witten.risk.law_of_sgd import deal_out
+from witten.risk.terms import Term
+from witten.schedules import Schedule
+
+__all__ = ["ModeModel"]
+
+Array = NDArray[np.float64]
+# Cells along an axis, and modes.
+CELLS, COUNT = {1: 500, 2: 90}, {1: 48, 2: 20}
+# Lifetimes of the fastest mode that is kept, after which the others are gone.
+SETTLED = 4.0
+
+
+@dataclass(eq=False)
+class ModeModel:
+    """E f - min f after stages (s_i, t_i) of the SDE, by the slowest modes at each of some learning rates.
+
+    A law is c_j = E u_j(X), u_j the modes; a stage multiplies by e^{-lambda_j t}, a switch from s to s' by the matrix
+    of all int u'_i u_j dmu_s. Times much below 1/lambda_max of the modes that are kept are not resolved.
+
+    Parameters
+    ----------
+    terms : of the objective
+    learning_rates : those that stages may have, descending
+    noise : sigma
+    """
+
+    terms: Sequence[Term]
+    learning_rates: Array
+    noise: float = 1.0
+    _parts: list[_TermModes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if any(term.objective.dimension > 2 for term in self.terms):
+            raise RequestError(
+                "schedules are planned for sums of functions of one variable, and up to dimension 2; "
+                f"{self.terms[0].objective.name} is neither"
+            )
+        self._parts = [_TermModes.of(term, self.learning_rates, self.noise) for term in self.terms]
+
+    def risk(self, stages: Sequence[int], times: Sequence[float]) -> float:
+        """After stages given by the numbers of their learning rates, and their times."""
+        return sum(part.count * part.risk(stages, times) for part in self._parts)
+
+    @property
+    def shortest(self) -> Array:
+        """Times at each learning rate below which modes that are left out still matter."""
+        return np.array([max(SETTLED / part.modes[i].rates[-1] for part in self._parts)
+                         for i in range(self.learning_rates.size)])  # fmt: skip
+
+    @property
+    def plateaus(self) -> Array:
+        """eps(s) at each learning rate."""
+        return np.asarray(sum(part.count * np.array([m.seen[0] for m in part.modes]) for part in self._parts))
+
+
+@dataclass(eq=False)
+class _TermModes:
+    """One term: modes at each learning rate, and the law at the start in each of their bases."""
+
+    count: int
+    modes: list[Modes]
+    start: list[Array]
+    switches: dict[tuple[int, int], Array] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, term: Term, learning_rates: Array, noise: float) -> _TermModes:
+        d = term.objective.dimension
+        box = domain_of(term, Schedule.constant(float(learning_rates.max()), 1), noise)
+        grid = Grid(box, (CELLS[d],) * d)
+        discretisation, excess = FiniteDifferences(term.objective, grid), term.excess(grid.points)
+        found = [
+            Modes.of(discretisation.assemble(s * noise**2), excess, COUNT[d]) for s in learning_rates.tolist()
+        ]
+        point = deal_out(grid, term.start[:, None], np.ones(1)).ravel()
+        return cls(term.count, found, [modes.functions.T @ point for modes in found])
+
+    def switch(self, old: int, new: int) -> Array:
+        """c' = B c."""
+        if (old, new) not in self.switches:
+            self.switches[old, new] = self.modes[new].functions.T @ self.modes[old].masses
+        return self.switches[old, new]
+
+    def risk(self, stages: Sequence[int], times: Sequence[float]) -> float:
+        """What the fastest quarter of the modes adds at the end of a stage, were it positive, is added once more.
+
+        Where that is not small the expansion has not converged: just after a switch to a much smaller learning rate the
+        law is too wide for it. Such a stage is too short for this model, and so it looks bad.
+        """
+        c, doubt = self.start[stages[0]], 0.0
+        for position, (i, t) in enumerate(zip(stages, times, strict=True)):
+            c = self.switch(stages[position - 1], i) @ c if position else c
+            modes = self.modes[i]
+            c = np.exp(-t * modes.rates) * c
+            doubt += float(np.abs(c * modes.seen)[3 * c.size // 4 :].sum())
+        return float(c @ modes.seen) + doubt

@@ -1,0 +1,393 @@
+"""How to reach a target risk in the fewest steps: a constant learning rate, or stages of falling ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq, minimize, minimize_scalar
+
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective, resolve
+from witten.risk.curve import RiskCurve
+from witten.risk.excess import excess_risk
+from witten.risk.law_of_sgd import LawOfSGD, stationary_risk
+from witten.risk.mode_model import ModeModel
+from witten.risk.terms import Term, starting_point, terms
+from witten.schedules import Schedule
+from witten.spectra.transfer_spectrum import transfer_spectrum
+
+__all__ = ["Plan", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
+
+Array = NDArray[np.float64]
+# Learning rates that stages may have, by the largest dimension of a term.
+CHOICES = {1: 36, 2: 10}
+# The smallest of them has a plateau of this part of the target.
+DEEPEST = 0.04
+# What may run away in a step at the largest of them, where none is given.
+SAFE = 1e-10
+# Steps beyond which a schedule counts as never.
+NEVER = 500_000
+# Corrections of the model's target by the chain, the first few with a new search for learning rates, until the chain's
+# risk is the target up to this part.
+CORRECTIONS, SEARCHES, CLOSE = 9, 2, 2e-3
+# Steps at which the risk of a schedule is looked at.
+RECORDS = 301
+# How far along the learning rates a stage is moved at a time while that saves steps, and by what part it must.
+MOVES, WORTH = (-3, -2, -1, 1, 2, 3), 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Stages that reach a target.
+
+    Attributes
+    ----------
+    objective, target, start : what was asked
+    stages : (learning rate, steps), the learning rates falling
+    risk : what SGD has after them, by its exact law
+    constant : the learning rate and the steps of the best constant schedule
+    constant_risk : what SGD has after it
+    predicted : steps that the spectral model of the SDE predicts for 1, 2, ... stages
+    """
+
+    objective: str
+    target: float
+    start: Array
+    stages: tuple[tuple[float, int], ...]
+    risk: float
+    constant: tuple[float, int]
+    constant_risk: float
+    predicted: tuple[float, ...]
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule.piecewise(self.stages)
+
+    @property
+    def total_steps(self) -> int:
+        return sum(steps for _, steps in self.stages)
+
+    @property
+    def saved(self) -> float:
+        """How many times more steps the best constant learning rate takes."""
+        return self.constant[1] / self.total_steps
+
+
+@dataclass(eq=False)
+class _Search:
+    """Stages on the spectral model: which of its learning rates, and for how long."""
+
+    model: ModeModel
+    target: float
+    found: dict[tuple[int, ...], tuple[float, Array]] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> Array:
+        return self.model.learning_rates
+
+    @cached_property
+    def shortest(self) -> Array:
+        """The fewest steps of a stage that the model can tell the effect of."""
+        return np.maximum(self.model.shortest / self.rates, 1.0)
+
+    def constant(self, i: int) -> float:
+        """Steps at learning rate number i, inf where its plateau is not below the target."""
+        if self.model.plateaus[i] >= self.target:
+            return math.inf
+
+        def excess(log_time: float) -> float:
+            return self.model.risk([i], [math.exp(log_time)]) - self.target
+
+        low, high = math.log(self.shortest[i] * self.rates[i]), math.log(NEVER * self.rates[i])
+        if excess(high) > 0:
+            return math.inf
+        return float(math.exp(brentq(excess, low, high) if excess(low) > 0 else low) / self.rates[i])
+
+    def best_constant(self) -> int:
+        """The number of the best constant learning rate."""
+        steps = [self.constant(i) for i in range(self.rates.size)]
+        if not np.isfinite(steps).any():
+            raise ConvergenceError(
+                f"no constant learning rate reaches {self.target:g} in {NEVER} steps; ask for a larger target"
+            )
+        return int(np.argmin(steps))
+
+    def durations(self, stages: tuple[int, ...], guess: Sequence[float]) -> tuple[float, Array]:
+        """The fewest steps with these learning rates, and the times of the stages."""
+        if stages in self.found:
+            return self.found[stages]
+        s = self.rates[list(stages)]
+        solved = minimize(
+            lambda log_steps: np.exp(log_steps).sum(),
+            np.log(np.maximum(guess, 1.1 * self.shortest[list(stages)])),
+            jac=np.exp,
+            method="SLSQP",
+            bounds=[(math.log(self.shortest[i]), math.log(NEVER)) for i in stages],
+            constraints={
+                "type": "ineq",
+                "fun": lambda log_steps: math.log(self.target) - math.log(self._risk(stages, s * np.exp(log_steps))),
+            },
+            options={"maxiter": 200, "ftol": 1e-8},
+        )
+        steps = np.exp(solved.x)
+        kept = self._risk(stages, s * steps) <= self.target * (1 + 1e-6)
+        self.found[stages] = (float(steps.sum()), steps) if kept else (math.inf, steps)
+        return self.found[stages]
+
+    def _risk(self, stages: tuple[int, ...], times: Array) -> float:
+        risk = self.model.risk(stages, times.tolist())
+        return risk if 0 < risk < 1e6 else 1e6
+
+    def best(self, count: int) -> list[tuple[tuple[int, ...], float, Array]]:
+        """The best 1, 2, ..., `count` stages found: each time the best so far with one stage split, then moved."""
+        first = self.best_constant()
+        steps = self.constant(first)
+        out = [((first,), steps, np.array([steps]))]
+        while len(out) < count:
+            out.append(self._moved(*self._split(*out[-1])))
+        return out
+
+    def _split(self, stages: tuple[int, ...], total: float, steps: Array) -> tuple[tuple[int, ...], float, Array]:
+        """One stage more: in any place, with any learning rate between its neighbours."""
+        tried = []
+        for place in range(len(stages) + 1):
+            above = stages[place - 1] + 1 if place else 0
+            below = stages[place] if place < len(stages) else self.rates.size
+            for i in range(above, below):
+                guess = np.insert(steps, place, 0.2 * total)
+                new = (*stages[:place], i, *stages[place:])
+                tried.append((new, *self.durations(new, guess)))
+        return min(tried, key=lambda each: each[1], default=(stages, total, steps))
+
+    def _moved(self, stages: tuple[int, ...], total: float, steps: Array) -> tuple[tuple[int, ...], float, Array]:
+        """Learning rates moved one by one while that saves steps."""
+        while True:
+            best = (stages, total, steps)
+            for place in range(len(stages)):
+                for by in MOVES:
+                    new = (*stages[:place], stages[place] + by, *stages[place + 1 :])
+                    if new[place] < 0 or new[place] >= self.rates.size or list(new) != sorted(set(new)):
+                        continue
+                    found, times = self.durations(new, steps)
+                    if found < best[1]:
+                        best = (new, found, times)
+            if best[1] > (1 - WORTH) * total:
+                return stages, total, steps
+            stages, total, steps = best
+
+
+def plan_schedule(
+    objective: Objective | str,
+    target: float,
+    x0: ArrayLike | None = None,
+    *,
+    stages: int = 3,
+    noise: float = 1.0,
+    largest: float | None = None,
+) -> Plan:
+    """The fewest steps of SGD to E f - min f <= target, with a number of constant stages, and with one.
+
+    Learning rates and times are optimised on the spectral model of the SDE (`ModeModel`), whose target is corrected
+    until the exact law of SGD ends at the target; the best constant learning rate is found in the same way.
+
+    Parameters
+    ----------
+    objective, x0, noise : as in `excess_risk`
+    target : excess risk, positive
+    stages : at most so many, 1 to 6
+    largest : learning rate that is considered; 1/L where left out, L the largest curvature at a minimum, or the
+        largest below at which less than 1e-10 of SGD runs away in a step
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong, or the target is above the risk at the start.
+    ConvergenceError
+        if no schedule that is considered reaches the target.
+    """
+    f = resolve(objective)
+    start = starting_point(f, x0)
+    parts = terms(f, start)
+    _require(target, stages, parts)
+    search = _Search(ModeModel(parts, _choices(parts, target, noise, largest), noise), target)
+    law = _SGD(f, start, noise)
+    constant, risk = _best_constant(search, law, target)
+    best: Found = ((constant,), risk, [search.constant(search.best_constant())])
+    if stages > 1:
+        found = _corrected(search, stages, target, law)
+        best = found if sum(n for _, n in found[0]) < constant[1] else best
+    return Plan(f.name, target, start, best[0], best[1], constant, risk, tuple(best[2]))
+
+
+@dataclass(frozen=True)
+class _SGD:
+    """The exact law from the start."""
+
+    f: Objective
+    start: Array
+    noise: float
+
+    def curve(self, stages: Sequence[tuple[float, int]]) -> RiskCurve:
+        plan = Schedule.piecewise(stages)
+        return excess_risk(self.f, plan, self.start, noise=self.noise, records=RECORDS, plateaus=False)
+
+
+Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
+
+
+def _corrected(search: _Search, count: int, target: float, law: _SGD) -> Found:
+    """Stages whose risk by the law of SGD is the target: that of the model is moved until it is."""
+    aim, found, sequence = target, None, []
+    for turn in range(CORRECTIONS):
+        at = _Search(search.model, aim)
+        if turn < SEARCHES:
+            sequence = at.best(count)
+        stages, _, guess = sequence[-1]
+        total, steps = at.durations(stages, guess.tolist())
+        plan = [(float(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
+        risk = law.curve(plan).final
+        reached = risk <= target and math.isfinite(total)
+        if reached and (found is None or sum(n for _, n in plan) <= sum(n for _, n in found[0])):
+            found = tuple(plan), risk, [total for _, total, _ in sequence]
+        if reached and risk > (1 - CLOSE) * target:
+            break
+        aim *= (1 - 0.3 * CLOSE) * target / risk
+    if found is None:
+        raise ConvergenceError(
+            f"no schedule found that takes SGD to {target:g} (the nearest ends at {risk:g}); ask for a larger target"
+        )
+    return found
+
+
+def _best_constant(search: _Search, law: _SGD, target: float) -> tuple[tuple[float, int], float]:
+    """The constant learning rate that takes SGD to the target in the fewest steps, near the one of the model."""
+    i = search.best_constant()
+    low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + 2, i - 2))
+    tried: dict[float, int | None] = {}
+
+    def steps(log_s: float) -> float:
+        s = math.exp(log_s)
+        tried[s] = _first_below(law, s, target, NEVER)
+        return float(tried[s] or 10 * NEVER)
+
+    minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options={"maxiter": 14})
+    reached = {s: n for s, n in tried.items() if n}
+    if not reached:
+        raise ConvergenceError(
+            f"no constant learning rate takes SGD to {target:g} in {NEVER} steps; ask for a larger target"
+        )
+    s = min(reached, key=lambda each: reached[each])
+    return (s, reached[s]), law.curve([(s, reached[s])]).final
+
+
+def _choices(parts: list[Term], target: float, noise: float, largest: float | None) -> Array:
+    """Learning rates from the largest down to one with a plateau well below the target, descending."""
+    top = _largest(parts, noise) if largest is None else float(largest)
+    if not (math.isfinite(top) and top > 0):
+        raise RequestError(f"the largest learning rate must be positive, got {largest}")
+    dimension = sum(term.count * term.objective.dimension for term in parts)
+    # One well of any curvature has the plateau d s/4.
+    bottom = min(0.5 * top, DEEPEST * target * 4 / (dimension * noise**2))
+    return np.geomspace(top, bottom, CHOICES[min(2, max(term.objective.dimension for term in parts))])
+
+
+def _largest(parts: list[Term], noise: float) -> float:
+    """1/L, L the largest curvature at a minimum; less where SGD would run away from there."""
+    s = 1.0 / max(float(m.curvatures[-1]) for term in parts for m in term.landscape.minima)
+    while max(transfer_spectrum(t.objective, s, 2, noise=noise).leak for t in parts) > SAFE:
+        s *= 0.9
+    return s
+
+
+def _require(target: float, stages: int, parts: list[Term]) -> None:
+    if not (math.isfinite(target) and target > 0):
+        raise RequestError(f"the target must be a positive excess risk, got {target}")
+    if not 1 <= stages <= 6:
+        raise RequestError(f"the number of stages must be from 1 to 6, got {stages}")
+    at_start = sum(term.count * float(term.excess(term.start[:, None])[0]) for term in parts)
+    if target >= at_start:
+        raise RequestError(f"the start has the excess risk {at_start:g} already; ask for a target below it")
+
+
+def steps_against_learning_rate(
+    objective: Objective | str, target: float, learning_rates: ArrayLike, x0: ArrayLike | None = None, *,
+    noise: float = 1.0, most: int = 200_000,
+) -> list[int | None]:  # fmt: skip
+    """Steps of SGD at each constant learning rate until E f - min f <= target, None where that takes more than `most`.
+
+    By the exact law of SGD; at once None where the plateau is above the target.
+    """
+    f = resolve(objective)
+    law = _SGD(f, starting_point(f, x0), noise)
+    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
+    return [_first_below(law, s, target, most) for s in asked]
+
+
+def _first_below(law: _SGD, s: float, target: float, most: int) -> int | None:
+    """The first step at which a constant learning rate is below the target; None if its plateau is not."""
+    plateau = sum(
+        term.count * stationary_risk(LawOfSGD(term, Schedule.constant(s, 1), law.noise), s)
+        for term in terms(law.f, law.start)
+    )
+    steps = 2 * RECORDS
+    while plateau < target:
+        curve = law.curve([(s, steps)])
+        below = curve.excess_risk <= target
+        if below.any():
+            last = int(below.argmax())
+            # Between steps that are told the risk is taken as linear.
+            k, risk = curve.steps[last - 1 : last + 1], curve.excess_risk[last - 1 : last + 1]
+            return math.ceil(k[0] + (k[1] - k[0]) * (risk[0] - target) / (risk[0] - risk[1]))
+        if steps >= most:
+            break
+        steps = min(8 * steps, most)
+    return None
+
+
+def classical_schedules(
+    objective: Objective | str, target: float, x0: ArrayLike | None = None, *, learning_rate: float,
+    noise: float = 1.0, most: int = 30_000,
+) -> dict[str, int | None]:  # fmt: skip
+    """Steps of SGD to the target along well-known schedules from a learning rate, None where `most` is not enough.
+
+    'cosine': the shortest one that ends at or below the target; 'step decay': by 10, the first half at the full
+    learning rate; 'logarithmic': C/log(2 + k) with C = 2H, H the barrier.
+    """
+    f = resolve(objective)
+    law = _SGD(f, starting_point(f, x0), noise)
+    barriers = [term.landscape.barrier for term in terms(f, law.start)]
+    out = {
+        "cosine": _shortest(law, lambda n: Schedule.cosine(learning_rate, n), target, most),
+        "step decay": _shortest(
+            law, lambda n: Schedule.step_decay(learning_rate, n, 10.0, max(1, n // 2)), target, most
+        ),
+    }
+    known = [barrier for barrier in barriers if barrier is not None]
+    if known:
+        plan = Schedule.logarithmic(2 * max(known), most)
+        curve = excess_risk(f, plan, law.start, noise=noise, records=most + 2, plateaus=False)
+        out["logarithmic"] = curve.first_below(target)
+    return out
+
+
+def _shortest(law: _SGD, make, target: float, most: int) -> int | None:  # type: ignore[no-untyped-def]
+    """The smallest n, to a percent, for which the schedule make(n) ends at or below the target."""
+
+    def risk(n: int) -> float:
+        return excess_risk(law.f, make(n), law.start, noise=law.noise, records=2, plateaus=False).final
+
+    high = 64
+    while risk(high) > target:
+        if high >= most:
+            return None
+        high = min(2 * high, most)
+    low = high // 2
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if risk(middle) <= target else (middle, high)
+    return high
