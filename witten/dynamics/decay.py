@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.paths import Motion, Paths
+from witten.dynamics.sampled import slow_directions
 from witten.dynamics.slow_mode import SlowMode, correlation, rough_mode, slow_mode
 from witten.dynamics.steps import FAR
 from witten.errors import ConvergenceError
@@ -24,22 +25,23 @@ from witten.parallel import Communicator, agree
 __all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
 
 Array = NDArray[np.float64]
-# Looks at a path in a round, how many of them there should be in 1/lambda, and the lag of a fit, in looks.
-LOOKS, PER_TIME, FIT_LAG = 40, 8, 3
+# Looks at a path in a first run and in a round of measurement, how many of them there should be in 1/lambda, and the
+# lag of a fit, in looks.
+LOOKS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
 # The lags between which the decay is measured, in units of 1/lambda.
 FIRST, LAST = 0.25, 1.25
-PILOTS = 512
-MOST_PILOTS = 14
+MOST_PILOTS, MOST_PILOT_STEPS = 14, 4_000_000_000
 GROUPS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The observable, a first guess of lambda, and the steps that finding them took."""
+    """The observable, a first guess of lambda, the steps that finding them took, and where they ended."""
 
     mode: SlowMode
     rate: float
     n_steps: int
+    ends: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,31 +53,55 @@ class DecayRate:
     overlap: float
 
 
-def plan(motion: Motion, points: Array, first_interval: float, comm: Communicator, projection: Array | None) -> Plan:
+def plan(motion: Motion, points: Array, first_interval: float, comm: Communicator) -> Plan:
     """Runs of growing length until 1/lambda fits into one several times; then the observable.
 
-    points (d, n) are where the first paths start, in the stationary law.
+    points (d, n) are where the first paths start, in the stationary law or near it.
+
+    Raises
+    ------
+    ConvergenceError
+        if most paths leave for infinity, or nothing decays within a run that is still affordable.
     """
     interval, n_steps = first_interval, 0
     paths = Paths(motion, points, comm=comm)
     for _ in range(MOST_PILOTS):
         every = max(1, round(interval / motion.dt))
+        _check_length(n_steps + LOOKS * every * points.shape[1], motion)
         snapshots = paths.gathered(paths.record(LOOKS, every))
         n_steps += LOOKS * every * points.shape[1]
-        whole = (np.abs(snapshots) < FAR).all(axis=(0, 1))
-        if 2 * np.count_nonzero(whole) < whole.size:
-            raise ConvergenceError(
-                f"paths left for infinity with time step {motion.dt:.3g}, {np.count_nonzero(~whole)} of {whole.size}; "
-                "use a smaller --dt"
-            )
-        kept = snapshots[..., whole]
-        rough = agree(comm, partial(rough_mode, kept, FIT_LAG, projection=projection))
+        kept = _whole(snapshots, motion)
+        rough = agree(comm, partial(rough_mode, kept, FIT_LAG, projection=_projection(kept)))
         rate = _guess(rough(kept), every * motion.dt)
         if PER_TIME * rate * 1.5 * interval > 1:
             break
         interval *= min(1 / (PER_TIME * rate * interval), 4.0) if rate > 0 else 4.0
-    mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=projection))
-    return Plan(mode, max(_guess(mode(kept), every * motion.dt), 1e-3 / interval), n_steps)
+    mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=_projection(kept)))
+    return Plan(mode, max(_guess(mode(kept), every * motion.dt), 1e-3 / interval), n_steps, kept[-1])
+
+
+def _whole(snapshots: Array, motion: Motion) -> Array:
+    """The paths that have not left for infinity."""
+    whole = (np.abs(snapshots) < FAR).all(axis=(0, 1))
+    if 2 * np.count_nonzero(whole) < whole.size:
+        raise ConvergenceError(
+            f"paths left for infinity with time step {motion.dt:.3g}, {np.count_nonzero(~whole)} of {whole.size}; "
+            "use a smaller --dt"
+        )
+    return snapshots[..., whole]
+
+
+def _check_length(n_steps: int, motion: Motion) -> None:
+    if n_steps > MOST_PILOT_STEPS:
+        raise ConvergenceError(
+            f"correlations do not decay within {MOST_PILOT_STEPS:.0e} steps at learning rate "
+            f"{motion.learning_rate:g}; use --estimator hitting or splitting"
+        )
+
+
+def _projection(snapshots: Array) -> Array | None:
+    """What an observable depends on: all coordinates, or a few slow directions where there are many."""
+    return None if snapshots.shape[1] <= 3 else slow_directions(snapshots, FIT_LAG)
 
 
 def _guess(values: Array, interval: float) -> float:
@@ -88,9 +114,14 @@ def _guess(values: Array, interval: float) -> float:
 
 
 class Decay:
-    """Values of the observable along stationary paths of one motion, more of them with each round."""
+    """Values of the observable along stationary paths of one motion, more of them with each round.
 
-    def __init__(self, motion: Motion, points: Array, plan: Plan, comm: Communicator) -> None:
+    Paths first run for `burn_in` 1/lambda, where the points are not in the stationary law.
+    """
+
+    def __init__(
+        self, motion: Motion, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0
+    ) -> None:
         self.mode = plan.mode
         self.every = max(1, round(1 / (PER_TIME * plan.rate * motion.dt)))
         looks = 1 / (plan.rate * motion.dt * self.every)
@@ -98,10 +129,11 @@ class Decay:
         self.last = max(self.first + 1, round(LAST * looks))
         self.paths = Paths(motion, points, comm=comm)
         self.values = np.empty((0, points.shape[1]))
+        self.paths.advance(round(burn_in / (plan.rate * motion.dt)))
 
     def more(self) -> None:
         """One more round of looks."""
-        snapshots = self.paths.record(LOOKS, self.every)
+        snapshots = self.paths.record(ROUND, self.every)
         values = np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
         self.values = np.concatenate([self.values, self.paths.gathered(values)])
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.paths import Lives, Motion, Paths
+from witten.dynamics.sampled import Sampled
 from witten.dynamics.thermal import Thermal
 from witten.parallel import Communicator
 
@@ -73,7 +74,7 @@ def life_rates(lives: Lives, interval: float, seed: int) -> LifeRates:
 class Hitting:
     """Lives of the paths of one motion, longer ones with each round."""
 
-    def __init__(self, motion: Motion, ground: Thermal, count: int, comm: Communicator) -> None:
+    def __init__(self, motion: Motion, ground: Thermal | Sampled, count: int, comm: Communicator) -> None:
         wells = ground.deep[np.arange(count) % len(ground.deep)]
         self.every = max(1, round(APART / (ground.stiffness * motion.dt)))
         self.paths = Paths(motion, ground.wells.minima[:, wells], comm=comm, cores=ground.cores())

@@ -23,6 +23,7 @@ from witten.dynamics.decay import Decay, plan
 from witten.dynamics.estimates import Estimate, as_detail, as_record
 from witten.dynamics.hitting import Hitting
 from witten.dynamics.paths import Motion
+from witten.dynamics.sampled import Sampled, sampled
 from witten.dynamics.splitting import rate_by_splitting
 from witten.dynamics.thermal import Thermal, thermal
 from witten.errors import ConvergenceError, RequestError, Stopped
@@ -35,7 +36,8 @@ __all__ = ["ESTIMATORS", "METHOD", "curve_of", "estimate_rate", "simulate_rate"]
 METHOD = "monte-carlo"
 SGD = "sgd"
 ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING = ("auto", "autocorrelation", "hitting", "splitting")
-CONFIDENCE, QUANTILE = 0.95, 1.959963984540054
+# The quantile is Student's for errors from 64 groups of paths.
+CONFIDENCE, QUANTILE = 0.95, 2.0
 # The finer time step times the largest curvature where paths often are.
 STEP = 0.2
 # Paths with the finer step, and how many times fewer with the coarser one.
@@ -51,7 +53,12 @@ SELDOM, SELDOM_APART = 4.0, 5.0
 WIDTH = 0.24
 FIRST_INTERVAL = 0.1
 
+PILOTS = 512
+# Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
+BURN_IN = 2.0
+
 Stop = Callable[[], str | None]
+Ground = Thermal | Sampled
 
 
 class Level(Protocol):
@@ -178,7 +185,8 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     """
     began = time.perf_counter()
     request.motion(1.0, 0)  # refuses what cannot be simulated
-    ground = thermal(request.objective, request.s, seed=request.seed)
+    look = thermal if request.objective.dimension <= 3 else sampled
+    ground: Ground = look(request.objective, request.s, seed=request.seed)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
@@ -200,7 +208,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     return _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began, remarks)
 
 
-def chosen(ground: Thermal, dt: float, paths: int) -> str:
+def chosen(ground: Ground, dt: float, paths: int) -> str:
     """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}."""
     height = 2 * ground.barrier / ground.s
     # In equilibrium a well far above the others is seldom visited: its life is watched instead.
@@ -212,7 +220,7 @@ def chosen(ground: Thermal, dt: float, paths: int) -> str:
     return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
 
 
-def _levels(name: str, ground: Thermal, request: Request, dt: float) -> tuple[list[Level], int, list[str]]:
+def _levels(name: str, ground: Ground, request: Request, dt: float) -> tuple[list[Level], int, list[str]]:
     """The paths with step h, and those with 2h; steps done already, and what there is to say."""
     runs = request.runs(dt)
     levels: list[Level] = []
@@ -226,9 +234,13 @@ def _levels(name: str, ground: Thermal, request: Request, dt: float) -> tuple[li
         return levels, 0, [f"{len(ground.deep)} wells"]
     seed = _seed(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
-    found = plan(pilot, ground.sample(512, seed), FIRST_INTERVAL / ground.stiffness, request.comm, None)
+    found = plan(pilot, ground.sample(PILOTS, seed), FIRST_INTERVAL / ground.stiffness, request.comm)
     for h, n, stream in runs:
-        levels.append(Decay(request.motion(h, stream), ground.sample(n, seed + stream), found, request.comm))
+        if isinstance(ground, Thermal):
+            points, burn_in = ground.sample(n, seed + stream), 0.0
+        else:
+            points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
+        levels.append(Decay(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
     return levels, found.n_steps, [f"observable: {found.mode.about}"]
 
 

@@ -19,8 +19,12 @@ class Derivatives:
 
     @cached_property
     def gradient(self) -> list[sp.Expr]:
-        """df/dx_i."""
-        return [self.formula.diff(symbol) for symbol in self.symbols]
+        """df/dx_i. Of a sum, the terms that hold x_i alone are looked at: there may be a thousand of each."""
+        holding: dict[sp.Basic, list[sp.Expr]] = {symbol: [] for symbol in self.symbols}
+        for term in sp.Add.make_args(self.formula):
+            for symbol in term.free_symbols:
+                holding[symbol].append(term)
+        return [sp.Add(*(term.diff(symbol) for term in holding[symbol])) for symbol in self.symbols]
 
     @cached_property
     def hessian(self) -> dict[tuple[int, int], sp.Expr]:

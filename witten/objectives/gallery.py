@@ -36,7 +36,7 @@ def quadratic(theta: float = 1.0, dim: int = 1) -> sp.Expr:
 
     One convex well, rates theta {0, 1, 2, ...} at every learning rate: the exact check of everything but the noise
     strength."""
-    return theta * sum(x**2 for x in variables(dim)) / 2
+    return theta * sp.Add(*(x**2 for x in variables(dim))) / 2
 
 
 @entry(positive="barrier")
@@ -46,7 +46,7 @@ def double_well(barrier: float = 0.25, tilt: float = 0.0, dim: int = 1) -> sp.Ex
     Two wells at x_1 = -1 and 1 with a barrier between them, the simplest non-convex objective; the tilt makes one of
     them the deeper."""
     x, *others = variables(dim)
-    return barrier * (x**2 - 1) ** 2 + tilt * x + sum(y**2 for y in others) / 2
+    return barrier * (x**2 - 1) ** 2 + tilt * x + sp.Add(*(y**2 for y in others)) / 2
 
 
 @entry()
@@ -137,7 +137,7 @@ def rastrigin(scale: float = 0.05, dim: int = 2) -> sp.Expr:
 
     A grid of many minima in a shallow bowl, the global one 0 at the origin; separable (Rastrigin, Systems of Extremal
     Control, 1974)."""
-    return scale * (10 * dim + sum(x**2 - 10 * Cos(2 * sp.pi * x) for x in variables(dim)))
+    return scale * (10 * dim + sp.Add(*(x**2 - 10 * Cos(2 * sp.pi * x) for x in variables(dim))))
 
 
 @entry(positive="scale")
@@ -146,7 +146,7 @@ def styblinski_tang(scale: float = 0.05, dim: int = 2) -> sp.Expr:
 
     2^d unequal wells, the lowest -39.166 d scale at x_i = -2.9035; separable (Styblinski and Tang, Neural Networks 3,
     1990)."""
-    return scale * sum(x**4 - 16 * x**2 + 5 * x for x in variables(dim)) / 2
+    return scale * sp.Add(*(x**4 - 16 * x**2 + 5 * x for x in variables(dim))) / 2
 
 
 @entry(positive="scale")

@@ -18,7 +18,7 @@ from witten.objectives.objective import Objective
 
 __all__ = ["ENTRIES", "Entry", "entry", "make", "names"]
 
-MAX_DIMENSION = 100
+MAX_DIMENSION = 1_000
 
 
 @dataclass(frozen=True)
