@@ -38,7 +38,7 @@ def run(*, quick: bool = False) -> Study:
     runs = [_experiment(mu, norms, 4 if quick else 20) for mu in (1.0, 2.0) for norms in NORMS]
     edge = _from_an_unbalanced_minimum(24 if quick else 120)
     checks = (*_identities(), *_stability(100 if quick else 1000), *_steps(100 if quick else 1000), *_line(),
-              *_beyond(50 if quick else 500), *_balancing(runs, edge), *_matrices(2 if quick else 20))  # fmt: skip
+              *_beyond(50 if quick else 500), *_balancing(runs, edge), *_matrices(4 if quick else 30))  # fmt: skip
     figures = (
         Illustration("norms", "Norms of the factors in the limit, 5 + 5 dimensions: the larger the step, the closer.",
                      partial(_draw_norms, runs)),
@@ -255,12 +255,13 @@ def _matrices(count: int) -> list[Check]:
     rng = np.random.default_rng(3)
     ratios, products, fits = [], [], 0
     for _ in range(count):
-        target = rng.normal(size=(4, 2)) @ rng.normal(size=(2, 3)) / 2
-        model = MatrixFactorisation(target, 2)
-        w = joined([3 * rng.normal(size=(4, 2)), 0.3 * rng.normal(size=(3, 2))])
+        # Singular values of one size, or convergence takes very long.
+        u, v, frame = (np.linalg.qr(rng.normal(size=(n, 2)))[0] for n in (4, 3, 4))
+        model = MatrixFactorisation(u * rng.uniform(2.0, 4.0, 2) @ v.T, 2)
+        w = joined([frame * rng.uniform(4.0, 6.0, 2), 0.3 * rng.normal(size=(3, 2))])
         sharpness = model.sharpness(w)
         ends = [
-            settle(DescentMap(model.objective(), factor / sharpness), w[:, None], 10_000, tolerance=1e-10).x[:, 0]
+            settle(DescentMap(model.objective(), factor / sharpness), w[:, None], 5000, tolerance=1e-10).x[:, 0]
             for factor in (1.0, 3.0)
         ]
         losses = [float(model.value(end[:, None])[0]) for end in ends]
