@@ -24,6 +24,7 @@ from witten.cli import (
     objectives,
     plot,
     risk,
+    schedule,
     simulate,
     spectrum,
     stability,
@@ -57,6 +58,7 @@ app.command("theory", cls=WittenCommand, epilog=theory.EXAMPLES)(theory.theory)
 app.command("simulate", cls=ParallelCommand, epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("chain", cls=WittenCommand, epilog=chain.EXAMPLES)(chain.chain)
 app.command("risk", cls=WittenCommand, epilog=risk.EXAMPLES)(risk.risk)
+app.command("schedule", cls=WittenCommand, epilog=schedule.EXAMPLES)(schedule.schedule)
 app.command("stability", cls=WittenCommand, epilog=stability.EXAMPLES)(stability.stability)
 app.command("descend", cls=WittenCommand, epilog=descend.EXAMPLES)(descend.descend)
 app.command("bifurcate", cls=WittenCommand, epilog=bifurcate.EXAMPLES)(bifurcate.bifurcate)

@@ -6,5 +6,15 @@
 
 from witten.risk.curve import RiskCurve, crossing
 from witten.risk.excess import METHODS, excess_risk
+from witten.risk.tradeoff import Plan, classical_schedules, plan_schedule, steps_against_learning_rate
 
-__all__ = ["METHODS", "RiskCurve", "crossing", "excess_risk"]
+__all__ = [
+    "METHODS",
+    "Plan",
+    "RiskCurve",
+    "classical_schedules",
+    "crossing",
+    "excess_risk",
+    "plan_schedule",
+    "steps_against_learning_rate",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,12 @@ __all__ = ["Term", "starting_point", "terms"]
 Array = NDArray[np.float64]
 
 
+@lru_cache(maxsize=64)
+def _described(objective: Objective) -> Landscape:
+    """Asked for again and again while a schedule is planned."""
+    return describe_landscape(objective)
+
+
 @dataclass(frozen=True, eq=False)
 class Term:
     """f_i, its global minimum, where it starts, and how often it is there with the same start."""
@@ -26,9 +32,9 @@ class Term:
     start: Array
     count: int = 1
 
-    @cached_property
+    @property
     def landscape(self) -> Landscape:
-        return describe_landscape(self.objective)
+        return _described(self.objective)
 
     @property
     def lowest(self) -> float:
@@ -51,7 +57,7 @@ def starting_point(f: Objective, start: ArrayLike | None) -> Array:
         if it has another dimension or is not finite.
     """
     if start is None:
-        minima = describe_landscape(f).minima
+        minima = _described(f).minima
         if not minima:
             raise RequestError(f"{f.name} has no minimum; give a starting point x0")
         return np.asarray(minima[-1].x + (len(minima) == 1), dtype=float)

@@ -351,7 +351,7 @@ def _first_below(law: _SGD, s: float, target: float, most: int) -> int | None:
 
 def classical_schedules(
     objective: Objective | str, target: float, x0: ArrayLike | None = None, *, learning_rate: float,
-    noise: float = 1.0, most: int = 30_000,
+    noise: float = 1.0, most: int = 5_000,
 ) -> dict[str, int | None]:  # fmt: skip
     """Steps of SGD to the target along well-known schedules from a learning rate, None where `most` is not enough.
 
@@ -370,7 +370,7 @@ def classical_schedules(
     known = [barrier for barrier in barriers if barrier is not None]
     if known:
         plan = Schedule.logarithmic(2 * max(known), most)
-        curve = excess_risk(f, plan, law.start, noise=noise, records=most + 2, plateaus=False)
+        curve = excess_risk(f, plan, law.start, noise=noise, records=1001, plateaus=False)
         out["logarithmic"] = curve.first_below(target)
     return out
 
