@@ -10,7 +10,7 @@ from witten.errors import RequestError
 from witten.objectives.factorisation import DeepLinear, MatrixFactorisation, deep_scalar, scalar_factorisation
 from witten.objectives.models import Model, joined
 from witten.objectives.networks import LeastSquares, TwoLayer
-from witten.studies.step_size_matters import train
+from witten.studies.relu_oscillation import train
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -81,3 +81,16 @@ def test_the_third_study_for_a_person_with_figures(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0 and "27 of 27 agree" in done.stdout, done
     assert len(list((tmp_path / "figures").glob("later-results-*.png"))) == 3
+
+
+def test_studies_on_one_page():
+    from witten.plots.style import new_figure
+    from witten.report.studies import studies_page
+
+    figure = study.Illustration("empty", "Nothing is <b>to be seen</b>.", lambda: new_figure(1, 1, (2.0, 2.0))[0])
+    good = Study("good", "A paper", (close("one & one", 2.0, 2.0, absolute=0.1),), (figure,))
+    bad = Study("bad", "Another", (holds("pigs fly", False), same("<script>", "a", "a")))
+    text = studies_page([good, bad])
+    assert "2 of 3 claims agree" in text and "1 of 2 claims agree" in text
+    assert "one &amp; one" in text and "&lt;script&gt;" in text and "&lt;b&gt;to be seen" in text
+    assert text.count("<svg") == 1

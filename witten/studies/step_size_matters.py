@@ -8,14 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact
 
 from witten.descent import thresholds
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.fate import PERIODIC, Share, fate
+from witten.descent.fate import PERIODIC, fate
 from witten.descent.map import DescentMap
 from witten.descent.settling import settle
 from witten.objectives.factorisation import DeepLinear, deep_scalar
@@ -23,6 +21,7 @@ from witten.objectives.models import joined
 from witten.objectives.networks import TwoLayer
 from witten.objectives.objective import Objective
 from witten.stability import measured_critical, stability
+from witten.studies import relu_oscillation
 from witten.studies.study import Check, Illustration, Study, above, at_most, close, holds, same
 
 if TYPE_CHECKING:
@@ -32,21 +31,19 @@ __all__ = ["run"]
 
 Array = NDArray[np.float64]
 KINK = "2/3*abs(x)^1.5"
-# Hidden units, steps and learning rates of the experiment with a network.
-HIDDEN, STEPS, LARGE, SMALL = 20, 20_001, 3e-4, 1e-4
 
 
 def run(*, quick: bool = False) -> Study:
     """Every claim of the paper; with `quick` on fewer seeds and starts."""
-    network = _network_runs(24 if quick else 400)
+    network = relu_oscillation.trained(24 if quick else 400)
     checks = (*_kink(), *_two_minima(200 if quick else 2000), *_deep_networks(100 if quick else 1000), *_identity(),
-              *_relu(), *_experiment(*network))  # fmt: skip
+              *_relu(), *relu_oscillation.checks(network))  # fmt: skip
     figures = (
         Illustration("two-minima", "What gradient descent does from next to either minimum: 2 is lost at s = 0.2, 1 at "
                      "s = 0.5, and cycles take their places.", _draw_two_minima),
         Illustration("depth", "The largest singular value that can be learned at step size s, by depth.", _draw_depth),
         Illustration("network", "Outputs at two steps in a row after 20001 steps, one run that oscillates and one that "
-                     "has settled, and how many do, by step size.", partial(_draw_network, *network)),
+                     "has settled, and how many do, by step size.", partial(relu_oscillation.draw, network)),
     )  # fmt: skip
     title = "Nar, Sastry: Step Size Matters in Deep Learning"
     return Study("step-size-matters", title, checks, figures)
@@ -240,115 +237,6 @@ def _relu() -> list[Check]:
     ]  # fmt: skip
 
 
-def _network(seed: int) -> tuple[TwoLayer, Array]:
-    """1000 inputs 0, .001, ..., .999; the target is another draw of W and V with the same b; and the start."""
-    rng = np.random.default_rng(seed)
-    start, bias, teacher = rng.normal(size=2 * HIDDEN), rng.normal(size=HIDDEN), rng.normal(size=2 * HIDDEN)
-    x = np.arange(1000)[None] / 1000
-    targets = TwoLayer(x, np.zeros_like(x), bias).outputs(teacher)
-    return TwoLayer(x, targets, bias), start
-
-
-@numba.njit(parallel=True, cache=True, error_model="numpy")
-def train(x, y, b, w, v, s, steps):  # type: ignore[no-untyped-def]
-    """Full-batch descent on sum_i (sum_j v_j max(w_j x_i + b_j, 0) - y_i)^2, networks (n, hidden) in place, x sorted.
-
-    A neuron is on for the inputs on one side of -b/w, so that outputs are a running sum of slopes that come and go,
-    and gradients are differences of running sums of e_i and e_i x_i: a step costs the number of inputs, not times that
-    of neurons."""
-    size, hidden = x.size, w.shape[1]
-    for r in numba.prange(w.shape[0]):
-        slope, offset = np.zeros(size + 1), np.zeros(size + 1)
-        errors, moments = np.zeros(size + 1), np.zeros(size + 1)
-        first, last = np.zeros(hidden, np.int64), np.zeros(hidden, np.int64)
-        for _ in range(steps):
-            slope[:] = 0.0
-            offset[:] = 0.0
-            for j in range(hidden):
-                kink = -b[r, j] / w[r, j]
-                first[j], last[j] = 0, size
-                if w[r, j] > 0:
-                    first[j] = np.searchsorted(x, kink, side="right")
-                elif w[r, j] < 0:
-                    last[j] = np.searchsorted(x, kink)
-                elif b[r, j] <= 0:
-                    last[j] = 0
-                slope[first[j]] += v[r, j] * w[r, j]
-                slope[last[j]] -= v[r, j] * w[r, j]
-                offset[first[j]] += v[r, j] * b[r, j]
-                offset[last[j]] -= v[r, j] * b[r, j]
-            rise, level = 0.0, 0.0
-            for i in range(size):
-                rise += slope[i]
-                level += offset[i]
-                e = rise * x[i] + level - y[r, i]
-                errors[i + 1] = errors[i] + e
-                moments[i + 1] = moments[i] + e * x[i]
-            for j in range(hidden):
-                total = errors[last[j]] - errors[first[j]]
-                moment = moments[last[j]] - moments[first[j]]
-                wj = w[r, j]
-                w[r, j] = wj - 2 * s * v[r, j] * moment
-                v[r, j] -= 2 * s * (wj * moment + b[r, j] * total)
-
-
-def _network_runs(seeds: int) -> tuple[list[TwoLayer], dict[float, Array]]:
-    """The networks, and for either step size their outputs at steps 20001, 20002 and 20003, (seeds, 3, 1000)."""
-    problems = [_network(seed) for seed in range(seeds)]
-    models = [model for model, _ in problems]
-    x = models[0].inputs[0]
-    y, b = np.array([m.targets[0] for m in models]), np.array([m.bias for m in models])
-    outputs = {}
-    for s in (LARGE, SMALL):
-        w, v = (np.array([start[half] for _, start in problems]) for half in (slice(HIDDEN), slice(HIDDEN, None)))
-        train(x, y, b, w, v, s, STEPS)
-        seen = []
-        for _ in range(3):
-            weights = np.hstack([w, v])
-            seen.append([m.outputs(each)[0] for m, each in zip(models, weights, strict=True)])
-            train(x, y, b, w, v, s, 1)
-        outputs[s] = np.array(seen).swapaxes(0, 1)
-    return models, outputs
-
-
-def _oscillates(models: list[TwoLayer], outputs: Array) -> NDArray[np.bool_]:
-    """Whether the outputs move by more than a thousandth of the targets in one step, and back in the next."""
-    scale = np.array([abs(m.targets).max() for m in models])
-    one = abs(outputs[:, 1] - outputs[:, 0]).max(axis=1)
-    two = abs(outputs[:, 2] - outputs[:, 0]).max(axis=1)
-    return np.asarray((one > 1e-3 * scale) & (two < 0.5 * one))
-
-
-def _experiment(models: list[TwoLayer], outputs: dict[float, Array]) -> list[Check]:
-    counts = {s: int(_oscillates(models, out).sum()) for s, out in outputs.items()}
-    total = len(models)
-    table = [[counts[s], total - counts[s]] for s in (LARGE, SMALL)]
-    large, small = (Share("periodic", counts[s], total).share for s in (LARGE, SMALL))
-    p = float(fisher_exact(table, alternative="greater").pvalue)
-    return [
-        *(holds(f"20 ReLU neurons, s = {s:g}: of {total} seeds some oscillate with period 2, some do not",
-                0 < counts[s] < total) for s in (LARGE, SMALL)),
-        above("share that oscillates, at the larger step over that at the smaller", 1.0, large / max(small, 1 / total)),
-        at_most("chance of such a difference if the step size made none (Fisher's exact test)", 0.05, p),
-        *_where_it_fits(models, outputs),
-    ]  # fmt: skip
-
-
-def _where_it_fits(models: list[TwoLayer], outputs: dict[float, Array]) -> list[Check]:
-    """max |x_i| |f(x_i)| times 2 s for the runs that fit to a thousandth."""
-    checks = []
-    for s, out in outputs.items():
-        settled = ~_oscillates(models, out)
-        fits = [
-            2 * s * float(abs(m.inputs * f[0]).max())
-            for m, f, good in zip(models, out, settled, strict=True)
-            if good and abs(f[0] - m.targets[0]).max() < 0.05 * abs(m.targets).max()
-        ]
-        what = f"s = {s:g}: 2 s max |x_i| |f(x_i)| over the {len(fits)} runs that settled and fit to 5 %"
-        checks.append(at_most(what, 1.0, max(fits, default=0.0)))
-    return checks
-
-
 # -------------------------------------------------------------------------------------------------------- figures
 def _draw_two_minima() -> Figure:
     from witten.plots import plot_bifurcation
@@ -374,33 +262,4 @@ def _draw_depth() -> Figure:
     panels[0].legend(frameon=False, fontsize=9, title="line: $s = 2/(L\\rho^{2(L-1)/L})$; points: measured",
                      title_fontsize=9)  # fmt: skip
     panels[0].grid(True, which="both", color="0.92", linewidth=0.6)
-    return finished(figure, None)
-
-
-def _draw_network(models: list[TwoLayer], outputs: dict[float, Array]) -> Figure:
-    from witten.plots.style import BLUE, GREY, VERMILION, finished, new_figure
-
-    figure, panels = new_figure(1, 3, (13.0, 4.2))
-    for axes, s, wanted in ((panels[0], LARGE, True), (panels[1], SMALL, False)):
-        which = _oscillates(models, outputs[s]) == wanted
-        size = [abs(o[1] - o[0]).max() / abs(m.targets).max() for m, o in zip(models, outputs[s], strict=True)]
-        seed = int(np.argmax(np.where(which, size if wanted else -np.array(size), -np.inf)))
-        x = models[seed].inputs[0]
-        axes.plot(x, models[seed].targets[0], color=GREY, linewidth=3, alpha=0.4, label="target")
-        axes.plot(x, outputs[s][seed, 0], color=BLUE, label=f"step {STEPS}")
-        axes.plot(x, outputs[s][seed, 1], color=VERMILION, linestyle="--", label=f"step {STEPS + 1}")
-        axes.set_title(f"$s = {s:g}$, seed {seed}: {'oscillates' if wanted else 'has settled'}", fontsize=10)
-        axes.set_xlabel("$x$")
-        axes.set_ylabel("output")
-        axes.legend(frameon=False, fontsize=8)
-    for i, s in enumerate((LARGE, SMALL)):
-        share = Share("periodic", int(_oscillates(models, outputs[s]).sum()), len(models))
-        low, high = share.interval
-        panels[2].errorbar(i, share.share, yerr=[[share.share - low], [high - share.share]], fmt="o", color=BLUE,
-                           capsize=5)  # fmt: skip
-    panels[2].set_xticks([0, 1], [f"s = {LARGE:g}", f"s = {SMALL:g}"])
-    panels[2].set_xlim(-0.5, 1.5)
-    panels[2].set_ylim(0, 1)
-    panels[2].set_ylabel(f"share of {len(models)} seeds that oscillate, 95 %")
-    panels[2].grid(True, axis="y", color="0.92")
     return finished(figure, None)
