@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.dynamics.paths import Motion, Paths
+from witten.dynamics.paths import Paths, Steps
 from witten.dynamics.sampled import slow_directions
 from witten.dynamics.slow_mode import SlowMode, correlation, rough_mode, slow_mode
 from witten.dynamics.steps import FAR
@@ -32,6 +32,8 @@ LOOKS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
 FIRST, LAST = 0.25, 1.25
 MOST_PILOTS, MOST_PILOT_STEPS = 14, 4_000_000_000
 GROUPS = 64
+# Coordinates of all paths at all looks that are held in memory.
+MOST_NUMBERS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class DecayRate:
     overlap: float
 
 
-def plan(motion: Motion, points: Array, first_interval: float, comm: Communicator) -> Plan:
+def plan(motion: Steps, points: Array, first_interval: float, comm: Communicator) -> Plan:
     """Runs of growing length until 1/lambda fits into one several times; then the observable.
 
     points (d, n) are where the first paths start, in the stationary law or near it.
@@ -80,7 +82,7 @@ def plan(motion: Motion, points: Array, first_interval: float, comm: Communicato
     return Plan(mode, max(_guess(mode(kept), every * motion.dt), 1e-3 / interval), n_steps, kept[-1])
 
 
-def _whole(snapshots: Array, motion: Motion) -> Array:
+def _whole(snapshots: Array, motion: Steps) -> Array:
     """The paths that have not left for infinity."""
     whole = (np.abs(snapshots) < FAR).all(axis=(0, 1))
     if 2 * np.count_nonzero(whole) < whole.size:
@@ -91,11 +93,11 @@ def _whole(snapshots: Array, motion: Motion) -> Array:
     return snapshots[..., whole]
 
 
-def _check_length(n_steps: int, motion: Motion) -> None:
+def _check_length(n_steps: int, motion: Steps) -> None:
     if n_steps > MOST_PILOT_STEPS:
         raise ConvergenceError(
-            f"correlations do not decay within {MOST_PILOT_STEPS:.0e} steps at learning rate "
-            f"{motion.learning_rate:g}; use --estimator hitting or splitting"
+            f"correlations do not decay within {MOST_PILOT_STEPS:.0e} steps of {motion.dt:.3g}; "
+            "use --estimator hitting or splitting"
         )
 
 
@@ -120,7 +122,7 @@ class Decay:
     """
 
     def __init__(
-        self, motion: Motion, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0
+        self, motion: Steps, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0
     ) -> None:
         self.mode = plan.mode
         self.every = max(1, round(1 / (PER_TIME * plan.rate * motion.dt)))
@@ -133,9 +135,11 @@ class Decay:
 
     def more(self) -> None:
         """One more round of looks."""
-        snapshots = self.paths.record(ROUND, self.every)
-        values = np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
-        self.values = np.concatenate([self.values, self.paths.gathered(values)])
+        at_once = max(1, min(ROUND, MOST_NUMBERS // max(1, self.paths.x.size)))
+        for done in range(0, ROUND, at_once):
+            snapshots = self.paths.record(min(at_once, ROUND - done), self.every)
+            values = np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
+            self.values = np.concatenate([self.values, self.paths.gathered(values)])
 
     @property
     def n_steps(self) -> int:

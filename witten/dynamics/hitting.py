@@ -76,6 +76,7 @@ class Hitting:
 
     def __init__(self, motion: Motion, ground: Thermal | Sampled, count: int, comm: Communicator) -> None:
         wells = ground.deep[np.arange(count) % len(ground.deep)]
+        self.motion = motion
         self.every = max(1, round(APART / (ground.stiffness * motion.dt)))
         self.paths = Paths(motion, ground.wells.minima[:, wells], comm=comm, cores=ground.cores())
         self.paths.advance(max(1, round(SETTLING / (ground.softness * motion.dt))))
@@ -99,8 +100,8 @@ class Hitting:
     @property
     def rates(self) -> LifeRates:
         """The rates from all lives so far."""
-        motion = self.paths.motion
-        return life_rates(self.paths.lives(), self.every * motion.dt, (motion.seed + motion.stream) % 2**32)
+        seed = (self.motion.seed + self.motion.stream) % 2**32
+        return life_rates(self.paths.lives(), self.every * self.motion.dt, seed)
 
     @property
     def log_rate(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -25,7 +25,7 @@ from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.parallel import Communicator
 
-__all__ = ["CoreMap", "Lives", "Motion", "Paths"]
+__all__ = ["CoreMap", "Lives", "Motion", "Paths", "Steps", "in_threads"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -64,9 +64,31 @@ class Motion:
             raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {self.seed}")
 
     @property
+    def dimension(self) -> int:
+        """d."""
+        return self.objective.dimension
+
+    @property
     def amplitude(self) -> float:
         """sigma sqrt(s h), the standard deviation of the noise of a step."""
         return self.noise * math.sqrt(self.learning_rate * self.dt)
+
+
+    def moved(self, paths: range, x: Array, step: int) -> Array:
+        """x after one step by NumPy, shape (d, n): for functions that are not compiled."""
+        d, h, f = x.shape[0], self.dt, self.objective
+
+        def noise(k: int) -> Array:
+            return self.amplitude * normals(self.seed, paths, d, first=k * d, stream=self.stream)
+
+        with np.errstate(all="ignore"):
+            forward = x - h * f.gradient(x)
+            if self.scheme == steps.LEIMKUHLER_MATTHEWS:
+                return np.asarray(forward + 0.5 * (noise(step) + noise(step + 1)))
+            xi = noise(step)
+            if self.scheme == steps.EULER_MARUYAMA:
+                return np.asarray(forward + xi)
+            return np.asarray(x - 0.5 * h * (f.gradient(x) + f.gradient(forward + xi)) + xi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +139,18 @@ class Lives:
     transit: Counts
 
 
+class Steps(Protocol):
+    """What a motion by NumPy offers: a step of consecutive paths."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def dt(self) -> float: ...
+
+    def moved(self, paths: range, x: Array, step: int) -> Array: ...
+
+
 class Paths:
     """Paths of a motion from given points: those of this rank, and collective methods that speak of all.
 
@@ -129,11 +163,11 @@ class Paths:
     """
 
     def __init__(
-        self, motion: Motion, points: Array, *, comm: Communicator | None = None, cores: CoreMap | None = None
+        self, motion: Steps, points: Array, *, comm: Communicator | None = None, cores: CoreMap | None = None
     ) -> None:
         self.motion = motion
         self.comm = comm or Communicator()
-        self.cores = cores or CoreMap.none(motion.objective.dimension)
+        self.cores = cores or CoreMap.none(motion.dimension)
         self.count = points.shape[1]
         self.step = 0
         self.first, last = _share(self.count, self.comm.rank, self.comm.size)
@@ -176,14 +210,14 @@ class Paths:
         return int(self.comm.allreduce(int(np.count_nonzero(~(np.abs(self.x) < steps.FAR).all(axis=0)))))
 
     def _walk(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
-        if self.motion.objective.formula is None:
+        motion = self.motion
+        if not isinstance(motion, Motion) or motion.objective.formula is None:
             self._walk_callable(every, chunks, snapshots, cores)
         elif self.x.size:
-            self._walk_compiled(every, chunks, snapshots, cores)
+            self._walk_compiled(motion, every, chunks, snapshots, cores)
         self.step += every * chunks
 
-    def _walk_compiled(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
-        motion = self.motion
+    def _walk_compiled(self, motion: Motion, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         gradient = block_gradient(motion.objective)
 
         def some(first: int, last: int) -> None:
@@ -198,7 +232,7 @@ class Paths:
     def _walk_callable(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         """The same steps by NumPy, for a gradient that is a Python function."""
         d, own = self.x.shape
-        move = partial(_moved, self.motion, range(self.first, self.first + own))
+        move = partial(self.motion.moved, range(self.first, self.first + own))
         for chunk in range(chunks):
             for k in range(self.step + chunk * every, self.step + (chunk + 1) * every):
                 self.x = move(self.x, k)
@@ -208,23 +242,6 @@ class Paths:
                 steps.look(
                     self.x, cores.low, cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts
                 )
-
-
-def _moved(motion: Motion, paths: range, x: Array, step: int) -> Array:
-    """x after one step by NumPy, shape (d, n)."""
-    d, h, f = x.shape[0], motion.dt, motion.objective
-    with np.errstate(all="ignore"):
-
-        def noise(k: int) -> Array:
-            return motion.amplitude * normals(motion.seed, paths, d, first=k * d, stream=motion.stream)
-
-        forward = x - h * f.gradient(x)
-        if motion.scheme == steps.LEIMKUHLER_MATTHEWS:
-            return forward + 0.5 * (noise(step) + noise(step + 1))  # type: ignore[no-any-return]
-        xi = noise(step)
-        if motion.scheme == steps.EULER_MARUYAMA:
-            return forward + xi  # type: ignore[no-any-return]
-        return x - 0.5 * h * (f.gradient(x) + f.gradient(forward + xi)) + xi  # type: ignore[no-any-return]
 
 
 def _share(count: int, rank: int, size: int) -> tuple[int, int]:

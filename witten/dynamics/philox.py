@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "fill_normals", "four_normals", "normal", "normals", "philox", "uniform"]
+__all__ = ["LANES", "fill_normals", "four_normals", "normal", "normals", "philox", "uniform", "uniforms", "words"]
 
 # Normals per block.
 LANES = 4
@@ -146,6 +146,13 @@ def _fill(seed, stream, first_path, first_index, out):  # type: ignore[no-untype
         out[k] = four[lane]
 
 
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _fill_uniform(seed, stream, first_path, first_index, out):  # type: ignore[no-untyped-def]
+    for k in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[k, j] = uniform(seed, stream, first_path + np.uint64(j), first_index + np.uint64(k))
+
+
 def normals(
     seed: int, paths: range, count: int, *, first: int = 0, stream: int = 0, out: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
@@ -162,6 +169,13 @@ def normals(
     """
     found = np.empty((count, len(paths))) if out is None else out
     _fill(*words(seed, stream, paths.start, first), found)
+    return found
+
+
+def uniforms(seed: int, paths: range, count: int, *, first: int = 0, stream: int = 0) -> NDArray[np.float64]:
+    """Uniform numbers in (0, 1), number first, ..., first + count - 1 of consecutive paths, shape (count, n)."""
+    found = np.empty((count, len(paths)))
+    _fill_uniform(*words(seed, stream, paths.start, first), found)
     return found
 
 

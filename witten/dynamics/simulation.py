@@ -51,9 +51,8 @@ RARE, LONG = 1e-7, 1_000_000_000
 SELDOM, SELDOM_APART = 4.0, 5.0
 # (upper - lower)/rate of an interval that is narrow enough.
 WIDTH = 0.24
-FIRST_INTERVAL = 0.1
-
-PILOTS = 512
+# The first runs: how far apart looks are, over the largest curvature, and how many paths.
+FIRST_INTERVAL, PILOTS = 0.1, 512
 # Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
 BURN_IN = 2.0
 
@@ -209,8 +208,13 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
 
 
 def chosen(ground: Ground, dt: float, paths: int) -> str:
-    """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}."""
+    """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}.
+
+    Above three dimensions no barrier is known, and correlations are tried.
+    """
     height = 2 * ground.barrier / ground.s
+    if math.isnan(height):
+        return AUTOCORRELATION
     # In equilibrium a well far above the others is seldom visited: its life is watched instead.
     slow = int(np.argmax(np.where(np.isfinite(ground.wells.depths), ground.wells.depths, -math.inf)))
     lifted = 2 * (ground.wells.floors[slow] - ground.wells.floors[0]) / ground.s
