@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from skfem.helpers import dot, grad
 
 import witten
 from witten.domains.box import Box
-from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.parallel import Communicator, world
 from witten.rates import RateCurve
 
@@ -27,7 +26,6 @@ from test_simplices import second_order
 
 from witten.domains.mesh import box_mesh, dolfinx_mesh
 from witten.domains.simplices import Simplices
-from witten.spectra.adaptive import calibrated
 from witten.spectra.krylov_schur import KrylovSchur
 
 pytestmark = pytest.mark.fem
@@ -146,19 +144,9 @@ def test_three_dimensions():
     assert found.relative_errors[1] <= 2e-3 and found.solver.startswith("fe P2")
 
 
-def test_tiny_rates_are_resolved_and_below_that_they_are_not():
-    """8.6e-23 comes out right: forms are evaluated from differences. 2e-55 does not, and is said not to."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)
-        small = witten.spectrum("double-well", 0.01, 2, **FE)
-    within(small, [8.616200742e-23])
-    assert small.resolved[1]
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        tiny = witten.spectrum("double-well", 0.004, 2, **FE)
-    assert any("too small to be resolved" in str(each.message) for each in said) == (world().rank == 0)
-    within(tiny, [2.3541168e-55])
-    assert not tiny.resolved[1] and tiny.rates[1] > 0
+def test_weights_that_no_double_holds_are_refused():
+    with pytest.raises(RequestError, match="finite differences"):
+        witten.spectrum("double-well", 0.0003, 2, **FE)
 
 
 def test_noise_scales_the_learning_rate():
@@ -340,14 +328,6 @@ def test_a_mode_missed_once_is_found_again(monkeypatch):
     dropping(monkeypatch, times=1)
     found = witten.spectrum("double-well:tilt=0.1", 0.2, 4, **FE)
     within(found, reference_rates("double-well:tilt=0.1", 0.2, 3))
-
-
-def test_the_factor_between_residuals_and_errors_is_that_of_two_meshes():
-    """rates 1 + C eta^2 with C = 3: found exactly, whatever eta was."""
-    residuals = [np.array([0.1, 0.2]), np.array([0.02, 0.01]), np.array([0.001, 0.004])]
-    rates = [1 + 3 * each for each in residuals]
-    np.testing.assert_allclose(calibrated(rates, residuals), 3)
-    np.testing.assert_allclose(calibrated(rates[:1], residuals[:1]), 1)
 
 
 def test_requests_that_make_no_sense_are_refused():

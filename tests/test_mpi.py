@@ -6,7 +6,13 @@ import pytest
 from launcher import needs_mpi, ranks
 
 # Each runs by itself as well, on one rank.
-CASES = (("test_ranks.py", 2), ("test_ranks.py", 3), ("test_mesh.py", 2), ("test_finite_elements.py", 2))
+CASES = (
+    ("test_ranks.py", 2),
+    ("test_ranks.py", 3),
+    ("test_mesh.py", 2),
+    ("test_finite_elements.py", 2),
+    ("test_element_committors.py", 2),
+)
 
 
 @needs_mpi

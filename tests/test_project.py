@@ -157,14 +157,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "descent": SHARED | {"objectives"},  # gradient descent without noise
     # on top
     "risk": SHARED | ROUTES,
+    "plane": SHARED | ROUTES,
     "stability": SHARED | ROUTES,
     "paraview": SHARED | ROUTES,
     "sheets": set(),  # planes that plots draw on
-    "plots": SHARED | ROUTES | {"risk", "stability", "validation", "sheets"},
+    "plots": SHARED | ROUTES | {"risk", "stability", "plane", "validation", "sheets"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
-    "studies": SHARED | ROUTES | {"risk", "stability", "validation", "plots"},
+    "studies": SHARED | ROUTES | {"risk", "stability", "plane", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
-    "cli": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots", "report", "paraview", ""},
+    "cli": SHARED | ROUTES | {"risk", "stability", "plane", "validation", "studies", "plots", "report", "paraview", ""},
     "__main__": {"cli"},
 }
 
@@ -179,6 +180,8 @@ NEEDS_DOLFINX = {
     "witten.spectra.adaptive",
     "witten.spectra.distributed_eigensolve",
     "witten.spectra.distributed_ritz",
+    "witten.spectra.element_committors",
+    "witten.spectra.element_pairs",
     "witten.spectra.krylov_schur",
     "witten.spectra.petsc_options",
     "witten.spectra.preconditioned",

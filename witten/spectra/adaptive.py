@@ -169,7 +169,7 @@ def _adapted(
     """
     log_rates: list[Array] = []
     residuals: list[Array] = []
-    solvers = ElementSolvers(pairs_needed, wanted, petsc, 0.01 * rtol**0.5)
+    solvers = ElementSolvers(pairs_needed, wanted, petsc, 1e-3 * rtol)
     coarser: ElementPairs | None = None
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)

@@ -19,6 +19,7 @@ from witten.spectra.committors import DEEP, FASTEST, MOST_WELLS, RELEVANT, SHALL
 from witten.spectra.graded import Exchange, Steps, exchange_rates, steps
 from witten.spectra.grounded import LARGEST_EXPONENT, flooded, series_errors
 from witten.spectra.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
+from witten.spectra.preconditioned import near_kernel
 from witten.spectra.petsc_options import petsc_options
 from witten.spectra.ritz import RitzPairs
 from witten.spectra.wells import Wells, wells
@@ -30,9 +31,9 @@ Nodes = NDArray[np.int64]
 
 PER_PAIR = ("rates", "psi", "residuals", "noise", "log_rates", "relative", "modes", "differences")
 # Where committors are this far from a sum of one, times are not known.
-UNTRUE = 1e-8
+UNTRUE = 1e-11
 # Of conjugate gradients, and how often they start again from what is left.
-TOLERANCE, RESTARTS = 1e-10, 3
+TOLERANCE, RESTARTS = 1e-10, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +219,7 @@ class GroundedElements:
         small = int(np.count_nonzero(log_rates + np.log(longest) < np.log(FASTEST)))
         bound = self._bound(log_rates, small, longest)
         # What the wells do below the bound is known exactly; the rest is counted.
-        counted = None if inverse.iterative else 1 + small + inverse.counted(bound)
+        counted = None if inverse.iterative else 1 + small + inverse.counted(bound, off <= UNTRUE)
         log_rates, c = log_rates[:small], c[:, :small]
         rates = np.exp(log_rates)
         extra = 8 * unity + self._rounding() + (1e-10 if inverse.iterative else 0.0)
@@ -331,8 +332,8 @@ class _Inverse:
     def __enter__(self) -> _Inverse:
         operator = self.grounded.operator
         first = operator.stiffness.getOwnershipRange()[0]
-        self.rows = (self.grounded.inner + first).astype(PETSc.IntType)
-        rows = PETSc.IS().createGeneral(self.rows, comm=operator.comm)
+        inner = (self.grounded.inner + first).astype(PETSc.IntType)
+        rows = PETSc.IS().createGeneral(inner, comm=operator.comm)
         self.matrix = operator.stiffness.createSubMatrix(rows, rows)
         self.matrix.setOption(PETSc.Mat.Option.SPD, True)
         self.solver = PETSc.KSP().create(operator.comm)
@@ -340,6 +341,7 @@ class _Inverse:
         self.solver.setOptionsPrefix("committor_")
         with self._options():
             if self.iterative:
+                near_kernel(self.matrix, np.exp(self.grounded.log_psi0[self.grounded.inner] - self.grounded.unit.min()))
                 self.solver.setType("cg")
                 self.solver.getPC().setType("hypre" if PETSc.Sys.hasExternalPackage("hypre") else "gamg")
                 self.solver.setTolerances(rtol=TOLERANCE, max_it=400)
@@ -353,16 +355,22 @@ class _Inverse:
         self.solver.destroy()
         self.matrix.destroy()
 
-    def counted(self, rate: float) -> int:
-        """How many eigenvalues the grounded pencil has below a rate: of these no committor knows."""
-        rows = PETSc.IS().createGeneral(self.rows, comm=self.grounded.operator.comm)
-        mass = self.grounded.operator.mass.createSubMatrix(rows, rows)
-        shifted = self.matrix.copy()
+    def counted(self, rate: float, sound: NDArray[np.bool_]) -> int:
+        """How many eigenvalues the grounded pencil has below a rate: of these no committor knows.
+
+        sound : the nodes of this rank, (n_owned,), where rounding has done no harm. High up at the edge of space signs
+            of pivots mean nothing, and no mode lives there.
+        """
+        operator = self.grounded.operator
+        first = operator.stiffness.getOwnershipRange()[0]
+        inner = self.grounded.inner[sound[self.grounded.inner]]
+        rows = PETSc.IS().createGeneral((inner + first).astype(PETSc.IntType), comm=operator.comm)
+        mass = operator.mass.createSubMatrix(rows, rows)
+        shifted = operator.stiffness.createSubMatrix(rows, rows)
         shifted.axpy(-rate, mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        shifted.setOption(PETSc.Mat.Option.SPD, False)
         shifted.setOption(PETSc.Mat.Option.SYMMETRIC, True)
         try:
-            return not_positive(shifted, self.grounded.operator.dimension, self.options)
+            return not_positive(shifted, operator.dimension, self.options)
         finally:
             shifted.destroy()
             mass.destroy()

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from witten.errors import ConvergenceError
 from witten.operators.finite_elements import FiniteElementLaplacian
-from witten.spectra.element_committors import ElementCommittors, SmallPairs, deep
+from witten.spectra.element_committors import SHALLOWEST, ElementCommittors, SmallPairs, deep
 from witten.spectra.krylov_schur import KrylovSchur, count_below
 from witten.spectra.preconditioned import Preconditioned
 from witten.spectra.ritz import GUARDS, RitzPairs
@@ -26,8 +26,9 @@ Array = NDArray[np.float64]
 
 # Below this an ordinary solver starts to lose digits, above it knows ten.
 TINY = 1e-9
-# Up to so many unknowns a factorisation is cheap.
+# Up to so many unknowns a factorisation is cheap; and one alone, as committors need.
 FACTOR_UP_TO = {1: 10**9, 2: 10**9, 3: 25_000}
+FACTOR_ONCE_UP_TO = {1: 10**9, 2: 10**9, 3: 60_000}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +64,13 @@ class ElementSolvers:
     pairs : how many pairs to compute
     wanted : how many of them matter, the others being guards
     options : for PETSc
-    tolerance : of LOBPCG, whose errors in rates are quadratic in it
+    accuracy : wanted of the rates of a mesh, where they come from an iteration
     """
 
     pairs: int
     wanted: int
     options: Mapping[str, str | None]
-    tolerance: float
+    accuracy: float
 
     def __call__(self, operator: FiniteElementLaplacian, coarser: ElementPairs | None) -> ElementPairs:
         """The lowest pairs of a mesh; those of a coarser one are a start. Collective.
@@ -82,7 +83,7 @@ class ElementSolvers:
         factored = operator.n_dofs <= FACTOR_UP_TO[operator.dimension]
         every = self._small(operator, factored)
         # Where committors know a rate to the last digit, an ordinary solver has fewer.
-        better = (every.relative <= ENOUGH) | (every.rates < TINY)
+        better = (every.relative <= (ENOUGH if factored else self.accuracy)) | (every.rates < TINY)
         small = every.lowest(int(np.count_nonzero(better)))
         if small.rates.size >= self.wanted:
             counted = _agreed(operator, every) if every.counted is not None or coarser is None else coarser.counted
@@ -94,16 +95,17 @@ class ElementSolvers:
             solver = KrylovSchur(options=self.options)
             fast, counted = _counted(rest, solver, k)
             return _completed(operator, small, fast, counted, prefix + solver.name)
-        iterative = Preconditioned(tolerance=self.tolerance, options=self.options)
+        iterative = Preconditioned(tolerance=self.accuracy**0.5, options=self.options)
         start = transferred(coarser.operator, coarser.psi, operator)
         fast = iterative.solve(rest, k, start[:, small.rates.size :])
         return _completed(operator, small, fast, coarser.counted, prefix + iterative.name)
 
     def _small(self, operator: FiniteElementLaplacian, factored: bool) -> SmallPairs:
-        """What committors find, where there is a barrier for them."""
-        if not deep(operator, SHALLOW):
+        """What committors find, where there is a barrier: any, where the alternative is an iteration."""
+        if not deep(operator, SHALLOW if factored else SHALLOWEST):
             return SmallPairs.nothing(operator)
-        return ElementCommittors(iterative=not factored, options=self.options).solve(operator, self.pairs)
+        iterative = operator.n_dofs > FACTOR_ONCE_UP_TO[operator.dimension]
+        return ElementCommittors(iterative=iterative, options=self.options).solve(operator, self.pairs)
 
 
 def _completed(

@@ -20,7 +20,7 @@ from witten.spectra.krylov_schur import petsc_errors, vectors
 from witten.spectra.petsc_options import petsc_options
 from witten.spectra.ritz import RitzPairs
 
-__all__ = ["Preconditioned"]
+__all__ = ["Preconditioned", "near_kernel"]
 
 Array = NDArray[np.float64]
 
@@ -91,7 +91,9 @@ class Preconditioned:
         solver.setInitialSpace([operator.vector(column) for column in guess.psi.T])
         transformation = solver.getST()
         transformation.setType(SLEPc.ST.Type.PRECOND)
-        transformation.setPreconditionerMat(operator.shifted(self.shift * guess.rates[-1]))
+        shifted = operator.shifted(self.shift * guess.rates[-1])
+        near_kernel(shifted, operator.ground_state)
+        transformation.setPreconditionerMat(shifted)
         linear = transformation.getKSP()
         # One sweep of Richardson is the preconditioner itself; as `preonly`, two ranks crash.
         linear.setType("richardson")
@@ -99,3 +101,11 @@ class Preconditioned:
         linear.setNormType(PETSc.KSP.NormType.NONE)
         linear.getPC().setType("hypre" if PETSc.Sys.hasExternalPackage("hypre") else "gamg")
         solver.setFromOptions()
+
+
+def near_kernel(matrix: Any, psi0: Array) -> None:
+    """Tell multigrid what a matrix nearly maps to zero: psi_0 at the nodes of this rank, and not the constants."""
+    vector = matrix.createVecRight()
+    vector.array[:] = psi0
+    vector.normalize()
+    matrix.setNearNullSpace(PETSc.NullSpace().create(vectors=[vector], comm=matrix.getComm()))
