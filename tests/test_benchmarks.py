@@ -25,9 +25,11 @@ def test_every_benchmark_is_tested_and_listed():
         "adaptive",
         "assembly",
         "cost",
+        "intervals",
         "descent",
         "finite_elements",
         "ranks",
+        "sampling",
         "eyring_kramers",
         "measure",
         "plain_schroedinger",
@@ -84,6 +86,18 @@ def test_computed_rates_approach_the_law(quickly):
         assert (abs(row.ratios - 1) < 0.2).all() and abs(row.ratios[-1] - 1) < 0.1
         c = row.coefficients
         assert abs(c[-1] - c[0]) < 0.25 * abs(c[0])
+
+
+def test_all_ways_to_simulate_end_with_the_same_variance(quickly):
+    for result in quickly("sampling"):
+        assert len(result.variances) >= 3
+        exact = result.variances["witten, one thread"]
+        assert list(result.variances.values()) == pytest.approx([exact] * len(result.variances), rel=0.05)
+
+
+def test_intervals_cover_the_truth(quickly):
+    for row in quickly("intervals"):
+        assert row.coverage >= 0.8 and abs(row.deviations.mean()) < 0.9
 
 
 def test_splitting_finds_the_rates_of_the_operator(quickly):

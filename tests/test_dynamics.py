@@ -403,7 +403,7 @@ def test_rates_are_those_of_the_operator(name, s, estimator):
 
 
 def test_intervals_cover_as_often_as_they_say():
-    """A short form of the tables of benchmarks/coverage.py: 40 repetitions, of which 95 % are 38."""
+    """A short form of the tables of benchmarks/intervals.py: 40 repetitions, of which 95 % are 38."""
     exact = math.log(1.0)
     deviations = []
     for seed in range(40):

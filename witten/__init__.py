@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.descent.map import DescentMap
     from witten.domains.box import Box
     from witten.domains.grid import Grid
+    from witten.dynamics.simulation import simulate_rate
     from witten.errors import ConvergenceError, RequestError
     from witten.landscape.bounds import rate_bounds
     from witten.landscape.eyring_kramers import eyring_kramers
@@ -52,6 +53,7 @@ _HOME = {
     "gallery": "witten.objectives",
     "gap": "witten.spectra.sweep",
     "rate_bounds": "witten.landscape.bounds",
+    "simulate_rate": "witten.dynamics.simulation",
     "spectrum": "witten.spectra.sweep",
     "sweep": "witten.spectra.sweep",
     "validate": "witten.validation.routes",
@@ -80,6 +82,7 @@ __all__ = [
     "gallery",
     "gap",
     "rate_bounds",
+    "simulate_rate",
     "spectrum",
     "sweep",
     "validate",

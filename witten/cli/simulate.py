@@ -35,7 +35,7 @@ Estimator = Annotated[
     typer.Option(
         "--estimator",
         metavar="E",
-        help="autocorrelation, hitting, splitting, or auto: chosen by the barriers of f beside the learning rate.",
+        help="autocorrelation, hitting, splitting, msm (needs deeptime), or auto: chosen by the barriers of f.",
     ),
 ]
 Paths = Annotated[str | None, typer.Option("--paths", metavar="N", help="Number of paths (default: 2048).")]

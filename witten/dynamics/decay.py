@@ -138,8 +138,11 @@ class Decay:
         at_once = max(1, min(ROUND, MOST_NUMBERS // max(1, self.paths.x.size)))
         for done in range(0, ROUND, at_once):
             snapshots = self.paths.record(min(at_once, ROUND - done), self.every)
-            values = np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
-            self.values = np.concatenate([self.values, self.paths.gathered(values)])
+            self.values = np.concatenate([self.values, self.paths.gathered(self.looked(snapshots))])
+
+    def looked(self, snapshots: Array) -> Array:
+        """What is kept of points (k, d, n): the observable, shape (k, n); nan for paths that have left for infinity."""
+        return np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
 
     @property
     def n_steps(self) -> int:

@@ -22,6 +22,7 @@ from witten.dynamics import steps
 from witten.dynamics.decay import Decay, plan
 from witten.dynamics.estimates import Estimate, as_detail, as_record
 from witten.dynamics.hitting import Hitting
+from witten.dynamics.msm import MarkovStates, require_deeptime
 from witten.dynamics.paths import Motion
 from witten.dynamics.sampled import Sampled, sampled
 from witten.dynamics.splitting import rate_by_splitting
@@ -35,7 +36,13 @@ __all__ = ["ESTIMATORS", "METHOD", "curve_of", "estimate_rate", "simulate_rate"]
 
 METHOD = "monte-carlo"
 SGD = "sgd"
-ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING = ("auto", "autocorrelation", "hitting", "splitting")
+ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
+    "auto",
+    "autocorrelation",
+    "hitting",
+    "splitting",
+    "msm",
+)
 # The quantile is Student's for errors from 64 groups of paths.
 CONFIDENCE, QUANTILE = 0.95, 2.0
 # The finer time step times the largest curvature where paths often are.
@@ -134,7 +141,8 @@ def simulate_rate(
     ----------
     objective : an Objective, or its text
     learning_rates : s > 0, one or many
-    estimator : 'autocorrelation', 'hitting', 'splitting', or 'auto', which goes by the barriers of f beside s
+    estimator : 'autocorrelation', 'hitting', 'splitting', or 'auto', which goes by the barriers of f beside s; 'msm' is
+        a cross-check by deeptime
     paths : paths with the finer time step, 2048 where left out; half as many have the coarser one
     dt : the finer time step h; 0.2 over the largest curvature where paths often are, where left out
     scheme : 'heun'; 'euler-maruyama' or 'leimkuhler-matthews', whose rates are right to first order in h and are
@@ -244,7 +252,8 @@ def _levels(name: str, ground: Ground, request: Request, dt: float) -> tuple[lis
             points, burn_in = ground.sample(n, seed + stream), 0.0
         else:
             points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
-        levels.append(Decay(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
+        kind = MarkovStates if name == MSM else Decay
+        levels.append(kind(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
     return levels, found.n_steps, [f"observable: {found.mode.about}"]
 
 
@@ -335,6 +344,8 @@ def _check(
             raise RequestError(f"{name} must be positive, got {value}")
     if estimator not in ESTIMATORS:
         raise RequestError(f"unknown estimator {estimator[:60]!r}; use one of {', '.join(ESTIMATORS)}")
+    if estimator == MSM:
+        require_deeptime()
     if scheme not in (*steps.SCHEMES, SGD):
         raise RequestError(f"unknown scheme {scheme[:60]!r}; use one of {', '.join((*steps.SCHEMES, SGD))}")
     if scheme == SGD and (dt is not None or estimator == SPLITTING):

@@ -64,10 +64,14 @@ class SlowMode:
         with np.errstate(all="ignore"):  # paths that have diverged
             return np.asarray(np.einsum("a,a...->...", self.coefficients, self.features(x)))
 
+    def coordinates(self, x: Array) -> Array:
+        """P x, in units of its deviation, at points (..., d, n), shape (p, ..., n)."""
+        y = np.einsum("pd,...dn->p...n", self.projection, x)
+        return np.asarray((y - _column(self.middle, y)) / _column(self.scale, y))
+
     def features(self, x: Array) -> Array:
         """1, the coordinates and the Gaussians at points (..., d, n), shape (1 + p + q, ..., n)."""
-        y = np.einsum("pd,...dn->p...n", self.projection, x)
-        y = (y - _column(self.middle, y)) / _column(self.scale, y)
+        y = self.coordinates(x)
         flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
         bumps = np.empty((len(self.centres), flat.shape[1]))
         _gaussians(flat, self.centres, 0.5 / self.width**2, bumps)
