@@ -10,11 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import witten
+from witten import plots
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.objectives import Objective, resolve
 from witten.operators.transfer import on_grid
-from witten.risk import crossing, excess_risk
+from witten.risk import (
+    classical_schedules,
+    crossing,
+    excess_risk,
+    plan_schedule,
+    plateau,
+    risk_bound,
+    steps_against_learning_rate,
+)
 from witten.risk.curve import recorded_steps
 from witten.risk.law_of_sde import LawOfSDE
 from witten.risk.law_of_sgd import LawOfSGD, PushAndBlur, _resampled
@@ -53,7 +62,7 @@ def test_the_chain_has_the_first_two_moments_of_the_closed_form():
         mean, square = sgd_on_quadratics(theta, 8.0, plan.learning_rates)
         law = LawOfSGD(term, plan)
         # Far enough out that nothing is missing from x^2 to twelve digits.
-        for k, grid, masses in law.laws(law.box.expanded(0.3, 0.3)):
+        for k, grid, masses in law.laws(law.box.expanded(0.3, 0.3), np.arange(1, 201)):
             assert masses @ grid.points[0] == pytest.approx(mean[k], abs=8e-12)
             assert masses @ grid.points[0] ** 2 == pytest.approx(square[k], rel=1e-12)
     k = np.arange(201)
@@ -177,8 +186,8 @@ def test_the_plane_is_what_its_factors_are():
     start = np.array([1.0, 0.3])
     rotated = np.array([[1, -1], [1, 1]]) @ start / np.sqrt(2)
     for method, tolerance in (("chain", 1e-8), ("spectral", 2e-4)):
-        plain = excess_risk("double-well:dim=2", "0.2:12", start, method=method)
-        other = excess_risk(turned, "0.2:12", rotated, method=method)
+        plain = excess_risk("double-well:dim=2", "0.2:5", start, method=method)
+        other = excess_risk(turned, "0.2:5", rotated, method=method)
         assert other.excess_risk == pytest.approx(plain.excess_risk, rel=tolerance)
 
 
@@ -263,6 +272,88 @@ def test_what_runs_away_says_so():
         excess_risk("quadratic:theta=2", "5:300", 1.0)
 
 
+# ------------------------------------------------------------------------------------------------ bounds and plans
+
+
+def test_the_plateau_and_its_slope():
+    h = 1e-3
+    below, at, above = (plateau(PAPER, s) for s in (0.1 - h, 0.1, 0.1 + h))
+    assert at.slope == pytest.approx((above.risk - below.risk) / (2 * h), rel=1e-4)
+    assert below.risk < at.risk < above.risk and at.risk == pytest.approx(0.0669891, rel=1e-6)
+    # One well in the plane: f is s/4 times a chi square of two degrees of freedom.
+    convex = plateau(CONVEX, 0.3)
+    assert convex.linear == pytest.approx(0.5) and convex.deviation == pytest.approx(0.15)
+    with pytest.raises(witten.RequestError, match="positive"):
+        plateau(CONVEX, -1.0)
+
+
+def test_the_bound_of_the_theorem_holds_and_says_how_loose_it_is(papers):
+    found = risk_bound(PAPER, 0.1, 300.0, START, after=2.0)
+    assert (found.bound >= found.risk).all() and found.rate == pytest.approx(0.03613, rel=1e-3)
+    assert found.looseness[50] == pytest.approx(6.21, rel=1e-2)
+    assert found.risk == pytest.approx(papers["spectral"][0].at_time(found.times), rel=2e-3)
+    with pytest.raises(witten.RequestError, match="between 0 and"):
+        risk_bound(PAPER, 0.1, 1.0, START, after=2.0)
+
+
+def test_the_norm_in_the_bound_is_that_of_a_gaussian():
+    # N(m, v) in L2(1/N(0, w)): norm^2 + 1 = w/sqrt(v (2 w - v)) exp(m^2/(2 w - v)).
+    theta, s, t = 2.0, 0.1, 0.5
+    found = risk_bound("quadratic:theta=2", s, 3.0, 1.0, after=t)
+    w = s / (2 * theta)
+    m, v = np.exp(-theta * t), w * (1 - np.exp(-2 * theta * t))
+    norm = np.sqrt(w / np.sqrt(v * (2 * w - v)) * np.exp(m**2 / (2 * w - v)) - 1)
+    assert found.factor == pytest.approx(found.plateau.deviation * norm, rel=1e-2)  # second order on one grid
+
+
+def test_stages_beat_the_best_constant_learning_rate_as_runs_confirm():
+    plan = plan_schedule("shi-su-jordan-1d", 0.025, -0.9, stages=2)
+    (large, _), (small, _) = plan.stages
+    assert large > 3 * small and plan.saved > 5
+    assert 0.99 * plan.target < plan.risk <= plan.target >= plan.constant_risk
+    runs = excess_risk("shi-su-jordan-1d", plan.schedule, -0.9, method="simulate", paths=20000, records=2)
+    assert abs(runs.final - plan.risk) < 2 * (runs.upper[-1] - runs.final)
+    # Half the steps of the best constant learning rate are not enough for any of these.
+    constant = [plan.constant[0] * factor for factor in (0.7, 0.85, 1.0, 1.1)]
+    steps = steps_against_learning_rate("shi-su-jordan-1d", plan.target, [*constant, 0.2], -0.9)
+    assert steps[2] == plan.constant[1] and steps[-1] is None
+    assert all(n is None or n >= 0.99 * plan.constant[1] for n in steps)
+
+
+def test_one_well_needs_no_barrier_to_profit():
+    plan = plan_schedule("quadratic", 0.02, 2.0, stages=2)
+    assert plan.saved > 1.2 and [s for s, _ in plan.stages] == sorted((s for s, _ in plan.stages), reverse=True)
+    _, square = sgd_on_quadratics(1.0, 2.0, plan.schedule.learning_rates)
+    assert square[-1] / 2 == pytest.approx(plan.risk, rel=1e-6)
+    classical = classical_schedules("quadratic", 0.02, 2.0, learning_rate=0.5, most=128)
+    assert set(classical) == {"cosine", "step decay"} and classical["cosine"] >= plan.total_steps
+    _, square = sgd_on_quadratics(1.0, 2.0, Schedule.cosine(0.5, classical["cosine"]).learning_rates)
+    assert square[-1] / 2 <= 0.02 * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (("quadratic", -0.1, 1.0), {}, "positive excess risk"),
+        (("quadratic", 0.1, 1.0), {"stages": 7}, "1 to 6"),
+        (("quadratic", 0.7, 1.0), {}, "already"),
+        (("quadratic", 0.1, 1.0), {"largest": -1.0}, "largest learning rate"),
+    ],
+)
+def test_wrong_plans_say_what_to_do(arguments, options, words):
+    with pytest.raises(witten.RequestError, match=words):
+        plan_schedule(*arguments, **options)
+
+
+def test_pictures_of_risk(papers, tmp_path):
+    figure = plots.plot_risks([*papers["chain"], *papers["spectral"]], tmp_path / "risk.svg")
+    text = (tmp_path / "risk.svg").read_text()
+    assert "SVG" in text.upper() and len(figure.axes) == 2
+    assert [note.get_text() for note in figure.axes[1].texts] == ["$t = 482$", "$t = 552$"]
+    with pytest.raises(witten.RequestError, match="nothing to plot"):
+        plots.plot_risks([])
+
+
 # ------------------------------------------------------------------------------------------------ the command line
 
 
@@ -286,3 +377,12 @@ def test_witten_risk_for_a_person_and_refused():
     assert (done.returncode, done.stderr) == (0, "") and "parts of the variance" in done.stdout
     done = run("risk", "double-well", "--schedule", "0.1:x")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "not a number" in done.stderr
+
+
+def test_witten_schedule_as_json():
+    done = run("schedule", "quadratic", "--target", "0.05", "--x0", "1.5", "--stages", "2", "--paths", "1000", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert {"stages", "total_steps", "best_constant"} <= set(found)
+    assert found["total_steps"] == sum(stage["steps"] for stage in found["stages"]) < found["best_constant"]["steps"]
+    assert found["simulated"]["ci_low"] < 1.05 * found["risk"] and found["risk"] <= 0.05

@@ -19,6 +19,7 @@ from witten.objectives import Objective, resolve
 from witten.operators.collocation import chebyshev_points, interpolation_matrix
 from witten.operators.noise import GaussianNoise, bounded_noise, minibatch_noise
 from witten.operators.transfer import transfer_operator
+from witten.plane import gap_plane
 from witten.spectra import transfer_spectrum as spectra
 from witten.spectra.modified_equation import modified_rate
 from witten.spectra.state_reduction import StateReduction
@@ -252,6 +253,25 @@ def test_arnoldi_that_does_not_converge_says_so(monkeypatch):
     monkeypatch.setattr(spectra, "eigs", fails)
     with pytest.raises(witten.ConvergenceError, match="larger learning rate"):
         transfer_spectrum("double-well", 0.02)
+
+
+# ------------------------------------------------------------------------------------------------ the plane
+
+
+def test_noise_prefers_the_flatter_minimum_long_before_descent_must():
+    # Minima at 1 (f'' = 4) and 2 (f'' = 10), both with f = 0: descent settles at 2 while h < 0.2.
+    plane = gap_plane("(x^2+1)*(x-1)^2*(x-2)^2", [0.02, 0.12, 0.3], [0.04, 0.1])
+    assert plane.minima == pytest.approx([1, 2]) and plane.thresholds == pytest.approx([0.5, 0.2])
+    sde = np.sqrt(10 / 4) / (1 + np.sqrt(10 / 4))  # Gibbs: by the widths alone, as T -> 0
+    assert plane.shares[0, 0, 0] == pytest.approx(sde, abs=0.02)
+    assert plane.shares[0, 1, 0] > 0.9 and plane.descent[1, 1] > 0.3 and plane.descent[2, 1] == 0
+    assert plane.shares.sum(axis=2) == pytest.approx(np.ones((2, 3))) and (np.diff(plane.rates, axis=1) > 0).all()
+    figure = plots.plot_plane(plane)
+    assert len(figure.axes) == 4
+    with pytest.raises(witten.RequestError, match="one variable"):
+        gap_plane("triple-well", [0.1], [0.1])
+    with pytest.raises(witten.RequestError, match="positive"):
+        gap_plane("double-well", [0.1], [0.0])
 
 
 # ------------------------------------------------------------------------------------------------ the command line

@@ -10,6 +10,7 @@ from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
 from witten.plots.landscapes import plot_barrier_tree, plot_landscape
 from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
+from witten.plots.planes import plot_plane
 from witten.plots.risks import plot_risks
 from witten.plots.style import check_plot
 
@@ -24,6 +25,7 @@ __all__ = [
     "plot_descent",
     "plot_landscape",
     "plot_law",
+    "plot_plane",
     "plot_risks",
     "plot_spectrum",
     "sensible_fit",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_chain"]
+__all__ = ["plain_ticks", "plot_chain"]
 
 
 def plot_chain(chain: RateCurve, sde: RateCurve, path: str | Path | None = None) -> Figure:
@@ -45,11 +45,11 @@ def plot_chain(chain: RateCurve, sde: RateCurve, path: str | Path | None = None)
     for axes in (rates, ratios):
         axes.set_xscale("log")
         axes.grid(True, color="0.9", linewidth=0.6)
-    _plain_ticks(ratios)
+    plain_ticks(ratios)
     return finished(figure, path)
 
 
-def _plain_ticks(axes: Axes) -> None:
+def plain_ticks(axes: Axes) -> None:
     """Learning rates as numbers, 0.02, 0.05, 0.1, not as powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

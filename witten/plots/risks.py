@@ -45,7 +45,7 @@ def plot_risks(curves: Sequence[RiskCurve], path: str | Path | None = None) -> F
         axes.set_yscale("log")
         axes.grid(True, color="0.9", linewidth=0.6)
     by_step.set_ylabel(r"excess risk $\mathrm{E} f(X_k) - \min f$")
-    by_time.legend(frameon=False, fontsize=8.5)
+    by_step.legend(frameon=False, fontsize=8.5, loc="upper right")
     start = ", ".join(f"{x:.4g}" for x in curves[0].start)
     figure.suptitle(f"{shortened(curves[0].objective)} from ({start})", fontsize=11)
     return finished(figure, path)
@@ -62,11 +62,11 @@ def _draw(axes: Axes, curve: RiskCurve, at: np.ndarray, colour: str) -> None:
 
 
 def _mark_crossing(axes: Axes, curves: Sequence[RiskCurve]) -> None:
-    """A thin line where two curves of one method cross for the last time."""
+    """A thin line where two curves of one law, each at a constant learning rate, cross for the last time."""
     marked = 0
     for i, first in enumerate(curves):
         for second in curves[i + 1 :]:
-            if first.method != second.method:
+            if first.method != second.method or not (_is_constant(first) and _is_constant(second)):
                 continue
             try:
                 t = crossing(first, second)
@@ -76,3 +76,7 @@ def _mark_crossing(axes: Axes, curves: Sequence[RiskCurve]) -> None:
             axes.annotate(f"$t = {t:.0f}$", (t, 0.98 - 0.07 * marked), xycoords=("data", "axes fraction"), fontsize=8.5,
                           ha="left", va="top", xytext=(3, 0), textcoords="offset points", color=GREY)  # fmt: skip
             marked += 1
+
+
+def _is_constant(curve: RiskCurve) -> bool:
+    return bool(np.ptp(curve.learning_rate) == 0)

@@ -4,6 +4,7 @@
     excess_risk("shi-su-jordan", "0.1:500,0.05:500", x0=(-0.9, 0.9)).excess_risk
 """
 
+from witten.risk.bounds import Plateau, RiskBound, plateau, risk_bound
 from witten.risk.curve import RiskCurve, crossing
 from witten.risk.excess import METHODS, excess_risk
 from witten.risk.tradeoff import Plan, classical_schedules, plan_schedule, steps_against_learning_rate
@@ -11,10 +12,14 @@ from witten.risk.tradeoff import Plan, classical_schedules, plan_schedule, steps
 __all__ = [
     "METHODS",
     "Plan",
+    "Plateau",
+    "RiskBound",
     "RiskCurve",
     "classical_schedules",
     "crossing",
     "excess_risk",
     "plan_schedule",
+    "plateau",
+    "risk_bound",
     "steps_against_learning_rate",
 ]

@@ -152,6 +152,23 @@ class LawOfSDE:
             first += run.steps
         return out
 
+    def from_time(self, learning_rate: float, times: Array) -> tuple[Array, float, float]:
+        """At a constant learning rate: the risk at these times, ascending, the squared norm of rho - mu in L2(1/mu) at
+        the first of them, and the gap.
+
+        The norm is bounded below by the modes that are computed, and holds where the fastest of them add nothing.
+        """
+        masses = deal_out(self.grid, self.term.start[:, None], np.ones(1)).ravel()
+        for part in PARTS:
+            masses = self._stepped(learning_rate, masses, part * float(times[0]))
+        modes = self.modes(learning_rate)
+        c = modes.functions.T @ masses
+        norm = float(np.sum(c[1:] ** 2))
+        if np.sum(c[3 * c.size // 4 :] ** 2) > 1e-6 * (1.0 + norm):
+            norm = np.inf
+        risks = np.exp(-np.multiply.outer(times - times[0], modes.rates)) @ (c * modes.seen)
+        return risks, norm, float(modes.rates[1])
+
     def _along(self, run: Run, asked: Array, masses: Array) -> tuple[Array, Array]:
         """Risks after the steps asked for of a run, and the law at its end."""
         s, out, done = run.learning_rate, np.empty(asked.size), 0.0

@@ -117,7 +117,7 @@ class _Search:
             )
         return int(np.argmin(steps))
 
-    def durations(self, stages: tuple[int, ...], guess: Sequence[float]) -> tuple[float, Array]:
+    def durations(self, stages: tuple[int, ...], guess: Array) -> tuple[float, Array]:
         """The fewest steps with these learning rates, and the times of the stages."""
         if stages in self.found:
             return self.found[stages]
@@ -147,7 +147,7 @@ class _Search:
         """The best 1, 2, ..., `count` stages found: each time the best so far with one stage split, then moved."""
         first = self.best_constant()
         steps = self.constant(first)
-        out = [((first,), steps, np.array([steps]))]
+        out: list[tuple[tuple[int, ...], float, Array]] = [((first,), steps, np.array([steps]))]
         while len(out) < count:
             out.append(self._moved(*self._split(*out[-1])))
         return out
@@ -248,8 +248,8 @@ def _corrected(search: _Search, count: int, target: float, law: _SGD) -> Found:
         if turn < SEARCHES:
             sequence = at.best(count)
         stages, _, guess = sequence[-1]
-        total, steps = at.durations(stages, guess.tolist())
-        plan = [(float(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
+        total, steps = at.durations(stages, guess)
+        plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
         risk = law.curve(plan).final
         reached = risk <= target and math.isfinite(total)
         if reached and (found is None or sum(n for _, n in plan) <= sum(n for _, n in found[0])):
@@ -264,6 +264,11 @@ def _corrected(search: _Search, count: int, target: float, law: _SGD) -> Found:
     return found
 
 
+def _round(learning_rate: float) -> float:
+    """Four digits: a plan is to be typed in again."""
+    return float(f"{learning_rate:.4g}")
+
+
 def _best_constant(search: _Search, law: _SGD, target: float) -> tuple[tuple[float, int], float]:
     """The constant learning rate that takes SGD to the target in the fewest steps, near the one of the model."""
     i = search.best_constant()
@@ -271,7 +276,7 @@ def _best_constant(search: _Search, law: _SGD, target: float) -> tuple[tuple[flo
     tried: dict[float, int | None] = {}
 
     def steps(log_s: float) -> float:
-        s = math.exp(log_s)
+        s = _round(math.exp(log_s))
         tried[s] = _first_below(law, s, target, NEVER)
         return float(tried[s] or 10 * NEVER)
 
