@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -174,6 +174,7 @@ class Plan:
     dt: float
     seed: int
     slowest_relaxation: float
+    memory: float
 
     def run(self, way: int, repetition: int, coarse: bool) -> Sample:
         """One repetition on one way, with step dt or 2 dt; its numbers are its own."""
@@ -204,14 +205,15 @@ def _plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
     cores = cores_of(f, wells, kept, s)
     grid = lattice(f, *_region(f, wells, s))
     at = _nodes_in_cores(cores, grid)
-    fields = {j: committor(grid, at, j, s, wells.top) for j in range(kept.size)}
-    ways = tuple(_ways(cores, grid, at, fields, s))
+    fields = [committor(grid, at, j, s, wells.top) for j in range(kept.size)]
+    flux, depths = _rough_fluxes(cores, grid, at, fields, s)
+    ways = tuple(_ways(grid, fields, flux, depths))
     compiled = f.kernels()
     compiled.value.compile(excursions.VALUE.signature)  # type: ignore[attr-defined]
     compiled.gradient.compile(excursions.GRADIENT.signature)  # type: ignore[attr-defined]
     step = dt if dt is not None else STEP / _stiffness(f, grid, wells.top + s)
     relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
-    return Plan(f, s, cores, ways, step, seed, max(relaxation, 1e-3 / step))
+    return Plan(f, s, cores, ways, step, seed, max(relaxation, 1e-3 / step), _memory(flux, wells.depths[kept] / s))
 
 
 @lru_cache(maxsize=8)
@@ -243,31 +245,43 @@ def _stiffness(f: Objective, grid: Lattice, height: float) -> float:
     return float(np.max(np.abs(np.linalg.eigvalsh(h))))
 
 
-def _ways(cores: Cores, grid: Lattice, at: Integers, fields: Mapping[int, Array], s: float) -> Iterator[Way]:
-    """The pairs that matter, from the higher well to the lower, and the wells of which only the mass is wanted."""
+def _rough_fluxes(
+    cores: Cores, grid: Lattice, at: Integers, fields: Sequence[Array], s: float
+) -> tuple[Array, dict[tuple[int, int], float]]:
+    """log of what the grid lets flow between cores, (m, m); and for each pair, from the higher well to the lower, log
+    of the mean of q next to the first."""
     m = cores.floors.size
     order = np.argsort(-cores.floors, kind="stable")
-    flux = np.full((m, m), -np.inf)
-    depths = {}
+    flux, depths = np.full((m, m), -np.inf), {}
     for a, b in combinations(range(m), 2):
         i, j = int(order[a]), int(order[b])
-        flux[i, j], depths[i, j] = _rough_flux(grid, at, fields[j], i, s)
-        flux[j, i] = flux[i, j]
+        near = _neighbours(at == i, grid.shape) & (at < 0)
+        logs, weights = np.log(fields[j][near]), -2 * (grid.f[near] - cores.floors.min()) / s
+        flux[i, j] = flux[j, i] = logsumexp(logs + weights)
+        depths[i, j] = float(flux[i, j] - logsumexp(weights))
+    return flux, depths
+
+
+def _ways(
+    grid: Lattice, fields: Sequence[Array], flux: Array, depths: Mapping[tuple[int, int], float]
+) -> Iterator[Way]:
+    """The pairs that matter, and the wells of which only the mass is wanted."""
     sources = set()
     for (i, j), depth in depths.items():
         if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
             continue
         sources.add(i)
         yield Way(i, j, _coordinate(grid, fields[j], depth - BELOW), _population(depth))
-    for i in set(range(m)) - sources:
+    for i in set(range(len(flux))) - sources:
         yield Way(i, -1, Coordinate(grid, np.zeros(grid.f.size), -1.0), MASS_ONLY)
 
 
-def _rough_flux(grid: Lattice, at: Integers, q: Array, source: int, s: float) -> tuple[float, float]:
-    """log of what the grid lets flow from a core, and log of the mean of q next to it."""
-    near = _neighbours(at == source, grid.shape) & (at < 0)
-    logs, weights = np.log(q[near]), -2 * grid.f[near] / s
-    return float(logsumexp(logs + weights)), float(logsumexp(logs + weights) - logsumexp(weights))
+def _memory(flux: Array, depths: Array) -> float:
+    """How far the chain may be from the process because a path remembers where it came from: in a well of depth
+    delta s that is left on two sides alike the rate was found too large by 0.25 e^(-1.2 delta), and less by 4 p (1 - p)
+    where most, p, leave on one side."""
+    shares = np.exp(flux.max(axis=1) - logsumexp(flux, axis=1))
+    return float(np.max(0.25 * np.exp(-1.2 * depths) * 4 * shares * (1 - shares)))
 
 
 def _neighbours(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -335,8 +349,8 @@ def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) 
     """lambda = (4 lambda_h - lambda_2h)/3 in logarithms, and the half-width of its interval.
 
     Rates that chance may have parted are one, multiple: the smallest alone would be too small. To the statistical error
-    are added a tenth of the extrapolation, for the orders left out, and lambda/(smallest curvature), for what is no
-    chain.
+    are added a tenth of the extrapolation, for the orders left out, and for what is no chain lambda/(smallest
+    curvature) and the memory of shallow wells.
     """
     if all(sample.extinct for repetition in samples[False] for sample in repetition if sample.split):
         raise ConvergenceError(
@@ -351,7 +365,8 @@ def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) 
     log_rate = fine + correction
     statistical = math.hypot(4 * fine_error, ratio * coarse_error) / (4 - ratio)
     quantile = float(student.isf((1 - CONFIDENCE) / 2, len(samples[False]) - 1))
-    error = quantile * statistical + 0.1 * abs(correction) + math.exp(log_rate) / plan.slowest_relaxation
+    chain = math.exp(log_rate) / plan.slowest_relaxation + plan.memory
+    error = quantile * statistical + 0.1 * abs(correction) + chain
     return Found(log_rate, error, tuple((log_rates + correction).tolist()), fine - float(log_rates[0]))
 
 

@@ -81,12 +81,15 @@ def _scattered(dimension: int, seed: int) -> Array:
     return points * np.geomspace(0.05, 20.0, STARTS)
 
 
-def _descended(objective: Objective, starts: Array) -> Array:
-    """Where descents end, those that do, shape (d, n)."""
+def _descended(objective: Objective, starts: Array, reach: Array | None = None) -> Array:
+    """Where descents end, those that do, shape (d, n); with a reach (d,), not further from the start than that."""
     ends = []
     for x in starts.T:
+        bounds = None if reach is None else list(zip(x - reach, x + reach, strict=True))
         with np.errstate(all="ignore"):
-            end = minimize(objective, x, jac=objective.gradient, method="L-BFGS-B", options={"maxiter": 200})
+            end = minimize(
+                objective, x, jac=objective.gradient, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}
+            )
         if np.isfinite(end.fun) and np.abs(end.x).max() < 1e4:
             ends.append(end.x)
     if not ends:
@@ -136,7 +139,9 @@ def _found(objective: Objective, f: Array, axes: list[Array], wanted: float) -> 
     f, near = _on_grid(objective, low, high)
     tree = merge_tree(f)
     cells = np.unravel_index(tree.minima, f.shape)
-    x = _descended(objective, np.array([axis[index] for axis, index in zip(near, cells, strict=True)]))
+    # The lowest node is within a cell of the minimum, and a descent that knows no bounds may leap into another well.
+    starts = np.array([axis[index] for axis, index in zip(near, cells, strict=True)])
+    x = _descended(objective, starts, reach=2 * (high - low) / (np.array(f.shape) - 1))
     floors = np.asarray(objective(x), dtype=float)
     kept: list[int] = []
     for i in range(x.shape[1]):
