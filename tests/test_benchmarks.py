@@ -36,6 +36,7 @@ def test_every_benchmark_is_tested_and_listed():
         "six_digits",
         "splitting",
         "tiny_gaps",
+        "transfer",
     }
     assert all(f"`{name}.py`" in (BENCHMARKS / "README.md").read_text() for name in names)
 
@@ -103,6 +104,12 @@ def test_intervals_cover_the_truth(quickly):
 def test_splitting_finds_the_rates_of_the_operator(quickly):
     for row in quickly("splitting"):
         assert row.half_width < 0.5 and abs(row.log_rate - row.log_truth) < 1.7 * row.half_width
+
+
+def test_one_step_of_sgd_by_windows_and_small_gaps_of_the_chain(quickly):
+    found = quickly("transfer")
+    assert all(row.difference < 1e-12 for row in found.sizes)
+    assert all(row.reduction < 1e-13 for row in found.gaps) and found.gaps[-1].lapack > 1e-4
 
 
 @pytest.mark.fem
