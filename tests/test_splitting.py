@@ -7,6 +7,7 @@ import mpmath
 import numba
 import numpy as np
 import pytest
+from launcher import needs_mpi, ranks
 from scipy.integrate import quad
 from scipy.interpolate import RegularGridInterpolator
 
@@ -119,6 +120,7 @@ def test_two_wells_in_closed_form_and_a_chain_in_pieces():
 
 
 def repetitions(plan, way, count, population):
+    splitting._compile(plan.objective)
     ways = tuple(dataclasses.replace(w, population=population) for w in plan.ways)
     return [dataclasses.replace(plan, ways=ways).run(way, k, False) for k in range(count)]
 
@@ -183,6 +185,25 @@ def test_the_same_numbers_on_any_number_of_threads_and_others_for_another_seed()
         numba.set_num_threads(threads)
     assert len({(e.log_rate, e.low, e.high, e.n_steps) for e in found}) == 1
     assert rate_by_splitting("double-well", 0.06, width=9.0, seed=5).log_rate != found[0].log_rate
+
+
+RANKS = """
+from witten import parallel
+from witten.dynamics.splitting import rate_by_splitting
+found = rate_by_splitting("double-well:tilt=0.05", 0.03, width=9.0, seed=2)
+if parallel.world().rank == 0:
+    print(found.log_rate.hex(), found.low.hex(), found.high.hex(), found.n_steps)
+"""
+
+
+@needs_mpi
+@pytest.mark.fem
+def test_the_same_numbers_on_any_number_of_ranks(tmp_path):
+    script = tmp_path / "rate.py"
+    script.write_text(RANKS)
+    printed = [ranks(n, script) for n in (1, 2)]
+    assert [done.returncode for done in printed] == [0, 0], printed
+    assert printed[0].stdout == printed[1].stdout != ""
 
 
 def test_noise_is_a_larger_learning_rate():

@@ -198,8 +198,9 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
         return rate_by_splitting(
-            request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt, stop=stop
-        )
+            request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt, stop=stop,
+            comm=request.comm,
+        )  # fmt: skip
     levels, extra, remarks = _levels(name, ground, request, dt)
     while True:
         for level in levels:

@@ -20,10 +20,11 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import combinations
+from typing import Any
 
 import numba
 import numpy as np
@@ -40,6 +41,7 @@ from witten.dynamics.well_chain import WellChain
 from witten.dynamics.wells import Wells, find_wells
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
+from witten.parallel import Communicator, agree, collectively, communicator
 
 __all__ = ["rate_by_splitting"]
 
@@ -77,6 +79,7 @@ def rate_by_splitting(
     dt: float | None = None,
     width: float = 0.25,
     stop: Callable[[], str | None] = lambda: None,
+    comm: Any = None,
 ) -> Estimate:
     """lambda_s from paths that are split on their way between wells, for rates too small to be waited for.
 
@@ -84,11 +87,12 @@ def rate_by_splitting(
     ----------
     objective : a formula of one to three variables with two wells at least
     learning_rate : s > 0
-    seed : every number is told by it, whatever the number of threads
+    seed : every number is told by it, whatever the number of threads and ranks
     noise : sigma > 0; the rate is that at learning rate s sigma^2
     dt : the finer time step; 0.2 over the largest curvature where left out
     width : of the interval, relative to the rate: rounds of repetitions are added until it is met, 12 at most
-    stop : asked after each round; a reason to stop, or None
+    stop : asked after each round, on all ranks; a reason to stop, or None
+    comm : the ranks that share the repetitions; all there are where left out
 
     Raises
     ------
@@ -98,14 +102,16 @@ def rate_by_splitting(
         if every population dies out.
     """
     began = time.perf_counter()
-    f = resolve(objective)
+    f, ranks = resolve(objective), communicator(comm)
     s = _effective(learning_rate, noise)
-    plan = _plan(f, s, _own_seed(seed, learning_rate, noise), dt)
+    plan = agree(ranks, lambda: _plan(f, s, _own_seed(seed, learning_rate, noise), dt))
+    plan = replace(plan, objective=f)  # with the kernels of this rank
+    collectively(ranks, lambda: _compile(f))
     samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
     found = Found(math.nan, math.inf, ())
     for round_ in range(MOST_ROUNDS):
         for coarse, count in ((False, FINE), (True, COARSE)):
-            samples[coarse] += _repetitions(plan, range(round_ * count, (round_ + 1) * count), coarse)
+            samples[coarse] += _repetitions(plan, range(round_ * count, (round_ + 1) * count), coarse, ranks)
         found = _extrapolated(plan, samples)
         if 2 * found.error <= width or stop() is not None:
             break
@@ -208,12 +214,17 @@ def _plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
     fields = [committor(grid, at, j, s, wells.top) for j in range(kept.size)]
     flux, depths = _rough_fluxes(cores, grid, at, fields, s)
     ways = tuple(_ways(grid, fields, flux, depths))
-    compiled = f.kernels()
-    compiled.value.compile(excursions.VALUE.signature)  # type: ignore[attr-defined]
-    compiled.gradient.compile(excursions.GRADIENT.signature)  # type: ignore[attr-defined]
     step = dt if dt is not None else STEP / _stiffness(f, grid, wells.top + s)
     relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
     return Plan(f, s, cores, ways, step, seed, max(relaxation, 1e-3 / step), _memory(flux, wells.depths[kept] / s))
+
+
+def _compile(f: Objective) -> None:
+    """Kernels of f as the splitter wants them, and the splitter."""
+    kernels = f.kernels()
+    kernels.value.compile(excursions.VALUE.signature)  # type: ignore[attr-defined]
+    kernels.gradient.compile(excursions.GRADIENT.signature)  # type: ignore[attr-defined]
+    excursions.splitter()
 
 
 @lru_cache(maxsize=8)
@@ -322,11 +333,16 @@ class Found:
     parted: float = 0.0
 
 
-def _repetitions(plan: Plan, numbers: range, coarse: bool) -> list[tuple[Sample, ...]]:
+def _repetitions(plan: Plan, numbers: range, coarse: bool, comm: Communicator) -> list[tuple[Sample, ...]]:
     """For each number a sample on every way; they are independent and do not depend on who computes them."""
     jobs = [(way, number) for number in numbers for way in range(len(plan.ways))]
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        done = list(pool.map(lambda job: plan.run(job[0], job[1], coarse), jobs))
+
+    def mine() -> list[Sample]:
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+            return list(pool.map(lambda job: plan.run(job[0], job[1], coarse), jobs[comm.rank :: comm.size]))
+
+    shares = comm.allgather(collectively(comm, mine))
+    done = [shares[k % comm.size][k // comm.size] for k in range(len(jobs))]
     n = len(plan.ways)
     return [tuple(done[k : k + n]) for k in range(0, len(done), n)]
 
