@@ -80,9 +80,12 @@ class Model(ABC):
 
 def split(w: Numbers, shapes: Sequence[tuple[int, int]]) -> list[Numbers]:
     """Weights (d, n) as matrices (n, rows, columns), one after the other."""
-    ends = np.cumsum([rows * columns for rows, columns in shapes])
-    pieces = np.split(w.T, ends[:-1], axis=1)
-    return [piece.reshape(len(piece), *shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    pieces, start = [], 0
+    for rows, columns in shapes:
+        end = start + rows * columns
+        pieces.append(w[start:end].T.reshape(-1, rows, columns))
+        start = end
+    return pieces
 
 
 def joined(matrices: Sequence[ArrayLike]) -> Numbers:

@@ -121,7 +121,7 @@ def _deep_networks(count: int) -> list[Check]:
         found = thresholds.measure("deep-linear", depth=depth, rho=1.5)
         expected = thresholds.predict("deep-linear", depth=depth, rho=1.5)
         checks.append(close(f"{depth} layers with product 1.5: critical step size", expected, found, relative=2e-4))
-    measured = measured_critical(balanced.objective(), balanced.balanced(), rtol=1e-3, steps=4000)
+    measured = measured_critical(balanced.objective(), balanced.balanced(), rtol=1e-3, steps=2000)
     checks.append(close("three balanced 3 x 3 layers, rho = 2: critical step size", 2 / (3 * 2 ** (4 / 3)), measured,
                         relative=3e-3))  # fmt: skip
     for depth in (2, 3, 4):
@@ -228,7 +228,7 @@ def _relu() -> list[Check]:
         most = float((np.linalg.norm(x, axis=0) * np.linalg.norm(targets, axis=0)).max())
         ratios.append(4 * most / model.sharpness(w))
     single = TwoLayer(np.array([[2.0]]), np.array([[3.0]]), np.zeros(1))
-    tight = measured_critical(single.objective(), np.full(2, np.sqrt(1.5)), rtol=1e-3, steps=4000)
+    tight = measured_critical(single.objective(), np.full(2, np.sqrt(1.5)), rtol=1e-3, steps=2000)
     return [
         at_most("two-layer ReLU at interpolation, 30 random networks: 4 max |x_i| |f(x_i)| over the sharpness, so that "
                 "max |x_i| |f(x_i)| <= 1/(2s) is necessary", 1 + 1e-10, max(ratios)),
