@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 
+import witten
+from witten.dynamics import msm
 from witten.dynamics.minibatch import Minibatch, minibatch_rate
 from witten.dynamics.paths import Motion, Paths
 from witten.dynamics.philox import uniform, uniforms
@@ -133,3 +135,20 @@ def test_minibatches_that_diverge_or_make_no_sense_are_refused():
         Minibatch(lambda x, chosen: x, 1, 4, 0.5, batch=0)
     with pytest.raises(RequestError, match="learning rate must be positive"):
         Minibatch(lambda x, chosen: x, 1, 4, -0.5)
+
+
+# ------------------------------------------------------------------------------------------------ a Markov state model
+
+
+def test_a_markov_state_model_agrees():
+    pytest.importorskip("deeptime", reason="needs deeptime")
+    found = simulate_rate("convex-quartic", 1.0, estimator="msm", paths=1024, seed=1)
+    truth = math.log(witten.gap("convex-quartic", 1.0).rates[0])
+    assert abs(found.log_rates[0] - truth) < 1.7 * (found.upper[0] - found.log_rates[0]) < 0.25
+    assert found.details[0]["estimator"] == "msm"
+
+
+def test_without_deeptime_the_model_is_refused(monkeypatch):
+    monkeypatch.setattr(msm, "find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"witten\[deeptime\]"):
+        simulate_rate("convex-quartic", 1.0, estimator="msm")
