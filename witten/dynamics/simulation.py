@@ -55,7 +55,7 @@ APART = 7.0
 MOST_STEPS = 20_000_000_000
 RARE, LONG = 1e-7, 1_000_000_000
 # A slow well that holds less than e^{-4} of the mass is left to the lives of paths in it at this barrier already.
-SELDOM, SELDOM_APART = 4.0, 5.0
+SELDOM, SELDOM_APART = 4.0, 4.0
 # (upper - lower)/rate of an interval that is narrow enough.
 WIDTH = 0.24
 # The first runs: how far apart looks are, over the largest curvature, and how many paths.
@@ -70,7 +70,7 @@ Ground = Thermal | Sampled
 class Level(Protocol):
     """One time step's paths."""
 
-    def more(self) -> None: ...
+    def more(self, stop: Stop) -> None: ...
 
     @property
     def n_steps(self) -> int: ...
@@ -201,10 +201,12 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
             request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt, stop=stop,
             comm=request.comm,
         )  # fmt: skip
-    levels, extra, remarks = _levels(name, ground, request, dt)
+    levels, extra, remarks = _levels(name, ground, request, dt, stop)
+    if not levels:
+        return None
     while True:
         for level in levels:
-            level.more()
+            level.more(stop)
         found = _combined(levels, request.order)
         n_steps = extra + sum(level.n_steps for level in levels)
         if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
@@ -233,8 +235,10 @@ def chosen(ground: Ground, dt: float, paths: int) -> str:
     return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
 
 
-def _levels(name: str, ground: Ground, request: Request, dt: float) -> tuple[list[Level], int, list[str]]:
-    """The paths with step h, and those with 2h; steps done already, and what there is to say."""
+def _levels(
+    name: str, ground: Ground, request: Request, dt: float, stop: Stop
+) -> tuple[list[Level], int, list[str]]:
+    """The paths with step h, and those with 2h, none if it was stopped; steps done already, and what there is to say."""
     runs = request.runs(dt)
     levels: list[Level] = []
     if name == HITTING:
@@ -247,7 +251,9 @@ def _levels(name: str, ground: Ground, request: Request, dt: float) -> tuple[lis
         return levels, 0, [f"{len(ground.deep)} wells"]
     seed = _seed(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
-    found = plan(pilot, ground.sample(PILOTS, seed), FIRST_INTERVAL / ground.stiffness, request.comm)
+    found = plan(pilot, ground.sample(PILOTS, seed), FIRST_INTERVAL / ground.stiffness, request.comm, stop)
+    if found is None:
+        return [], 0, []
     for h, n, stream in runs:
         if isinstance(ground, Thermal):
             points, burn_in = ground.sample(n, seed + stream), 0.0
