@@ -9,6 +9,7 @@ also tells how long a look and a run must be; the paths that are measured are ot
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,8 +33,10 @@ LOOKS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
 FIRST, LAST = 0.25, 1.25
 MOST_PILOTS, MOST_PILOT_STEPS = 14, 4_000_000_000
 GROUPS = 64
-# Coordinates of all paths at all looks that are held in memory.
-MOST_NUMBERS = 10_000_000
+# Coordinates of all paths that are held in memory, and steps of all paths between two questions whether to stop.
+MOST_NUMBERS, MOST_AT_ONCE = 10_000_000, 500_000_000
+
+Stop = Callable[[], str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +58,12 @@ class DecayRate:
     overlap: float
 
 
-def plan(motion: Steps, points: Array, first_interval: float, comm: Communicator) -> Plan:
+def plan(
+    motion: Steps, points: Array, first_interval: float, comm: Communicator, stop: Stop = lambda: None
+) -> Plan | None:
     """Runs of growing length until 1/lambda fits into one several times; then the observable.
 
-    points (d, n) are where the first paths start, in the stationary law or near it.
+    points (d, n) are where the first paths start, in the stationary law or near it. None if it was stopped.
 
     Raises
     ------
@@ -77,6 +82,8 @@ def plan(motion: Steps, points: Array, first_interval: float, comm: Communicator
         rate = _guess(rough(kept), every * motion.dt)
         if PER_TIME * rate * 1.5 * interval > 1:
             break
+        if stop() is not None:
+            return None
         interval *= min(1 / (PER_TIME * rate * interval), 4.0) if rate > 0 else 4.0
     mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=_projection(kept)))
     return Plan(mode, max(_guess(mode(kept), every * motion.dt), 1e-3 / interval), n_steps, kept[-1])
@@ -133,12 +140,16 @@ class Decay:
         self.values = np.empty((0, points.shape[1]))
         self.paths.advance(round(burn_in / (plan.rate * motion.dt)))
 
-    def more(self) -> None:
-        """One more round of looks."""
-        at_once = max(1, min(ROUND, MOST_NUMBERS // max(1, self.paths.x.size)))
+    def more(self, stop: Stop = lambda: None) -> None:
+        """One more round of looks, or a part of it if it is stopped."""
+        count = self.paths.count
+        at_once = min(ROUND, MOST_NUMBERS // (self.paths.x.shape[0] * count), MOST_AT_ONCE // (self.every * count))
+        at_once = max(at_once, 1)
         for done in range(0, ROUND, at_once):
             snapshots = self.paths.record(min(at_once, ROUND - done), self.every)
             self.values = np.concatenate([self.values, self.paths.gathered(self.looked(snapshots))])
+            if at_once < ROUND and stop() is not None:
+                break
 
     def looked(self, snapshots: Array) -> Array:
         """What is kept of points (k, d, n): the observable, shape (k, n); nan for paths that have left for infinity."""
@@ -168,6 +179,8 @@ class Decay:
 def decay_rate(values: Array, interval: float, first: int, last: int) -> DecayRate:
     """The rate from u along paths, values (k, n), by two lags counted in looks; its error by leaving out groups of
     paths (jackknife)."""
+    if len(values) <= last:
+        return DecayRate(math.nan, math.inf, math.nan)
     u = values - values.mean()
     groups = np.arange(u.shape[1]) * GROUPS // u.shape[1]
     sums = np.array([_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in (0, first, last)])

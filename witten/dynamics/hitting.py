@@ -13,6 +13,7 @@ lambda = 2k. Looks that have not seen a next core yet count for n_i: nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,7 @@ class Hitting:
         self.paths.advance(max(1, round(SETTLING / (ground.softness * motion.dt))))
         self.looks = 0
 
-    def more(self) -> None:
+    def more(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """One more round of looks."""
         count = max(FIRST, round((LONGER - 1) * self.looks))
         count = min(count, 1 + MOST_AT_ONCE // (self.every * self.paths.count))

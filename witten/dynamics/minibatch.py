@@ -103,6 +103,7 @@ def minibatch_rate(
     began, ranks = time.perf_counter(), comm or communicator()
     points = np.atleast_2d(np.asarray(start, dtype=float).T).T.reshape(motion.dimension, -1)
     found = plan(_other(motion), points[:, np.arange(paths) % points.shape[1]], motion.dt, ranks)
+    assert found is not None  # it is not stopped before it knows something
     ends = found.ends[:, np.arange(paths) % found.ends.shape[1]]
     decay = Decay(motion, ends, found, ranks, burn_in=BURN_IN)
     for _ in range(MOST_ROUNDS):

@@ -58,6 +58,8 @@ class MarkovStates(Decay):
     @property
     def log_rate(self) -> tuple[float, float]:
         """log lambda, and its standard deviation by leaving out groups of paths."""
+        if len(self.values) <= self.lag:
+            return math.nan, math.inf
         cells = self.values[:, np.isfinite(self.values).all(axis=0)].astype(np.int32)
         groups = np.arange(cells.shape[1]) * GROUPS // cells.shape[1]
         counts = np.array([_counts(cells[:, groups == g], self.lag) for g in range(GROUPS)])

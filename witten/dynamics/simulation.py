@@ -29,7 +29,7 @@ from witten.dynamics.splitting import rate_by_splitting
 from witten.dynamics.thermal import Thermal, thermal
 from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, resolve
-from witten.parallel import Communicator, communicator
+from witten.parallel import Communicator, communicator, together
 from witten.rates import RateCurve
 
 __all__ = ["ESTIMATORS", "METHOD", "curve_of", "estimate_rate", "simulate_rate"]
@@ -170,18 +170,19 @@ def simulate_rate(
     ends = _ends(ranks, walltime, stop)
     done: list[Estimate] = []
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
-    for s in asked:
-        request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, ranks)
+    with together(ranks):
+        for s in asked:
+            request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, ranks)
+            reason = ends()
+            found = None if reason is not None else estimate_rate(request, estimator, ends)
+            if found is None:
+                raise Stopped(reason or ends() or "stopped", curve_of(f, done, options))
+            done.append(found)
+            if progress is not None and ranks.rank == 0:
+                progress(found)
         reason = ends()
-        found = None if reason is not None else estimate_rate(request, estimator, ends)
-        if found is None:
-            raise Stopped(reason or ends() or "stopped", curve_of(f, done, options))
-        done.append(found)
-        if progress is not None and ranks.rank == 0:
-            progress(found)
-    reason = ends()
-    if reason is not None and done[-1].width > width:
-        raise Stopped(reason, curve_of(f, done, options))
+        if reason is not None and done[-1].width > width:
+            raise Stopped(reason, curve_of(f, done, options))
     return curve_of(f, done, options)
 
 
@@ -238,7 +239,7 @@ def chosen(ground: Ground, dt: float, paths: int) -> str:
 def _levels(
     name: str, ground: Ground, request: Request, dt: float, stop: Stop
 ) -> tuple[list[Level], int, list[str]]:
-    """The paths with step h, and those with 2h, none if it was stopped; steps done already, and what there is to say."""
+    """The paths with step h, and those with 2h, none if stopped; steps done already, and what there is to say."""
     runs = request.runs(dt)
     levels: list[Level] = []
     if name == HITTING:
