@@ -21,6 +21,7 @@ from witten.operators.noise import GaussianNoise, bounded_noise, minibatch_noise
 from witten.operators.transfer import transfer_operator
 from witten.plane import gap_plane
 from witten.spectra import transfer_spectrum as spectra
+from witten.spectra.chain_cores import small_gap, spread_states
 from witten.spectra.modified_equation import modified_rate
 from witten.spectra.state_reduction import StateReduction
 from witten.spectra.transfer_spectrum import chain, gibbs_distance, operator_spectrum, transfer_spectrum
@@ -142,6 +143,34 @@ def test_elimination_keeps_every_digit_of_a_small_eigenvalue(weak):
         truth = float(values[1].real)
     assert found.small_eigenvalues(1)[0] == pytest.approx(truth, rel=1e-13)
     assert found.stationary @ (chain - np.diag(chain.sum(axis=1))) == pytest.approx(np.zeros(10), abs=1e-16)
+
+
+def test_committors_find_what_elimination_finds(monkeypatch):
+    f = "double-well:tilt=0.05"
+    eliminated = transfer_spectrum(f, 0.015)
+    monkeypatch.setattr(spectra, "ELIMINATED", {1: 0, 2: 0})
+    found = transfer_spectrum(f, 0.015)
+    assert (eliminated.solver, found.solver) == ("reduction", "committors") and found.gap < 1e-14
+    assert abs(found.gap / eliminated.gap - 1) < found.gap_error / found.gap < 1e-9
+    assert found.stationary @ found.operator.points[0] == pytest.approx(
+        eliminated.stationary @ eliminated.operator.points[0], rel=1e-9
+    )
+
+
+def test_a_core_in_each_well():
+    # Three wells on a line; functions constant on them span the same space in any basis.
+    well = np.repeat([0, 1, 2], [5, 3, 4])
+    basis = np.random.default_rng(2).normal(size=(3, 3))
+    weights = np.arange(12.0) + 1
+    assert sorted(spread_states(np.eye(3)[well] @ basis, weights)) == [4, 7, 11]
+
+
+def test_a_well_without_a_core_is_noticed():
+    f = resolve("x^4/4 - x^2/2")
+    operator = transfer_operator(f, 0.01, Box.of([(-1.5, 1.5)]), noise=GaussianNoise.isotropic(1, 0.01))
+    left = [int(np.argmin(abs(operator.points[0] - x))) for x in (-1.0, -0.98)]
+    with pytest.raises(witten.ConvergenceError, match="more wells are slow"):
+        small_gap(operator, np.array(left))
 
 
 def test_a_chain_that_cannot_come_back_is_refused():

@@ -22,6 +22,7 @@ from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.operators.residuals import Residuals
+from witten.operators.walls import wall_errors
 from witten.parallel import agree, communicator
 from witten.spectra import refinement
 from witten.spectra.element_pairs import ElementPairs, ElementSolvers
@@ -72,8 +73,8 @@ def adapted_spectrum(
     k : number of eigenvalues, the zero counted
     rtol : wanted relative error
     degree : of the elements, 1 to 3; 3 in one and two dimensions and 2 in three where left out
-    mesh : a gmsh file or a DOLFINx mesh, its boundary reflecting, instead of automatic truncation. The mesh is the
-        domain: how far its boundary is from one that was meant is not in the error bar
+    mesh : a gmsh file or a DOLFINx mesh, its boundary reflecting, instead of automatic truncation. Straight facets that
+        turn by less than 35 degrees stand for a smooth boundary: what it may be off is in the error bar
     box : (low, high) per axis, likewise
     petsc : options for PETSc and SLEPc
     comm : the ranks that compute it together; all there are where left out
@@ -99,7 +100,7 @@ def adapted_spectrum(
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
         pairs_needed, cut, bottom = k - 1 + GUARDS, np.zeros(k - 1), np.inf
-    found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {})
+    found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
     log_rates, errors = found.log_rates[order], (found.errors + cut + 1e-11)[order]
     rates = np.exp(log_rates)
@@ -162,6 +163,7 @@ def _adapted(
     pairs_needed: int,
     rtol: float,
     petsc: Mapping[str, str | None],
+    curved: bool,
 ) -> Adapted:
     """Refine until the wanted rates have errors below rtol/2, or the mesh is as large as it may become.
 
@@ -170,10 +172,15 @@ def _adapted(
     log_rates: list[Array] = []
     residuals: list[Array] = []
     solvers = ElementSolvers(pairs_needed, wanted, petsc, 1e-3 * rtol)
+    walls = np.zeros(wanted)
     coarser: ElementPairs | None = None
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
         found = solvers(operator, coarser)
+        if coarser is None and curved:
+            walls = 2 * wall_errors(
+                operator, found.psi[:, :wanted], found.differences[:, :wanted], np.exp(found.log_rates[:wanted])
+            )
         residual = Residuals.of(operator)
         modes = zip(found.psi.T, found.differences.T, found.log_rates[:wanted], strict=False)
         by_cell = np.array([residual(*mode) for mode in modes])
@@ -190,7 +197,7 @@ def _adapted(
         mesh = refined(mesh, _marked(operator, by_cell, factor, len(log_rates) > 1, 0.2 * rtol))
     # An error that is not small is not known well enough to be subtracted.
     limit = found.log_rates[:wanted] + np.log1p(-np.where(error < 0.5, error, 0.0))
-    errors = error + noise + _quadrature_error(operator, found, wanted)
+    errors = error + noise + _quadrature_error(operator, found, wanted) + walls
     return Adapted(limit, errors, operator, found.psi, found.counted, found.solver)
 
 

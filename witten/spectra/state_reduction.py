@@ -14,6 +14,8 @@ from witten.errors import ConvergenceError
 __all__ = ["StateReduction"]
 
 Array = NDArray[np.float64]
+# Arnoldi has nothing to look for in fewer states.
+DENSE = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,9 @@ class StateReduction:
             z = self.solve(x.ravel() - pi @ x.ravel())
             return np.asarray(z - pi @ z)
 
+        if n <= DENSE:
+            inverses = np.linalg.eigvals(np.stack([inverse(row) for row in np.eye(n)], axis=1))
+            return np.asarray(1.0 / inverses[np.argsort(-abs(inverses))][:k].astype(complex))
         start = np.random.default_rng(0).standard_normal(n)
         operator = LinearOperator((n, n), matvec=inverse, dtype=float)
         try:

@@ -22,6 +22,7 @@ from witten.operators.collocation import AtomicMap
 from witten.operators.noise import AtomicNoise, GaussianNoise
 from witten.operators.transfer import TransferOperator, transfer_operator
 from witten.rates import RateCurve, RateRecord
+from witten.spectra.chain_cores import SlowChain, small_gap, spread_states
 from witten.spectra.state_reduction import StateReduction
 
 __all__ = [
@@ -57,8 +58,9 @@ AGAIN = {1: 3000, 2: 25_000}
 POINTS = {1: (24, 48, 96, 192, 384), 2: (10, 16, 24, 32)}
 # A matrix up to this size is handed to LAPACK.
 DENSE = 300
-# Gaps below the first are computed by elimination, on chains of up to so many states.
-SMALL_GAP, ELIMINATED = 1e-3, 5000
+# Gaps below the first are computed by elimination, on chains of up to so many states, by dimension; on larger ones by
+# committors, if eigenvalues know the gap only to this part.
+SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
 # Nodes beyond which a chain is refused, and cells of a box.
 MOST_NODES, MOST_CELLS = {1: 8000, 2: 120_000}, 4_000_000
 ROUNDING = 64 * float(np.finfo(float).eps)
@@ -416,21 +418,37 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     """
     began = time.perf_counter()
     values, masses = leading_eigenvalues(operator, k)
-    leak = float(masses @ operator.killed)
+    leak, rounding = float(masses @ operator.killed), ROUNDING * math.sqrt(operator.n_dofs)
     gap = 1.0 - abs(values[1]) / values[0].real if values[0].real > 0 else math.nan
-    error, solver = ROUNDING * math.sqrt(operator.n_dofs), "arnoldi" if operator.n_dofs > DENSE else "dense"
-    if gap < SMALL_GAP and values[1].real > 0 and operator.n_dofs <= ELIMINATED:
+    error, solver = rounding, "arnoldi" if operator.n_dofs > DENSE else "dense"
+    small = gap < SMALL_GAP and values[1].real > 0
+    if small and operator.n_dofs <= ELIMINATED[operator.grid.dimension]:
         reduced = StateReduction.of(operator.dense() + np.multiply.outer(operator.killed, masses), int(masses.argmax()))
-        masses = reduced.stationary
+        masses, solver = reduced.stationary, "reduction"
         leak = float(masses @ operator.killed)
         # 1 - rho_1 of the chain with return; rho_1/rho_0 = (1 - g)/(1 - leak).
         g = float(reduced.small_eigenvalues(1)[0].real)
-        gap, error, solver = (g - leak) / (1.0 - leak), ROUNDING * math.sqrt(operator.n_dofs) * (g + leak), "reduction"
-    errors = np.full(values.size, ROUNDING * math.sqrt(operator.n_dofs))
+        gap, error = (g - leak) / (1.0 - leak), rounding * (g + leak)
+    elif small and leak < LEAK and rounding > COARSELY * gap:
+        slow, masses = _between_wells(operator, k)
+        gap, error, solver = slow.gap, slow.error * slow.gap, "committors"
+        masses, leak = slow.weighted(masses), 0.0
     return TransferSpectrum(
-        operator.step_size, values, errors, leak, gap, error, masses, operator, operator.objective, operator.n_dofs,
-        time.perf_counter() - began, solver,
+        operator.step_size, values, np.full(values.size, rounding), leak, gap, error, masses, operator,
+        operator.objective, operator.n_dofs, time.perf_counter() - began, solver,
     )  # fmt: skip
+
+
+def _between_wells(operator: TransferOperator, k: int) -> tuple[SlowChain, Array]:
+    """The slow chain between wells, told from the gap in the spectrum, and masses right but for the sums of wells."""
+    values, vectors = _arnoldi(operator.apply, operator.n_dofs, k)
+    order = np.argsort(-abs(values))
+    slowness = np.maximum(1.0 - abs(values[order]), ROUNDING)
+    count = 2 + int(np.argmax(slowness[2:] / slowness[1:-1]))
+    _, left = _arnoldi(operator.adjoint, operator.n_dofs, count)
+    masses = np.abs(left).sum(axis=1)
+    cores = spread_states(vectors[:, order[:count]].real, masses)
+    return small_gap(operator, cores), masses / masses.sum()
 
 
 def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Array]:
