@@ -23,9 +23,13 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.operators.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
     from witten.rates import RateCurve
+    from witten.risk.excess import excess_risk
+    from witten.risk.tradeoff import plan_schedule
+    from witten.schedules import Schedule
     from witten.spectra.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
     from witten.spectra.sweep import gap, spectrum, sweep
+    from witten.spectra.transfer_spectrum import transfer_spectrum
     from witten.validation.routes import validate
 
 __version__ = "0.1.0"
@@ -42,20 +46,24 @@ _HOME = {
     "Objective": "witten.objectives.objective",
     "RateCurve": "witten.rates",
     "RequestError": "witten.errors",
+    "Schedule": "witten.schedules",
     "Spectrum": "witten.spectra.spectrum",
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "barrier": "witten.landscape.landscape",
     "bifurcation_diagram": "witten.descent.bifurcation",
     "describe_landscape": "witten.landscape.landscape",
     "eigensolve": "witten.spectra.eigensolve",
+    "excess_risk": "witten.risk.excess",
     "eyring_kramers": "witten.landscape.eyring_kramers",
     "fate": "witten.descent.fate",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.sweep",
+    "plan_schedule": "witten.risk.tradeoff",
     "rate_bounds": "witten.landscape.bounds",
     "simulate_rate": "witten.dynamics.simulation",
     "spectrum": "witten.spectra.sweep",
     "sweep": "witten.spectra.sweep",
+    "transfer_spectrum": "witten.spectra.transfer_spectrum",
     "validate": "witten.validation.routes",
 }
 
@@ -70,6 +78,7 @@ __all__ = [
     "Objective",
     "RateCurve",
     "RequestError",
+    "Schedule",
     "Spectrum",
     "WittenLaplacian",
     "__version__",
@@ -77,14 +86,17 @@ __all__ = [
     "bifurcation_diagram",
     "describe_landscape",
     "eigensolve",
+    "excess_risk",
     "eyring_kramers",
     "fate",
     "gallery",
     "gap",
+    "plan_schedule",
     "rate_bounds",
     "simulate_rate",
     "spectrum",
     "sweep",
+    "transfer_spectrum",
     "validate",
 ]
 
