@@ -367,7 +367,6 @@ CASES = tuple(
         "double-well:barrier=0.5,dim=2": (0.1, 0.4),
         "double-well:tilt=0.1,dim=2": (0.05, 0.1, 0.5),
         "shi-su-jordan": (0.03, 0.05, 0.1, 0.3, 1.0),
-        "rastrigin": (0.2, 0.5),
         "styblinski-tang": (0.2, 0.5, 1.0),
         # three dimensions
         "quadratic:dim=3": (0.1,),

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from skfem.helpers import dot, grad
 
 import witten
 from witten.domains.box import Box
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.parallel import Communicator, world
 from witten.rates import RateCurve
 
@@ -216,12 +217,12 @@ def test_the_radial_reference_knows_bessel_functions_and_oscillators():
 )
 def test_round_domains_against_radial_separation(mesh, formula, kind, s, span, k):
     """The gap is an angular mode, double in the plane and triple in space. The files' curved boundaries are quadratic
-    pieces: 2e-5 is left for what they change."""
+    pieces, and bars know what these may be off."""
     d = 3 if mesh == "ball" else 2
     rtol = 1e-4 if d == 2 else 5e-3
     found = witten.spectrum(formula, s, k, mesh=MESHES / f"{mesh}.msh", rtol=rtol)
     truth = radial_rates(kind, s, d, *span)[: k - 1]
-    within(found, truth, part=2e-5)
+    within(found, truth)
     assert (found.relative_errors <= rtol).all() and found.modes_counted >= k
     assert truth[0] == pytest.approx(truth[d - 1], rel=1e-9)
     assert (1, 2) in {run[:2] for run in found.multiplets}
@@ -247,11 +248,13 @@ def half_annulus(n, bend):
 
 @pytest.mark.parametrize(("bend", "order"), [(False, 2), (True, 4)])
 def test_straight_cells_on_a_curved_boundary_leave_an_error_of_second_order_and_curved_ones_of_fourth(bend, order):
-    """The mesh is the domain: bars are about it. Each angular mode of the half is simple, cos(l angle)."""
+    """Bars hold it without being much wider. Each angular mode of the half is simple, cos(l angle)."""
     truth = radial_rates("valley", 0.3, 2, 0.5, 1.5)[0]
-    errors = [
-        abs(witten.spectrum(WELLS, 0.3, 2, mesh=half_annulus(n, bend), rtol=1e-7).gap / truth - 1) for n in (3, 6)
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        found = [witten.spectrum(WELLS, 0.3, 2, mesh=half_annulus(n, bend), rtol=1e-7) for n in (3, 6)]
+    errors = [abs(each.gap / truth - 1) for each in found]
+    assert all(error <= each.relative_errors[1] <= 10 * error for error, each in zip(errors, found, strict=True))
     assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.5)
 
 

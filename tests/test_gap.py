@@ -144,7 +144,7 @@ def test_printed_values(spec, s, rate):
 
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
-@pytest.mark.parametrize("spec", ["double-well:tilt=0.2", "triple-well"])
+@pytest.mark.parametrize("spec", ["double-well:tilt=0.2", "mueller-brown"])
 def test_noise_sigma_is_the_learning_rate_s_sigma_squared(spec, sigma):
     s = 0.1
     noisy = witten.gap(spec, [s / sigma**2], noise=sigma)
@@ -194,7 +194,7 @@ def test_the_number_of_threads_changes_no_digit(spec, s, threads):
 
 
 def test_twice_the_same_request_gives_twice_the_same_numbers():
-    one, two = (witten.gap("triple-well", [0.05]) for _ in range(2))
+    one, two = (witten.gap("mueller-brown", [0.05]) for _ in range(2))
     assert one.log_rates.tolist() == two.log_rates.tolist() and one.upper.tolist() == two.upper.tolist()
 
 

@@ -177,6 +177,7 @@ NEEDS_DOLFINX = {
     "witten.operators.finite_elements",
     "witten.operators.residuals",
     "witten.operators.slabs",
+    "witten.operators.walls",
     "witten.spectra.adaptive",
     "witten.spectra.distributed_eigensolve",
     "witten.spectra.distributed_ritz",

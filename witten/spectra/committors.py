@@ -30,7 +30,7 @@ from witten.spectra.grounded import Cores, Grounded, Reduced
 from witten.spectra.ritz import RitzPairs, rounding
 from witten.spectra.wells import Wells, wells
 
-__all__ = ["Committors"]
+__all__ = ["SHALLOWEST", "Committors"]
 
 Array = NDArray[np.float64]
 Inverse = Callable[[Array], Array]

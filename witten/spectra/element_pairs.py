@@ -14,7 +14,8 @@ from scipy.spatial import cKDTree
 
 from witten.errors import ConvergenceError
 from witten.operators.finite_elements import FiniteElementLaplacian
-from witten.spectra.element_committors import SHALLOWEST, ElementCommittors, SmallPairs, deep
+from witten.spectra.committors import SHALLOWEST
+from witten.spectra.element_committors import ElementCommittors, SmallPairs, deep
 from witten.spectra.krylov_schur import KrylovSchur, count_below
 from witten.spectra.preconditioned import Preconditioned
 from witten.spectra.ritz import GUARDS, RitzPairs
