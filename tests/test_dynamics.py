@@ -15,9 +15,10 @@ from witten.dynamics import block_gradients, paths, philox, steps
 from witten.dynamics.block_gradients import block_gradient, exponential
 from witten.dynamics.decay import decay_rate
 from witten.dynamics.estimates import as_detail, as_record
+from witten.dynamics.estimation import APART, QUANTILE, chosen
 from witten.dynamics.hitting import life_rates, slow_rates
 from witten.dynamics.paths import CoreMap, Lives, Motion, Paths
-from witten.dynamics.simulation import APART, QUANTILE, chosen, simulate_rate
+from witten.dynamics.simulation import simulate_rate
 from witten.dynamics.slow_mode import slow_mode
 from witten.dynamics.thermal import thermal
 from witten.errors import ConvergenceError, RequestError, Stopped

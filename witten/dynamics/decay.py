@@ -170,6 +170,11 @@ class Decay:
         return found.log_rate, found.log_error
 
     @property
+    def remark(self) -> str:
+        """Which observable, and the part of its variance that decays at the rate found."""
+        return f"observable: {self.mode.about}, overlap {self.estimate.overlap:.3f}"
+
+    @property
     def estimate(self) -> DecayRate:
         """The rate from all looks so far; paths that have diverged are left out."""
         values = self.values[:, np.isfinite(self.values).all(axis=0)]

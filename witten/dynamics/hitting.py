@@ -99,6 +99,11 @@ class Hitting:
         return self.paths.diverged
 
     @property
+    def remark(self) -> str:
+        """How many wells, and how often one was left for another."""
+        return f"{self.paths.cores.count} wells, {self.rates.moves} moves between them"
+
+    @property
     def rates(self) -> LifeRates:
         """The rates from all lives so far."""
         seed = (self.motion.seed + self.motion.stream) % 2**32

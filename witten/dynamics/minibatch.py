@@ -118,7 +118,7 @@ def minibatch_rate(
     return Estimate(
         motion.learning_rate, log_rate, log_rate - half, log_rate + half, CONFIDENCE, "autocorrelation", paths,
         found.n_steps + decay.n_steps, motion.dt, time.perf_counter() - began, decay.diverged,
-        remarks=(remark, f"observable: {found.mode.about}"),
+        remarks=(remark, decay.remark),
     )  # fmt: skip
 
 

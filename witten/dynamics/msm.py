@@ -56,6 +56,11 @@ class MarkovStates(Decay):
         return np.where(inside, cells.reshape(inside.shape), np.nan)
 
     @property
+    def remark(self) -> str:
+        """How many cells."""
+        return f"reversible chain on {len(self.centres)} cells"
+
+    @property
     def log_rate(self) -> tuple[float, float]:
         """log lambda, and its standard deviation by leaving out groups of paths."""
         if len(self.values) <= self.lag:

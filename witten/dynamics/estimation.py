@@ -1,0 +1,241 @@
+"""One rate by one estimator: which, with what time steps and how many paths, and when it is known well enough.
+
+Whatever the estimator, it is run with two time steps of a scheme of second order, h and 2h, and
+
+    log lambda = (4 log lambda_h - log lambda_2h)/3
+
+leaves an error of fourth order; the interval holds what is uncertain in both.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from witten.dynamics import steps
+from witten.dynamics.decay import Decay, plan
+from witten.dynamics.estimates import Estimate
+from witten.dynamics.hitting import Hitting
+from witten.dynamics.msm import MarkovStates
+from witten.dynamics.paths import Motion
+from witten.dynamics.sampled import Sampled, sampled
+from witten.dynamics.splitting import rate_by_splitting
+from witten.dynamics.thermal import Thermal, thermal
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective
+from witten.parallel import Communicator
+
+__all__ = ["ESTIMATORS", "Request", "Stop", "chosen", "estimate_rate"]
+
+SGD = "sgd"
+ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
+    "auto",
+    "autocorrelation",
+    "hitting",
+    "splitting",
+    "msm",
+)
+# The quantile is Student's for errors from 64 groups of paths.
+CONFIDENCE, QUANTILE = 0.95, 2.0
+# The finer time step times the largest curvature where paths often are.
+STEP = 0.2
+# Paths with the finer step, and how many times fewer with the coarser one.
+PATHS, FEWER = 2048, 2
+# A barrier of so many s/2 keeps apart the rates between wells and those within; below it, correlations tell.
+APART = 7.0
+# Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
+MOST_STEPS = 20_000_000_000
+RARE, LONG = 1e-7, 1_000_000_000
+# A slow well that holds less than e^{-4} of the mass is left to the lives of paths in it at this barrier already.
+SELDOM, SELDOM_APART = 4.0, 4.0
+# (upper - lower)/rate of an interval that is narrow enough.
+WIDTH = 0.24
+# The first runs: how far apart looks are, over the largest curvature, and how many paths.
+FIRST_INTERVAL, PILOTS = 0.1, 512
+# Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
+BURN_IN = 2.0
+
+Stop = Callable[[], str | None]
+Ground = Thermal | Sampled
+
+
+class Level(Protocol):
+    """One time step's paths."""
+
+    def more(self, stop: Stop) -> None: ...
+
+    @property
+    def n_steps(self) -> int: ...
+
+    @property
+    def log_rate(self) -> tuple[float, float]: ...
+
+    @property
+    def diverged(self) -> int: ...
+
+    @property
+    def remark(self) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is simulated, and how far."""
+
+    objective: Objective
+    learning_rate: float
+    noise: float
+    paths: int
+    dt: float | None
+    scheme: str
+    seed: int
+    width: float
+    comm: Communicator
+
+    @property
+    def order(self) -> int | None:
+        """Of the rate in h; None where it is not extrapolated."""
+        return {SGD: None, steps.HEUN: 2}.get(self.scheme, 1)
+
+    @property
+    def s(self) -> float:
+        """s sigma^2."""
+        return self.learning_rate * self.noise**2
+
+    def motion(self, dt: float, stream: int) -> Motion:
+        own = _seed(self.seed, self.learning_rate, self.noise)
+        scheme = steps.EULER_MARUYAMA if self.scheme == SGD else self.scheme
+        return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream)
+
+    def runs(self, dt: float) -> list[tuple[float, int, int]]:
+        """Time step, number of paths and stream of each run."""
+        fine = (dt, self.paths, 1)
+        return [fine] if self.order is None else [fine, (2 * dt, -(-self.paths // FEWER), 2)]
+
+
+def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> Estimate | None:
+    """The rate at one learning rate by one estimator; rounds are added until the interval is narrow enough.
+
+    None if it was stopped before anything was known.
+    """
+    began = time.perf_counter()
+    request.motion(1.0, 0)  # refuses what cannot be simulated
+    look = thermal if request.objective.dimension <= 3 else sampled
+    ground: Ground = look(request.objective, request.s, seed=request.seed)
+    dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
+    name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
+    if name == SPLITTING:
+        return rate_by_splitting(
+            request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt, stop=stop,
+            comm=request.comm,
+        )  # fmt: skip
+    levels, extra = _levels(name, ground, request, dt, stop)
+    if not levels:
+        return None
+    while True:
+        for level in levels:
+            level.more(stop)
+        found = _combined(levels, request.order)
+        n_steps = extra + sum(level.n_steps for level in levels)
+        if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
+            break
+        if stop() is not None:
+            if not math.isfinite(found[1]):
+                return None
+            break
+    return _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began)
+
+
+def chosen(ground: Ground, dt: float, paths: int) -> str:
+    """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}.
+
+    Above three dimensions no barrier is known, and correlations are tried.
+    """
+    height = 2 * ground.barrier / ground.s
+    if math.isnan(height):
+        return AUTOCORRELATION
+    # In equilibrium a well far above the others is seldom visited: its life is watched instead.
+    slow = int(np.argmax(np.where(np.isfinite(ground.wells.depths), ground.wells.depths, -math.inf)))
+    lifted = 2 * (ground.wells.floors[slow] - ground.wells.floors[0]) / ground.s
+    if len(ground.deep) < 2 or height < (APART if lifted < SELDOM else SELDOM_APART):
+        return AUTOCORRELATION
+    expected = ground.softness / (2 * math.pi) * math.exp(-height)
+    return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
+
+
+def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) -> tuple[list[Level], int]:
+    """The paths with step h, and those with 2h, none if stopped; and steps done already."""
+    runs = request.runs(dt)
+    levels: list[Level] = []
+    if name == HITTING:
+        if len(ground.deep) < 2:
+            raise RequestError(
+                f"{request.objective.name} has no second well deeper than {1.5 * request.s:.3g} at learning rate "
+                f"{request.learning_rate:g}: nothing is hit; use --estimator autocorrelation"
+            )
+        levels += [Hitting(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
+        return levels, 0
+    seed = _seed(request.seed, request.learning_rate, request.noise) % 2**32
+    pilot = request.motion(runs[-1][0], 0)
+    found = plan(pilot, ground.sample(PILOTS, seed), FIRST_INTERVAL / ground.stiffness, request.comm, stop)
+    if found is None:
+        return [], 0
+    for h, n, stream in runs:
+        if isinstance(ground, Thermal):
+            points, burn_in = ground.sample(n, seed + stream), 0.0
+        else:
+            points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
+        kind = MarkovStates if name == MSM else Decay
+        levels.append(kind(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
+    return levels, found.n_steps
+
+
+def _combined(levels: list[Level], order: int | None) -> tuple[float, float]:
+    """log lambda at h -> 0 and its standard deviation."""
+    values, errors = zip(*(level.log_rate for level in levels), strict=True)
+    if order is None:
+        return values[0], errors[0]
+    a = 2**order
+    return (a * values[0] - values[1]) / (a - 1), math.hypot(a * errors[0], errors[1]) / (a - 1)
+
+
+def _estimate(
+    request: Request,
+    name: str,
+    levels: list[Level],
+    found: tuple[float, float],
+    n_steps: int,
+    dt: float,
+    seconds: float,
+) -> Estimate:
+    log_rate, log_error = found
+    diverged = sum(level.diverged for level in levels)
+    n_paths = sum(n for _, n, _ in request.runs(dt))
+    if diverged == n_paths:
+        raise ConvergenceError(f"all {n_paths} paths left for infinity with time step {dt:.3g}; use a smaller --dt")
+    if not (math.isfinite(log_rate) and math.isfinite(log_error)):
+        raise ConvergenceError(
+            f"no decay was seen at learning rate {request.learning_rate:g} in {n_steps:.2g} steps of {n_paths} paths; "
+            "ask for more paths, or use --estimator splitting"
+        )
+    notes = [levels[0].remark]
+    if diverged:
+        notes.append(f"{diverged} of {n_paths} paths left for infinity and are left out; use a smaller --dt")
+    if 2 * QUANTILE * log_error > 0.25:
+        notes.append("stopped before the interval was narrow")
+    half = QUANTILE * log_error
+    return Estimate(
+        request.learning_rate, log_rate, log_rate - half, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt,
+        seconds, diverged, remarks=tuple(notes),
+    )  # fmt: skip
+
+
+def _seed(seed: int, learning_rate: float, noise: float) -> int:
+    """A seed for each learning rate, so that the errors along a curve are independent."""
+    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
