@@ -207,7 +207,7 @@ def run(*arguments, code=""):
 def test_validate_as_json(tmp_path):
     page, picture = tmp_path / "page.html", tmp_path / "picture.svg"
     files = "--report", str(page), "--plot", str(picture)
-    done = run("validate", "double-well:tilt=0.1", "--lr", "0.2,0.02", "--json", *files)
+    done = run("validate", "double-well:tilt=0.1", "--lr", "0.2,0.03", "--json", *files)
     assert (done.returncode, done.stderr) == (0, ""), done
     found = json.loads(done.stdout)
     assert {"records", "barrier_fit", "barrier_fit_error", "barrier_theory", "agree"} <= set(found)
@@ -216,7 +216,7 @@ def test_validate_as_json(tmp_path):
     assert {"learning_rate", "spectral", "spectral_error", "theory"} <= set(small)
     assert {"monte_carlo", "ci_low", "ci_high", "agree"} <= set(small)
     assert large["theory"] is None and "H_f/2" in large["why"]["theory"] and small["why"] == {}
-    assert small["ci_low"] < small["monte_carlo"] < small["ci_high"] and 1e-9 < small["spectral"] < 1e-7
+    assert small["ci_low"] < small["monte_carlo"] < small["ci_high"] and 1e-7 < small["spectral"] < 1e-4
     assert page.read_text().startswith("<!DOCTYPE html>") and picture.read_text().count("<svg") == 1
 
 
