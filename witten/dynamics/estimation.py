@@ -53,7 +53,7 @@ APART = 7.0
 MOST_STEPS = 20_000_000_000
 RARE, LONG = 1e-7, 1_000_000_000
 # A slow well that holds less than e^{-4} of the mass is left to the lives of paths in it at this barrier already.
-SELDOM, SELDOM_APART = 4.0, 4.0
+SELDOM, SELDOM_APART = 4.0, 3.5
 # (upper - lower)/rate of an interval that is narrow enough.
 WIDTH = 0.24
 # The first runs: how far apart looks are, over the largest curvature, and how many paths.
