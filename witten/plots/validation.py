@@ -32,7 +32,7 @@ def plot_validation(found: Validation, path: str | Path | None = None) -> Figure
     if path is not None:
         check_plot(path)
     _require_rates(found)
-    figure, (rates, law, sampled) = new_figure(1, 3, (14.5, 4.6))
+    figure, (rates, law, sampled) = new_figure(1, 3, (16.5, 4.8))
     _draw_rates(rates, found)
     _draw_law_ratio(law, found)
     _draw_sampled_ratio(sampled, found)

@@ -224,7 +224,7 @@ def _first(what: str, count: int) -> str:
 
 
 def _place(values: Any) -> str:
-    shown = ", ".join(f"{value:.6g}" for value in values[:6])
+    shown = ", ".join(f"{round(float(value), 12) + 0.0:.6g}" for value in values[:6])
     return shown + (", …" if len(values) > 6 else "")
 
 
