@@ -73,9 +73,9 @@ def in_high_precision(spec, ends, cells, degree, s):
     ("spec", "ends", "cells", "degree", "s"),
     [
         ("double-well:tilt=0.03", (-1.75, 1.75), 25, 1, 0.01),
-        ("double-well:tilt=0.03", (-1.75, 1.75), 12, 2, 0.004),
+        ("double-well:tilt=0.03", (-1.75, 1.75), 20, 2, 0.008),
         ("double-well:tilt=0.03", (-1.75, 1.75), 16, 3, 0.01),
-        (THREE, (-2.7, 2.7), 30, 2, 0.01),
+        (THREE, (-2.7, 2.7), 30, 2, 0.02),
     ],
     ids=["P1", "P2", "P3", "three-wells"],
 )

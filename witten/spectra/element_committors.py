@@ -30,8 +30,8 @@ Array = NDArray[np.float64]
 Nodes = NDArray[np.int64]
 
 PER_PAIR = ("rates", "psi", "residuals", "noise", "log_rates", "relative", "modes", "differences")
-# Where committors are this far from a sum of one, times are not known.
-UNTRUE = 1e-11
+# Where committors are this far from a sum of one, by factorisation or iteration, times are not known.
+UNTRUE = {False: 1e-11, True: 1e-7}
 # Of conjugate gradients, and how often they start again from what is left.
 TOLERANCE, RESTARTS = 1e-10, 2
 
@@ -208,18 +208,19 @@ class GroundedElements:
         h[nodes, largest] = 0.0
         h[nodes, largest] = 1.0 - h.sum(axis=1)
         psi = h * np.exp(np.clip(self.log_psi0[:, None] - self.unit, -700.0, LARGEST_EXPONENT))
-        times[off > UNTRUE] = 0.0
+        sound = off <= UNTRUE[inverse.iterative]
+        times[~sound] = 0.0
         z = _completed(operator.within_cells(h), self._first(h), np.ones(self.count, dtype=bool))
         unity = self._imbalance(off, z, psi)
-        if not unity < WRONG:
+        longest = self._longest(psi, back, times, inverse.iterative)
+        if not (unity < WRONG and longest > 0):
             return SmallPairs.nothing(operator)
         exchange = self._exchange(z, psi, back)
-        longest = self._longest(psi, back, times, inverse.iterative)
         log_rates, c = exchange_rates(exchange, self.count - 1, longest)
         small = int(np.count_nonzero(log_rates + np.log(longest) < np.log(FASTEST)))
         bound = self._bound(log_rates, small, longest)
         # What the wells do below the bound is known exactly; the rest is counted.
-        counted = None if inverse.iterative else 1 + small + inverse.counted(bound, off <= UNTRUE)
+        counted = None if inverse.iterative else 1 + small + inverse.counted(bound, sound)
         log_rates, c = log_rates[:small], c[:, :small]
         rates = np.exp(log_rates)
         extra = 8 * unity + self._rounding() + (1e-10 if inverse.iterative else 0.0)
