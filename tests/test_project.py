@@ -158,14 +158,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     # on top
     "risk": SHARED | ROUTES,
     "plane": SHARED | ROUTES,
+    "annealing": BASE | {"schedules"},
     "stability": SHARED | ROUTES,
     "paraview": SHARED | ROUTES,
     "sheets": set(),  # planes that plots draw on
-    "plots": SHARED | ROUTES | {"risk", "stability", "plane", "validation", "sheets"},
+    "plots": SHARED | ROUTES | {"risk", "stability", "plane", "annealing", "validation", "sheets"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
-    "studies": SHARED | ROUTES | {"risk", "stability", "plane", "validation", "plots"},
+    "studies": SHARED | ROUTES | {"risk", "stability", "plane", "annealing", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
-    "cli": SHARED | ROUTES | {"risk", "stability", "plane", "validation", "studies", "plots", "report", "paraview", ""},
+    "cli": SHARED
+    | ROUTES
+    | {"risk", "stability", "plane", "annealing", "validation", "studies", "plots", "report", "paraview", ""},
     "__main__": {"cli"},
 }
 

@@ -15,6 +15,7 @@ import typer
 
 from witten import __version__, parallel
 from witten.cli import (
+    anneal,
     bifurcate,
     chain,
     descend,
@@ -59,6 +60,7 @@ app.command("simulate", cls=ParallelCommand, epilog=simulate.EXAMPLES)(simulate.
 app.command("chain", cls=WittenCommand, epilog=chain.EXAMPLES)(chain.chain)
 app.command("risk", cls=WittenCommand, epilog=risk.EXAMPLES)(risk.risk)
 app.command("schedule", cls=WittenCommand, epilog=schedule.EXAMPLES)(schedule.schedule)
+app.command("anneal", cls=WittenCommand, epilog=anneal.EXAMPLES)(anneal.anneal)
 app.command("stability", cls=WittenCommand, epilog=stability.EXAMPLES)(stability.stability)
 app.command("descend", cls=WittenCommand, epilog=descend.EXAMPLES)(descend.descend)
 app.command("bifurcate", cls=WittenCommand, epilog=bifurcate.EXAMPLES)(bifurcate.bifurcate)

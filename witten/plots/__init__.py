@@ -4,6 +4,7 @@ matplotlib is loaded inside the functions, and only its figures: no window, no g
 written whole or not at all; every function returns the figure.
 """
 
+from witten.plots.annealings import plot_annealing
 from witten.plots.chains import plot_chain
 from witten.plots.curves import plot_curve, sensible_fit
 from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
@@ -16,6 +17,7 @@ from witten.plots.style import check_plot
 
 __all__ = [
     "check_plot",
+    "plot_annealing",
     "plot_barrier_tree",
     "plot_basins",
     "plot_bifurcation",
