@@ -325,6 +325,14 @@ def test_witten_chain_for_a_person():
     assert (done.returncode, done.stderr) == (0, "") and "lost per step" in done.stdout and "noise 0.9" in done.stdout
 
 
+def test_witten_chain_where_the_sde_has_no_rate():
+    done = run("chain", "abs(x)", "--lr", "0.2", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert "continuous spectrum" in found["why"] and found["records"][0]["sde_rate"] is None
+    assert found["records"][0]["chain_rate"] > 0
+
+
 def test_the_picture_needs_something_to_draw():
     empty = witten.RateCurve([], [], [], [], [], method="chain", objective="f")
     with pytest.raises(witten.RequestError, match="nothing to plot"):

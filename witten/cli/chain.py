@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table
+from witten.errors import ConvergenceError, RequestError
 
 if TYPE_CHECKING:
-    from witten.rates import RateRecord
+    from witten.objectives import Objective
+    from witten.rates import RateCurve, RateRecord
     from witten.spectra.transfer_spectrum import TransferSpectrum
 
 EXAMPLES = options.examples(
@@ -37,14 +39,13 @@ def chain(
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     _check_files(output, plot)
-    import witten
     from witten.objectives import resolve
     from witten.spectra.transfer_spectrum import chain_spectra, rate_curve
 
     f = resolve(objective)
     found = chain_spectra(f, learning_rates, **request)
     curve = rate_curve(found, request["noise"])
-    sde = witten.gap(f, learning_rates, rtol=1e-6, noise=request["noise"]) if f.dimension <= 3 else None
+    sde, why = _sde(f, learning_rates, request["noise"])
     if output is not None:
         curve.save(output)
     if plot is not None:
@@ -54,12 +55,24 @@ def chain(
     records = [None] * len(found) if sde is None else sde.records
     rows = [_json_record(one, other) for one, other in zip(found, records, strict=True)]
     if as_json:
-        print_json({"objective": objective, "noise": request["noise"], "records": rows})
+        print_json({"objective": objective, "noise": request["noise"], "records": rows, "why": why})
         return
     _show(f.name, request["noise"], rows)
+    if why is not None:
+        print_line(f"no rate of the SDE: {why}")
     for verb, path in (("saved in", output), ("drawn in", plot)):
         if path is not None:
             print_line(f"{verb} {path}")
+
+
+def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[RateCurve | None, str | None]:
+    """The curve of the SDE, or why there is none."""
+    import witten
+
+    try:
+        return witten.gap(f, learning_rates, rtol=1e-6, noise=noise), None
+    except (RequestError, ConvergenceError) as error:
+        return None, str(error)
 
 
 def _check_files(output: Any, plot: Any) -> None:

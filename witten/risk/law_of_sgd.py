@@ -328,7 +328,9 @@ def _resampled(masses: Array, old: Grid, new: Grid) -> Array:
 
 
 def _require_seen(grid: Grid, masses: Array, learning_rate: float) -> None:
-    """ConvergenceError where the law is narrower than the cells."""
+    """ConvergenceError where most of it has left, or the law is narrower than the cells."""
+    if not masses.sum() > 0.5:
+        raise ConvergenceError(f"at learning rate {learning_rate:g} most runs run away; take smaller learning rates")
     plane = masses.reshape(grid.shape)
     for axis in range(grid.dimension):
         c = abs(np.fft.rfft(plane.sum(axis=tuple(a for a in range(grid.dimension) if a != axis))))

@@ -47,7 +47,7 @@ FINE, COARSE = {1: 2.0, 2: 1.7}, {1: 1.5, 2: 1.3}
 # f at the rim above the saddles, in units of the learning rate: e^{-2 MARGIN} of the measure is outside.
 MARGIN = {1: 26.0, 2: 17.0}
 # Mass that may leave the box in a step before the box is enlarged, and how often it is.
-LEAK, ENLARGED = 1e-14, 12
+LEAK, ENLARGED = 1e-14, 16
 # Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
 # from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
 SETTLED = 0.3
@@ -61,6 +61,8 @@ DENSE = 300
 # Gaps below the first are computed by elimination, on chains of up to so many states, by dimension; on larger ones by
 # committors, if eigenvalues know the gap only to this part.
 SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
+# What a chain loses in a step, as a part of its gap, that does not matter for the gap.
+NEGLIGIBLE = 1e-10
 # Nodes beyond which a chain is refused, and cells of a box.
 MOST_NODES, MOST_CELLS = {1: 8000, 2: 120_000}, 4_000_000
 ROUNDING = 64 * float(np.finfo(float).eps)
@@ -364,7 +366,7 @@ def _enclosing(
         larger = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
         change = max(abs(larger.gap / rough.gap - 1), abs(larger.leak / rough.leak - 1))
         rough = larger
-        if change < SETTLED:
+        if change < SETTLED or rough.leak <= LEAK:
             return domain, rough
     raise ConvergenceError(
         f"at step size {step_size:g} the chain on {f.name} leaves every box ({rough.leak:.1e} of it in a step, as "
@@ -413,8 +415,8 @@ def first_domain(
 def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectrum:
     """The leading eigenvalues of one discrete operator as it is; error bars are those of rounding alone.
 
-    A gap below 1e-3 is computed again by elimination without a subtraction (`StateReduction`), where what leaves the
-    box is put back according to the quasi-stationary law: that changes no eigenvalue but the first, which becomes 1.
+    A gap below 1e-3 is computed again by elimination without a subtraction (`StateReduction`), or, where the chain is
+    too large for that and eigenvalues know little of the gap, by committors (`small_gap`).
     """
     began = time.perf_counter()
     values, masses = leading_eigenvalues(operator, k)
@@ -423,11 +425,8 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     error, solver = rounding, "arnoldi" if operator.n_dofs > DENSE else "dense"
     small = gap < SMALL_GAP and values[1].real > 0
     if small and operator.n_dofs <= ELIMINATED[operator.grid.dimension]:
-        reduced = StateReduction.of(operator.dense() + np.multiply.outer(operator.killed, masses), int(masses.argmax()))
-        masses, solver = reduced.stationary, "reduction"
-        leak = float(masses @ operator.killed)
-        # 1 - rho_1 of the chain with return; rho_1/rho_0 = (1 - g)/(1 - leak).
-        g = float(reduced.small_eigenvalues(1)[0].real)
+        g, masses = _reduced(operator, masses)
+        leak, solver = float(masses @ operator.killed), "reduction"
         gap, error = (g - leak) / (1.0 - leak), rounding * (g + leak)
     elif small and leak < LEAK and rounding > COARSELY * gap:
         slow, masses = _between_wells(operator, k)
@@ -437,6 +436,23 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
         operator.step_size, values, np.full(values.size, rounding), leak, gap, error, masses, operator,
         operator.objective, operator.n_dofs, time.perf_counter() - began, solver,
     )  # fmt: skip
+
+
+def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
+    """1 - rho_1 of the chain that returns what it loses, and its stationary law; rho_1/rho_0 = (1 - g)/(1 - leak).
+
+    Returned according to the quasi-stationary law no eigenvalue changes but the first, which becomes 1, and the matrix
+    is full. Returned to the heaviest node the matrix stays sparse, and where next to nothing is lost it is the same.
+    """
+    chain, ground = operator.dense(), int(masses.argmax())
+    thin = chain.copy()
+    thin[:, ground] += operator.killed
+    reduced = StateReduction.of(thin, ground)
+    g = float(reduced.small_eigenvalues(1)[0].real)
+    if reduced.stationary @ operator.killed > NEGLIGIBLE * g:
+        reduced = StateReduction.of(chain + np.multiply.outer(operator.killed, masses), ground)
+        g = float(reduced.small_eigenvalues(1)[0].real)
+    return g, reduced.stationary
 
 
 def _between_wells(operator: TransferOperator, k: int) -> tuple[SlowChain, Array]:
