@@ -52,8 +52,8 @@ APART = 7.0
 # Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
 MOST_STEPS = 20_000_000_000
 RARE, LONG = 1e-7, 1_000_000_000
-# A slow well that holds less than e^{-4} of the mass is left to the lives of paths in it at this barrier already.
-SELDOM, SELDOM_APART = 4.0, 3.5
+# A slow well that holds e^{-a} of the mass is left to the lives of paths in it at a barrier lower by a, down to this.
+LEAST_APART = 3.5
 # (upper - lower)/rate of an interval that is narrow enough.
 WIDTH = 0.24
 # The first runs: how far apart looks are, over the largest curvature, and how many paths.
@@ -162,7 +162,7 @@ def chosen(ground: Ground, dt: float, paths: int) -> str:
     # In equilibrium a well far above the others is seldom visited: its life is watched instead.
     slow = int(np.argmax(np.where(np.isfinite(ground.wells.depths), ground.wells.depths, -math.inf)))
     lifted = 2 * (ground.wells.floors[slow] - ground.wells.floors[0]) / ground.s
-    if len(ground.deep) < 2 or height < (APART if lifted < SELDOM else SELDOM_APART):
+    if len(ground.deep) < 2 or height < max(APART - lifted, LEAST_APART):
         return AUTOCORRELATION
     expected = ground.softness / (2 * math.pi) * math.exp(-height)
     return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
@@ -226,7 +226,7 @@ def _estimate(
     notes = [levels[0].remark]
     if diverged:
         notes.append(f"{diverged} of {n_paths} paths left for infinity and are left out; use a smaller --dt")
-    if 2 * QUANTILE * log_error > 0.25:
+    if 2 * QUANTILE * log_error > request.width:
         notes.append("stopped before the interval was narrow")
     half = QUANTILE * log_error
     return Estimate(
