@@ -20,11 +20,12 @@ from witten.operators.collocation import chebyshev_points, interpolation_matrix
 from witten.operators.noise import GaussianNoise, bounded_noise, minibatch_noise
 from witten.operators.transfer import transfer_operator
 from witten.plane import gap_plane
-from witten.spectra import transfer_spectrum as spectra
+from witten.spectra import operator_spectrum as spectra
 from witten.spectra.chain_cores import small_gap, spread_states
 from witten.spectra.modified_equation import modified_rate
+from witten.spectra.operator_spectrum import operator_spectrum
 from witten.spectra.state_reduction import StateReduction
-from witten.spectra.transfer_spectrum import chain, gibbs_distance, operator_spectrum, transfer_spectrum
+from witten.spectra.transfer_spectrum import chain, gibbs_distance, transfer_spectrum
 
 
 def plane(per_deviation=1.5, level=np.inf):

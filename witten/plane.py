@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
-from witten.spectra.transfer_spectrum import TransferSpectrum, transfer_spectrum
+from witten.spectra.operator_spectrum import TransferSpectrum
+from witten.spectra.transfer_spectrum import transfer_spectrum
 
 __all__ = ["Plane", "gap_plane"]
 

@@ -13,7 +13,7 @@ from witten.errors import ConvergenceError, RequestError
 if TYPE_CHECKING:
     from witten.objectives import Objective
     from witten.rates import RateCurve, RateRecord
-    from witten.spectra.transfer_spectrum import TransferSpectrum
+    from witten.spectra.operator_spectrum import TransferSpectrum
 
 EXAMPLES = options.examples(
     "witten chain shi-su-jordan-1d --lr 0.1,0.075",

@@ -18,8 +18,9 @@ from witten.operators.noise import GaussianNoise
 from witten.operators.transfer import TransferOperator, on_grid
 from witten.risk.terms import Term
 from witten.schedules import Schedule
+from witten.spectra.operator_spectrum import leading_eigenvalues
 from witten.spectra.state_reduction import StateReduction
-from witten.spectra.transfer_spectrum import first_domain, leading_eigenvalues
+from witten.spectra.transfer_spectrum import first_domain
 
 __all__ = ["LawOfSGD", "PushAndBlur", "deal_out", "each_rate", "gibbs_risk", "stationary_risk"]
 

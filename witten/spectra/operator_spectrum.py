@@ -1,0 +1,192 @@
+"""The leading eigenvalues of one discrete transfer operator, and its gap however small."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
+
+from witten.errors import ConvergenceError, RequestError
+from witten.operators.transfer import TransferOperator
+from witten.spectra.chain_cores import SlowChain, small_gap, spread_states
+from witten.spectra.state_reduction import StateReduction
+
+__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "by_modulus", "leading_eigenvalues", "operator_spectrum"]
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+# Mass that may leave the box in a step.
+LEAK = 1e-14
+# A matrix up to this size is handed to LAPACK.
+DENSE = 300
+# Gaps below the first are computed by elimination, on chains of up to so many states, by dimension; on larger ones by
+# committors, if eigenvalues know the gap only to this part.
+SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
+# What a chain loses in a step, as a part of its gap, that does not matter for the gap.
+NEGLIGIBLE = 1e-10
+ROUNDING = 64 * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferSpectrum:
+    """The leading eigenvalues rho_k of the transfer operator P, by modulus.
+
+    Attributes
+    ----------
+    step_size : h, the learning rate of SGD
+    eigenvalues : rho_0 >= |rho_1| >= ..., complex, shape (k,); a cycle of length p shows as eigenvalues near p-th roots
+        of unity
+    errors : of the eigenvalues, absolute, shape (k,)
+    leak : 1 - rho_0, the part lost in each step once the start is forgotten; to relative accuracy
+    gap : 1 - |rho_1|/rho_0, to relative accuracy where it is small
+    gap_error : its error bar
+    stationary : the stationary (where mass is lost: quasi-stationary) masses at the nodes, shape (n,); None where the
+        objective is a sum and the spectrum was put together from its terms
+    operator : P at the finest resolution; None likewise
+    seconds : wall time
+    """
+
+    step_size: float
+    eigenvalues: Complex
+    errors: Array
+    leak: float
+    gap: float
+    gap_error: float
+    stationary: Array | None
+    operator: TransferOperator | None
+    objective: str
+    n_dofs: int
+    seconds: float
+    solver: str
+
+    @property
+    def survival(self) -> float:
+        """rho_0: 1 for a chain that has a stationary law."""
+        return float(self.eigenvalues[0].real)
+
+    @property
+    def rate(self) -> float:
+        """-log(|rho_1|/rho_0)/h, the rate per unit time t = h k; inf where rho_1 = 0."""
+        return -math.log1p(-self.gap) / self.step_size if self.gap < 1 else math.inf
+
+    @property
+    def rate_error(self) -> float:
+        """Half-width of the error bar of the rate."""
+        return self.gap_error / max(1.0 - self.gap, 1e-300) / self.step_size
+
+    @property
+    def phases(self) -> Array:
+        """arg rho_k / 2 pi, shape (k,): +-1/p at cycles of length p."""
+        return np.asarray(np.angle(self.eigenvalues) / (2 * np.pi))
+
+    @property
+    def resolved(self) -> bool:
+        return bool(self.gap_error < 0.1 * self.gap)
+
+    @cached_property
+    def density(self) -> Array:
+        """The stationary density at the nodes, shape (n,).
+
+        Raises
+        ------
+        RequestError
+            where the spectrum was put together from the terms of a sum.
+        """
+        if self.stationary is None or self.operator is None:
+            raise RequestError(f"{self.objective} is a sum; ask for the stationary law of its terms one by one")
+        return self.stationary / self.operator.volume
+
+
+def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectrum:
+    """The leading eigenvalues of one discrete operator as it is; error bars are those of rounding alone.
+
+    A gap below 1e-3 is computed again by elimination without a subtraction (`StateReduction`), or, where the chain is
+    too large for that and eigenvalues know little of the gap, by committors (`small_gap`).
+    """
+    began = time.perf_counter()
+    values, masses = leading_eigenvalues(operator, k)
+    leak, rounding = float(masses @ operator.killed), ROUNDING * math.sqrt(operator.n_dofs)
+    gap = 1.0 - abs(values[1]) / values[0].real if values[0].real > 0 else math.nan
+    error, solver = rounding, "arnoldi" if operator.n_dofs > DENSE else "dense"
+    small = gap < SMALL_GAP and values[1].real > 0
+    if small and operator.n_dofs <= ELIMINATED[operator.grid.dimension]:
+        g, masses = _reduced(operator, masses)
+        leak, solver = float(masses @ operator.killed), "reduction"
+        gap, error = (g - leak) / (1.0 - leak), rounding * (g + leak)
+    elif small and leak < LEAK and rounding > COARSELY * gap:
+        slow, masses = _between_wells(operator, k)
+        gap, error, solver = slow.gap, slow.error * slow.gap, "committors"
+        masses, leak = slow.weighted(masses), 0.0
+    return TransferSpectrum(
+        operator.step_size, values, np.full(values.size, rounding), leak, gap, error, masses, operator,
+        operator.objective, operator.n_dofs, time.perf_counter() - began, solver,
+    )  # fmt: skip
+
+
+def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
+    """1 - rho_1 of the chain that returns what it loses, and its stationary law; rho_1/rho_0 = (1 - g)/(1 - leak).
+
+    Returned according to the quasi-stationary law no eigenvalue changes but the first, which becomes 1, and the matrix
+    is full. Returned to the heaviest node the matrix stays sparse, and where next to nothing is lost it is the same.
+    """
+    chain, ground = operator.dense(), int(masses.argmax())
+    thin = chain.copy()
+    thin[:, ground] += operator.killed
+    reduced = StateReduction.of(thin, ground)
+    g = float(reduced.small_eigenvalues(1)[0].real)
+    if reduced.stationary @ operator.killed > NEGLIGIBLE * g:
+        reduced = StateReduction.of(chain + np.multiply.outer(operator.killed, masses), ground)
+        g = float(reduced.small_eigenvalues(1)[0].real)
+    return g, reduced.stationary
+
+
+def _between_wells(operator: TransferOperator, k: int) -> tuple[SlowChain, Array]:
+    """The slow chain between wells, told from the gap in the spectrum, and masses right but for the sums of wells."""
+    values, vectors = _arnoldi(operator.apply, operator.n_dofs, k)
+    order = np.argsort(-abs(values))
+    slowness = np.maximum(1.0 - abs(values[order]), ROUNDING)
+    count = 2 + int(np.argmax(slowness[2:] / slowness[1:-1]))
+    _, left = _arnoldi(operator.adjoint, operator.n_dofs, count)
+    masses = np.abs(left).sum(axis=1)
+    cores = spread_states(vectors[:, order[:count]].real, masses)
+    return small_gap(operator, cores), masses / masses.sum()
+
+
+def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Array]:
+    """The k eigenvalues of largest modulus, and the leading left eigenvector, non-negative and of sum 1."""
+    n = operator.n_dofs
+    if n <= DENSE:
+        values, left = np.linalg.eig(operator.dense().T)
+        masses = left[:, np.argmax(values.real)]
+    else:
+        values, _ = _arnoldi(operator.apply, n, k)
+        masses = _arnoldi(operator.adjoint, n, 1)[1][:, 0]
+    masses = np.abs(masses.real)
+    return by_modulus(values)[:k], np.asarray(masses / masses.sum())
+
+
+def by_modulus(values: NDArray[Any]) -> Complex:
+    """By modulus; conjugate and opposite pairs in an order that rounding does not decide."""
+    order = np.lexsort((-values.imag, -values.real.round(12), -np.abs(values).round(12)))
+    return np.asarray(values[order], dtype=complex)
+
+
+def _arnoldi(apply: Callable[[Array], Array], n: int, k: int) -> tuple[Complex, Complex]:
+    """The k eigenvalues of largest modulus and their vectors."""
+    start = 1.0 + 0.5 * np.random.default_rng(0).random(n)
+    operator = LinearOperator((n, n), matvec=lambda x: apply(x.ravel()), dtype=float)
+    try:
+        values, vectors = eigs(operator, k=k, which="LM", v0=start, ncv=min(n, max(4 * k, 24)))
+    except ArpackError as error:
+        raise ConvergenceError(
+            f"Arnoldi did not converge for {k} eigenvalues on {n} nodes: {error}; ask for a larger learning rate"
+        ) from error
+    return values, vectors
