@@ -26,7 +26,8 @@ from witten.risk import (
 )
 from witten.risk.curve import recorded_steps
 from witten.risk.law_of_sde import LawOfSDE
-from witten.risk.law_of_sgd import LawOfSGD, PushAndBlur, _resampled
+from witten.risk.law_of_sgd import LawOfSGD
+from witten.risk.push_and_blur import PushAndBlur, resampled
 from witten.risk.terms import Term, starting_point, terms
 from witten.schedules import Schedule
 
@@ -214,8 +215,8 @@ def test_laws_move_between_grids_without_loss():
         x, y = grid.points
         return np.exp(-8 * (x - 0.2) ** 2 - 10 * (y - 1) ** 2) * np.prod(grid.spacing)
 
-    assert _resampled(law(grids[0]), *grids) == pytest.approx(law(grids[1]), abs=1e-13)
-    assert _resampled(law(grids[1]), *grids[::-1]) == pytest.approx(law(grids[0]), abs=1e-13)
+    assert resampled(law(grids[0]), *grids) == pytest.approx(law(grids[1]), abs=1e-13)
+    assert resampled(law(grids[1]), *grids[::-1]) == pytest.approx(law(grids[0]), abs=1e-13)
 
 
 def test_terms_are_found_and_counted():

@@ -18,7 +18,7 @@ from witten.domains.sublevel import sublevel
 from witten.errors import ConvergenceError, RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.risk.law_of_sgd import deal_out
+from witten.risk.push_and_blur import deal_out
 from witten.risk.terms import Term
 from witten.schedules import Run, Schedule
 from witten.spectra.eigensolve import eigensolve

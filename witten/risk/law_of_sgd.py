@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,13 +16,14 @@ from witten.objectives import Objective
 from witten.operators.collocation import chebyshev_points, interpolation_matrix
 from witten.operators.noise import GaussianNoise
 from witten.operators.transfer import TransferOperator, on_grid
+from witten.risk.push_and_blur import PushAndBlur, resampled
 from witten.risk.terms import Term
 from witten.schedules import Schedule
 from witten.spectra.operator_spectrum import leading_eigenvalues
 from witten.spectra.state_reduction import StateReduction
 from witten.spectra.transfer_spectrum import first_domain
 
-__all__ = ["LawOfSGD", "PushAndBlur", "deal_out", "each_rate", "gibbs_risk", "stationary_risk"]
+__all__ = ["LawOfSGD", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
 
 Array = NDArray[np.float64]
 # Nodes per standard deviation of the noise of a step; how many nodes along an axis, at least and at most.
@@ -32,8 +33,6 @@ MOST = {1: 2400, 2: 200}
 SERVES = 1.3
 # Mass that may be lost over a whole schedule before the box is enlarged, and how often it is.
 LOST, ENLARGED = 1e-8, 6
-# Nodes of the local polynomials by which mass that falls between nodes is dealt out.
-STENCIL = 8
 # Equal steps from which on, and nodes up to which, powers of the matrix are formed.
 POWER, DENSE = 40, 700
 # Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
@@ -42,75 +41,7 @@ PLATEAUS = 20
 UNSEEN = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class PushAndBlur:
-    """One step where the noise is narrower than the cells: mass is moved, dealt out to nodes nearby by polynomials of
-    degree STENCIL - 1, whose first moments it keeps, and blurred by the Gaussian in Fourier space.
-
-    Right for laws that are much wider than the noise of a step, as they are when the learning rate is small.
-    """
-
-    grid: Grid
-    images: Array
-    deviations: Array
-
-    @property
-    def points(self) -> Array:
-        return self.grid.points
-
-    @property
-    def volume(self) -> float:
-        return float(np.prod(self.grid.spacing))
-
-    def adjoint(self, masses: Array) -> Array:
-        """Masses at the nodes one step later, (n,) -> (n,)."""
-        out = deal_out(self.grid, self.images, masses)
-        for axis, (n, h, sigma) in enumerate(zip(self.grid.shape, self.grid.spacing, self.deviations, strict=True)):
-            frequency = 2 * np.pi * np.fft.rfftfreq(n, h)
-            damping = np.exp(-0.5 * (sigma * frequency) ** 2)
-            shape = [-1 if a == axis else 1 for a in range(self.grid.dimension)]
-            out = np.fft.irfft(np.fft.rfft(out, axis=axis) * damping.reshape(shape), n, axis=axis)
-        return np.asarray(out.ravel())
-
-    def around(self, image: Array) -> Array:
-        """The law of image + e as masses, (d,) -> (n,)."""
-        moved = replace(self, images=np.asarray(image, dtype=float)[:, None])
-        return moved.adjoint(np.ones(1))
-
-
 Step = TransferOperator | PushAndBlur
-
-
-def deal_out(grid: Grid, at: Array, masses: Array) -> Array:
-    """Masses at points `at` (d, m) as masses on the full grid, of shape grid.shape; what is outside is lost."""
-    inside = np.all(
-        (at >= np.array(grid.box.lower)[:, None]) & (at <= np.array(grid.box.upper)[:, None]), axis=0
-    )
-    first, weights = [], []
-    for axis, n, h, z in zip(grid.axes, grid.shape, grid.spacing, at[:, inside], strict=True):
-        place = (z - axis[0]) / h
-        start = np.clip(np.floor(place).astype(np.int64) - STENCIL // 2 + 1, 0, n - STENCIL)
-        first.append(start)
-        weights.append(_lagrange(place - start))
-    out = np.zeros(grid.shape)
-    if grid.dimension == 1:
-        index = first[0][:, None] + np.arange(STENCIL)
-        np.add.at(out, index, masses[inside][:, None] * weights[0])
-        return out
-    rows, columns = (f[:, None] + np.arange(STENCIL) for f in first)
-    joint = masses[inside][:, None, None] * weights[0][:, :, None] * weights[1][:, None, :]
-    np.add.at(out, (rows[:, :, None], columns[:, None, :]), joint)
-    return out
-
-
-def _lagrange(t: Array) -> Array:
-    """Values at t of the polynomials that are 1 at one of 0, ..., STENCIL - 1 and 0 at the others, (m, STENCIL)."""
-    nodes = np.arange(STENCIL)
-    out = np.ones((t.size, STENCIL))
-    for j in nodes:
-        for i in nodes[nodes != j]:
-            out[:, j] *= (t - i) / (j - i)
-    return out
 
 
 @dataclass(eq=False)
@@ -213,7 +144,7 @@ class LawOfSGD:
             finer = self._grid(box, run.learning_rate, grid)
             if finer is not grid and masses is not None:
                 _require_seen(grid, masses, run.learning_rate)
-                masses = _resampled(masses, grid, finer)
+                masses = resampled(masses, grid, finer)
             grid, begun, last = finer, done, done + run.steps
             mover = _Mover(self.step(grid, run.learning_rate))
             if masses is None:
@@ -312,20 +243,6 @@ def each_rate(schedule: Schedule, value) -> dict[float, float]:  # type: ignore[
     nodes = chebyshev_points(log_s[0], log_s[-1], PLATEAUS)
     at_nodes = np.log([max(value(each), 1e-300) for each in np.exp(nodes).tolist()])
     return dict(zip(s.tolist(), np.exp(interpolation_matrix(nodes, log_s) @ at_nodes).tolist(), strict=True))
-
-
-def _resampled(masses: Array, old: Grid, new: Grid) -> Array:
-    """The same trigonometric polynomial on another grid of the same box."""
-    density = masses.reshape(old.shape) / np.prod(old.spacing)
-    for axis, (n, m) in enumerate(zip(old.shape, new.shape, strict=True)):
-        c = np.fft.rfft(density, axis=axis)
-        kept = min(c.shape[axis], m // 2 + 1)
-        c = c.take(range(kept), axis)
-        shift = 0.5 * (new.spacing[axis] - old.spacing[axis]) / old.box.widths[axis]
-        phase = np.exp(2j * np.pi * np.arange(kept) * shift)
-        c = c * phase.reshape([-1 if a == axis else 1 for a in range(old.dimension)])
-        density = np.fft.irfft(c, m, axis=axis) * (m / n)
-    return np.asarray(density.ravel() * np.prod(new.spacing))
 
 
 def _require_seen(grid: Grid, masses: Array, learning_rate: float) -> None:

@@ -12,7 +12,7 @@ from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.risk.law_of_sde import Modes, domain_of
-from witten.risk.law_of_sgd import deal_out
+from witten.risk.push_and_blur import deal_out
 from witten.risk.terms import Term
 from witten.schedules import Schedule
 

@@ -1,0 +1,98 @@
+"""One step where the noise is narrower than the cells of a grid, and laws carried from grid to grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.grid import Grid
+
+__all__ = ["PushAndBlur", "deal_out", "resampled"]
+
+Array = NDArray[np.float64]
+# Nodes of the local polynomials by which mass that falls between nodes is dealt out.
+STENCIL = 8
+
+
+@dataclass(frozen=True, eq=False)
+class PushAndBlur:
+    """One step where the noise is narrower than the cells: mass is moved, dealt out to nodes nearby by polynomials of
+    degree STENCIL - 1, whose first moments it keeps, and blurred by the Gaussian in Fourier space.
+
+    Right for laws that are much wider than the noise of a step, as they are when the learning rate is small.
+    """
+
+    grid: Grid
+    images: Array
+    deviations: Array
+
+    @property
+    def points(self) -> Array:
+        return self.grid.points
+
+    @property
+    def volume(self) -> float:
+        return float(np.prod(self.grid.spacing))
+
+    def adjoint(self, masses: Array) -> Array:
+        """Masses at the nodes one step later, (n,) -> (n,)."""
+        out = deal_out(self.grid, self.images, masses)
+        for axis, (n, h, sigma) in enumerate(zip(self.grid.shape, self.grid.spacing, self.deviations, strict=True)):
+            frequency = 2 * np.pi * np.fft.rfftfreq(n, h)
+            damping = np.exp(-0.5 * (sigma * frequency) ** 2)
+            shape = [-1 if a == axis else 1 for a in range(self.grid.dimension)]
+            out = np.fft.irfft(np.fft.rfft(out, axis=axis) * damping.reshape(shape), n, axis=axis)
+        return np.asarray(out.ravel())
+
+    def around(self, image: Array) -> Array:
+        """The law of image + e as masses, (d,) -> (n,)."""
+        moved = replace(self, images=np.asarray(image, dtype=float)[:, None])
+        return moved.adjoint(np.ones(1))
+
+
+def deal_out(grid: Grid, at: Array, masses: Array) -> Array:
+    """Masses at points `at` (d, m) as masses on the full grid, of shape grid.shape; what is outside is lost."""
+    inside = np.all(
+        (at >= np.array(grid.box.lower)[:, None]) & (at <= np.array(grid.box.upper)[:, None]), axis=0
+    )
+    first, weights = [], []
+    for axis, n, h, z in zip(grid.axes, grid.shape, grid.spacing, at[:, inside], strict=True):
+        place = (z - axis[0]) / h
+        start = np.clip(np.floor(place).astype(np.int64) - STENCIL // 2 + 1, 0, n - STENCIL)
+        first.append(start)
+        weights.append(_lagrange(place - start))
+    out = np.zeros(grid.shape)
+    if grid.dimension == 1:
+        index = first[0][:, None] + np.arange(STENCIL)
+        np.add.at(out, index, masses[inside][:, None] * weights[0])
+        return out
+    rows, columns = (f[:, None] + np.arange(STENCIL) for f in first)
+    joint = masses[inside][:, None, None] * weights[0][:, :, None] * weights[1][:, None, :]
+    np.add.at(out, (rows[:, :, None], columns[:, None, :]), joint)
+    return out
+
+
+def _lagrange(t: Array) -> Array:
+    """Values at t of the polynomials that are 1 at one of 0, ..., STENCIL - 1 and 0 at the others, (m, STENCIL)."""
+    nodes = np.arange(STENCIL)
+    out = np.ones((t.size, STENCIL))
+    for j in nodes:
+        for i in nodes[nodes != j]:
+            out[:, j] *= (t - i) / (j - i)
+    return out
+
+
+def resampled(masses: Array, old: Grid, new: Grid) -> Array:
+    """The same trigonometric polynomial on another grid of the same box."""
+    density = masses.reshape(old.shape) / np.prod(old.spacing)
+    for axis, (n, m) in enumerate(zip(old.shape, new.shape, strict=True)):
+        c = np.fft.rfft(density, axis=axis)
+        kept = min(c.shape[axis], m // 2 + 1)
+        c = c.take(range(kept), axis)
+        shift = 0.5 * (new.spacing[axis] - old.spacing[axis]) / old.box.widths[axis]
+        phase = np.exp(2j * np.pi * np.arange(kept) * shift)
+        c = c * phase.reshape([-1 if a == axis else 1 for a in range(old.dimension)])
+        density = np.fft.irfft(c, m, axis=axis) * (m / n)
+    return np.asarray(density.ravel() * np.prod(new.spacing))
