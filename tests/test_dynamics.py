@@ -374,6 +374,14 @@ def test_stationary_points_are_drawn_from_the_law():
         assert np.mean(x**power) == pytest.approx(np.average(grid**power, weights=weight), rel=0.01)
 
 
+def test_kinks_and_long_valleys_have_time_steps_too():
+    """A jump J of the gradient counts as a curvature J^2/s; the valley of Rosenbrock is one well."""
+    kinked = thermal(Objective.from_formula("2*abs(x) + x^2/4"), 0.5)
+    assert 4**2 / 0.5 * 0.9 < kinked.stiffness < 4**2 / 0.5 * 1.1
+    assert thermal(gallery.quadratic(3.0), 0.5).stiffness == pytest.approx(3)
+    assert thermal(gallery.rosenbrock(), 0.1).deep.tolist() == [0]
+
+
 def test_the_grid_needs_a_confining_objective():
     with pytest.raises(RequestError, match="no finite integral"):
         thermal(Objective.from_formula("log(1 + x^2)"), 5.0)

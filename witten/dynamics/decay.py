@@ -104,7 +104,7 @@ def _check_length(n_steps: int, motion: Steps) -> None:
     if n_steps > MOST_PILOT_STEPS:
         raise ConvergenceError(
             f"correlations do not decay within {MOST_PILOT_STEPS:.0e} steps of {motion.dt:.3g}; "
-            "use --estimator hitting or splitting"
+            "give a larger --dt, or use --estimator hitting or splitting"
         )
 
 

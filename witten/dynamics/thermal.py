@@ -68,18 +68,36 @@ class Thermal:
 
     @cached_property
     def stiffness(self) -> float:
-        """The largest |eigenvalue| of Hess f where paths often are."""
-        weight = self.values <= self.wells.floors[0] + (OFTEN + 0.5 * self.values.ndim) * self.s
-        weight |= self.values <= self.wells.top + self.s
-        return float(np.abs(np.linalg.eigvalsh(self._hessians(weight))).max())
+        """The largest |eigenvalue| of Hess f where paths often are; a kink counts with (jump of grad f)^2/s.
+
+        Over a length l noise makes up for a jump J if J l = s, and J/l is the curvature seen there.
+        """
+        often = self.values <= self.wells.floors[0] + (OFTEN + 0.5 * self.values.ndim) * self.s
+        often |= self.values <= self.wells.top + self.s
+        curvatures: Array = np.abs(np.linalg.eigvalsh(self._hessians(often)))
+        curvature = float(np.max(curvatures, initial=0.0))
+        jump = self._jump(often, curvature)
+        return max(curvature, jump * jump / self.s, 1e-300)
 
     @cached_property
     def softness(self) -> float:
         """The smallest curvature at the deep minima, a thousandth of the largest at least."""
-        curvatures = np.array(
-            [np.linalg.eigvalsh(self.objective.hessian(self.wells.minima[:, k])) for k in self.deep.tolist()]
-        )
-        return float(max(curvatures.min(), 1e-3 * curvatures.max()))
+        minima = self.wells.minima[:, self.deep]
+        hessians = np.moveaxis(self.objective._evaluate("hessian", minima), -1, 0)
+        curvatures = np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0))
+        return max(float(curvatures.min()), 1e-3 * max(float(curvatures.max()), self.stiffness))
+
+    def _jump(self, mask: NDArray[np.bool_], curvature: float) -> float:
+        """The largest change of grad f from one cell of the mask to the next that curvature does not explain."""
+        slopes = np.full((self.values.ndim, self.values.size), np.nan)
+        cells = np.flatnonzero(mask)
+        slopes[:, cells] = self.objective.gradient(self._centres(cells))
+        slopes = slopes.reshape(-1, *self.values.shape)
+        largest = 0.0
+        for axis, h in enumerate(self.spacing):
+            jumps = np.abs(np.diff(slopes, axis=1 + axis)) - 2 * curvature * h
+            largest = max(largest, float(np.max(jumps, where=np.isfinite(jumps), initial=0.0)))
+        return largest
 
     def _hessians(self, mask: NDArray[np.bool_]) -> Array:
         points = self._centres(np.flatnonzero(mask))
