@@ -176,7 +176,7 @@ def test_the_memory_of_a_shallow_well_is_in_the_interval(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "s"),
-    [("double-well", 0.05), ("double-well:tilt=0.1", 0.01), ("triple-well", 0.04), ("double-well:dim=3", 0.04)],
+    [("double-well", 0.05), ("double-well:tilt=0.1", 0.01), ("triple-well", 0.04), ("double-well:dim=3", 0.06)],
 )
 def test_rates_are_those_of_the_operator(name, s, monkeypatch):
     if name != "double-well":
