@@ -48,7 +48,7 @@ app = typer.Typer(
         'witten gap "(x**2-1)**2/4 + y**2/2" --lr 0.05,0.1 -o a.nc --plot a.png',
         "witten spectrum mueller-brown --lr 0.2 -k 6 --modes modes.nc",
         "witten plot a.nc",
-        notes="Exit status: 0 fine; 1 computation failed; 2 request wrong; 3 disagreement; 4 stopped early, --resume goes on.",
+        notes="Exit status: 0 fine; 1 it failed; 2 request wrong; 3 disagreement; 4 stopped early, --resume goes on.",
     ),
 )
 
