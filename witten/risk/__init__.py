@@ -7,10 +7,12 @@
 from witten.risk.bounds import Plateau, RiskBound, plateau, risk_bound
 from witten.risk.curve import RiskCurve, crossing
 from witten.risk.excess import METHODS, excess_risk
+from witten.risk.idealised import IdealisedRisk
 from witten.risk.tradeoff import Plan, classical_schedules, plan_schedule, steps_against_learning_rate
 
 __all__ = [
     "METHODS",
+    "IdealisedRisk",
     "Plan",
     "Plateau",
     "RiskBound",

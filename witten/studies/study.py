@@ -18,6 +18,7 @@ __all__ = ["STUDIES", "Check", "Illustration", "Study", "above", "agrees", "at_m
 
 # name -> the module whose run(quick) -> Study makes it
 STUDIES = {
+    "learning-rates-and-schroedinger": "witten.studies.learning_rates_and_schroedinger",
     "step-size-matters": "witten.studies.step_size_matters",
     "large-learning-rate": "witten.studies.large_learning_rate",
     "later-results": "witten.studies.later_results",
