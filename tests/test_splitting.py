@@ -182,7 +182,8 @@ def test_rates_are_those_of_the_operator(name, s, monkeypatch):
     if name != "double-well":
         monkeypatch.setattr(splitting, "SPREAD", 0.15)
     found = rate_by_splitting(name, s, width=2.0, seed=1)
-    assert inside(found, witten.gap(name, s, rtol=1e-3).log_rates[0])
+    plane = name.removesuffix(":dim=3")  # the other axes have rates of their own, and faster ones
+    assert inside(found, witten.gap(plane, s, rtol=1e-3).log_rates[0])
     assert found.high - found.low < 1.2 and found.diverged == 0 and found.estimator == "splitting"
 
 
