@@ -79,6 +79,20 @@ def test_theory_agrees_within_s_over_twice_the_barrier():
         assert found.agree is agree
 
 
+def test_theory_may_be_further_off_where_the_limit_is_right():
+    """Mueller-Brown is off by 0.6 s/H_f at every s; whether that vanishes with s is asked for at half of it."""
+    far = validate("mueller-brown", 0.04, monte_carlo=refuse)
+    assert far.agree is True and far.records[0].judgements[0].beyond
+    assert math.exp(far.limit) == pytest.approx(1.0, abs=0.01) and "in proportion to s" in far.verdict
+
+    def too_large(f, s):
+        law = witten.eyring_kramers(f, s)
+        return dataclasses.replace(law, log_rates=law.log_rates + 0.04)
+
+    wrong = validate("mueller-brown", 0.04, theory=too_large, monte_carlo=refuse)
+    assert wrong.agree is False
+
+
 def test_without_a_grid_theory_and_monte_carlo_are_compared():
     law = witten.eyring_kramers("double-well:dim=4", 0.05).log_rates[0]
     right, wrong = (

@@ -323,6 +323,8 @@ def _options(options: Any) -> str:
 
 def _rules(found: Validation) -> str:
     law = "spectral and theory: |ratio - 1| ≤ s/(2 H_f) and the spectral error" if found.barrier is not None else ""
+    if found.limit is not None:
+        law += ", or twice that where the ratio extrapolates to 1 as s → 0"
     sampled = (
         "spectral and Monte Carlo: within both error bars, the interval widened so that chance alone fails one table "
         "in a thousand"

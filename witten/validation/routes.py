@@ -81,7 +81,24 @@ def validate(
         for name in ROUTES
     }
     found = compare(f, asked, routes, known, noise=noise)
+    if any(j.beyond for c in found.records for j in c.judgements):
+        probe = _half_the_smallest(f, found, ways, stop)
+        found = compare(f, asked, routes, known, noise=noise, probe=probe)
     return replace(found, seed=seed, seconds=time.perf_counter() - began)
+
+
+def _half_the_smallest(
+    f: Objective, found: Validation, ways: Mapping[str, Compute], stop: Callable[[], str | None]
+) -> tuple[float, float] | None:
+    """log(spectral/theory) at half the smallest learning rate: whether theory is off in proportion to s."""
+    s = min(c.learning_rate for c in found.records if c.spectral is not None and c.theory is not None) / 2
+    if stop() is not None:
+        return None
+    try:
+        (spectral,), (theory,) = (ways[name](f, s).records for name in (SPECTRAL, THEORY))
+    except (RequestError, ConvergenceError, Stopped):
+        return None
+    return (s, spectral.log_rate - theory.log_rate) if spectral.resolved and theory.resolved else None
 
 
 def _checked(learning_rates: float | Iterable[float], noise: float) -> tuple[float, ...]:

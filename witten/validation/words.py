@@ -52,6 +52,11 @@ def _outcome(found: Validation) -> Iterator[str]:
     elif judged:
         yield f"the routes agree at {'all' if len(judged) == total else f'{len(judged)} of'} {_count(total)}"
         yield _pairs(judged)
+        if found.limit is not None:
+            yield (
+                "theory is off by more than s/(2 H_f), though by less than twice that, and in proportion to s: "
+                f"spectral/theory tends to {math.exp(found.limit):.4f} as s -> 0"
+            )
     else:
         yield "nothing could be compared"
     yield from left_out(found)
