@@ -100,7 +100,7 @@ def _plan(losses: Losses, delta: Array, eps: float, small: float | None, head: t
     s = 1.0 / float(seen[0]) if small is None else float(small)
     largest = max(1e-16, float(abs(1.0 - 2.0 * s * seen).max()))
     slowest = 2.0 * s * float(seen[-1]) if small is None else -math.log(largest)
-    above = max(1.0, math.log(float(losses.train_loss(delta)) / eps))
+    above = math.log(max(math.e, float(losses.train_loss(delta)) / eps))
     steps = MOST_STEPS if slowest <= 0 else min(MOST_STEPS, 2 + math.ceil(above / (2.0 * slowest)))
     stages = [] if head is None else [Stage("constant", float(head[0]), int(head[1]))]
     tail = Stage("constant", s, steps, flow=small is None)

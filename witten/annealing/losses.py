@@ -63,6 +63,11 @@ class Losses:
         """v_1, ..., v_n as columns, shape (d, d)."""
         return self._modes[1]
 
+    @cached_property
+    def in_modes(self) -> Losses:
+        """The same losses of V^T d: A becomes diagonal, and no rounding error of one mode reaches another."""
+        return Losses(np.diag(self.weights), self.modes.T @ self.test @ self.modes)
+
     @property
     def population_weights(self) -> Array:
         """mu_i = v_i^T B v_i, shape (d,)."""

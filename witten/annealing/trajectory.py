@@ -87,14 +87,14 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
         raise RequestError("descent without noise has a loss and no risk; write 'until loss<E'")
     bound = -math.inf if plan.stop is None else plan.stop.below
     steps = time = 0.0
-    here = delta
+    frame, here = losses.in_modes, losses.modes.T @ delta
     for run in plan.runs():
-        done = _stop(losses, here, run, bound)
+        done = _stop(frame, here, run, bound)
         if done is not None:
-            end = _part(losses, run, here, done)
+            end = losses.modes @ _part(frame, run, here, done)
             return Trajectory(losses, plan, delta, end, steps + done, time + done * run.learning_rate, True)
-        here, steps, time = _whole(losses, run, here), steps + run.steps, time + run.time
-    return Trajectory(losses, plan, delta, here, steps, time, False)
+        here, steps, time = _whole(frame, run, here), steps + run.steps, time + run.time
+    return Trajectory(losses, plan, delta, losses.modes @ here, steps, time, False)
 
 
 def _whole(losses: Losses, run: Run, delta: Array) -> Array:

@@ -145,16 +145,20 @@ class Crossing:
     # ------------------------------------------------------------------------------------------------- figures
     def draw_risks(self) -> Figure:
         from witten.plots import plot_risks
+        from witten.plots.style import GREY
 
         figure = plot_risks([*self.chain, *self.spectral])
+        for batches, mark in ((self.sgd, "."), (self.sde, "x")):
+            for i in (0, 1):
+                risks = np.mean([batch[i].excess_risk for batch in batches], axis=0)
+                figure.axes[1].plot(batches[0][i].time[::5], risks[::5], mark, color=GREY, markersize=3.5, zorder=3)
         figure.suptitle("Two laws: the risks of SGD cross at $t = 482$, those of the SDE at $t = 552$", fontsize=11)
         return figure
 
     def draw_decays(self) -> Figure:
         from witten.plots import plot_risks
 
-        constants = [excess_risk(PAPER, f"{s}:3000", START) for s in (0.1, 0.05)]
-        return plot_risks([*constants, *self.decays])
+        return plot_risks([excess_risk(PAPER, "0.1:3000", START), *self.decays])
 
     def draw_runs(self) -> Figure:
         """Where runs of SGD are at equal times."""

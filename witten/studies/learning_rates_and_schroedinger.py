@@ -38,11 +38,12 @@ def run(*, quick: bool = False) -> Study:
               *risks.checks(), *_idealised())  # fmt: skip
     figures = (
         Illustration("risks", "Excess risk from (-0.9, 0.9) at s = 0.1 and 0.05: the larger learning rate falls faster "
-                     "to a higher plateau. SGD and the SDE are two laws, O(s) apart, and cross at two times.",
+                     "to a higher plateau. SGD and the SDE are two laws, O(s) apart, and cross at two times. Dots "
+                     "are runs of SGD, crosses runs of the SDE.",
                      risks.draw_risks),
         Illustration("runs", "1000 runs of SGD at equal times t = ks: the four minima, left sooner where s is larger.",
                      risks.draw_runs),
-        Illustration("decays", "Decay from 0.1 to 0.05 and to 0.01 beside constant learning rates.",
+        Illustration("decays", "Decay from 0.1 to 0.05 and to 0.01, beside 0.1 kept.",
                      risks.draw_decays),
         Illustration("rates", "The rate against 1/s: a line of slope -2H where there is a barrier, a constant where f "
                      "is convex.", _draw_rates),

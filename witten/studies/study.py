@@ -21,6 +21,7 @@ STUDIES = {
     "learning-rates-and-schroedinger": "witten.studies.learning_rates_and_schroedinger",
     "step-size-matters": "witten.studies.step_size_matters",
     "large-learning-rate": "witten.studies.large_learning_rate",
+    "annealing": "witten.studies.annealing",
     "later-results": "witten.studies.later_results",
 }
 
