@@ -189,8 +189,11 @@ def _limit_along(objective: Objective, points: NDArray[np.float64], direction: N
     V_s may well be negative along a ray on which a valley narrows; there is a gap all the same.
     """
     with np.errstate(all="ignore"):
-        slope = np.linalg.norm(objective.gradient(points), axis=0)
-        v = slope**2 / s - objective.laplacian(points)
+        try:
+            v, slope = _potential(objective, points, s)
+        except ValueError:  # the ray runs along a kink: beside it
+            aside = 1e-6 * np.sqrt(np.arange(2.0, objective.dimension + 2.0))[:, None]
+            v, slope = _potential(objective, points + aside, s)
     if not np.isfinite(v[-3:]).all():
         return np.inf
     if _power(slope) < -0.05:
@@ -200,6 +203,14 @@ def _limit_along(objective: Objective, points: NDArray[np.float64], direction: N
         )
     constant = v[-1] > 0 and abs(_power(v)) <= 0.05
     return float(v[-1] / 2) if constant else np.inf
+
+
+def _potential(
+    objective: Objective, points: NDArray[np.float64], s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """V_s = |grad f|^2/s - Lap f, and |grad f|."""
+    slope = np.linalg.norm(objective.gradient(points), axis=0)
+    return slope**2 / s - objective.laplacian(points), slope
 
 
 def _power(values: NDArray[np.float64]) -> float:
