@@ -87,6 +87,8 @@ def compare(
         after = losses.stepped(delta, s, count)
     if not np.isfinite(losses.train_loss(after)):
         raise RequestError(f"{count} steps of {s:g} run away; take fewer, or smaller ones")
+    if small is not None and not 0 < small < losses.edge:
+        raise RequestError(f"the small step size must be positive and below {losses.edge:g}, got {small:g}")
     plans = _plan(losses, after, eps, small, (s, count)), _plan(losses, delta, eps, small, None)
     found = [follow(losses, delta, plan) for plan in plans]
     if not all(each.stopped for each in found):
@@ -101,7 +103,7 @@ def _plan(losses: Losses, delta: Array, eps: float, small: float | None, head: t
     largest = max(1e-16, float(abs(1.0 - 2.0 * s * seen).max()))
     slowest = 2.0 * s * float(seen[-1]) if small is None else -math.log(largest)
     above = math.log(max(math.e, float(losses.train_loss(delta)) / eps))
-    steps = MOST_STEPS if slowest <= 0 else min(MOST_STEPS, 2 + math.ceil(above / (2.0 * slowest)))
+    steps = min(MOST_STEPS, 2 + math.ceil(above / (2.0 * slowest)))
     stages = [] if head is None else [Stage("constant", float(head[0]), int(head[1]))]
     tail = Stage("constant", s, steps, flow=small is None)
     return Schedule((*stages, tail), Stop("loss", float(eps)))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from witten.annealing.losses import Losses
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.schedules import Run, Schedule
 
 __all__ = ["Trajectory", "follow"]
@@ -79,6 +79,8 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
     ------
     RequestError
         for a start of another size, or a schedule that stops by the risk.
+    ConvergenceError
+        if descent runs away to infinity.
     """
     plan, delta = Schedule.of(schedule), np.asarray(start, dtype=float)
     if delta.shape != losses.weights.shape or not np.isfinite(delta).all():
@@ -88,12 +90,17 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
     bound = -math.inf if plan.stop is None else plan.stop.below
     steps = time = 0.0
     frame, here = losses.in_modes, losses.modes.T @ delta
-    for run in plan.runs():
-        done = _stop(frame, here, run, bound)
-        if done is not None:
-            end = losses.modes @ _part(frame, run, here, done)
-            return Trajectory(losses, plan, delta, end, steps + done, time + done * run.learning_rate, True)
-        here, steps, time = _whole(frame, run, here), steps + run.steps, time + run.time
+    with np.errstate(over="ignore", invalid="ignore"):
+        for run in plan.runs():
+            done = _stop(frame, here, run, bound)
+            if done is not None:
+                end = losses.modes @ _part(frame, run, here, done)
+                return Trajectory(losses, plan, delta, end, steps + done, time + done * run.learning_rate, True)
+            here, steps, time = _whole(frame, run, here), steps + run.steps, time + run.time
+            if not np.isfinite(here).all():
+                raise ConvergenceError(
+                    f"descent runs away in {run.steps} steps of {run.learning_rate:g}; take smaller ones"
+                )
     return Trajectory(losses, plan, delta, losses.modes @ here, steps, time, False)
 
 
@@ -118,7 +125,7 @@ def _stop(losses: Losses, delta: Array, run: Run, bound: float) -> float | None:
     energy = losses.weights * (losses.modes.T @ delta) ** 2
     if run.flow:
         return _stop_of_flow(losses, energy, run, bound)
-    squares = (1.0 - 2.0 * run.learning_rate * losses.weights) ** 2
+    squares, energy = ((1.0 - 2.0 * run.learning_rate * losses.weights) ** 2)[energy > 0], energy[energy > 0]
     # The loss after k steps, sum_i e_i q_i^k, is convex in k: it falls up to the first k at which it does not.
     turn = _first(lambda k: float(np.sum(energy * squares**k * (squares - 1.0))) >= 0, run.steps)
     k = _first(lambda k: float(np.sum(energy * squares**k)) <= bound, turn)
