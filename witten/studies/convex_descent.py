@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-import witten
 from witten.objectives.objective import Objective
 from witten.risk import excess_risk
 from witten.risk.law_of_sgd import LawOfSGD
 from witten.risk.terms import terms
 from witten.schedules import Schedule
+from witten.spectra.sweep import gap
 from witten.spectra.transfer_spectrum import transfer_spectrum
 from witten.studies.study import Check, at_most, close
 
@@ -100,9 +100,7 @@ def _runs(f: Objective, method: Method, s: float, paths: int) -> Check:
 def _limits(f: Objective) -> list[Check]:
     """The plateau of SGD is proportional to s; plateau and rate of SGLD keep none of it."""
     plateaus = {
-        method: [
-            excess_risk(f, Schedule.constant(s, 1), START, noise=method.sigma(s)).plateau[0] for s in (0.1, 0.01)
-        ]
+        method: [excess_risk(f, Schedule.constant(s, 1), START, noise=method.sigma(s)).plateau[0] for s in (0.1, 0.01)]
         for method in (SGD, SGLD)
     }
     s, temperature = 0.01, 0.2
@@ -114,7 +112,7 @@ def _limits(f: Objective) -> list[Check]:
         close("convex, SGLD: plateau at s = 0.1 over that at s = 0.01, the limit keeps no s", 1.0,
               plateaus[SGLD][0] / plateaus[SGLD][1], relative=0.01),
         close("double well, SGLD at temperature 0.2, s = 0.01: rate of the chain beside that of the diffusion, which "
-              "knows of no s", float(witten.gap("double-well", [2 * temperature]).rates[0]), rate, relative=0.02),
+              "knows of no s", float(gap("double-well", [2 * temperature]).rates[0]), rate, relative=0.02),
     ]  # fmt: skip
 
 

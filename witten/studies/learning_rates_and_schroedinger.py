@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-import witten
-from witten.landscape.eyring_kramers import prefactor
+from witten.dynamics.simulation import simulate_rate
+from witten.landscape.eyring_kramers import eyring_kramers, prefactor
+from witten.landscape.landscape import describe_landscape
 from witten.risk import IdealisedRisk, plateau, risk_bound
+from witten.spectra.sweep import gap, spectrum
+from witten.spectra.transfer_spectrum import transfer_spectrum
 from witten.studies import convex_descent
 from witten.studies.crossing_risks import LARGE, PAPER, SMALL, START, Crossing
 from witten.studies.study import Check, Illustration, Study, above, agrees, at_most, close, holds, same
@@ -59,7 +62,7 @@ def run(*, quick: bool = False) -> Study:
 # ------------------------------------------------------------------------------------------- linear convergence
 def _bound() -> list[Check]:
     """Claim 1: E f(X_t) - f* <= eps(s) + D e^{-lambda t}, eps increasing, at most A s."""
-    conditions = witten.describe_landscape(PAPER).conditions
+    conditions = describe_landscape(PAPER).conditions
     checks = [holds("f is confining and satisfies the Villani condition",
                     conditions.confining is True and conditions.villani is True)]  # fmt: skip
     for s in (LARGE, SMALL):
@@ -86,7 +89,7 @@ def _bound() -> list[Check]:
 @cache
 def _rate(s: float) -> float:
     """lambda_s of the example, in the plane."""
-    return float(witten.gap(PAPER, [s]).rates[0])
+    return float(gap(PAPER, [s]).rates[0])
 
 
 def _rates() -> list[Check]:
@@ -95,8 +98,8 @@ def _rates() -> list[Check]:
         close(f"rate at s = {s:g}, beside quadrature of the factor", expected, _rate(s), relative=1e-6)
         for s, expected in QUADRATURE.items()
     ]
-    found = witten.spectrum(PAPER, SMALL, 4).rates
-    fit = witten.gap(FACTOR, np.geomspace(0.005, 0.05, 10)).fit_barrier()
+    found = spectrum(PAPER, SMALL, 4).rates
+    fit = gap(FACTOR, np.geomspace(0.005, 0.05, 10)).fit_barrier()
     return [
         *checks,
         close("s = 0.05: second rate over the first, barriers tie", 1.0, found[2] / found[1], absolute=1e-6),
@@ -110,10 +113,10 @@ def _rates() -> list[Check]:
 
 def _landscape() -> list[Check]:
     """Claim 2, by critical points."""
-    landscape = witten.describe_landscape(PAPER)
-    law = witten.eyring_kramers(landscape, SMALL).details[0]["rates"]
+    landscape = describe_landscape(PAPER)
+    law = eyring_kramers(landscape, SMALL).details[0]["rates"]
     small = [0.01, 0.005, 0.0025]
-    off = witten.gap(FACTOR, small).log_rates - witten.eyring_kramers(FACTOR, small).log_rates
+    off = gap(FACTOR, small).log_rates - eyring_kramers(FACTOR, small).log_rates
     return [
         same("minima of f", 4, len(landscape.minima)),
         close("barrier H from the critical points", BARRIER, landscape.barrier or np.nan, relative=1e-9),
@@ -127,12 +130,10 @@ def _landscape() -> list[Check]:
 
 def _chain_and_runs() -> list[Check]:
     """The rate by Monte Carlo; that of SGD itself, of which the paper asks."""
-    curve = witten.simulate_rate(PAPER, [SMALL])
+    curve = simulate_rate(PAPER, [SMALL])
     low, high = (float(np.exp(end[0])) for end in (curve.lower, curve.upper))
-    exact = {s: float(witten.gap(FACTOR, [s]).rates[0]) for s in (LARGE, SMALL, SMALL / 2)}
-    excess = {
-        s: -np.log1p(-float(witten.transfer_spectrum(FACTOR, s).gap)) / s / rate - 1 for s, rate in exact.items()
-    }
+    exact = {s: float(gap(FACTOR, [s]).rates[0]) for s in (LARGE, SMALL, SMALL / 2)}
+    excess = {s: -np.log1p(-float(transfer_spectrum(FACTOR, s).gap)) / s / rate - 1 for s, rate in exact.items()}
     return [
         agrees("rate at s = 0.05 by Monte Carlo, beside quadrature", QUADRATURE[SMALL], float(curve.rates[0]), low,
                high),
@@ -145,8 +146,8 @@ def _chain_and_runs() -> list[Check]:
 
 def _convex_rates() -> list[Check]:
     """Claim 2 where f is convex: the rate does not vanish."""
-    quadratic = witten.gap(convex_descent.FORMULA, [1.0, 0.1, 0.01]).rates
-    quartic = witten.gap("x^2/2 + x^4/4", [1.0, 0.1, 0.01, 0.001]).rates
+    quadratic = gap(convex_descent.FORMULA, [1.0, 0.1, 0.01]).rates
+    quartic = gap("x^2/2 + x^4/4", [1.0, 0.1, 0.01, 0.001]).rates
     return [
         at_most("convex, 0.05 x^2 + 0.025 y^2: change of the rate 0.05 from s = 1 to 0.01, relative", 1e-4,
                 float(abs(quadratic / 0.05 - 1).max())),
@@ -176,8 +177,8 @@ def _draw_rates() -> Figure:
     figure, panels = new_figure(1, 1, (6.8, 4.6))
     s = np.geomspace(0.004, 0.2, 24)
     curves = {
-        "non-convex example": (witten.gap(FACTOR, s), BLUE),
-        r"convex: $0.05 x_1^2 + 0.025 x_2^2$": (witten.gap("x^2/40", s), GREEN),
+        "non-convex example": (gap(FACTOR, s), BLUE),
+        r"convex: $0.05 x_1^2 + 0.025 x_2^2$": (gap("x^2/40", s), GREEN),
     }
     for label, (curve, colour) in curves.items():
         panels[0].plot(1 / s, curve.log_rates / np.log(10), ".-", color=colour, label=label)
