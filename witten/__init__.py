@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
+    from witten.annealing.experiment import anneal
     from witten.descent.bifurcation import bifurcation_diagram
     from witten.descent.fate import fate
     from witten.descent.map import DescentMap
@@ -49,6 +50,7 @@ _HOME = {
     "Schedule": "witten.schedules",
     "Spectrum": "witten.spectra.spectrum",
     "WittenLaplacian": "witten.operators.witten_laplacian",
+    "anneal": "witten.annealing.experiment",
     "barrier": "witten.landscape.landscape",
     "bifurcation_diagram": "witten.descent.bifurcation",
     "describe_landscape": "witten.landscape.landscape",
@@ -82,6 +84,7 @@ __all__ = [
     "Spectrum",
     "WittenLaplacian",
     "__version__",
+    "anneal",
     "barrier",
     "bifurcation_diagram",
     "describe_landscape",

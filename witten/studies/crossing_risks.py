@@ -152,7 +152,9 @@ class Crossing:
             for i in (0, 1):
                 risks = np.mean([batch[i].excess_risk for batch in batches], axis=0)
                 figure.axes[1].plot(batches[0][i].time[::5], risks[::5], mark, color=GREY, markersize=3.5, zorder=3)
-        figure.suptitle("Two laws: the risks of SGD cross at $t = 482$, those of the SDE at $t = 552$", fontsize=11)
+        sgd, sde = crossing(*self.chain), crossing(*self.spectral)
+        title = f"Two laws: the risks of SGD cross at $t = {sgd:.0f}$, those of the SDE at $t = {sde:.0f}$"
+        figure.suptitle(title, fontsize=11)
         return figure
 
     def draw_decays(self) -> Figure:
