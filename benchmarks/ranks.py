@@ -112,7 +112,7 @@ def _elements(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[
     from witten.domains.mesh import grid_mesh, refined
     from witten.operators.finite_elements import FiniteElements
     from witten.parallel import world
-    from witten.spectra.adaptive import transferred
+    from witten.spectra.element_pairs import transferred
 
     f, grid = _grid(dimension, unknowns // 64)  # a cell of the grid has two triangles, and they have four nodes
     meshes = [grid_mesh(world().mpi, grid)]
@@ -126,7 +126,7 @@ def _elements(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[
         for elements in levels:
             operator = elements.assemble(S)
             pairs = _pairs(operator, k, direct, None if coarse is None else transferred(*coarse, operator))
-            coarse = operator, pairs
+            coarse = operator, pairs.psi
         return pairs.rates, operator.n_dofs
 
     return solve

@@ -38,7 +38,7 @@ def wall_errors(operator: FiniteElementLaplacian, psi: Array, differences: Array
     rates : lambda, (k,)
     """
     d, mesh = operator.discretisation, operator.discretisation.mesh
-    if (operator.dimension, mesh.geometry.cmap.degree) not in SAGITTA:
+    if (operator.dimension, mesh.geometry.cmaps[0].degree) not in SAGITTA:
         return np.zeros(rates.size)
     distance = fem.Function(fem.functionspace(mesh, ("Discontinuous Lagrange", 0)))
     distance.x.array[:] = _by_cell(mesh)
@@ -69,7 +69,7 @@ def _by_cell(mesh: dolfinx.mesh.Mesh) -> Array:
     counts = mesh.comm.allgather(len(corners))
     everywhere = np.concatenate(mesh.comm.allgather(corners))
     first = sum(counts[: mesh.comm.rank])
-    mine = sagittas(everywhere, mesh.geometry.cmap.degree)[first : first + len(corners)]
+    mine = sagittas(everywhere, mesh.geometry.cmaps[0].degree)[first : first + len(corners)]
     cells = mesh.topology.index_map(d)
     out = np.zeros(cells.size_local + cells.num_ghosts)
     to_cell = mesh.topology.connectivity(d - 1, d)

@@ -163,7 +163,7 @@ def _adapted(
     pairs_needed: int,
     rtol: float,
     petsc: Mapping[str, str | None],
-    curved: bool,
+    curved: bool = False,
 ) -> Adapted:
     """Refine until the wanted rates have errors below rtol/2, or the mesh is as large as it may become.
 
