@@ -492,7 +492,6 @@ def test_higher_rates_in_two_dimensions_lie_in_their_bars(spec, s):
     [
         ("mueller-brown", 0.2),
         ("mueller-brown", 0.1),
-        ("triple-well", 0.1),
         ("himmelblau", 0.5),
         ("six-hump-camel", 0.4),
     ],
