@@ -88,7 +88,10 @@ def test_the_coordinate_is_the_committor():
     at = cores.members(grid.nodes)
     q = committor(grid, at, 0, s, wells.top)
     a, b = grid.nodes[0][at == 0].max(), grid.nodes[0][at == 1].min()
-    weight = lambda x: math.exp(2 * (f(np.array([x])) - wells.top) / s)  # noqa: E731
+
+    def weight(x):
+        return math.exp(2 * (f(np.array([x])) - wells.top) / s)
+
     whole = quad(weight, a, b, points=[0.0], epsabs=0)[0]
     for x in np.linspace(a + 0.2, b - 0.05, 5):
         exact = quad(weight, x, b, points=[0.0] if x < 0 else None, epsabs=0)[0] / whole

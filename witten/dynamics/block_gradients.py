@@ -91,7 +91,7 @@ def _columns(dimension: int, point_gradient: Any) -> Callable[..., None]:
     lines = [f"        out[{i}, j] = r[{i}]" for i in range(dimension)]
     head = ["def gradient(x, out):", "    for j in range(x.shape[1]):", f"        r = point_gradient(({point}))"]
     namespace: dict[str, Any] = {"point_gradient": point_gradient}
-    exec("\n".join([*head, *lines]), namespace)
+    exec("\n".join([*head, *lines]), namespace)  # our own text: nothing of the formula is in it
     return namespace["gradient"]  # type: ignore[no-any-return]
 
 

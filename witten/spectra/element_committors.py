@@ -32,6 +32,8 @@ Nodes = NDArray[np.int64]
 PER_PAIR = ("rates", "psi", "residuals", "noise", "log_rates", "relative", "modes", "differences")
 # Where committors are this far from a sum of one, by factorisation or iteration, times are not known.
 UNTRUE = {False: 1e-11, True: 1e-7}
+# Of exponents, so that a double holds the exponential.
+LIMIT = 700.0
 # Of conjugate gradients, and how often they start again from what is left.
 TOLERANCE, RESTARTS = 1e-10, 2
 
@@ -102,11 +104,8 @@ class ElementCommittors:
             return SmallPairs.nothing(operator)
         deepest = (14.0 if self.iterative else 20.0) if self.deepest is None else self.deepest
         grounded = GroundedElements.of(operator, graph, found.deepest(m), deepest)
-        with self._inverse(grounded) as inverse:
+        with _Inverse(grounded, self.iterative, self.options) as inverse:
             return grounded.pairs(inverse)
-
-    def _inverse(self, grounded: GroundedElements) -> _Inverse:
-        return _Inverse(grounded, self.iterative, self.options)
 
 
 def deep(operator: FiniteElementLaplacian, barrier: float) -> bool:
@@ -193,21 +192,14 @@ class GroundedElements:
 
     def functions(self, psi: Array) -> Array:
         """Values e^unit psi / psi_0, (n_owned, m), of columns in units of their cores."""
-        return np.asarray(psi * np.exp(np.clip(self.unit - self.log_psi0[:, None], -700.0, 700.0)))
+        return np.asarray(psi * np.exp(np.clip(self.unit - self.log_psi0[:, None], -LIMIT, LIMIT)))
 
     def pairs(self, inverse: _Inverse) -> SmallPairs:
-        """The small pairs: the committors psi = psi_0 h / e^unit, the times on the way back, and the small problem."""
+        """The small pairs, from the committors, the times on the way back and the small problem that is left."""
         operator = self.operator
-        stiff = np.stack([_times(operator.stiffness, column) for column in self.cores.T], axis=1)
-        psi = self.cores + inverse(-stiff)
-        back = inverse(operator.times_mass(psi))
-        h, times = self.functions(psi), self.functions(back)
-        off = abs(h.sum(axis=1) - 1.0)
-        # High up at the edge of space, where nothing flows, nothing may be left of the largest committor.
-        nodes, largest = np.arange(off.size), abs(h).argmax(axis=1)
-        h[nodes, largest] = 0.0
-        h[nodes, largest] = 1.0 - h.sum(axis=1)
-        psi = h * np.exp(np.clip(self.log_psi0[:, None] - self.unit, -700.0, LARGEST_EXPONENT))
+        h, off, back = self._committors(inverse)
+        psi = h * np.exp(np.clip(self.log_psi0[:, None] - self.unit, -LIMIT, LARGEST_EXPONENT))
+        times = self.functions(back)
         sound = off <= UNTRUE[inverse.iterative]
         times[~sound] = 0.0
         z = _completed(operator.within_cells(h), self._first(h), np.ones(self.count, dtype=bool))
@@ -227,7 +219,7 @@ class GroundedElements:
         relative = series_errors(exchange, log_rates, longest, self.depth) + extra
         units = np.exp(self.unit - exchange.log_sizes)
         vector = (psi * units) @ c + (back * units) @ c * rates
-        values = np.exp(np.minimum(-exchange.log_sizes, 700.0))[:, None] * c
+        values = np.exp(np.minimum(-exchange.log_sizes, LIMIT))[:, None] * c
         differences = self._differences(h, z, steps(exchange, log_rates, c))
         differences += operator.within_cells(times @ values) * rates
         return SmallPairs(
@@ -241,6 +233,19 @@ class GroundedElements:
             counted=counted,
             found=1 + small,
         )
+
+    def _committors(self, inverse: _Inverse) -> tuple[Array, Array, Array]:
+        """h, (n_owned, m), how far it was from a sum of one at each node, and psi_0 G M h / e^unit."""
+        stiff = np.stack([_times(self.operator.stiffness, column) for column in self.cores.T], axis=1)
+        psi = self.cores + inverse(-stiff)
+        back = inverse(self.operator.times_mass(psi))
+        h = self.functions(psi)
+        off = abs(h.sum(axis=1) - 1.0)
+        # High up at the edge of space, where nothing flows, nothing may be left of the largest committor.
+        nodes, largest = np.arange(off.size), abs(h).argmax(axis=1)
+        h[nodes, largest] = 0.0
+        h[nodes, largest] = 1.0 - h.sum(axis=1)
+        return h, off, back
 
     def _bound(self, log_rates: Array, small: int, longest: float) -> float:
         """Between the small rates and the others: an eighth of the latter where there is so much room."""
