@@ -14,7 +14,7 @@ import witten
 from witten.dynamics import block_gradients, paths, philox, steps
 from witten.dynamics.block_gradients import block_gradient, exponential
 from witten.dynamics.decay import decay_rate
-from witten.dynamics.estimates import as_detail, as_record
+from witten.dynamics.estimates import as_record
 from witten.dynamics.estimation import APART, QUANTILE, chosen
 from witten.dynamics.hitting import life_rates, slow_rates
 from witten.dynamics.paths import CoreMap, Lives, Motion, Paths
@@ -477,6 +477,35 @@ def test_a_curve_keeps_what_simulation_knows(tmp_path):
         assert [d[name] for d in again.details] == [d[name] for d in curve.details]
 
 
+def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
+    """What is there is not simulated again, but for what a stop has ended; the file is that of one run."""
+    path, asked, rough = tmp_path / "a.nc", [0.3, 0.2, 0.1], {"paths": 256, "width": 0.9}
+    calls = iter([None, None])
+    with pytest.raises(Stopped):
+        simulate_rate("quadratic", asked, output=path, stop=lambda: next(calls, "enough"), **rough)
+    kept = RateCurve.load(path)
+    assert 1 <= len(kept.records) < 3
+    seen = []
+    found = simulate_rate("quadratic", asked, output=path, resume=True, progress=seen.append, **rough)
+    again, whole = RateCurve.load(path), simulate_rate("quadratic", asked, **rough)
+    assert np.array_equal(found.log_rates, whole.log_rates) and np.array_equal(again.log_rates, whole.log_rates)
+    assert len(seen) == 3 and seen[0].seconds == kept.records[0].seconds != whole.records[0].seconds
+    assert [r.sampling.remarks for r in again.records] == [r.sampling.remarks for r in whole.records]
+    with pytest.raises(RequestError, match="seed"):
+        simulate_rate("quadratic", asked, output=path, resume=True, seed=1, **rough)
+
+
+def test_what_a_stop_has_ended_is_done_again(tmp_path):
+    path, request = tmp_path / "a.nc", {"paths": 256, "width": 0.08}
+    calls = iter([None, None, "enough"])
+    with pytest.raises(Stopped):
+        simulate_rate("quadratic", 0.3, output=path, stop=lambda: next(calls, "enough"), **request)
+    (ended,) = RateCurve.load(path).records
+    assert ended.sampling.stopped
+    (again,) = simulate_rate("quadratic", 0.3, output=path, resume=True, **request).records
+    assert not again.sampling.stopped and again.upper - again.lower < ended.upper - ended.lower
+
+
 def test_a_stop_keeps_what_is_done():
     calls = iter([None, None])
     with pytest.raises(Stopped, match="enough") as stopped:
@@ -515,7 +544,8 @@ def test_the_record_of_an_estimate_is_its_interval():
     from witten.dynamics.estimates import Estimate
 
     estimate = Estimate(0.1, -2000.0, -2000.2, -1999.8, 0.95, "splitting", 7, 11, 0.01, 2.0)
-    record, detail = as_record(estimate), as_detail(estimate)
+    record = as_record(estimate)
+    (detail,) = RateCurve.from_records([record], method="monte-carlo", objective="f").details
     assert record.rate is None and record.log10_rate == pytest.approx(-2000 / math.log(10))
     assert (record.lower, record.upper, record.n_dofs) == (-2000.2, -1999.8, 7)
     assert detail["n_paths"] == 7 and estimate.width == pytest.approx(0.4, rel=0.02)

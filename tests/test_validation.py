@@ -110,6 +110,28 @@ def test_noise_is_the_same_for_all_routes():
     assert found.records[1].theory is None and "s sigma^2 is above" in found.records[1].why["theory"]
 
 
+def test_a_miss_by_chance_is_looked_at_again_and_an_error_stays(monkeypatch):
+    """The first paths are far off, others are right; or all are wrong."""
+    exact, asked = float(witten.gap("double-well", 0.2).log_rates[0]), []
+
+    def first_is_wrong(f, s, *, seed, width=0.24, **options):
+        asked.append((seed, width))
+        return answer(exact + (0.5 if len(asked) == 1 else 0.01), width / 2, remarks=("seen",))(f, s)
+
+    monkeypatch.setattr("witten.validation.routes.simulate_rate", first_is_wrong)
+    found = validate("double-well", 0.2, seed=7)
+    assert found.agree is True and len(asked) == 2
+    assert asked[0][0] == 7 and asked[1] == (7 + 2**63, 0.12)
+    seen, remark = found.routes["monte_carlo"].details[0]["remarks"]
+    assert seen == "seen" and "second run with other paths" in remark and scientific(exact + 0.5, 3) in remark
+
+    def all_are_wrong(f, s, *, seed, width=0.24, **options):
+        return answer(exact + 0.5, width / 2)(f, s)
+
+    monkeypatch.setattr("witten.validation.routes.simulate_rate", all_are_wrong)
+    assert validate("double-well", 0.2).agree is False
+
+
 # ------------------------------------------------------------------------------------------------ planted errors
 
 
@@ -238,7 +260,9 @@ PLANTED = """
 import math
 from witten.validation import routes
 right = routes.simulate_rate
-routes.simulate_rate = lambda f, s, noise, **options: right(f, s, noise=math.sqrt(2) * noise, width=0.5, **options)
+routes.simulate_rate = lambda f, s, noise, seed, width=0.5, **options: right(
+    f, s, noise=math.sqrt(2) * noise, seed=seed, width=0.5, **options
+)
 """
 
 

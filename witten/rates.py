@@ -19,19 +19,43 @@ from witten.errors import RequestError
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["BarrierFit", "RateCurve", "RateRecord"]
+__all__ = ["BarrierFit", "RateCurve", "RateRecord", "Sampling"]
 
 KIND = "rate-curve"
 DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted")
-# What the sampling route knows of each learning rate beside that: a name, its meaning, and units.
+# What a `Sampling` is on disk: a name, its meaning, and units.
 SAMPLING = {
     "n_steps": ("steps of all paths together", "1"),
     "dt": ("finest time step", "1"),
     "confidence": ("of the interval that the error bar is", "1"),
     "diverged": ("paths that left for infinity", "1"),
+    "stopped": ("1 where it was ended before the interval was narrow enough, else 0", "1"),
+    "remarks": ("what a reader should know, a line each", ""),
 }
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What simulated paths tell of themselves beside the rate.
+
+    Parameters
+    ----------
+    n_steps : steps of all paths together, those of every step size counted
+    dt : the finest time step
+    confidence : of the interval that the error bar is
+    diverged : paths that left for infinity; they are counted and left out of the averages
+    stopped : whether it was ended before the interval was narrow enough
+    remarks : what a reader should know, in words
+    """
+
+    n_steps: int
+    dt: float
+    confidence: float
+    diverged: int = 0
+    stopped: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +73,7 @@ class RateRecord:
     seconds : wall time
     rates : all rates computed at this s, without the zero
     modes_counted : eigenvalues that inertia counts below a bound, zero included; None where nothing was counted
+    sampling : where the rate is from simulated paths (`n_dofs` of them, by the estimator `solver`), more of that
     """
 
     learning_rate: float
@@ -61,6 +86,7 @@ class RateRecord:
     seconds: float
     rates: tuple[float, ...] = ()
     modes_counted: int | None = None
+    sampling: Sampling | None = None
 
     @property
     def rate(self) -> float | None:
@@ -106,7 +132,8 @@ class RateCurve:
     method : 'finite-differences', ...
     objective : its name or formula
     options : what was asked for (rtol, noise, box, ...), as JSON values
-    details : n dicts with solver, n_dofs, seconds, rates, modes_counted
+    details : n dicts with solver, n_dofs, seconds, rates, modes_counted; of simulated paths also estimator, n_paths and
+        what a `Sampling` holds
     """
 
     learning_rates: NDArray[np.float64]
@@ -142,7 +169,7 @@ class RateCurve:
             name: np.array([getattr(row, name) for row in rows])
             for name in ("log_rate", "learning_rate", "lower", "upper", "resolved")
         }
-        details = tuple({name: getattr(r, name) for name in DETAILS} for r in rows)
+        details = tuple(_detail(row) for row in rows)
         return cls(
             learning_rates=columns["learning_rate"],
             log_rates=columns["log_rate"],
@@ -238,9 +265,9 @@ class RateCurve:
                 _about("eigenvalues counted by inertia, zero included; -1 where none were counted"),
             ),
         }
-        for name, about in SAMPLING.items():
-            if self.details and all(name in detail for detail in self.details):
-                variables[name] = (along, np.array([detail[name] for detail in self.details]), _about(*about))
+        sampled = [record.sampling for record in records]
+        if all(sampled):
+            variables |= {name: (along, _column(name, sampled), _about(*about)) for name, about in SAMPLING.items()}
         attributes = {"objective": self.objective, "method": self.method, "options": files.dump_options(self.options)}
         title = "Convergence rate of stochastic gradient descent against the learning rate"
         return xarray.Dataset(
@@ -260,7 +287,7 @@ class RateCurve:
                 "seconds": float(dataset["seconds"].values[i]),
                 "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
                 "modes_counted": _counted(dataset, i),
-                **{name: dataset[name].values[i].item() for name in SAMPLING if name in dataset},
+                **_sampled(dataset, i),
             }
             for i in range(dataset.sizes["learning_rate"])
         )
@@ -292,7 +319,36 @@ def _record(
         seconds=float(detail.get("seconds", math.nan)),
         rates=tuple(detail.get("rates", ())),
         modes_counted=detail.get("modes_counted"),
+        sampling=Sampling(**{name: detail[name] for name in SAMPLING}) if "n_steps" in detail else None,
     )
+
+
+def _detail(record: RateRecord) -> dict[str, Any]:
+    """What a record knows beside the rate."""
+    detail = {name: getattr(record, name) for name in DETAILS}
+    if record.sampling is None:
+        return detail
+    known = {name: getattr(record.sampling, name) for name in SAMPLING}
+    return detail | {"estimator": record.solver, "n_paths": record.n_dofs} | known
+
+
+def _column(name: str, sampled: Sequence[Any]) -> NDArray[Any]:
+    """One attribute of all `Sampling`s as a netCDF variable."""
+    values = [getattr(each, name) for each in sampled]
+    if name == "remarks":
+        return np.array(["\n".join(lines) for lines in values], dtype=object)
+    return np.array(values, dtype=np.int8 if name == "stopped" else None)
+
+
+def _sampled(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
+    """What `_column` has written, as details; nothing where paths had no part."""
+    if "n_steps" not in dataset:
+        return {}
+    defaults = {"stopped": 0, "remarks": ""}
+    found = {name: dataset[name].values[i] if name in dataset else defaults[name] for name in SAMPLING}
+    found = {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
+    found |= {"stopped": bool(found["stopped"]), "remarks": tuple(str(found["remarks"]).splitlines())}
+    return found | {"estimator": str(dataset["solver"].values[i]), "n_paths": int(dataset["n_dofs"].values[i])}
 
 
 def _counted(dataset: xarray.Dataset, i: int) -> int | None:

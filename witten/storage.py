@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
+    "Ledger",
     "SPECTRUM",
     "SpectrumLike",
     "check_output",
@@ -106,6 +108,58 @@ def save_sweep(
     here = {record.learning_rate for record in finished}
     records = [*finished, *(record for record in kept if record.learning_rate not in here)]
     RateCurve.from_records(records, method=method, objective=objective, options=options).save(path)
+
+
+@dataclass(eq=False)
+class Ledger:
+    """The records of a sweep, on rank 0, and the file that has them all in the order asked for.
+
+    Attributes
+    ----------
+    asked : the learning rates
+    path : of the file, None for no file
+    progress : called with each record as it comes
+    request : method, objective and options, which a file that is resumed must share
+    known : the records there are
+    """
+
+    asked: list[float]
+    path: Path | None
+    progress: Callable[[RateRecord], Any]
+    request: dict[str, Any]
+    known: dict[float, RateRecord] = field(default_factory=dict)
+
+    def open(self, resume: bool) -> None:
+        """Check the file; with `resume`, start from what is there. Raises what `open_sweep` does."""
+        method, name, options = (self.request[key] for key in ("method", "objective", "options"))
+        kept = open_sweep(self.path, resume, name, method, options, self.asked)
+        # A run of paths that was stopped has an interval of some width, and is done again.
+        kept = [record for record in kept if record.sampling is None or not record.sampling.stopped]
+        self.known = {record.learning_rate: record for record in kept}
+        if kept:
+            self._save()
+        for record in kept:
+            self.progress(record)
+
+    @property
+    def missing(self) -> list[float]:
+        """The learning rates that are still to be computed, each once."""
+        return [s for s in dict.fromkeys(self.asked) if s not in self.known]
+
+    @property
+    def finished(self) -> list[RateRecord]:
+        """The records there are, in the order asked for."""
+        return [self.known[s] for s in self.asked if s in self.known]
+
+    def keep(self, learning_rate: float, record: RateRecord) -> None:
+        """One more record, saved at once."""
+        self.known[learning_rate] = record
+        self._save()
+        self.progress(record)
+
+    def _save(self) -> None:
+        if self.path is not None:
+            save_sweep(self.path, self.finished, (), **self.request)
 
 
 def save_spectrum(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ def anneal(
     """Annealing against small steps on convex regression: test losses at equal train loss."""
     count, bound = options.whole("--samples", samples, 1), options.positive("--eps", eps)
     step = None if small is None else options.positive("--small", small)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
     from witten.annealing import anneal as compute
     from witten.errors import RequestError
 
@@ -55,8 +52,7 @@ def anneal(
         print_json(_json(found))
         return
     _show(found)
-    if plot is not None:
-        print_line(f"drawn in {plot}")
+    places.say_where(plot=plot)
 
 
 def _json(found: Annealing) -> dict[str, Any]:

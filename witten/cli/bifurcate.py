@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
 
@@ -44,10 +44,7 @@ def bifurcate(
     """The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent."""
     rates = options.parse_learning_rates(lr)
     burn, keep = options.whole("--steps", steps, 1), options.whole("--points", points, 8)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
     from witten.descent.bifurcation import bifurcation_diagram
     from witten.objectives import resolve
 
@@ -61,8 +58,7 @@ def bifurcate(
         print_json({"objective": objective, "records": _records(diagram)})
     else:
         _show(diagram)
-        if plot is not None:
-            print_line(f"drawn in {plot}")
+        places.say_where(plot=plot)
 
 
 def _starts(f: Objective, given: list[str] | None, rates: tuple[float, ...]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import ConvergenceError, RequestError
 
@@ -38,7 +38,7 @@ def chain(
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
-    _check_files(output, plot)
+    places.check_places(output, plot)
     from witten.objectives import resolve
     from witten.spectra.transfer_spectrum import chain_spectra, rate_curve
 
@@ -60,9 +60,7 @@ def chain(
     _show(f.name, request["noise"], rows)
     if why is not None:
         print_line(f"no rate of the SDE: {why}")
-    for verb, path in (("saved in", output), ("drawn in", plot)):
-        if path is not None:
-            print_line(f"{verb} {path}")
+    places.say_where(output, plot)
 
 
 def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[RateCurve | None, str | None]:
@@ -73,18 +71,6 @@ def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[R
         return witten.gap(f, learning_rates, rtol=1e-6, noise=noise), None
     except (RequestError, ConvergenceError) as error:
         return None, str(error)
-
-
-def _check_files(output: Any, plot: Any) -> None:
-    if output is not None:
-        from witten.rates import KIND
-        from witten.storage import check_output
-
-        check_output(output, KIND)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
 
 
 def _json_record(found: TransferSpectrum, sde: RateRecord | None) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.errors import Interrupted, patiently
 from witten.cli.output import plus_minus, print_json, print_line, print_table, progress_bar, with_log_error
-from witten.errors import ConvergenceError, RequestError, Stopped
+from witten.errors import ConvergenceError, Stopped
 
 if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
@@ -64,43 +64,22 @@ def gap(
     }
     options.whole("--seed", seed, 0)
     learning_rates = options.parse_learning_rates(lr)
-    parallel.agree(parallel.world(), lambda: _check_files(output, plot, resume))
+    parallel.agree(parallel.world(), lambda: places.check_places(output, plot, resume))
     curve, ending = _computed(objective, learning_rates, request, output, resume)
     if as_json:
         print_json(_json(objective, curve))
     elif curve is not None:
         _show(curve)
-    if curve is not None and plot is not None:
-        parallel.agree(parallel.world(), lambda: _draw(curve, plot))
+    if plot is not None:
+        parallel.agree(parallel.world(), lambda: places.draw_curve(curve, plot))
     if not as_json:
-        _say_where(output if curve is not None else None, plot if curve is not None else None)
+        places.say_where(output if curve is not None else None, plot if curve is not None else None)
     if ending is not None:
         raise ending
 
 
 def _seconds_left(walltime: float | None) -> float | None:
     return None if walltime is None else max(walltime - (time.monotonic() - STARTED), 0.0)
-
-
-def _draw(curve: RateCurve, plot: Path) -> None:
-    from witten.plots import plot_curve
-
-    plot_curve(curve, plot)
-
-
-def _check_files(output: Path | None, plot: Path | None, resume: bool) -> None:
-    """Refuse places that cannot be written before anything is computed."""
-    from witten.rates import KIND
-    from witten.storage import check_output
-
-    if resume and output is None:
-        raise RequestError("--resume needs the file of the stopped run; add -o FILE.nc")
-    if output is not None:
-        check_output(output, KIND)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
 
 
 def _computed(
@@ -130,7 +109,7 @@ def _computed(
         except ConvergenceError as error:
             return _kept(objective, done, learning_rates, request), error
         except Stopped as early:
-            line = _stopped(early.reason, len(early.curve.records), len(learning_rates), output)
+            line = places.stopped_line(early.reason, len(early.curve.records), len(learning_rates), output)
             return (early.curve if early.curve.records else None), Interrupted(line)
     return curve, None
 
@@ -146,16 +125,6 @@ def _kept(
     method = request["method"] or options.METHODS["fd"]
     records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
     return RateCurve.from_records(records, method=method, objective=objective, options={"noise": request["noise"]})
-
-
-def _stopped(reason: str, done: int, asked: int, output: Path | None) -> str:
-    """The line that says what a stopped sweep has kept."""
-    finished = f"{reason}: {done} of {asked} learning rates finished"
-    if output is None:
-        return f"{finished}; with -o FILE.nc they would be saved, and --resume would go on"
-    if not output.exists():
-        return f"{finished}; run the same command again"
-    return f"{finished}, saved in {output}; the same command with --resume goes on"
 
 
 def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
@@ -225,9 +194,3 @@ def _unresolved(record: RateRecord) -> str:
     """A rate of which only a bound is known, if that."""
     bound = f" (below {10 ** (record.upper / LOG_10):.1e})" if -700 < record.upper < 700 else ""
     return f"unresolved{bound}"
-
-
-def _say_where(output: Path | None, plot: Path | None) -> None:
-    for verb, path in (("saved in", output), ("drawn in", plot)):
-        if path is not None and path.exists():
-            print_line(f"{verb} {path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ def landscape(
     """Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f."""
     intervals = options.parse_box(box)
     number = options.whole("--seed", seed, 0)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
     import witten
     from witten.objectives import resolve
 
@@ -46,8 +43,7 @@ def landscape(
         print_json(_json(objective, found))
     else:
         _show(found)
-        if plot is not None:
-            print_line(f"drawn in {plot}")
+        places.say_where(plot=plot)
 
 
 def _json(objective: str, found: Landscape) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
 
@@ -63,10 +63,7 @@ def risk(
     from witten.schedules import Schedule
 
     plan = Schedule.parse(schedule)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
     from witten.objectives import resolve
     from witten.risk import excess_risk
 
@@ -79,8 +76,7 @@ def risk(
         print_json(_json(objective, curve))
         return
     _show(curve)
-    if plot is not None:
-        print_line(f"drawn in {plot}")
+    places.say_where(plot=plot)
 
 
 def parse_point(text: str | None) -> list[float] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.risk import Runs, Start, parse_point
 
@@ -43,10 +43,7 @@ def schedule(
     eps, count = options.positive("--target", target), options.whole("--stages", stages, 1)
     runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
     sigma, start = options.positive("--noise", noise), parse_point(x0)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
     from witten.objectives import resolve
     from witten.risk import classical_schedules, excess_risk, plan_schedule
     from witten.schedules import Schedule
@@ -67,8 +64,7 @@ def schedule(
         print_json(_json(objective, plan, checked, classical))
         return
     _show(plan, checked, classical)
-    if plot is not None:
-        print_line(f"drawn in {plot}")
+    places.say_where(plot=plot)
 
 
 def _json(objective: str, plan: Plan, checked: RiskCurve, classical: dict[str, int | None]) -> dict[str, Any]:

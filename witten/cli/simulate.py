@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from witten import parallel
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.errors import Interrupted, patiently
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import ConvergenceError, Stopped
 
 if TYPE_CHECKING:
-    from witten.dynamics.estimates import Estimate
-    from witten.rates import RateCurve
+    from witten.rates import RateCurve, RateRecord
 
 # --walltime counts from here: what was loaded since is part of it.
 STARTED = time.monotonic()
@@ -28,6 +26,8 @@ EXAMPLES = options.examples(
     "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
     "witten simulate double-well --lr 0.2 --scheme sgd",
     "mpiexec -n 4 witten simulate triple-well --lr 0.05:0.3:6 -o paths.nc --plot paths.png",
+    "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --walltime 00:10:00",
+    "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --resume",
     notes="The numbers depend on --seed and on nothing else: not on threads, not on ranks.",
 )
 Estimator = Annotated[
@@ -65,6 +65,7 @@ def simulate(
     seed: Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
+    resume: options.Resume = False,
     walltime: options.Walltime = None,
     as_json: options.Json = False,
 ) -> None:
@@ -80,40 +81,16 @@ def simulate(
     }
     limit = options.parse_walltime(walltime)
     request["walltime"] = None if limit is None else max(limit - (time.monotonic() - STARTED), 0.0)
-    parallel.agree(parallel.world(), lambda: _check_files(output, plot))
-    curve, ending = _simulated(objective, learning_rates, request)
-    parallel.agree(parallel.world(), lambda: _write(curve, output, plot))
+    parallel.agree(parallel.world(), lambda: places.check_places(output, plot, resume))
+    curve, ending = _simulated(objective, learning_rates, request | {"output": output, "resume": resume})
+    parallel.agree(parallel.world(), lambda: places.draw_curve(curve, plot))
     if as_json:
         print_json({"objective": objective, "method": "monte-carlo", "records": _rows(curve)})
     elif curve is not None:
         _show(curve)
-        for verb, path in (("saved in", output), ("drawn in", plot)):
-            if path is not None:
-                print_line(f"{verb} {path}")
+        places.say_where(output, plot)
     if ending is not None:
         raise ending
-
-
-def _check_files(output: Path | None, plot: Path | None) -> None:
-    """Refuse places that cannot be written before anything is computed."""
-    if output is not None:
-        from witten.rates import KIND
-        from witten.storage import check_output
-
-        check_output(output, KIND)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
-
-
-def _write(curve: RateCurve | None, output: Path | None, plot: Path | None) -> None:
-    if curve is not None and output is not None:
-        curve.save(output)
-    if curve is not None and plot is not None:
-        from witten.plots import plot_curve
-
-        plot_curve(curve, plot)
 
 
 def _simulated(
@@ -123,23 +100,25 @@ def _simulated(
     from witten.objectives import resolve
 
     f = resolve(objective)
-    from witten.dynamics.simulation import curve_of, simulate_rate
+    from witten.dynamics.simulation import METHOD, simulate_rate
+    from witten.rates import RateCurve
 
-    done: list[Estimate] = []
+    done: list[RateRecord] = []
     with progress_bar(len(learning_rates), objective) as advance, patiently() as stop:
 
-        def progress(found: Estimate) -> None:
-            done.append(found)
-            advance(f"s = {found.learning_rate:.4g}")
+        def progress(record: RateRecord) -> None:
+            done.append(record)
+            advance(f"s = {record.learning_rate:.4g}")
 
         try:
             return simulate_rate(f, learning_rates, progress=progress, stop=stop, **request), None
         except ConvergenceError as error:
-            return (curve_of(f, done, {"noise": request["noise"]}) if done else None), error
+            kept = {"noise": request["noise"]}
+            curve = RateCurve.from_records(done, method=METHOD, objective=f.name, options=kept)
+            return (curve if done else None), error
         except Stopped as early:
-            kept = early.curve if early.curve.records else None
-            finished = len(early.curve.records)
-            return kept, Interrupted(f"{early.reason}: {finished} of {len(learning_rates)} learning rates are shown")
+            line = places.stopped_line(early.reason, len(early.curve.records), len(learning_rates), request["output"])
+            return (early.curve if early.curve.records else None), Interrupted(line)
 
 
 def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten import parallel
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
 from witten.errors import RequestError
 
@@ -90,10 +90,7 @@ def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> 
         check_output(output, SPECTRUM)
     if modes is not None:
         _check_modes(modes)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
 
 
 def _check_modes(path: Path) -> None:

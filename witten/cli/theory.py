@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ def theory(
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     number = options.whole("--seed", seed, 0)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
-    if output is not None:
-        from witten.rates import KIND
-        from witten.storage import check_output
-
-        check_output(output, KIND)
+    places.check_places(output, plot)
     import witten
     from witten.landscape.eyring_kramers import prefactor
     from witten.objectives import resolve
@@ -63,9 +55,7 @@ def theory(
         print_json(_json(objective, landscape, law, alpha))
     else:
         _show(landscape, law, alpha)
-        for verb, path in (("saved in", output), ("drawn in", plot)):
-            if path is not None:
-                print_line(f"{verb} {path}")
+        places.say_where(output, plot)
 
 
 def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: Any) -> None:

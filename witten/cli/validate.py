@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli import options, places
 from witten.cli.errors import DISAGREEMENT, Interrupted, patiently
 from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
 
@@ -67,9 +67,7 @@ def validate(
         print_json(_json(objective, found))
     else:
         _show(found)
-        for verb, path in (("reported in", report), ("drawn in", plot)):
-            if path is not None:
-                print_line(f"{verb} {path}")
+        places.say_where(plot=plot, report=report)
     if reason is not None:
         raise Interrupted(f"{reason}: what was done by then is compared, the rest is left out")
     return DISAGREEMENT if found.agree is False else None
@@ -81,10 +79,7 @@ def _check_files(report: Path | None, plot: Path | None) -> None:
         from witten.report import check_page
 
         check_page(report)
-    if plot is not None:
-        from witten.plots import check_plot
-
-        check_plot(plot)
+    places.check_plot(plot)
 
 
 def _validated(

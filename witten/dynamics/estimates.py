@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
-from witten.rates import RateRecord
+from witten.rates import RateRecord, Sampling
 
-__all__ = ["Estimate", "as_detail", "as_record"]
+__all__ = ["Estimate", "as_record"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Estimate:
     dt : the finest time step
     seconds : wall time
     diverged : paths that left for infinity; they are counted and left out of the averages
+    stopped : whether it was ended before the interval was narrow enough
     resolved : whether the interval means anything
     rates : all rates found, without the zero, the smallest first
     remarks : what a reader should know, in words
@@ -45,6 +45,7 @@ class Estimate:
     dt: float
     seconds: float
     diverged: int = 0
+    stopped: bool = False
     resolved: bool = True
     rates: tuple[float, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -72,13 +73,5 @@ def as_record(estimate: Estimate) -> RateRecord:
         n_dofs=estimate.n_paths,
         seconds=estimate.seconds,
         rates=estimate.rates,
+        sampling=Sampling(**{each.name: getattr(estimate, each.name) for each in fields(Sampling)}),
     )
-
-
-def as_detail(estimate: Estimate) -> dict[str, Any]:
-    """What a RateCurve of this route keeps of each learning rate beside the record."""
-    names = ("estimator", "n_paths", "n_steps", "dt", "seconds", "confidence", "diverged", "remarks", "rates")
-    return {name: getattr(estimate, name) for name in names} | {
-        "solver": estimate.estimator,
-        "n_dofs": estimate.n_paths,
-    }

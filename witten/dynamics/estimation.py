@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Protocol
 
@@ -131,12 +131,13 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
         return rate_by_splitting(
-            request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt, stop=stop,
-            comm=request.comm,
+            request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt,
+            width=request.width, stop=stop, comm=request.comm,
         )  # fmt: skip
     levels, extra = _levels(name, ground, request, dt, stop)
     if not levels:
         return None
+    stopped = False
     while True:
         for level in levels:
             level.more(stop)
@@ -144,11 +145,13 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
         n_steps = extra + sum(level.n_steps for level in levels)
         if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
             break
-        if stop() is not None:
-            if not math.isfinite(found[1]):
-                return None
+        stopped = stop() is not None
+        if stopped:
             break
-    return _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began)
+    if stopped and not math.isfinite(found[1]):
+        return None
+    estimate = _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began)
+    return replace(estimate, stopped=stopped)
 
 
 def chosen(ground: Ground, dt: float, paths: int) -> str:

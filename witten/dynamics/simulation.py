@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from witten.dynamics import steps
-from witten.dynamics.estimates import Estimate, as_detail, as_record
+from witten.dynamics.estimates import as_record
 from witten.dynamics.estimation import AUTO, ESTIMATORS, MSM, PATHS, SGD, SPLITTING, WIDTH, Request, Stop, estimate_rate
 from witten.dynamics.msm import require_deeptime
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
-from witten.parallel import Communicator, communicator, together
-from witten.rates import RateCurve
+from witten.parallel import Communicator, agree, communicator, together
+from witten.rates import RateCurve, RateRecord
+from witten.storage import Ledger
 
-__all__ = ["ESTIMATORS", "METHOD", "curve_of", "simulate_rate"]
+__all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
 
 METHOD = "monte-carlo"
 
@@ -36,7 +40,9 @@ def simulate_rate(
     width: float = WIDTH,
     walltime: float | None = None,
     stop: Stop = lambda: None,
-    progress: Callable[[Estimate], Any] | None = None,
+    output: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[RateRecord], Any] | None = None,
     comm: Any = None,
 ) -> RateCurve:
     """lambda_s of dX = -grad f dt + sigma sqrt(s) dW from simulated paths, with 95 % intervals as error bars.
@@ -58,7 +64,9 @@ def simulate_rate(
     width : of the interval, beside the rate, that is narrow enough to end
     walltime : seconds after which a run is ended where it is, its interval as wide as it is then
     stop : asked between runs; a reason to stop, or None
-    progress : called on rank 0 with each Estimate
+    output : netCDF file, rewritten whole after each learning rate
+    resume : go on from `output`; what is there is not simulated again, unless it was ended by a stop
+    progress : called on rank 0 with each RateRecord
     comm : the ranks that share the paths; all there are where left out
 
     Raises
@@ -74,38 +82,27 @@ def simulate_rate(
     if not 0 <= seed < 2**64:
         raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {seed}")
     ends = _ends(ranks, walltime, stop)
-    done: list[Estimate] = []
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
+    request: dict[str, Any] = {"method": METHOD, "objective": f.name, "options": options | {"width": width}}
+    ledger = Ledger(asked, None if output is None else Path(output), progress or (lambda record: None), request)
+    agree(ranks, lambda: ledger.open(resume))
+    reason = None
     with together(ranks):
-        for s in asked:
-            request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, ranks)
+        for s in ranks.bcast(ledger.missing):
             reason = ends()
-            found = None if reason is not None else estimate_rate(request, estimator, ends)
+            one = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, ranks)
+            found = None if reason is not None else estimate_rate(one, estimator, ends)
             if found is None:
-                raise Stopped(reason or ends() or "stopped", curve_of(f, done, options))
-            done.append(found)
-            if progress is not None and ranks.rank == 0:
-                progress(found)
-        reason = ends()
-        if reason is not None and done[-1].width > width:
-            raise Stopped(reason, curve_of(f, done, options))
-    return curve_of(f, done, options)
-
-
-def curve_of(f: Objective, done: list[Estimate], options: dict[str, Any]) -> RateCurve:
-    """The estimates as every route answers."""
-    each = [as_record(estimate) for estimate in done]
-    return RateCurve(
-        learning_rates=np.array([record.learning_rate for record in each]),
-        log_rates=np.array([record.log_rate for record in each]),
-        lower=np.array([record.lower for record in each]),
-        upper=np.array([record.upper for record in each]),
-        resolved=np.array([record.resolved for record in each], dtype=bool),
-        method=METHOD,
-        objective=f.name,
-        options=options,
-        details=tuple(as_detail(estimate) for estimate in done),
-    )
+                reason = reason or ends() or "stopped"
+                break
+            agree(ranks, partial(ledger.keep, s, as_record(found)))
+            if found.stopped:
+                reason = ends()
+                break
+    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
+    if reason is not None:
+        raise Stopped(reason, curve)
+    return curve
 
 
 def _ends(comm: Communicator, walltime: float | None, stop: Stop) -> Stop:

@@ -113,9 +113,10 @@ def rate_by_splitting(
         for coarse, count in ((False, FINE), (True, COARSE)):
             samples[coarse] += _repetitions(plan, range(round_ * count, (round_ + 1) * count), coarse, ranks)
         found = _extrapolated(plan, samples)
-        if 2 * found.error <= width or stop() is not None:
+        stopped = 2 * found.error > width and stop() is not None
+        if stopped or 2 * found.error <= width:
             break
-    return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began)
+    return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began, stopped)
 
 
 def _effective(learning_rate: float, noise: float) -> float:
@@ -412,7 +413,12 @@ def _left_out(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
 
 
 def _estimate(
-    plan: Plan, learning_rate: float, samples: Mapping[bool, list[tuple[Sample, ...]]], found: Found, seconds: float
+    plan: Plan,
+    learning_rate: float,
+    samples: Mapping[bool, list[tuple[Sample, ...]]],
+    found: Found,
+    seconds: float,
+    stopped: bool,
 ) -> Estimate:
     """The answer of the route, with what a reader should know."""
     every = [sample for part in samples.values() for repetition in part for sample in repetition]
@@ -428,6 +434,7 @@ def _estimate(
         dt=plan.dt,
         seconds=seconds,
         diverged=sum(sample.lost for sample in every),
+        stopped=stopped,
         resolved=math.isfinite(found.error),
         rates=tuple(math.exp(value) for value in found.log_rates),
         remarks=tuple(_remarks(plan, every, found)),

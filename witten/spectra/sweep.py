@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from witten import storage
 from witten.dealing import deal
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
@@ -24,6 +23,7 @@ from witten.spectra.crew import Crew
 from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
 from witten.spectra.spectrum import Spectrum
+from witten.storage import Ledger
 
 if TYPE_CHECKING:
     from dolfinx.mesh import Mesh
@@ -165,16 +165,16 @@ def gap(
     }
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
-    keeper = _Keeper(asked, None if output is None else Path(output), progress or (lambda record: None), request)
-    agree(ranks, lambda: keeper.open(resume))
+    ledger = Ledger(asked, None if output is None else Path(output), progress or (lambda record: None), request)
+    agree(ranks, lambda: ledger.open(resume))
 
     def compute(s: float, group: Communicator) -> RateRecord:
         quickly = how and {**how, "modes": False}
         return _record(_spectrum(f, s, 2, noise, quickly, group, rtol=rtol, box=box, petsc=petsc))
 
-    todo = ranks.bcast(keeper.missing)
-    reason = deal(todo, compute, keeper.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
-    curve = RateCurve.from_records(ranks.bcast(keeper.finished), **request)
+    todo = ranks.bcast(ledger.missing)
+    reason = deal(todo, compute, ledger.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
+    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
     if reason is not None:
         raise Stopped(reason, curve)
     return curve
@@ -217,44 +217,6 @@ def _identified(how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] |
     elif mesh is not None:
         settings["mesh"] = "given"
     return settings
-
-
-@dataclass(eq=False)
-class _Keeper:
-    """The records of a sweep, on rank 0, and the file that has them all in the order asked for."""
-
-    asked: list[float]
-    path: Path | None
-    progress: Callable[[RateRecord], Any]
-    request: dict[str, Any]
-    known: dict[float, RateRecord] = field(default_factory=dict)
-
-    def open(self, resume: bool) -> None:
-        """Check the file; with `resume`, start from what is there."""
-        method, name, options = (self.request[key] for key in ("method", "objective", "options"))
-        kept = storage.open_sweep(self.path, resume, name, method, options, self.asked)
-        self.known = {record.learning_rate: record for record in kept}
-        if kept:
-            self._save()
-        for record in kept:
-            self.progress(record)
-
-    @property
-    def missing(self) -> list[float]:
-        return [s for s in dict.fromkeys(self.asked) if s not in self.known]
-
-    @property
-    def finished(self) -> list[RateRecord]:
-        return [self.known[s] for s in self.asked if s in self.known]
-
-    def keep(self, learning_rate: float, record: RateRecord) -> None:
-        self.known[learning_rate] = record
-        self._save()
-        self.progress(record)
-
-    def _save(self) -> None:
-        if self.path is not None:
-            storage.save_sweep(self.path, self.finished, (), **self.request)
 
 
 def sweep(
