@@ -32,6 +32,8 @@ CASES: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("triple-well", 0.08, {"estimator": "hitting"}),
     ("shi-su-jordan", 0.055, {"estimator": "hitting"}),
     ("quadratic", 0.3, {"scheme": "sgd"}),
+    ("double-well", 0.03, {"estimator": "splitting"}),
+    ("shi-su-jordan", 0.012, {"estimator": "splitting"}),
 )
 REPETITIONS = 200
 
