@@ -88,14 +88,17 @@ class TransferOperator:
             return np.asarray(_apply_line(start[0], count[0], weights[0], u))
         return np.asarray(_apply_plane(start[0], start[1], count, weights, u))
 
-    def adjoint(self, masses: Array) -> Array:
-        """masses P, (n,) -> (n,): where mass at the nodes is one step later."""
+    def adjoint(self, masses: Array, negligible: float = 0.0) -> Array:
+        """masses P, (n,) -> (n,): where mass at the nodes is one step later.
+
+        In the plane what moves from one node to another is left out where it is below `negligible`.
+        """
         start, count, weights = self.windows
         masses = np.ascontiguousarray(masses, dtype=float)
         if self.grid.dimension == 1:
             out = _adjoint_line(start[0], count[0], weights[0], masses, self.grid.shape[0])
         else:
-            out = _adjoint_plane(start, count, weights, masses, *self.grid.shape)
+            out = _adjoint_plane(start, count, weights, masses, negligible, *self.grid.shape)
         return np.asarray(out[self.grid.mask])
 
     def dense(self) -> Array:
@@ -236,15 +239,33 @@ def _adjoint_line(start, count, weights, masses, cells):  # type: ignore[no-unty
 
 
 @numba.njit(cache=True)
-def _adjoint_plane(start, count, weights, masses, rows, columns):  # type: ignore[no-untyped-def]
+def _adjoint_plane(start, count, weights, masses, least, rows, columns):  # type: ignore[no-untyped-def]
     out = np.zeros((rows, columns))
     for i in range(masses.size):
-        if masses[i] == 0.0:
+        last = count[1, i]
+        if abs(masses[i]) <= least or last == 0:
             continue
+        # A bell: what is heavy enough lies around its top, in an interval that grows and shrinks from row to row.
+        bell = weights[1, i, :last]
+        top = np.argmax(bell)
+        low, high = top, top + 1
         for j in range(count[0, i]):
+            w = abs(masses[i]) * weights[0, i, j]
+            if w * bell[top] < least:
+                continue
+            while low > 0 and w * bell[low - 1] >= least:
+                low -= 1
+            while w * bell[low] < least:
+                low += 1
+            while high < last and w * bell[high] >= least:
+                high += 1
+            while w * bell[high - 1] < least:
+                high -= 1
             w = masses[i] * weights[0, i, j]
-            for k in range(count[1, i]):
-                out[start[0, i] + j, start[1, i] + k] += w * weights[1, i, k]
+            # Slices, so that the loop below is vectorised.
+            row, part = out[start[0, i] + j, start[1, i] + low : start[1, i] + high], bell[low:high]
+            for k in range(part.size):
+                row[k] += w * part[k]
     return out
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.risk.law_of_sde import Modes, domain_of
+from witten.risk.plane_modes import plane_modes
 from witten.risk.push_and_blur import deal_out
 from witten.risk.terms import Term
 from witten.schedules import Schedule
@@ -19,8 +20,8 @@ from witten.schedules import Schedule
 __all__ = ["ModeModel"]
 
 Array = NDArray[np.float64]
-# Cells along an axis, and modes.
-CELLS, COUNT = {1: 500, 2: 90}, {1: 48, 2: 20}
+# Cells on a line; modes.
+CELLS, COUNT = 500, {1: 48, 2: 20}
 # Lifetimes of the fastest mode that is kept, after which the others are gone.
 SETTLED = 4.0
 
@@ -35,8 +36,15 @@ class ModeModel:
     Parameters
     ----------
     terms : of the objective
-    learning_rates : those that stages may have, descending
+    learning_rates : those that stages may have, descending; in the plane those too small for a grid are left out
     noise : sigma
+
+    Raises
+    ------
+    RequestError
+        if a term has more than two variables.
+    ConvergenceError
+        if all learning rates but one are too small for a grid.
     """
 
     terms: Sequence[Term]
@@ -50,7 +58,13 @@ class ModeModel:
                 "schedules are planned for sums of functions of one variable, and up to dimension 2; "
                 f"{self.terms[0].objective.name} is neither"
             )
-        self._parts = [_TermModes.of(term, self.learning_rates, self.noise) for term in self.terms]
+        self._parts = [_term_modes(term, self.learning_rates, self.noise) for term in self.terms]
+        self.learning_rates = self.learning_rates[: min(len(part.modes) for part in self._parts)]
+        if self.learning_rates.size < 2:
+            raise ConvergenceError(
+                f"{self.terms[0].objective.name} varies too fast for a grid at the learning rates that reach the "
+                "target; ask for a larger one"
+            )
 
     def risk(self, stages: Sequence[int], times: Sequence[float]) -> float:
         """After stages given by the numbers of their learning rates, and their times."""
@@ -70,29 +84,21 @@ class ModeModel:
 
 @dataclass(eq=False)
 class _TermModes:
-    """One term: modes at each learning rate, and the law at the start in each of their bases."""
+    """One term: modes at each learning rate, the law at the start in each of their bases, and how to change these.
+
+    carry(i, j) : int u'_a u_b dmu_s, modes u' of learning rate number j, u and mu_s of number i
+    """
 
     count: int
     modes: list[Modes]
     start: list[Array]
+    carry: Callable[[int, int], Array]
     switches: dict[tuple[int, int], Array] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, term: Term, learning_rates: Array, noise: float) -> _TermModes:
-        d = term.objective.dimension
-        box = domain_of(term, Schedule.constant(float(learning_rates.max()), 1), noise)
-        grid = Grid(box, (CELLS[d],) * d)
-        discretisation, excess = FiniteDifferences(term.objective, grid), term.excess(grid.points)
-        found = [
-            Modes.of(discretisation.assemble(s * noise**2), excess, COUNT[d]) for s in learning_rates.tolist()
-        ]
-        point = deal_out(grid, term.start[:, None], np.ones(1)).ravel()
-        return cls(term.count, found, [modes.functions.T @ point for modes in found])
 
     def switch(self, old: int, new: int) -> Array:
         """c' = B c."""
         if (old, new) not in self.switches:
-            self.switches[old, new] = self.modes[new].functions.T @ self.modes[old].masses
+            self.switches[old, new] = self.carry(old, new)
         return self.switches[old, new]
 
     def risk(self, stages: Sequence[int], times: Sequence[float]) -> float:
@@ -108,3 +114,30 @@ class _TermModes:
             c = np.exp(-t * modes.rates) * c
             doubt += float(np.abs(c * modes.seen)[3 * c.size // 4 :].sum())
         return float(c @ modes.seen) + doubt
+
+
+def _term_modes(term: Term, learning_rates: Array, noise: float) -> _TermModes:
+    """On a line one grid serves all learning rates; in the plane each has its own."""
+    if term.objective.dimension == 1:
+        return _on_line(term, learning_rates, noise)
+    found = [plane_modes(term, s * noise**2, COUNT[2]) for s in learning_rates.tolist()]
+    known = [each for each in found[: (*found, None).index(None)] if each is not None]
+    start = [each.at(term.start[:, None])[0] for each in known]
+
+    def carry(old: int, new: int) -> Array:
+        return np.asarray(known[new].at(known[old].grid.points).T @ known[old].modes.masses)
+
+    return _TermModes(term.count, [each.modes for each in known], start, carry)
+
+
+def _on_line(term: Term, learning_rates: Array, noise: float) -> _TermModes:
+    box = domain_of(term, Schedule.constant(float(learning_rates.max()), 1), noise)
+    grid = Grid(box, (CELLS,))
+    discretisation, excess = FiniteDifferences(term.objective, grid), term.excess(grid.points)
+    found = [Modes.of(discretisation.assemble(s * noise**2), excess, COUNT[1]) for s in learning_rates.tolist()]
+    point = deal_out(grid, term.start[:, None], np.ones(1)).ravel()
+
+    def carry(old: int, new: int) -> Array:
+        return np.asarray(found[new].functions.T @ found[old].masses)
+
+    return _TermModes(term.count, found, [modes.functions.T @ point for modes in found], carry)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,9 +38,14 @@ class PushAndBlur:
     def volume(self) -> float:
         return float(np.prod(self.grid.spacing))
 
+    @cached_property
+    def places(self) -> Places:
+        """Where the nodes go, found once for all steps."""
+        return _places(self.grid, self.images)
+
     def adjoint(self, masses: Array) -> Array:
         """Masses at the nodes one step later, (n,) -> (n,)."""
-        out = deal_out(self.grid, self.images, masses)
+        out = _dealt_out(self.grid.shape, *self.places, masses)
         for axis, (n, h, sigma) in enumerate(zip(self.grid.shape, self.grid.spacing, self.deviations, strict=True)):
             frequency = 2 * np.pi * np.fft.rfftfreq(n, h)
             damping = np.exp(-0.5 * (sigma * frequency) ** 2)
@@ -54,23 +61,49 @@ class PushAndBlur:
 
 def deal_out(grid: Grid, at: Array, masses: Array) -> Array:
     """Masses at points `at` (d, m) as masses on the full grid, of shape grid.shape; what is outside is lost."""
-    inside = np.all(
-        (at >= np.array(grid.box.lower)[:, None]) & (at <= np.array(grid.box.upper)[:, None]), axis=0
-    )
+    return _dealt_out(grid.shape, *_places(grid, at), masses)
+
+
+Places = tuple[NDArray[np.bool_], NDArray[np.int64], Array]
+
+
+def _places(grid: Grid, at: Array) -> Places:
+    """Which points are inside, shape (m,); of these the first node (d, .) and the weights (d, ., STENCIL) by axis."""
+    lower, upper = (np.array(side)[:, None] for side in (grid.box.lower, grid.box.upper))
+    inside = np.all((at >= lower) & (at <= upper), axis=0)
     first, weights = [], []
     for axis, n, h, z in zip(grid.axes, grid.shape, grid.spacing, at[:, inside], strict=True):
         place = (z - axis[0]) / h
         start = np.clip(np.floor(place).astype(np.int64) - STENCIL // 2 + 1, 0, n - STENCIL)
         first.append(start)
         weights.append(_lagrange(place - start))
-    out = np.zeros(grid.shape)
-    if grid.dimension == 1:
-        index = first[0][:, None] + np.arange(STENCIL)
-        np.add.at(out, index, masses[inside][:, None] * weights[0])
-        return out
-    rows, columns = (f[:, None] + np.arange(STENCIL) for f in first)
-    joint = masses[inside][:, None, None] * weights[0][:, :, None] * weights[1][:, None, :]
-    np.add.at(out, (rows[:, :, None], columns[:, None, :]), joint)
+    return inside, np.array(first), np.array(weights)
+
+
+def _dealt_out(shape: tuple[int, ...], inside: NDArray[np.bool_], first: NDArray[np.int64], weights: Array,
+               masses: Array) -> Array:  # fmt: skip
+    if len(shape) == 1:
+        return np.asarray(_deal_line(shape[0], first[0], weights[0], masses[inside]))
+    return np.asarray(_deal_plane(shape[0], shape[1], first, weights, masses[inside]))
+
+
+@numba.njit(cache=True)
+def _deal_line(n, first, weights, masses):  # type: ignore[no-untyped-def]
+    out = np.zeros(n)
+    for i in range(masses.size):
+        for j in range(weights.shape[1]):
+            out[first[i] + j] += masses[i] * weights[i, j]
+    return out
+
+
+@numba.njit(cache=True)
+def _deal_plane(rows, columns, first, weights, masses):  # type: ignore[no-untyped-def]
+    out = np.zeros((rows, columns))
+    for i in range(masses.size):
+        for j in range(weights.shape[2]):
+            w = masses[i] * weights[0, i, j]
+            for k in range(weights.shape[2]):
+                out[first[0, i] + j, first[1, i] + k] += w * weights[1, i, k]
     return out
 
 

@@ -18,7 +18,8 @@ from witten.operators.transfer import TransferOperator
 from witten.spectra.chain_cores import SlowChain, small_gap, spread_states
 from witten.spectra.state_reduction import StateReduction
 
-__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "by_modulus", "leading_eigenvalues", "operator_spectrum"]
+__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "by_modulus", "leading_eigenvalues",
+           "leading_masses", "operator_spectrum"]
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -32,6 +33,8 @@ DENSE = 300
 SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
 # What a chain loses in a step, as a part of its gap, that does not matter for the gap.
 NEGLIGIBLE = 1e-10
+# Eigenvalues among which slow ones are told from the others.
+TOLD_APART = 6
 ROUNDING = 64 * float(np.finfo(float).eps)
 
 
@@ -150,7 +153,8 @@ def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
 
 def _between_wells(operator: TransferOperator, k: int) -> tuple[SlowChain, Array]:
     """The slow chain between wells, told from the gap in the spectrum, and masses right but for the sums of wells."""
-    values, vectors = _arnoldi(operator.apply, operator.n_dofs, k)
+    # The gap behind the slow ones is only seen among a few more.
+    values, vectors = _arnoldi(operator.apply, operator.n_dofs, max(k, TOLD_APART))
     order = np.argsort(-abs(values))
     slowness = np.maximum(1.0 - abs(values[order]), ROUNDING)
     count = 2 + int(np.argmax(slowness[2:] / slowness[1:-1]))
@@ -168,9 +172,15 @@ def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Ar
         masses = left[:, np.argmax(values.real)]
     else:
         values, _ = _arnoldi(operator.apply, n, k)
-        masses = _arnoldi(operator.adjoint, n, 1)[1][:, 0]
+        return by_modulus(values)[:k], leading_masses(operator.adjoint, n)
     masses = np.abs(masses.real)
     return by_modulus(values)[:k], np.asarray(masses / masses.sum())
+
+
+def leading_masses(adjoint: Callable[[Array], Array], n: int, start: Array | None = None) -> Array:
+    """The leading left eigenvector of an operator on n nodes, non-negative and of sum 1; from a guess where given."""
+    masses = np.abs(_arnoldi(adjoint, n, 1, start)[1][:, 0].real)
+    return np.asarray(masses / masses.sum())
 
 
 def by_modulus(values: NDArray[Any]) -> Complex:
@@ -179,9 +189,12 @@ def by_modulus(values: NDArray[Any]) -> Complex:
     return np.asarray(values[order], dtype=complex)
 
 
-def _arnoldi(apply: Callable[[Array], Array], n: int, k: int) -> tuple[Complex, Complex]:
+def _arnoldi(
+    apply: Callable[[Array], Array], n: int, k: int, start: Array | None = None
+) -> tuple[Complex, Complex]:
     """The k eigenvalues of largest modulus and their vectors."""
-    start = 1.0 + 0.5 * np.random.default_rng(0).random(n)
+    if start is None:
+        start = 1.0 + 0.5 * np.random.default_rng(0).random(n)
     operator = LinearOperator((n, n), matvec=lambda x: apply(x.ravel()), dtype=float)
     try:
         values, vectors = eigs(operator, k=k, which="LM", v0=start, ncv=min(n, max(4 * k, 24)))
