@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.errors import RequestError
 
-__all__ = ["BarrierFit", "fit_barrier"]
+__all__ = ["BarrierFit", "fit_barrier", "plus_minus"]
 
 Array = NDArray[np.float64]
 
@@ -37,6 +37,12 @@ class BarrierFit:
     def is_barrier(self) -> bool:
         """Whether the rates tell the barrier from none at all."""
         return self.barrier > 3 * self.barrier_error
+
+
+def plus_minus(value: float, error: float) -> str:
+    """A value and its error, both to the error's first two digits, ten decimals at most: 0.2484 +- 0.0091."""
+    decimals = min(max(1 - math.floor(math.log10(error)), 0), 10) if error > 0 else 10
+    return f"{value:.{decimals}f} +- {error:.{decimals}f}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from witten import parallel
 from witten.cli import options, places
 from witten.cli.errors import Interrupted, patiently
-from witten.cli.output import plus_minus, print_json, print_line, print_table, progress_bar, with_log_error
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
 from witten.errors import ConvergenceError, Stopped
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
 
 def _show(curve: RateCurve) -> None:
     """The table, and the barrier where the rates have one."""
+    from witten.barrier_fit import plus_minus
     from witten.plots import sensible_fit
 
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["plus_minus", "print_json", "print_line", "print_table", "progress_bar", "with_log_error"]
+__all__ = ["print_json", "print_line", "print_table", "progress_bar", "with_log_error"]
 
 # The width of a table that goes to a file or a pipe.
 FILE_WIDTH = 120
@@ -89,12 +89,6 @@ def progress_bar(total: int, what: str) -> Iterator[Callable[[str], None]]:
             progress.update(task, advance=1, description=f"{what} {text}")
 
         yield advance
-
-
-def plus_minus(value: float, error: float) -> str:
-    """A value and its error, both to the error's first two digits, ten decimals at most: 0.2484 +- 0.0091."""
-    decimals = min(max(1 - math.floor(math.log10(error)), 0), 10) if error > 0 else 10
-    return f"{value:.{decimals}f} +- {error:.{decimals}f}"
 
 
 def with_log_error(log_value: float, log_error: float, relative: float | None = None) -> str:

@@ -124,6 +124,9 @@ def _draw_law_ratio(axes: Axes, found: Validation) -> None:
         s = np.linspace(0, 1.08 * top, 50)
         slack = s * found.noise**2 / (2 * h)
         axes.fill_between(s, 1 - slack, 1 + slack, color=GREY, alpha=0.13, linewidth=0, label=r"$1\pm s/(2H_f)$")
+        if found.limit is not None:
+            for side in (-2, 2):
+                axes.plot(s, 1 + side * slack, "--", color=GREY, linewidth=0.8, zorder=1)
         axes.legend(frameon=False, fontsize=9, loc="upper left")
     _finish(axes, "spectral / theory", "no learning rate where both are known", any(a and b for _, a, b in rows))
     axes.set_xscale("linear")

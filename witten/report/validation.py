@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from witten.barrier_fit import BarrierFit, plus_minus
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.landscape import Landscape
 from witten.plots.landscapes import plot_landscape
@@ -21,10 +22,9 @@ from witten.rates import RateRecord
 from witten.report.pages import Block, Facts, Figure, Row, Section, Table, Text, Verdict, page, picture, write_page
 from witten.spectra.sweep import spectrum
 from witten.validation import Comparison, Validation
-from witten.validation.words import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out, plus_minus, scientific
+from witten.validation.words import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out, scientific
 
 if TYPE_CHECKING:
-    from witten.barrier_fit import BarrierFit
     from witten.spectra.spectrum import Spectrum
 
 __all__ = ["validation_page", "write_validation"]
@@ -67,13 +67,18 @@ def _sections(found: Validation) -> Iterator[Section]:
 
 
 def _verdict(found: Validation) -> Iterator[Block]:
-    yield Verdict(found.agree, found.verdict.replace(" +- ", " ± "))
+    yield Verdict(found.agree, _typeset(found.verdict))
     yield Text(
         "The rate λ is the spectral gap of the generator of dX = -∇f dt + σ√s dW: the law of X approaches the "
         "Gibbs measure e^(-2f/(s σ²)) like e^(-λt), with t = s × the number of steps. It is computed from "
         "a discretised operator (spectral), from minima and saddles alone (theory, the Eyring-Kramers law), and from "
         "simulated paths (Monte Carlo). The three share the objective and nothing else."
     )
+
+
+def _typeset(words: str) -> str:
+    """Words made for a terminal, with the signs that a page has."""
+    return words.replace(" +- ", " ± ").replace("s -> 0", "s → 0")
 
 
 def _rates(found: Validation) -> Iterator[Block]:
@@ -85,9 +90,10 @@ def _rates(found: Validation) -> Iterator[Block]:
         )
         yield Figure(
             picture(plot_ratios(found)),
-            "Above: spectral rate over theory, with the band 1 ± s/(2 H_f) in which theory counts as agreeing; it is "
-            "exact as s → 0. Below: Monte Carlo over the spectral rate; a dotted line marks a learning rate where "
-            "one of them is missing.",
+            "Above: spectral rate over theory, with the band 1 ± s/(2 H_f) in which theory counts as agreeing"
+            + ("; " if found.limit is None else ", or twice that, dashed, since the ratio tends to 1; ")
+            + "it is exact as s → 0. Below: Monte Carlo over the spectral rate; a dotted line marks a learning rate "
+            "where one of them is missing.",
         )
     except RequestError:
         yield Text("No route says anything about this objective.")
@@ -157,11 +163,11 @@ def _barriers(found: Validation) -> Table:
 
 
 def _fit_words(fit: BarrierFit | None) -> tuple[str, str, str]:
-    if fit is None:
+    if fit is None or not math.isfinite(fit.barrier_error):
         return "", "", ""
-    value, _, error = plus_minus(fit).partition(" +- ")
-    known = math.isfinite(fit.prefactor) and math.isfinite(fit.prefactor_error)
-    return value, error, f"{fit.prefactor:.4g} ± {fit.prefactor_error:.1g}" if known else ""
+    value, _, error = plus_minus(fit.barrier, fit.barrier_error).partition(" +- ")
+    known = math.isfinite(fit.prefactor) and 0 <= fit.prefactor_error < math.inf
+    return value, error, _typeset(plus_minus(fit.prefactor, fit.prefactor_error)) if known else ""
 
 
 # ------------------------------------------------------------------------------------------------ the objective

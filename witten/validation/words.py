@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from witten.barrier_fit import plus_minus
+
 if TYPE_CHECKING:
-    from witten.barrier_fit import BarrierFit
     from witten.validation.comparison import Comparison, Validation
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "factor",
     "in_words",
     "left_out",
-    "plus_minus",
     "scientific",
 ]
 
@@ -107,24 +107,16 @@ def left_out(found: Validation) -> Iterator[str]:
 def _barriers(found: Validation) -> Iterator[str]:
     """H_f, and what the rates say of it."""
     fits = {name: found.fit(name) for name in (SPECTRAL, MONTE_CARLO)}
-    told = [f"{plus_minus(fit)} fitted to {NAMES[name]} rates" for name, fit in fits.items() if _tells(fit)]
+    told = [
+        f"{plus_minus(fit.barrier, fit.barrier_error)} fitted to {NAMES[name]} rates"
+        for name, fit in fits.items()
+        if fit is not None and fit.is_barrier
+    ]
     if found.barrier is not None:
         told.insert(0, f"H_f = {found.barrier:.8g}")
     if told:
         wrong = ", which is another one" if found.barrier_agrees is False else ""
         yield f"barrier {', '.join(told)}{wrong}"
-
-
-def _tells(fit: BarrierFit | None) -> bool:
-    return fit is not None and fit.is_barrier
-
-
-def plus_minus(fit: BarrierFit | None) -> str:
-    """The fitted barrier with its error, to the error's first two digits; nothing where there is none."""
-    if fit is None or not math.isfinite(fit.barrier_error):
-        return ""
-    digits = min(max(1 - math.floor(math.log10(fit.barrier_error)), 0), 10) if fit.barrier_error > 0 else 10
-    return f"{fit.barrier:.{digits}f} +- {fit.barrier_error:.{digits}f}"
 
 
 def factor(log_ratio: float) -> str:
