@@ -3,14 +3,19 @@
 import errno
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import xarray
 
 from witten import Grid, files, storage
+from witten.descent.bifurcation import Diagram, bifurcation_diagram
 from witten.errors import ConvergenceError, RequestError
+from witten.objectives import resolve
 from witten.rates import RateCurve, RateRecord
+from witten.risk import RiskCurve, excess_risk
 from witten.spectra.spectrum import Spectrum
 
 OPTIONS = {"rtol": 1e-4, "noise": 1.0, "box": None}
@@ -222,3 +227,51 @@ def test_a_broken_spectrum_is_refused(tmp_path):
     xarray.Dataset(attrs={"witten_kind": "spectrum"}).to_netcdf(tmp_path / "modes.nc", engine="h5netcdf")
     with pytest.raises(RequestError, match="not a whole spectrum"):
         storage.load_spectrum(tmp_path / "modes.nc")
+
+
+# ---------------------------------------------------------------------------------------- risks and orbit diagrams
+def test_an_excess_risk_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "risk.nc"
+    before = excess_risk("double-well:tilt=0.1", "0.2:30,cosine:0.1:20", 1.0)
+    before.save(path)
+    after = RiskCurve.load(path)
+    for name in ("steps", "time", "learning_rate", "excess_risk", "plateau", "lower", "upper", "start"):
+        assert np.array_equal(getattr(after, name), getattr(before, name)), name
+    assert after.schedule == before.schedule and after.details == before.details
+    assert (after.method, after.objective) == ("chain", before.objective)
+    with xarray.open_dataset(path) as plain:
+        assert plain["excess_risk"].attrs["long_name"] and plain.attrs["schedule"] == "0.2:30,cosine:0.1:20"
+
+
+def test_an_orbit_diagram_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "orbits.nc"
+    before = bifurcation_diagram(resolve("(1-x^2)^2/4"), [0.9, 1.1, 5.0], [[0.3, -0.2]], burn=200, keep=16)
+    before.save(path)
+    after = Diagram.load(path)
+    for name in ("learning_rates", "points", "exponents", "periods"):
+        assert np.array_equal(getattr(after, name), getattr(before, name), equal_nan=True), name
+    assert after.objective == before.objective and after.dimension == 1 and -1 in after.periods
+
+
+def test_results_of_one_kind_are_not_read_or_overwritten_as_another(tmp_path):
+    path = tmp_path / "a.nc"
+    curve(0.1).save(path)
+    for load in (RiskCurve.load, Diagram.load):
+        with pytest.raises(RequestError, match="holds a rate curve"):
+            load(path)
+    with pytest.raises(RequestError, match="it holds a rate curve, not an excess risk"):
+        excess_risk("quadratic", "0.1:5", 1.0).save(path)
+
+
+def test_the_commands_that_save_them_and_draw_them_again(tmp_path):
+    risk, orbits = tmp_path / "risk.nc", tmp_path / "orbits.nc"
+    jobs = (
+        (risk, ("risk", "quadratic", "--schedule", "0.1:20", "--x0", "1")),
+        (orbits, ("bifurcate", "(1-x^2)^2/4", "--lr", "0.9:1.5:5", "--x0", "0.3")),
+    )
+    for path, arguments in jobs:
+        for command in ((*arguments, "-o", str(path), "--json"), ("plot", str(path), "--json")):
+            words = [sys.executable, "-m", "witten", *command]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=90)
+            assert (done.returncode, done.stderr) == (0, ""), done
+        assert path.with_suffix(".png").stat().st_size > 5000

@@ -35,7 +35,12 @@ __all__ = [
 ]
 
 # What `witten_kind` says, in words.
-KINDS = {"rate-curve": "a rate curve", "spectrum": "a spectrum"}
+KINDS = {
+    "rate-curve": "a rate curve",
+    "spectrum": "a spectrum",
+    "risk-curve": "an excess risk along a schedule",
+    "orbit-diagram": "an orbit diagram",
+}
 
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
@@ -207,7 +212,7 @@ def check_output(path: str | Path, kind: str) -> Path:
 
 
 def read_kind(path: str | Path) -> str:
-    """What kind of result a file holds: 'rate-curve' or 'spectrum'.
+    """What kind of result a file holds, one of `KINDS`.
 
     Raises
     ------

@@ -38,18 +38,22 @@ def bifurcate(
     x0: Starts = None,
     steps: Steps = "3000",
     points: Points = "256",
+    output: options.Output = None,
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     """The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent."""
     rates = options.parse_learning_rates(lr)
     burn, keep = options.whole("--steps", steps, 1), options.whole("--points", points, 8)
-    places.check_plot(plot)
-    from witten.descent.bifurcation import bifurcation_diagram
+    from witten.descent.bifurcation import KIND, bifurcation_diagram
+
+    places.check_places(output, plot, kind=KIND)
     from witten.objectives import resolve
 
     f = resolve(objective)
     diagram = bifurcation_diagram(f, rates, _starts(f, x0, rates), burn=burn, keep=keep)
+    if output is not None:
+        diagram.save(output)
     if plot is not None:
         from witten.plots import plot_bifurcation
 
@@ -58,7 +62,7 @@ def bifurcate(
         print_json({"objective": objective, "records": _records(diagram)})
     else:
         _show(diagram)
-        places.say_where(plot=plot)
+        places.say_where(output, plot)
 
 
 def _starts(f: Objective, given: list[str] | None, rates: tuple[float, ...]) -> NDArray[np.float64]:
@@ -103,6 +107,6 @@ def _show(diagram: Diagram) -> None:
         rows.append((f"{record['learning_rate']:.6g}", state, lyapunov, " ".join(f"{c:.6g}" for c in first[:6])))
     step = -(-len(rows) // MOST_ROWS)
     columns = ("learning rate", "period", "lyapunov", "a point")
-    print_table(f"{diagram.objective.name}: attractors of gradient descent", columns, rows[::step], left=("a point",))
+    print_table(f"{diagram.objective}: attractors of gradient descent", columns, rows[::step], left=("a point",))
     if step > 1:
         print_line(f"every {step}th row is shown; --json holds all")

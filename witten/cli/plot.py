@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from witten.cli import options
 from witten.cli.output import print_json, print_line
+from witten.errors import RequestError
 
 EXAMPLES = options.examples("witten plot curve.nc", "witten plot modes.nc --plot modes.pdf")
 
@@ -18,7 +20,7 @@ Saved = Annotated[
 
 
 def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) -> None:
-    """Draw a saved curve or spectrum; the picture lies beside the file unless --plot says where."""
+    """Draw a saved result again; the picture lies beside the file unless --plot says where."""
     from witten.files import read_kind
 
     kind = read_kind(file)
@@ -34,9 +36,16 @@ def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) 
 
 def _draw(kind: str, file: Path, picture: Path) -> None:
     from witten import plots, storage
-    from witten.rates import KIND, RateCurve
+    from witten.descent.bifurcation import Diagram
+    from witten.rates import RateCurve
+    from witten.risk import RiskCurve
 
-    if kind == KIND:
-        plots.plot_curve(RateCurve.load(file), picture)
-    else:
-        plots.plot_dataset(storage.load_spectrum(file), picture)
+    draw: dict[str, Callable[[], Any]] = {
+        "rate-curve": lambda: plots.plot_curve(RateCurve.load(file), picture),
+        "spectrum": lambda: plots.plot_dataset(storage.load_spectrum(file), picture),
+        "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
+        "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),
+    }
+    if kind not in draw:
+        raise RequestError(f"{str(file)!r} holds {kind[:40]!r}, which this version does not know; update witten")
+    draw[kind]()

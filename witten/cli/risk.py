@@ -49,6 +49,7 @@ def risk(
     noise: options.Noise = "1",
     paths: Runs = "2000",
     seed: options.Seed = "0",
+    output: options.Output = None,
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
@@ -63,11 +64,14 @@ def risk(
     from witten.schedules import Schedule
 
     plan = Schedule.parse(schedule)
-    places.check_plot(plot)
     from witten.objectives import resolve
     from witten.risk import excess_risk
+    from witten.risk.curve import KIND
 
+    places.check_places(output, plot, kind=KIND)
     curve = excess_risk(resolve(objective), plan, start, **request)
+    if output is not None:
+        curve.save(output)
     if plot is not None:
         from witten.plots import plot_risks
 
@@ -76,7 +80,7 @@ def risk(
         print_json(_json(objective, curve))
         return
     _show(curve)
-    places.say_where(plot=plot)
+    places.say_where(output, plot)
 
 
 def parse_point(text: str | None) -> list[float] | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
+from witten import files
 from witten.descent import kernels
 from witten.descent.lyapunov import lyapunov
 from witten.descent.map import DescentMap, checked_learning_rate
@@ -18,7 +21,12 @@ from witten.descent.settling import REACH, settle
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives.objective import Objective
 
-__all__ = ["Diagram", "Doubling", "bifurcation_diagram", "doublings", "flip"]
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["KIND", "Diagram", "Doubling", "bifurcation_diagram", "doublings", "flip"]
+
+KIND = "orbit-diagram"
 
 Array = NDArray[np.float64]
 # Moves a run off what has just become unstable: rounding would need long to do it.
@@ -33,18 +41,68 @@ class Diagram:
 
     Attributes
     ----------
-    objective : f
+    objective : its name
     learning_rates : s, shape (m,)
     points : of the attractor, in order, shape (m, starts, kept, d); nan where a run diverged
     exponents : largest Lyapunov exponent per step, shape (m, starts)
     periods : of the cycle, 0 where there is none up to half of `kept`, -1 where the run diverged, (m, starts)
     """
 
-    objective: Objective
+    objective: str
     learning_rates: Array
     points: Array
     exponents: Array
     periods: NDArray[np.int64]
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return self.points.shape[-1]
+
+    def save(self, path: str | Path) -> None:
+        """Write netCDF-4, whole or not at all; only an orbit diagram is ever overwritten.
+
+        Raises
+        ------
+        RequestError
+            if `path` cannot be written, or holds something else.
+        """
+        files.check_output(path, KIND)
+        files.write_dataset(self.to_dataset(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Diagram:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        RequestError
+            if the file is missing or holds something else.
+        """
+        dataset = files.read_dataset(path, KIND)
+        try:
+            columns = {name: dataset[name].values for name in ("points", "exponents", "periods")}
+            return cls(str(dataset.attrs["objective"]), dataset["learning_rate"].values, **columns)
+        except KeyError as error:
+            raise RequestError(f"{str(path)!r} is not a whole orbit diagram: {error} is missing") from None
+
+    def to_dataset(self) -> xarray.Dataset:
+        """The diagram as an xarray Dataset that describes itself."""
+        import xarray
+
+        def about(long_name: str) -> dict[str, str]:
+            return {"long_name": long_name, "units": "1"}
+
+        each = ("learning_rate", "start")
+        return xarray.Dataset(
+            {
+                "points": ((*each, "kept", "axis"), self.points, about("points of the attractor; nan where diverged")),
+                "exponents": (each, self.exponents, about("largest Lyapunov exponent per step")),
+                "periods": (each, self.periods, about("period of the cycle, 0 for none, -1 where diverged")),
+            },
+            coords={"learning_rate": ("learning_rate", self.learning_rates, about("learning rate s"))},
+            attrs=files.provenance(KIND, "Attractors of gradient descent", {"objective": self.objective}),
+        )
 
 
 def bifurcation_diagram(
@@ -67,7 +125,7 @@ def bifurcation_diagram(
         exponents[order, i] = _continued(objective, start, s[order], burn, found)
         points[order, i] = found
     periods = np.array([[_period(run) for run in row] for row in points], dtype=np.int64).reshape(exponents.shape)
-    return Diagram(objective, s, points, exponents, periods)
+    return Diagram(objective.name, s, points, exponents, periods)
 
 
 def _continued(objective: Objective, start: Array, s: Array, burn: int, out: Array) -> Array:

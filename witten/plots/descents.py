@@ -66,8 +66,8 @@ def plot_bifurcation(
             panel.axvline(where, color="0.6", linewidth=0.7, zorder=0)
         panels[0].annotate(label, (where, 1.0), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
                            fontsize=8, color=GREY)  # fmt: skip
-    panels[0].set_ylabel(f"$x_{{{axis + 1}}}$ of the attractor" if diagram.objective.dimension > 1 else "attractor $x$")
-    panels[0].set_title(shortened(diagram.objective.name), fontsize=11)
+    panels[0].set_ylabel(f"$x_{{{axis + 1}}}$ of the attractor" if diagram.dimension > 1 else "attractor $x$")
+    panels[0].set_title(shortened(diagram.objective), fontsize=11)
     panels[1].set_ylabel("Lyapunov exponent")
     panels[1].set_xlabel("learning rate $s$")
     panels[1].axhline(0.0, color=GREY, linewidth=0.8)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import files
 from witten.errors import RequestError
 from witten.schedules import Schedule
 
-__all__ = ["RiskCurve", "crossing", "recorded_steps"]
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["KIND", "RiskCurve", "crossing", "recorded_steps"]
+
+KIND = "risk-curve"
 
 Array = NDArray[np.float64]
 # Steps at which the risk of a long schedule is told.
 MOST_RECORDED = 2001
+# What a file holds at each recorded step.
+COLUMNS = {
+    "time": "t, the sum of the learning rates of the steps before",
+    "learning_rate": "s of the step; at the end that of the last one",
+    "excess_risk": "E f(X_k) - min f",
+    "plateau": "what the excess risk would tend to at this learning rate; nan where it is not known",
+    "lower": "lower end of the error bar of excess_risk",
+    "upper": "upper end of the error bar of excess_risk",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +81,67 @@ class RiskCurve:
         """The first recorded step with an excess risk of at most this, or None."""
         below = np.flatnonzero(self.excess_risk <= risk)
         return int(self.steps[below[0]]) if below.size else None
+
+    def save(self, path: str | Path) -> None:
+        """Write netCDF-4, whole or not at all; only an excess risk is ever overwritten.
+
+        Raises
+        ------
+        RequestError
+            if `path` cannot be written, or holds something else.
+        """
+        files.check_output(path, KIND)
+        files.write_dataset(self.to_dataset(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RiskCurve:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        RequestError
+            if the file is missing or holds something else.
+        """
+        dataset = files.read_dataset(path, KIND)
+        try:
+            return cls.from_dataset(dataset)
+        except (KeyError, ValueError) as error:
+            raise RequestError(f"{str(path)!r} is not a whole excess risk: {error}") from None
+
+    def to_dataset(self) -> xarray.Dataset:
+        """The curve as an xarray Dataset that describes itself."""
+        import xarray
+
+        attributes = {
+            "objective": self.objective,
+            "method": self.method,
+            "schedule": self.schedule.text,
+            "x0": np.asarray(self.start, dtype=float),
+            "details": json.dumps(self.details, default=np.ndarray.tolist),
+        }
+
+        def along(values: Array | NDArray[np.int64], long_name: str) -> tuple[str, Any, dict[str, str]]:
+            return "step", values, {"long_name": long_name, "units": "1"}
+
+        return xarray.Dataset(
+            {name: along(getattr(self, name), about) for name, about in COLUMNS.items()},
+            coords={"step": along(self.steps, "number of steps k")},
+            attrs=files.provenance(KIND, "Excess risk of SGD along a schedule of learning rates", attributes),
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: xarray.Dataset) -> RiskCurve:
+        """The curve that `to_dataset` described."""
+        about = dataset.attrs
+        return cls(
+            method=str(about["method"]),
+            objective=str(about["objective"]),
+            schedule=Schedule.parse(str(about["schedule"])),
+            start=np.atleast_1d(about["x0"]),
+            steps=dataset["step"].values,
+            details=json.loads(about["details"]),
+            **{name: dataset[name].values for name in COLUMNS},
+        )
 
 
 def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED) -> NDArray[np.int64]:
