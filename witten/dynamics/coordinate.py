@@ -52,11 +52,25 @@ class Lattice:
 
 @dataclass(frozen=True, eq=False)
 class Coordinate:
-    """log q at the nodes, and how it is cut into levels: level = floor(scale (log q - first))."""
+    """log q, and how it is cut into levels: level = floor(scale (log q - first)).
 
-    lattice: Lattice
-    table: Array
+    Attributes
+    ----------
+    first : below this no two values are told apart
+    lattice, table : log q at the nodes of a grid; or
+    roads, table, joined : log q at the nodes (d, n) of roads, and for each node whether the next is its neighbour
+    """
+
     first: float
+    table: Array
+    lattice: Lattice | None = None
+    roads: Array | None = None
+    joined: NDArray[np.int64] | None = None
+
+    @classmethod
+    def nowhere(cls, dimension: int) -> Coordinate:
+        """The same everywhere, for paths that need none."""
+        return cls(-1.0, np.zeros(1), roads=np.zeros((dimension, 1)), joined=np.zeros(1, np.int64))
 
     @property
     def scale(self) -> float:
@@ -64,9 +78,13 @@ class Coordinate:
         return LEVELS / max(-self.first, 1.0)
 
     def as_arguments(self) -> tuple[Any, ...]:
-        """As the kernels take it."""
+        """As the kernels take it: a grid without roads, or roads without a grid."""
+        nothing, none, whole = np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64)
+        if self.lattice is None:
+            return nothing, nothing, whole, nothing, self.roads, self.table, self.joined, self.first, self.scale
         grid = self.lattice
-        return grid.low, grid.spacing, np.array(grid.shape, np.int64), self.table, self.first, self.scale
+        shape = np.array(grid.shape, np.int64)
+        return grid.low, grid.spacing, shape, self.table, none, nothing, whole, self.first, self.scale
 
 
 def lattice(objective: Objective, low: Array, high: Array) -> Lattice:

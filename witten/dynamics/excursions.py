@@ -5,7 +5,7 @@ A path runs by Heun's scheme, of weak order two for additive noise,
     y = x - h grad f(x) + sqrt(h) sigma xi,    x+ = x - h/2 (grad f(x) + grad f(y)) + sqrt(h) sigma xi,
 
 until it is in one of the cores, ellipsoids (x - c)^T M (x - c) <= 1 about the minima. Its level is a number of a table,
-read off a grid, rounded down: the reaction coordinate.
+read off a grid or off the nearest of some roads, rounded down: the reaction coordinate.
 
 Adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25, 2007; unbiased with ties and in discrete time:
 Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26, 2016): of n paths those whose highest level is
@@ -26,7 +26,18 @@ from numba import types
 
 from witten.dynamics.philox import four_normals, uniform
 
-__all__ = ["DIVERGED", "ENDLESS", "GRADIENT", "LEVELS", "VALUE", "core_of", "excursion", "level_of", "splitter"]
+__all__ = [
+    "DIVERGED",
+    "ENDLESS",
+    "GRADIENT",
+    "LEVELS",
+    "VALUE",
+    "core_of",
+    "excursion",
+    "level_along",
+    "level_of",
+    "splitter",
+]
 
 # Functions of the objective as values: the kernels are compiled once and for all objectives.
 VALUE = types.FunctionType(types.float64(types.float64[::1]))
@@ -34,20 +45,48 @@ GRADIENT = types.FunctionType(types.void(types.float64[::1], types.float64[::1])
 MATRICES = types.float64[:, :, ::1]
 CORES = types.Tuple((types.float64[:, ::1], MATRICES))
 VECTOR = types.float64[::1]
-GRID = types.Tuple((VECTOR, VECTOR, types.int64[::1], VECTOR, types.float64, types.float64))
+WHOLE = types.int64[::1]
+# A grid (low, spacing, shape, table), roads (nodes, values, joined), and how values are cut into levels (first, scale).
+COORDINATE = types.Tuple(
+    (VECTOR, VECTOR, WHOLE, VECTOR, types.float64[:, ::1], VECTOR, WHOLE, types.float64, types.float64)
+)
 KEY = types.UniTuple(types.uint64, 3)
 # Levels of the table, and the level of the target.
 LEVELS = 1024
 # Ends of a path that is in no core.
 ENDLESS, DIVERGED = -1, -2
 HUGE = 1e8
+# Up to so many dimensions matrices are small enough for sums in registers.
+SMALL = 3
 compiled = numba.njit(cache=True, error_model="numpy", nogil=True)
+
+
+@compiled
+def _core_of_many(x, centres, metrics):  # type: ignore[no-untyped-def]
+    m, d = centres.shape
+    away, image = np.empty(d), np.empty(d)
+    for k in range(m):
+        for a in range(d):
+            away[a] = x[a] - centres[k, a]
+            image[a] = 0.0
+        # Metrics are symmetric: by rows, because that is a loop without a sum, which compilers spread over lanes.
+        for b in range(d):
+            for a in range(d):
+                image[a] += metrics[k, b, a] * away[b]
+        total = 0.0
+        for a in range(d):
+            total += away[a] * image[a]
+        if total <= 1.0:
+            return k
+    return -1
 
 
 @compiled
 def core_of(x, centres, metrics):  # type: ignore[no-untyped-def]
     """The number of the core that holds x, or -1."""
     m, d = centres.shape
+    if d > SMALL:
+        return _core_of_many(x, centres, metrics)
     for k in range(m):
         total = 0.0
         for a in range(d):
@@ -86,7 +125,38 @@ def level_of(x, low, spacing, shape, table, first, scale):  # type: ignore[no-un
 
 
 @compiled
-def excursion(gradient, x, h, sigma, cores, grid, target, noise, limits, levels, points, known):  # type: ignore[no-untyped-def]
+def level_along(x, nodes, values, joined, first, scale):  # type: ignore[no-untyped-def]
+    """The same at the foot of x on the roads through nodes (d, n): on a side of the node that is nearest to x.
+
+    joined[k] is 1 if the nodes k and k + 1 are neighbours on a road; the last is 0.
+    """
+    d, n = nodes.shape
+    away = np.zeros(n)
+    for a in range(d):
+        for k in range(n):
+            away[k] += (x[a] - nodes[a, k]) * (x[a] - nodes[a, k])
+    nearest = np.argmin(away)
+    found = values[nearest]
+    best = 0.0
+    for side in range(2):
+        k = nearest - 1 + side
+        if k < 0 or joined[k] == 0:
+            continue
+        other = nearest - 1 + 2 * side
+        along = length = 0.0
+        for a in range(d):
+            step = nodes[a, other] - nodes[a, nearest]
+            along += step * (x[a] - nodes[a, nearest])
+            length += step * step
+        # By how much the foot is nearer than the node, squared.
+        if along > 0.0 and along * along > best * length:
+            best = along * along / length
+            found = values[nearest] + min(along / length, 1.0) * (values[other] - values[nearest])
+    return int(min(max((found - first) * scale, 0.0), LEVELS - 1.0))
+
+
+@compiled
+def excursion(gradient, x, h, sigma, cores, coordinate, target, noise, limits, levels, points, known):  # type: ignore[no-untyped-def]
     """Run x, in place, until it is in a core; returns where it ended, its steps, and how many points it has kept.
 
     Cores are not looked for at the first `limits[0]` points, and `limits[1]` steps are the most. Each time the path is
@@ -94,7 +164,7 @@ def excursion(gradient, x, h, sigma, cores, grid, target, noise, limits, levels,
     that are there; in the target the level is LEVELS.
     """
     centres, metrics = cores
-    low, spacing, shape, table, first, scale = grid
+    low, spacing, shape, table, nodes, values, joined, first, scale = coordinate
     seed, stream, path = noise
     d = x.size
     g, y, g_y, normals = np.empty(d), np.empty(d), np.empty(d), np.empty(4)
@@ -109,7 +179,10 @@ def excursion(gradient, x, h, sigma, cores, grid, target, noise, limits, levels,
                     points[known] = x
                     known += 1
                 return core, step, known
-            level = level_of(x, low, spacing, shape, table, first, scale)
+            if joined.size == 0:
+                level = level_of(x, low, spacing, shape, table, first, scale)
+            else:
+                level = level_along(x, nodes, values, joined, first, scale)
             if known == 0 or level > levels[known - 1]:
                 levels[known] = level
                 points[known] = x
@@ -132,47 +205,69 @@ def excursion(gradient, x, h, sigma, cores, grid, target, noise, limits, levels,
 
 
 @compiled
-def _start(value, centre, root_metric, floor, log_weight, seed, stream, path, x):  # type: ignore[no-untyped-def]
-    """x from e^{-2f/s} within the core, by rejection; returns the number of tries."""
+def _start(value, source, cores, root, normal, floor, log_weight, seed, stream, path, x):  # type: ignore[no-untyped-def]
+    """x from e^{-2f/s} within the core, by rejection; returns the number of tries and the weight of x.
+
+    Tried are points that are uniform in the core, or normal ones, c + root y with y of unit variance. The ratio of
+    e^{-2(f - floor)/s} to their density is the chance to be accepted; where it is above one, it is the weight.
+    """
+    centres, metrics = cores
     d = x.size
     y = np.empty(d)
+    four = np.empty(4)
     index = 0
+    block = np.uint64(0)
     tries = 0
     while True:
         size = 0.0
         for a in range(d):
-            y[a] = 2.0 * uniform(seed, stream, path, index) - 1.0
+            if not normal:
+                y[a] = 2.0 * uniform(seed, stream, path, index) - 1.0
+                index += 1
+            else:
+                if a % 4 == 0:
+                    four[0], four[1], four[2], four[3] = four_normals(seed, stream, path, block)
+                    block += np.uint64(1)
+                y[a] = four[a % 4]
             size += y[a] * y[a]
+        tries += normal or size <= 1.0
+        if normal:
+            accept = uniform(seed, stream, path, np.uint64(4) * block)
+            block += np.uint64(1)
+        else:
+            accept = uniform(seed, stream, path, index)
             index += 1
-        tries += size <= 1.0
-        accept = uniform(seed, stream, path, index)
-        index += 1
-        if size > 1.0:
+        if size > 1.0 and not normal:
             continue
         for a in range(d):
-            x[a] = centre[a]
+            x[a] = centres[source, a]
             for b in range(d):
-                x[a] += root_metric[a, b] * y[b]
-        if accept < np.exp(-log_weight * (value(x) - floor)):
-            return tries
+                x[a] += root[a, b] * y[b]
+        if normal and core_of(x, centres, metrics) != source:
+            continue
+        ratio = np.exp(0.5 * size * normal - log_weight * (value(x) - floor))
+        if accept < ratio:
+            return tries, max(ratio, 1.0) if normal else 1.0
 
 
-def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, grid, key, limit):  # type: ignore[no-untyped-def]
+def _split(value, gradient, source, target, n, h, sigma, cores, roots, normal, floor, coordinate, key, limit):  # type: ignore[no-untyped-def]
     """One population of n excursions from a core, split until all have reached the target or none can.
 
     Parameters
     ----------
     source, target : numbers of cores; target -1 ends after the first excursions
     h, sigma : time step, noise
-    roots : (m, d, d) the core is c + root (unit ball)
-    floor : no more than f within the core of the source, and as near as can be
+    roots, normal : (m, d, d) the core is c + root (unit ball); or starts are tried at c + root (normal numbers)
+    floor : no more than f within the core of the source, and as near as can be; with normal numbers, f at its centre
+    coordinate : as `Coordinate.as_arguments` gives it
     key : seed, stream of the noise, stream of the starts
     limit : steps after which an excursion counts as endless
 
     Returns
     -------
-    tries, starts, outside, log_probability, alive, steps, branches, lost : points tried and accepted in the core;
-    steps of the first n excursions outside of cores; log of the probability that an excursion ends in the target;
+    tries, starts, outside, log_probability, alive, steps, branches, lost : points tried in the core, and the weight of
+    those accepted; steps of the first n excursions outside of cores, times the weights of their starts; log of the mean
+    over excursions of the weight of those that end in the target;
     whether the population has not died out; all steps; paths run after the first; paths that ended in no core
     """
     centres, metrics = cores
@@ -182,16 +277,21 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gr
     known, top = np.zeros(n, np.int64), np.empty(n, np.int64)
     x = np.empty(d)
     log_weight = 2.0 / (sigma * sigma)
-    tries = starts = outside = steps = branches = lost = 0
+    weights = np.empty(n)
+    starts = outside = 0.0
+    tries = steps = branches = lost = 0
     found = 0
     path = np.uint64(0)
     while found < n:
-        tries += _start(value, centres[source], roots[source], floor, log_weight, seed, start_stream, path, x)
-        starts += 1
+        tried, weight = _start(
+            value, source, cores, roots[source], normal, floor, log_weight, seed, start_stream, path, x
+        )
+        tries += tried
+        starts += weight
         noise = (seed, stream, path)
         path += np.uint64(1)
         end, taken, kept = excursion(
-            gradient, x, h, sigma, cores, grid, target, noise, (1, limit), levels[found], points[found], 0
+            gradient, x, h, sigma, cores, coordinate, target, noise, (1, limit), levels[found], points[found], 0
         )
         steps += taken
         lost += end < 0
@@ -201,7 +301,8 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gr
             levels[found, 0], kept = 0, 1
             points[found, 0] = x
         known[found], top[found] = kept, levels[found, kept - 1]
-        outside += taken - 1
+        outside += weight * (taken - 1)
+        weights[found] = weight
         found += 1
     if target < 0:
         return tries, starts, outside, -np.inf, False, steps, branches, lost
@@ -210,6 +311,7 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gr
     while True:
         lowest = top.min()
         if lowest == LEVELS:
+            log_probability += np.log(weights.mean())
             return tries, starts, outside, log_probability, True, steps, branches, lost
         alive = 0
         for i in range(n):
@@ -223,6 +325,7 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gr
             if top[i] > lowest:
                 continue
             parent = survivors[int(alive * uniform(seed, start_stream, path, 0))]
+            weights[i] = weights[parent]
             k = 0
             while True:
                 levels[i, k] = levels[parent, k]
@@ -234,7 +337,7 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gr
             if levels[i, k - 1] < LEVELS:
                 noise = (seed, stream, path)
                 end, taken, k = excursion(
-                    gradient, x, h, sigma, cores, grid, target, noise, (0, limit), levels[i], points[i], k
+                    gradient, x, h, sigma, cores, coordinate, target, noise, (0, limit), levels[i], points[i], k
                 )
                 lost += end < 0
                 steps += taken
@@ -248,9 +351,9 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, floor, gr
 def splitter() -> Callable[..., Any]:
     """`_split`, compiled when first asked for, and kept on disk."""
     whole, real = types.int64, types.float64
-    found = types.Tuple((whole, whole, whole, real, types.boolean, whole, whole, whole))
+    found = types.Tuple((whole, real, real, real, types.boolean, whole, whole, whole))
     signature = found(
-        VALUE, GRADIENT, whole, whole, whole, real, real, CORES, MATRICES, real, GRID, KEY, whole
+        VALUE, GRADIENT, whole, whole, whole, real, real, CORES, MATRICES, types.boolean, real, COORDINATE, KEY, whole
     )  # fmt: skip
     kernel: Callable[..., Any] = numba.njit(signature, cache=True, error_model="numpy", nogil=True)(_split)
     return kernel

@@ -11,17 +11,14 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from witten.dynamics.paths import CoreMap
-from witten.dynamics.wells import Wells
-from witten.errors import RequestError
+from witten.dynamics.wells import Wells, scattered_minima
 from witten.objectives import Objective
 
 __all__ = ["Sampled", "sampled", "slow_directions"]
 
 Array = NDArray[np.float64]
-STARTS, MOST_WELLS, SAME = 24, 64, 1e-3
 ITERATIONS, DIFFERENCE = 30, 1e-5
 # Curvatures are looked at in the minima and this many thermal displacements sqrt(s/2 theta) away from them.
 AWAY = 2.0
@@ -71,7 +68,7 @@ def sampled(objective: Objective, s: float, *, seed: int = 0) -> Sampled:
     RequestError
         if no descent ends, or if descents end in more minima than paths can be dealt to.
     """
-    x = _minima(objective, seed)
+    x = scattered_minima(objective, seed)
     floors = np.asarray(objective(x), dtype=float)
     order = np.argsort(floors, kind="stable")
     x, floors = x[:, order], floors[order]
@@ -84,22 +81,6 @@ def sampled(objective: Objective, s: float, *, seed: int = 0) -> Sampled:
     depths[0] = np.inf
     wells = Wells(x, floors, depths, x.min(axis=1), x.max(axis=1))
     return Sampled(objective, s, wells, stiffness, float(max(smallest, 1e-3 * stiffness)))
-
-
-def _minima(objective: Objective, seed: int) -> Array:
-    """Where descents from scattered points end, each place once, shape (d, m)."""
-    starts = np.random.default_rng(seed).normal(size=(objective.dimension, STARTS)) * np.geomspace(0.05, 3.0, STARTS)
-    found: list[Array] = []
-    for start in starts.T:
-        with np.errstate(all="ignore"):
-            end = minimize(objective, start, jac=objective.gradient, method="L-BFGS-B", options={"maxiter": 500})
-        scale = 1 + float(np.abs(end.x).max())
-        far = all(np.abs(end.x - other).max() > SAME * scale for other in found)
-        if np.isfinite(end.fun) and scale < 1e4 and far:
-            found.append(end.x)
-    if not found:
-        raise RequestError(f"no descent on {objective.name} ends in a minimum; give a confining objective")
-    return np.array(found).T
 
 
 def _largest(objective: Objective, x: Array, random: np.random.Generator, shift: float = 0.0) -> float:

@@ -1,14 +1,9 @@
 """Rates of any size from simulated paths: fluxes between the wells, by adaptive multilevel splitting.
 
-The cores A_i are small sets about the minima. In equilibrium the number of ways from A_i to A_j per unit time is
-
-    c_ij = mu(A_i)/h P(X_h outside of A_i, and A_j the next core | X_0 in A_i),
-
-which is c_ji, and the mass from which A_i was the last core is pi_i = mu(A_i) E[steps before the next core, or 1]. The
-small rates are those of the chain on the wells, lambda pi u = (D - C) u, up to a relative error of the order of
-lambda_1/lambda_m, lambda_m the fastest rate that is no transition between cores. X_0 is drawn from mu in the core by
-rejection, so nothing has to be equilibrated, and each factor is estimated without bias: the probability by splitting
-(`excursions`), the volume of the core and the time outside by counting.
+The cores A_i are small sets about the minima. From the number of ways c_ij between them per unit time and the masses
+pi_i from which they were the last core, both estimated without bias (`ways`), the small rates are those of the chain on
+the wells, lambda pi u = (D - C) u, up to a relative error of the order of lambda_1/lambda_m, lambda_m the fastest rate
+that is no transition between cores.
 
 Two step sizes of a scheme of order two give lambda to fourth order: lambda = (4 lambda_h - lambda_2h)/3. The interval
 comes from independent repetitions of everything, left out one by one (jackknife).
@@ -18,27 +13,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from hashlib import blake2b
-from itertools import combinations
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
-from witten.dynamics import excursions
-from witten.dynamics.coordinate import Coordinate, Lattice, committor, lattice
-from witten.dynamics.cores import Cores, cores_of
 from witten.dynamics.estimates import Estimate
+from witten.dynamics.ways import LONGEST, Plan, Sample, compile_kernels, make_plan
 from witten.dynamics.well_chain import WellChain
-from witten.dynamics.wells import Wells, find_wells
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.parallel import Communicator, agree, collectively, communicator
@@ -46,28 +35,10 @@ from witten.parallel import Communicator, agree, collectively, communicator
 __all__ = ["rate_by_splitting"]
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 CONFIDENCE = 0.95
-# A well is a core of its own if f must rise by this many s before it joins a deeper one.
-DEEP = 1.5
-# Height above the tallest barrier, in units of s, up to which the reaction coordinate is known.
-ROOM = 10.0
-# Time step times the largest curvature, of the finer of two.
-STEP = 0.2
 # Repetitions with the finer and the coarser step in one round: the cheapest shares for the extrapolated rate.
 FINE, COARSE = 10, 4
 MOST_ROUNDS = 12
-# Variance of the logarithm that one population may have, and the fewest and most paths in it.
-SPREAD, FEWEST, MOST = 0.04, 100, 2000
-MASS_ONLY = 1000
-# Levels begin this much below the mean of log q where paths leave: those behind the core are not told apart.
-BELOW = 1.0
-# Direct ways between wells that would carry less than this part of what goes by others are left out.
-NEGLIGIBLE = 1e-4
-LONGEST = 2_000_000
-# The streams of random numbers begin with this.
-STREAM = 0x5B
-SMALLEST = 1e-290
 
 
 def rate_by_splitting(
@@ -85,7 +56,7 @@ def rate_by_splitting(
 
     Parameters
     ----------
-    objective : a formula of one to three variables with two wells at least
+    objective : a formula with two wells at least; above three variables smooth, and of not more than 50
     learning_rate : s > 0
     seed : every number is told by it, whatever the number of threads and ranks
     noise : sigma > 0; the rate is that at learning rate s sigma^2
@@ -97,16 +68,16 @@ def rate_by_splitting(
     Raises
     ------
     RequestError
-        without two wells that are deep beside s, above three dimensions, or without a formula.
+        without two wells that are deep beside s, with too many variables or wells, or without a formula.
     ConvergenceError
         if every population dies out.
     """
     began = time.perf_counter()
     f, ranks = resolve(objective), communicator(comm)
     s = _effective(learning_rate, noise)
-    plan = agree(ranks, lambda: _plan(f, s, _own_seed(seed, learning_rate, noise), dt))
+    plan = agree(ranks, lambda: make_plan(f, s, _own_seed(seed, learning_rate, noise), dt))
     plan = replace(plan, objective=f)  # with the kernels of this rank
-    collectively(ranks, lambda: _compile(f))
+    collectively(ranks, lambda: compile_kernels(f))
     samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
     found = Found(math.nan, math.inf, ())
     for round_ in range(MOST_ROUNDS):
@@ -131,197 +102,6 @@ def _own_seed(seed: int, learning_rate: float, noise: float) -> int:
     """A seed for each learning rate, so that the errors along a curve are independent."""
     text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
-
-
-# ------------------------------------------------------------------------------------------------ what is simulated
-
-
-@dataclass(frozen=True, eq=False)
-class Way:
-    """From a core to another directly; to none, if only the mass of the first is wanted.
-
-    Attributes
-    ----------
-    source, target : numbers of cores; target -1 for none
-    coordinate : the reaction coordinate
-    population : paths of one repetition
-    """
-
-    source: int
-    target: int
-    coordinate: Coordinate
-    population: int
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """What one repetition has found on a way: logarithms of c_ij and pi_i, and what it took."""
-
-    log_flux: float
-    log_mass: float
-    steps: int
-    paths: int
-    lost: int
-    split: bool
-
-    @property
-    def extinct(self) -> bool:
-        """Whether no path of the population came to the target."""
-        return self.split and self.log_flux == -math.inf
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """All that repetitions have in common."""
-
-    objective: Objective
-    learning_rate: float
-    cores: Cores
-    ways: tuple[Way, ...]
-    dt: float
-    seed: int
-    slowest_relaxation: float
-    memory: float
-
-    def run(self, way: int, repetition: int, coarse: bool) -> Sample:
-        """One repetition on one way, with step dt or 2 dt; its numbers are its own."""
-        w, s, cores = self.ways[way], self.learning_rate, self.cores
-        h = 2 * self.dt if coarse else self.dt
-        stream = (STREAM << 25) | (coarse << 24) | (way << 16) | (repetition << 1)
-        key = np.uint64(self.seed), np.uint64(stream), np.uint64(stream + 1)
-        f = self.objective.kernels()
-        tries, starts, outside, log_p, _, steps, branches, lost = excursions.splitter()(
-            f.value, f.gradient, w.source, w.target, w.population, h, math.sqrt(s), (cores.centres, cores.metrics),
-            cores.roots, cores.floors[w.source], w.coordinate.as_arguments(), key, LONGEST,
-        )  # fmt: skip
-        weight = cores.log_volumes[w.source] - 2 * (cores.floors[w.source] - cores.floors.min()) / s
-        log_flux = weight + math.log((w.population - 1) / ((tries - 1) * h)) + log_p
-        log_mass = weight + math.log((starts + outside) / tries)
-        return Sample(log_flux, log_mass, steps, w.population + branches, lost, w.target >= 0)
-
-
-def _plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
-    """Cores, ways and step size at s (times sigma^2)."""
-    wells = _wells(f)
-    kept = np.flatnonzero(wells.depths >= DEEP * s)
-    if kept.size < 2:
-        raise RequestError(
-            f"splitting needs two wells that are {DEEP:g} s deep, and {f.name} has none at s = {s:g}; take another "
-            "estimator"
-        )
-    cores = cores_of(f, wells, kept, s)
-    grid = lattice(f, *_region(f, wells, s))
-    at = _nodes_in_cores(cores, grid)
-    fields = [committor(grid, at, j, s, wells.top) for j in range(kept.size)]
-    flux, depths = _rough_fluxes(cores, grid, at, fields, s)
-    ways = tuple(_ways(grid, fields, flux, depths))
-    step = dt if dt is not None else STEP / _stiffness(f, grid, wells.top + s)
-    relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
-    return Plan(f, s, cores, ways, step, seed, max(relaxation, 1e-3 / step), _memory(flux, wells.depths[kept] / s))
-
-
-def _compile(f: Objective) -> None:
-    """Kernels of f as the splitter wants them, and the splitter."""
-    kernels = f.kernels()
-    kernels.value.compile(excursions.VALUE.signature)  # type: ignore[attr-defined]
-    kernels.gradient.compile(excursions.GRADIENT.signature)  # type: ignore[attr-defined]
-    excursions.splitter()
-
-
-@lru_cache(maxsize=8)
-def _wells(f: Objective) -> Wells:
-    return find_wells(f)
-
-
-def _region(f: Objective, wells: Wells, s: float) -> tuple[Array, Array]:
-    """The smallest box that holds the places where f is not too high for a path on its way."""
-    grid = lattice(f, wells.low, wells.high)
-    low_enough = grid.nodes[:, grid.f <= wells.top + ROOM * s]
-    air = 2 * grid.spacing
-    low = np.maximum(low_enough.min(axis=1) - air, wells.low)
-    return low, np.minimum(low_enough.max(axis=1) + air, wells.high)
-
-
-def _nodes_in_cores(cores: Cores, grid: Lattice) -> Integers:
-    """The core of each node, or -1; the node nearest to a centre always counts."""
-    at = cores.members(grid.nodes)
-    for k, centre in enumerate(cores.centres):
-        at[np.argmin(np.linalg.norm((grid.nodes - centre[:, None]) / grid.spacing[:, None], axis=0))] = k
-    return at
-
-
-def _stiffness(f: Objective, grid: Lattice, height: float) -> float:
-    """The largest curvature where f is below a height."""
-    inside = grid.nodes[:, grid.f <= height]
-    h = np.moveaxis(f._evaluate("hessian", inside[:, :: max(inside.shape[1] // 3000, 1)]), 2, 0)
-    return float(np.max(np.abs(np.linalg.eigvalsh(h))))
-
-
-def _rough_fluxes(
-    cores: Cores, grid: Lattice, at: Integers, fields: Sequence[Array], s: float
-) -> tuple[Array, dict[tuple[int, int], float]]:
-    """log of what the grid lets flow between cores, (m, m); and for each pair, from the higher well to the lower, log
-    of the mean of q next to the first."""
-    m = cores.floors.size
-    order = np.argsort(-cores.floors, kind="stable")
-    flux, depths = np.full((m, m), -np.inf), {}
-    for a, b in combinations(range(m), 2):
-        i, j = int(order[a]), int(order[b])
-        near = _neighbours(at == i, grid.shape) & (at < 0)
-        logs, weights = np.log(fields[j][near]), -2 * (grid.f[near] - cores.floors.min()) / s
-        flux[i, j] = flux[j, i] = logsumexp(logs + weights)
-        depths[i, j] = float(flux[i, j] - logsumexp(weights))
-    return flux, depths
-
-
-def _ways(
-    grid: Lattice, fields: Sequence[Array], flux: Array, depths: Mapping[tuple[int, int], float]
-) -> Iterator[Way]:
-    """The pairs that matter, and the wells of which only the mass is wanted."""
-    sources = set()
-    for (i, j), depth in depths.items():
-        if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
-            continue
-        sources.add(i)
-        yield Way(i, j, _coordinate(grid, fields[j], depth - BELOW), _population(depth))
-    for i in set(range(len(flux))) - sources:
-        yield Way(i, -1, Coordinate(grid, np.zeros(grid.f.size), -1.0), MASS_ONLY)
-
-
-def _memory(flux: Array, depths: Array) -> float:
-    """How far the chain may be from the process because a path remembers where it came from: in a well of depth
-    delta s that is left on two sides alike the rate was found too large by 0.25 e^(-1.2 delta), and less by 4 p (1 - p)
-    where most, p, leave on one side."""
-    shares = np.exp(flux.max(axis=1) - logsumexp(flux, axis=1))
-    return float(np.max(0.25 * np.exp(-1.2 * depths) * 4 * shares * (1 - shares)))
-
-
-def _neighbours(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The nodes next to those of a mask."""
-    grid = mask.reshape(shape)
-    return np.asarray(binary_dilation(grid) & ~grid).ravel()
-
-
-def _by_others(flux: Array, i: int, j: int) -> float:
-    """log of what flows from i to j by way of other cores, at its narrowest, on the widest way."""
-    widest = flux.copy()
-    widest[i, j] = widest[j, i] = -np.inf
-    for k in range(len(flux)):
-        widest = np.maximum(widest, np.minimum(widest[:, k, None], widest[None, k, :]))
-    return float(widest[i, j])
-
-
-def _coordinate(grid: Lattice, q: Array, first: float) -> Coordinate:
-    """log q, with cores other than the target no further than where the paths begin."""
-    return Coordinate(grid, np.where(q > 0, np.log(np.maximum(q, SMALLEST)), first), first)
-
-
-def _population(depth: float) -> int:
-    """So many paths that the logarithm of the estimate, at best, has the variance SPREAD."""
-    return int(min(max(-depth / SPREAD, FEWEST), MOST))
-
-
-# ------------------------------------------------------------------------------------------------ what comes of it
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.objectives.merge_tree import merge_tree
 
-__all__ = ["Wells", "find_wells"]
+__all__ = ["Wells", "descended", "find_wells", "scattered_minima"]
 
 Array = NDArray[np.float64]
 STARTS = 60
@@ -24,6 +24,8 @@ MOST_GROWTH = 40
 SAME = 1e-4
 # Descents that end nearer to each other than this end in one minimum.
 ONE_PLACE = 1e-2
+# The same for descents from a few points near the origin, in any dimension.
+FEW_STARTS, FARTHEST, NEAR = 24, 3.0, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ def find_wells(objective: Objective, *, seed: int = 0) -> Wells:
     """
     if objective.dimension > 3:
         raise RequestError(f"wells are looked for in up to 3 dimensions, {objective.name} has {objective.dimension}")
-    x = _descended(objective, _scattered(objective.dimension, seed))
+    x = descended(objective, _scattered(objective.dimension, seed))
     low, high = _first_box(x)
     for _ in range(MOST_GROWTH):
         f, axes = _on_grid(objective, low, high)
@@ -87,7 +89,7 @@ def _scattered(dimension: int, seed: int) -> Array:
     return points * np.geomspace(0.05, 20.0, STARTS)
 
 
-def _descended(objective: Objective, starts: Array, reach: Array | None = None) -> Array:
+def descended(objective: Objective, starts: Array, reach: Array | None = None) -> Array:
     """Where descents end, those that do, shape (d, n); with a reach (d,), not further from the start than that."""
     ends = []
     for x in starts.T:
@@ -101,6 +103,29 @@ def _descended(objective: Objective, starts: Array, reach: Array | None = None) 
     if not ends:
         raise RequestError(f"no descent on {objective.name} ends in a minimum; give a confining objective")
     return np.array(ends).T
+
+
+def scattered_minima(objective: Objective, seed: int) -> Array:
+    """Where descents from scattered points end, each place once, in any dimension, shape (d, m).
+
+    Raises
+    ------
+    RequestError
+        if none ends.
+    """
+    scales = np.geomspace(0.05, FARTHEST, FEW_STARTS)
+    starts = np.random.default_rng(seed).normal(size=(objective.dimension, FEW_STARTS)) * scales
+    found: list[Array] = []
+    for start in starts.T:
+        with np.errstate(all="ignore"):
+            end = minimize(objective, start, jac=objective.gradient, method="L-BFGS-B", options={"maxiter": 500})
+        scale = 1 + float(np.abs(end.x).max())
+        far = all(np.abs(end.x - other).max() > NEAR * scale for other in found)
+        if np.isfinite(end.fun) and scale < 1e4 and far:
+            found.append(end.x)
+    if not found:
+        raise RequestError(f"no descent on {objective.name} ends in a minimum; give a confining objective")
+    return np.array(found).T
 
 
 def _first_box(x: Array) -> tuple[Array, Array]:
@@ -147,7 +172,7 @@ def _found(objective: Objective, f: Array, axes: list[Array], wanted: float) -> 
     cells = np.unravel_index(tree.minima, f.shape)
     # The lowest node is within a cell of the minimum, and a descent that knows no bounds may leap into another well.
     starts = np.array([axis[index] for axis, index in zip(near, cells, strict=True)])
-    x = _descended(objective, starts, reach=2 * (high - low) / (np.array(f.shape) - 1))
+    x = descended(objective, starts, reach=2 * (high - low) / (np.array(f.shape) - 1))
     floors = np.asarray(objective(x), dtype=float)
     kept: list[int] = []
     for i in range(x.shape[1]):
