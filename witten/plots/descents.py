@@ -36,6 +36,8 @@ __all__ = ["plot_basins", "plot_bifurcation", "plot_descent"]
 MOST_POINTS = 400_000
 # Points of a run that are drawn, of however many.
 MOST_STEPS = 2000
+# Behind labels: points of an attractor may lie there.
+WHITE_GROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
 
 
 def plot_bifurcation(
@@ -64,8 +66,8 @@ def plot_bifurcation(
     for label, where in (marks or {}).items():
         for panel in panels:
             panel.axvline(where, color="0.6", linewidth=0.7, zorder=0)
-        panels[0].annotate(label, (where, 1.0), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
-                           fontsize=8, color=GREY)  # fmt: skip
+        panels[0].annotate(label, (where, 0.985), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
+                           fontsize=8, color=GREY, bbox=WHITE_GROUND)  # fmt: skip
     panels[0].set_ylabel(f"$x_{{{axis + 1}}}$ of the attractor" if diagram.dimension > 1 else "attractor $x$")
     panels[0].set_title(shortened(diagram.objective), fontsize=11)
     panels[1].set_ylabel("Lyapunov exponent")

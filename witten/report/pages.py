@@ -37,6 +37,7 @@ __all__ = [
     "check_page",
     "page",
     "picture",
+    "typeset",
     "write_page",
 ]
 
@@ -152,6 +153,13 @@ def _template() -> Template:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     source = resources.files("witten.report").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def typeset(words: str) -> str:
+    """Words made for a terminal, with the signs that a page has: ±, ≤, ≥, →."""
+    for typed, sign in ((" +- ", " ± "), ("<=", "≤"), (">=", "≥"), (" -> ", " → ")):
+        words = words.replace(typed, sign)
+    return words
 
 
 def picture(drawing: Drawing) -> Markup:

@@ -7,7 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from witten import __version__
-from witten.report.pages import Block, Facts, Figure, Row, Section, Table, Text, Verdict, page, picture, write_page
+from witten.report.pages import (
+    Block,
+    Facts,
+    Figure,
+    Row,
+    Section,
+    Table,
+    Text,
+    Verdict,
+    page,
+    picture,
+    typeset,
+    write_page,
+)
 from witten.studies.study import Study, words
 
 __all__ = ["studies_page", "write_studies"]
@@ -49,11 +62,11 @@ def _study(study: Study) -> Iterator[Block]:
         yield Figure(picture(figure.draw()), figure.caption, wide=True)
     rows = [
         Row(
-            (check.what, words(check.expected), words(check.observed),
+            (typeset(check.what), words(check.expected), words(check.observed),
              "" if check.tolerance is None else f"{check.tolerance:.2g}", "yes" if check.ok else "no"),
             None if check.ok else False,
         )
         for check in study.checks
     ]  # fmt: skip
     headings = ("claim", "expected", "observed", "tolerance", "agree")
-    yield Table(headings, rows, f"Claims of {study.title}", words=("claim", "agree"))
+    yield Table(headings, rows, f"Claims of {study.title}", words=("claim",))

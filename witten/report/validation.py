@@ -19,7 +19,20 @@ from witten.plots.landscapes import plot_landscape
 from witten.plots.modes import plot_spectrum
 from witten.plots.validation import plot_rates, plot_ratios
 from witten.rates import RateRecord
-from witten.report.pages import Block, Facts, Figure, Row, Section, Table, Text, Verdict, page, picture, write_page
+from witten.report.pages import (
+    Block,
+    Facts,
+    Figure,
+    Row,
+    Section,
+    Table,
+    Text,
+    Verdict,
+    page,
+    picture,
+    typeset,
+    write_page,
+)
 from witten.spectra.sweep import spectrum
 from witten.validation import Comparison, Validation
 from witten.validation.words import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out, scientific
@@ -67,18 +80,13 @@ def _sections(found: Validation) -> Iterator[Section]:
 
 
 def _verdict(found: Validation) -> Iterator[Block]:
-    yield Verdict(found.agree, _typeset(found.verdict))
+    yield Verdict(found.agree, typeset(found.verdict))
     yield Text(
         "The rate λ is the spectral gap of the generator of dX = -∇f dt + σ√s dW: the law of X approaches the "
         "Gibbs measure e^(-2f/(s σ²)) like e^(-λt), with t = s × the number of steps. It is computed from "
         "a discretised operator (spectral), from minima and saddles alone (theory, the Eyring-Kramers law), and from "
         "simulated paths (Monte Carlo). The three share the objective and nothing else."
     )
-
-
-def _typeset(words: str) -> str:
-    """Words made for a terminal, with the signs that a page has."""
-    return words.replace(" +- ", " ± ").replace("s -> 0", "s → 0")
 
 
 def _rates(found: Validation) -> Iterator[Block]:
@@ -167,7 +175,7 @@ def _fit_words(fit: BarrierFit | None) -> tuple[str, str, str]:
         return "", "", ""
     value, _, error = plus_minus(fit.barrier, fit.barrier_error).partition(" +- ")
     known = math.isfinite(fit.prefactor) and 0 <= fit.prefactor_error < math.inf
-    return value, error, _typeset(plus_minus(fit.prefactor, fit.prefactor_error)) if known else ""
+    return value, error, typeset(plus_minus(fit.prefactor, fit.prefactor_error)) if known else ""
 
 
 # ------------------------------------------------------------------------------------------------ the objective
