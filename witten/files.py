@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from witten import __version__
 from witten.errors import ConvergenceError, RequestError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
+    "Saved",
     "check_folder",
     "check_output",
     "check_writable",
@@ -283,3 +285,45 @@ def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
         return xarray.load_dataset(path, engine="h5netcdf")
     except Exception as error:
         raise RequestError(f"{str(path)!r} cannot be read as {KINDS[kind]}: {' '.join(str(error).split())}") from None
+
+
+class Saved(ABC):
+    """A result that can be kept on disk: `kind` is one of `KINDS`."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def to_dataset(self) -> xarray.Dataset:
+        """The result as an xarray Dataset that describes itself."""
+
+    @classmethod
+    @abstractmethod
+    def from_dataset(cls, dataset: xarray.Dataset) -> Self:
+        """The result that `to_dataset` described; KeyError or ValueError where a part is missing."""
+
+    def save(self, path: str | Path) -> None:
+        """Write netCDF-4, whole or not at all; only a result of the same kind is ever overwritten.
+
+        Raises
+        ------
+        RequestError
+            if `path` cannot be written, or holds something else.
+        """
+        check_output(path, self.kind)
+        write_dataset(self.to_dataset(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        RequestError
+            if the file is missing or holds something else.
+        """
+        dataset = read_dataset(path, cls.kind)
+        try:
+            return cls.from_dataset(dataset)
+        except (KeyError, ValueError) as error:
+            held = KINDS[cls.kind].partition(" ")[2]
+            raise RequestError(f"{str(path)!r} is not a whole {held}: {error}") from None

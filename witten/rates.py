@@ -6,15 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from witten import files
 from witten.barrier_fit import BarrierFit, fit_barrier
-from witten.errors import RequestError
 
 if TYPE_CHECKING:
     import xarray
@@ -120,7 +118,7 @@ class RateRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class RateCurve:
+class RateCurve(files.Saved):
     """lambda_s at several learning rates, in the order asked for.
 
     Parameters
@@ -135,6 +133,8 @@ class RateCurve:
     details : n dicts with solver, n_dofs, seconds, rates, modes_counted; of simulated paths also estimator, n_paths and
         what a `Sampling` holds
     """
+
+    kind: ClassVar[str] = KIND
 
     learning_rates: NDArray[np.float64]
     log_rates: NDArray[np.float64]
@@ -215,32 +215,6 @@ class RateCurve:
         log_errors = np.maximum(self.upper - self.log_rates, self.log_rates - self.lower)
         use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors)
         return fit_barrier(self.noise**2 * self.learning_rates[use], self.log_rates[use], log_errors[use])
-
-    def save(self, path: str | Path) -> None:
-        """Write netCDF-4, whole or not at all; only a rate curve is ever overwritten.
-
-        Raises
-        ------
-        RequestError
-            if `path` cannot be written, or holds something else.
-        """
-        files.check_output(path, KIND)
-        files.write_dataset(self.to_dataset(), path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> RateCurve:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        RequestError
-            if the file is missing or holds something else.
-        """
-        dataset = files.read_dataset(path, KIND)
-        try:
-            return cls.from_dataset(dataset)
-        except (KeyError, ValueError) as error:
-            raise RequestError(f"{str(path)!r} is not a whole rate curve: {error}") from None
 
     def to_dataset(self) -> xarray.Dataset:
         """The curve as an xarray Dataset that describes itself."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +35,7 @@ SAME = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Diagram:
+class Diagram(files.Saved):
     """Attractors against the learning rate, from several starts.
 
     Attributes
@@ -48,6 +47,8 @@ class Diagram:
     periods : of the cycle, 0 where there is none up to half of `kept`, -1 where the run diverged, (m, starts)
     """
 
+    kind: ClassVar[str] = KIND
+
     objective: str
     learning_rates: Array
     points: Array
@@ -58,33 +59,6 @@ class Diagram:
     def dimension(self) -> int:
         """d."""
         return self.points.shape[-1]
-
-    def save(self, path: str | Path) -> None:
-        """Write netCDF-4, whole or not at all; only an orbit diagram is ever overwritten.
-
-        Raises
-        ------
-        RequestError
-            if `path` cannot be written, or holds something else.
-        """
-        files.check_output(path, KIND)
-        files.write_dataset(self.to_dataset(), path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Diagram:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        RequestError
-            if the file is missing or holds something else.
-        """
-        dataset = files.read_dataset(path, KIND)
-        try:
-            columns = {name: dataset[name].values for name in ("points", "exponents", "periods")}
-            return cls(str(dataset.attrs["objective"]), dataset["learning_rate"].values, **columns)
-        except KeyError as error:
-            raise RequestError(f"{str(path)!r} is not a whole orbit diagram: {error} is missing") from None
 
     def to_dataset(self) -> xarray.Dataset:
         """The diagram as an xarray Dataset that describes itself."""
@@ -103,6 +77,12 @@ class Diagram:
             coords={"learning_rate": ("learning_rate", self.learning_rates, about("learning rate s"))},
             attrs=files.provenance(KIND, "Attractors of gradient descent", {"objective": self.objective}),
         )
+
+    @classmethod
+    def from_dataset(cls, dataset: xarray.Dataset) -> Diagram:
+        """The diagram that `to_dataset` described."""
+        columns = {name: dataset[name].values for name in ("points", "exponents", "periods")}
+        return cls(str(dataset.attrs["objective"]), dataset["learning_rate"].values, **columns)
 
 
 def bifurcation_diagram(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, eq=False)
-class RiskCurve:
+class RiskCurve(files.Saved):
     """E f(X_k) - min f along a schedule.
 
     Attributes
@@ -54,6 +53,8 @@ class RiskCurve:
     lower, upper : ends of the error bars, shape (n,); of 95 % intervals for 'simulate'
     details : overlaps, lost mass, numbers of nodes or runs, and the like
     """
+
+    kind: ClassVar[str] = KIND
 
     method: str
     objective: str
@@ -81,32 +82,6 @@ class RiskCurve:
         """The first recorded step with an excess risk of at most this, or None."""
         below = np.flatnonzero(self.excess_risk <= risk)
         return int(self.steps[below[0]]) if below.size else None
-
-    def save(self, path: str | Path) -> None:
-        """Write netCDF-4, whole or not at all; only an excess risk is ever overwritten.
-
-        Raises
-        ------
-        RequestError
-            if `path` cannot be written, or holds something else.
-        """
-        files.check_output(path, KIND)
-        files.write_dataset(self.to_dataset(), path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> RiskCurve:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        RequestError
-            if the file is missing or holds something else.
-        """
-        dataset = files.read_dataset(path, KIND)
-        try:
-            return cls.from_dataset(dataset)
-        except (KeyError, ValueError) as error:
-            raise RequestError(f"{str(path)!r} is not a whole excess risk: {error}") from None
 
     def to_dataset(self) -> xarray.Dataset:
         """The curve as an xarray Dataset that describes itself."""
