@@ -157,7 +157,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
 def chosen(ground: Ground, dt: float, paths: int) -> str:
     """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}.
 
-    Above three dimensions no barrier is known, and correlations are tried.
+    Where no barrier is known (above three dimensions without roads between wells), correlations are tried.
     """
     height = 2 * ground.barrier / ground.s
     if math.isnan(height):

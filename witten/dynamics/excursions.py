@@ -135,7 +135,7 @@ def level_along(x, nodes, values, joined, first, scale):  # type: ignore[no-unty
     for a in range(d):
         for k in range(n):
             away[k] += (x[a] - nodes[a, k]) * (x[a] - nodes[a, k])
-    nearest = np.argmin(away)
+    nearest = int(np.argmin(away))
     found = values[nearest]
     best = 0.0
     for side in range(2):

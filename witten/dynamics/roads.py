@@ -24,12 +24,16 @@ from witten.objectives import Objective
 __all__ = ["MOST_DIMENSIONS", "Road", "RoadMap", "relaxed", "road_map"]
 
 Array = NDArray[np.float64]
-# What strings cost grows with the cube of the dimension and the square of the number of wells.
-MOST_DIMENSIONS, MOST_WELLS, MOST_PAIRS = 50, 64, 300
+# What strings cost grows with the cube of the dimension and the number of neighbours.
+MOST_DIMENSIONS, MOST_WELLS, MOST_PAIRS = 50, 32, 100
+# Descents go on until a batch of them has found no new well, so many batches at most.
+BATCHES = 10
 # Between so few wells all roads are looked for, between more those of neighbours.
 FEW = 5
 # Newton steps from where a descent has ended.
 NEWTON = 5
+# A third minimum on the rim of the ball between two counts as inside: so squares have no diagonals.
+TOUCHING = 1.001
 # Points of a string; how far it is bent to begin with, over its length: several, for there may be several ways around.
 POINTS, BENT = 41, (0.01, 0.4, -0.4)
 # Newton steps at most, how far a point may move in one, and how little is rest, in distances between points.
@@ -92,7 +96,7 @@ def road_map(objective: Objective) -> RoadMap:
         for more than 50 variables, without a formula, where no descent ends, or with too many wells.
     """
     _refuse(objective)
-    minima = [_settled(objective, x) for x in scattered_minima(objective, 0).T]
+    minima = _minima(objective)
     roads: list[Road] = []
     seen: set[tuple[int, int]] = set()
     waiting = list(_neighbours(np.array(minima)))
@@ -101,8 +105,8 @@ def road_map(objective: Objective) -> RoadMap:
         if pair in seen:
             continue
         seen.add(pair)
-        if len(minima) > MOST_WELLS or len(waiting) + len(seen) > MOST_PAIRS:
-            raise RequestError(f"{objective.name} has too many wells ({len(minima)} and more) for roads between them")
+        if max(len(minima) - MOST_WELLS, len(set(waiting) | seen) - MOST_PAIRS) > 0:
+            raise _too_many(objective, len(minima))
         known = len(minima)
         for string in _strings_between(objective, minima, pair):
             calls = _calls(objective, minima, pair, string)
@@ -123,12 +127,32 @@ def _refuse(f: Objective) -> None:
         )
 
 
+def _too_many(f: Objective, count: int) -> RequestError:
+    return RequestError(
+        f"{f.name} has {count} wells or more, too many for roads between all neighbours; take another estimator"
+    )
+
+
+def _minima(f: Objective) -> list[Array]:
+    """Minima that descents from scattered points find, until they find no others."""
+    found: list[Array] = []
+    for batch in range(BATCHES):
+        known = len(found)
+        for x in scattered_minima(f, batch).T:
+            _number(f, found, x)
+        if len(found) == known:
+            return found
+        if len(found) > MOST_WELLS:
+            break
+    raise _too_many(f, len(found))
+
+
 def _neighbours(minima: Array) -> Iterator[tuple[int, int]]:
     """Pairs of minima (m, d) with no third in the ball that has them as poles; all pairs, if they are few."""
     apart = np.sum((minima[:, None] - minima[None]) ** 2, axis=2)
     for i, j in combinations(range(len(minima)), 2):
         others = np.delete(apart[i] + apart[j], [i, j])
-        if len(minima) <= FEW or not np.any(others < 0.999 * apart[i, j]):
+        if len(minima) <= FEW or not np.any(others < TOUCHING * apart[i, j]):
             yield i, j
 
 
@@ -252,19 +276,19 @@ def _calls(f: Objective, minima: list[Array], pair: tuple[int, int], string: Arr
     for k in range(1, len(heights) - 1):
         left, right = heights[:k], heights[k + 1 :]
         if heights[k] <= min(left[-1], right[0]) and min(left.max(), right.max()) > heights[k] + dip:
-            number = _number(f, minima, string[k])
+            number = _number(f, minima, descended(f, string[k][:, None])[:, 0])
             found += [number] if number not in (found[-1], pair[1]) else []
     return [*found, pair[1]]
 
 
 def _number(f: Objective, minima: list[Array], x: Array) -> int:
-    """The number of the minimum into which x descends."""
-    end = _settled(f, descended(f, x[:, None])[:, 0])
-    away = np.linalg.norm(np.array(minima) - end, axis=1)
-    if away.min() > ONE_PLACE * (1 + np.abs(end).max()):
-        minima.append(end)
-        return len(minima) - 1
-    return int(np.argmin(away))
+    """The number of the minimum at x, which is added if it is new."""
+    end = _settled(f, x)
+    for k, known in enumerate(minima):
+        if np.linalg.norm(known - end) <= ONE_PLACE * (1 + np.abs(end).max()):
+            return k
+    minima.append(end)
+    return len(minima) - 1
 
 
 def _road(f: Objective, pair: tuple[int, int], string: Array) -> Road:

@@ -1,19 +1,23 @@
 """What paths themselves tell where no grid reaches, above three dimensions: minima, curvatures, a law to start from.
 
 The same words as in `thermal`, from descents, from power iteration on differences of the gradient, and from a first
-run. How high the barriers are is not known.
+run. How high the barriers are is known where there are roads between the wells.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.dynamics.charts import DEEP
 from witten.dynamics.paths import CoreMap
+from witten.dynamics.roads import road_map
 from witten.dynamics.wells import Wells, scattered_minima
+from witten.errors import RequestError
 from witten.objectives import Objective
 
 __all__ = ["Sampled", "sampled", "slow_directions"]
@@ -33,7 +37,7 @@ class Sampled:
     Attributes
     ----------
     objective, s : f and the effective learning rate s sigma^2
-    wells : minima, the lowest first; their depths are unknown
+    wells : minima, the lowest first; their depths where roads between them are known, else nan
     stiffness, softness : the largest curvature near them and the smallest in them
     """
 
@@ -42,12 +46,16 @@ class Sampled:
     wells: Wells
     stiffness: float
     softness: float
-    barrier: float = np.nan
 
     @cached_property
     def deep(self) -> NDArray[np.int64]:
-        """All wells: how deep they are is not known."""
-        return np.arange(self.wells.minima.shape[1])
+        """The wells that are deep beside the noise, the lowest always; all of them, if their depths are not known."""
+        return np.flatnonzero(~(self.wells.depths <= DEEP * self.s))
+
+    @cached_property
+    def barrier(self) -> float:
+        """The largest depth of a well other than the lowest; 0 where there is none, nan where it is not known."""
+        return float(np.max(self.wells.depths[1:], initial=0.0))
 
     def sample(self, count: int, seed: int) -> Array:
         """Minima in turn, each with the spread of its softest direction: where paths may start, shape (d, count)."""
@@ -57,7 +65,7 @@ class Sampled:
 
     def cores(self) -> CoreMap:
         """Around each minimum the quarter of the way to any other."""
-        return CoreMap.around(np.ascontiguousarray(self.wells.minima.T))
+        return CoreMap.around(np.ascontiguousarray(self.wells.minima[:, self.deep].T))
 
 
 def sampled(objective: Objective, s: float, *, seed: int = 0) -> Sampled:
@@ -66,21 +74,27 @@ def sampled(objective: Objective, s: float, *, seed: int = 0) -> Sampled:
     Raises
     ------
     RequestError
-        if no descent ends, or if descents end in more minima than paths can be dealt to.
+        if no descent ends.
     """
-    x = scattered_minima(objective, seed)
-    floors = np.asarray(objective(x), dtype=float)
-    order = np.argsort(floors, kind="stable")
-    x, floors = x[:, order], floors[order]
+    wells = _wells(objective, seed)
+    x = wells.minima
     random = np.random.default_rng(seed)
     largest = max(_largest(objective, each, random) for each in x.T)
     away = AWAY * np.sqrt(s / (2 * largest)) * random.normal(size=x.shape)
     stiffness = max(largest, *(_largest(objective, each, random) for each in (x + away).T))
     smallest = min(stiffness - _largest(objective, each, random, shift=stiffness) for each in x.T)
-    depths = np.full(len(floors), np.nan)
-    depths[0] = np.inf
-    wells = Wells(x, floors, depths, x.min(axis=1), x.max(axis=1))
     return Sampled(objective, s, wells, stiffness, float(max(smallest, 1e-3 * stiffness)))
+
+
+def _wells(objective: Objective, seed: int) -> Wells:
+    """With depths from roads between them, where there are roads; where descents end otherwise."""
+    with suppress(RequestError):
+        return road_map(objective).wells
+    x = scattered_minima(objective, seed)
+    floors = np.asarray(objective(x), dtype=float)
+    order = np.argsort(floors, kind="stable")
+    depths = np.append(np.inf, np.full(floors.size - 1, np.nan))
+    return Wells(x[:, order], floors[order], depths, x.min(axis=1), x.max(axis=1))
 
 
 def _largest(objective: Objective, x: Array, random: np.random.Generator, shift: float = 0.0) -> float:
