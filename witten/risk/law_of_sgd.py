@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from witten.objectives import Objective
 from witten.operators.collocation import chebyshev_points, interpolation_matrix
 from witten.operators.noise import GaussianNoise
 from witten.operators.transfer import TransferOperator, on_grid
+from witten.risk.long_runs import long_run
 from witten.risk.push_and_blur import PushAndBlur, resampled
 from witten.risk.terms import Term
 from witten.schedules import Schedule
@@ -37,6 +38,8 @@ LOST, ENLARGED = 1e-8, 6
 POWER, DENSE = 40, 700
 # Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
 PLATEAUS = 20
+# Equal steps in the plane from which on they are combined.
+LONG = 200
 # A law whose highest quarter of frequencies holds more than this part of it is narrower than the grid can show.
 UNSEEN = 1e-3
 # What moves from one node to another in a step and is not looked at, as a part of all: a million of them are nothing.
@@ -48,16 +51,31 @@ Step = TransferOperator | PushAndBlur
 
 def _one_step(step: Step, masses: Array) -> Array:
     if isinstance(step, TransferOperator):
-        return step.adjoint(masses, NEGLIGIBLE * float(masses.sum()))
+        return step.adjoint(masses, NEGLIGIBLE * float(abs(masses).sum()))
     return step.adjoint(masses)
 
 
 @dataclass(eq=False)
 class _Mover:
-    """Many equal steps: a power of the matrix, once it is worth to form it."""
+    """Many equal steps: a power of the matrix, once it is worth to form it; in the plane `LongRun`."""
 
     step: Step
     powers: dict[int, Array] = field(default_factory=dict)
+
+    def along(self, masses: Array, counts: list[int]) -> Iterator[tuple[int, Array]]:
+        """(k, masses k steps later) for these k >= 0, ascending."""
+        run, begun, done = None, 0, 0
+        long = self.step.grid.dimension > 1 and counts[-1] >= LONG
+        for k in counts:
+            if not long:
+                masses, done = self.moved(masses, k - done), k
+                yield k, masses
+                continue
+            while run is None or k - begun > run.last:
+                if run is not None:
+                    masses, begun = run.after(run.last), begun + run.last
+                run = long_run(lambda m: _one_step(self.step, m), masses, counts[-1] - begun)
+            yield k, run.after(k - begun)
 
     def moved(self, masses: Array, count: int) -> Array:
         if count in self.powers:
@@ -79,11 +97,13 @@ class LawOfSGD:
     term : a function of one or two variables, with its start
     schedule : in discrete time
     noise : sigma
+    nodes : per standard deviation of the noise, at least; with 2 the law is exact to rounding, with 1.5 to 1e-9
     """
 
     term: Term
     schedule: Schedule
     noise: float = 1.0
+    nodes: float = PER_DEVIATION
 
     def __post_init__(self) -> None:
         if any(stage.flow for stage in self.schedule.stages):
@@ -100,7 +120,7 @@ class LawOfSGD:
     def box(self) -> Box:
         """Where the law of the largest learning rate lives, and the way there from the start."""
         f, s = self.term.objective, float(self.schedule.learning_rates.max())
-        box = first_domain(f, s, 6, GaussianNoise.isotropic(f.dimension, s * self.noise), None).box
+        box = _domain(f, s, self.noise)
         x = self.term.start
         way = [x]
         for each in self.schedule.learning_rates[:50].tolist():
@@ -158,16 +178,17 @@ class LawOfSGD:
             if masses is None:
                 # The first step from a point is exact.
                 masses, done = mover.step.around(x - run.learning_rate * f.gradient(x)), 1
-            for k in np.union1d(steps[(steps > begun) & (steps <= last)], [last]).tolist():
-                masses, done = mover.moved(masses, k - done), k
-                if k in steps:
-                    yield k, grid, masses
+            asked = np.union1d(steps[(steps > begun) & (steps <= last)], [last])
+            for ahead, masses in mover.along(masses, (asked - done).tolist()):
+                if ahead + done in steps:
+                    yield ahead + done, grid, masses
+            done = last
         if masses is not None:
             _require_seen(grid, masses, run.learning_rate)
 
     def _grid(self, box: Box, learning_rate: float, grid: Grid | None) -> Grid:
         """The grid in use, if it is right for this learning rate, or a better one."""
-        wanted = learning_rate * self.noise / PER_DEVIATION
+        wanted = learning_rate * self.noise / self.nodes
         most = MOST[box.dimension]
         if grid is not None:
             finest = np.array(grid.shape) >= most
@@ -189,6 +210,12 @@ class LawOfSGD:
     def plateaus(self) -> dict[float, float]:
         """The stationary excess risk at each learning rate of the schedule."""
         return each_rate(self.schedule, lambda s: stationary_risk(self, s))
+
+
+@lru_cache(maxsize=512)
+def _domain(f: Objective, learning_rate: float, noise: float) -> Box:
+    """Asked for again and again while a schedule is planned."""
+    return first_domain(f, learning_rate, 6, GaussianNoise.isotropic(f.dimension, learning_rate * noise), None).box
 
 
 def stationary_risk(law: LawOfSGD, learning_rate: float) -> float:

@@ -12,27 +12,31 @@ from scipy.optimize import minimize_scalar
 
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
-from witten.risk.curve import RiskCurve
+from witten.risk.curve import recorded_steps
 from witten.risk.excess import excess_risk
 from witten.risk.law_of_sgd import LawOfSGD, stationary_risk
 from witten.risk.mode_model import ModeModel
+from witten.risk.runaway import runs_away
 from witten.risk.stage_search import NEVER, StageSearch
 from witten.risk.terms import Term, starting_point, terms
 from witten.schedules import Schedule
-from witten.spectra.transfer_spectrum import transfer_spectrum
 
 __all__ = ["Plan", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
 
 Array = NDArray[np.float64]
 # Learning rates that stages may have, by the largest dimension of a term.
-CHOICES = {1: 36, 2: 10}
+CHOICES = {1: 36, 2: 14}
 # The smallest of them has a plateau of this part of the target.
-DEEPEST = 0.04
+DEEPEST = {1: 0.04, 2: 0.15}
 # What may run away in a step at the largest of them, where none is given.
 SAFE = 1e-10
 # Corrections of the model's target by the chain, the first few with a new search for learning rates, until the chain's
 # risk is the target up to this part.
 CORRECTIONS, SEARCHES, CLOSE = 9, 2, 2e-3
+# Constant learning rates that are tried on the law of SGD, and by what part they are to be known.
+TRIALS = {1: (14, 1e-5), 2: (8, 0.02)}
+# Nodes per standard deviation of its noise while schedules are compared.
+NODES = {1: 2.0, 2: 1.5}
 # Steps at which the risk of a schedule is looked at.
 RECORDS = 301
 
@@ -125,9 +129,24 @@ class _SGD:
     start: Array
     noise: float
 
-    def curve(self, stages: Sequence[tuple[float, int]]) -> RiskCurve:
+    def told(self, stages: Sequence[tuple[float, int]]) -> tuple[NDArray[np.int64], Array]:
+        """Steps, and the risk after them; the last are those of the end."""
         plan = Schedule.piecewise(stages)
-        return excess_risk(self.f, plan, self.start, noise=self.noise, records=RECORDS, plateaus=False)
+        steps = recorded_steps(plan, RECORDS)
+        return steps, np.asarray(sum(law.term.count * law.risks(steps)[0] for law in self.laws(plan)))
+
+    def at_end(self, stages: Sequence[tuple[float, int]]) -> float:
+        """The risk after all of them."""
+        return float(self.told(stages)[1][-1])
+
+    def plateau(self, learning_rate: float) -> float:
+        """The risk after very many steps."""
+        laws = self.laws(Schedule.constant(learning_rate, 1))
+        return sum(law.term.count * stationary_risk(law, learning_rate) for law in laws)
+
+    def laws(self, plan: Schedule) -> list[LawOfSGD]:
+        """One for each term."""
+        return [LawOfSGD(t, plan, self.noise, NODES[t.objective.dimension]) for t in terms(self.f, self.start)]
 
 
 Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
@@ -135,7 +154,7 @@ Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
 
 def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Found:
     """Stages whose risk by the law of SGD is the target: that of the model is moved until it is."""
-    aim, found, sequence = target, None, []
+    aim, found, sequence, risks = target, None, [], {}
     for turn in range(CORRECTIONS):
         at = StageSearch(search.model, aim)
         if turn < SEARCHES:
@@ -143,7 +162,8 @@ def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Fou
         stages, _, guess = sequence[-1]
         total, steps = at.durations(stages, guess)
         plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
-        risk = law.curve(plan).final
+        # Where a step more or less matters, plans come again.
+        risk = risks[tuple(plan)] = risks.get(tuple(plan)) or law.at_end(plan)
         reached = risk <= target and math.isfinite(total)
         if reached and (found is None or sum(n for _, n in plan) <= sum(n for _, n in found[0])):
             found = tuple(plan), risk, [total for _, total, _ in sequence]
@@ -167,20 +187,24 @@ def _best_constant(search: StageSearch, law: _SGD, target: float) -> tuple[tuple
     i = search.best_constant()
     low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + 2, i - 2))
     tried: dict[float, int | None] = {}
+    dimension = _dimension(terms(law.f, law.start))
+    guess = 2 * RECORDS if dimension == 1 else max(1.5 * search.constant(i), 30)
 
     def steps(log_s: float) -> float:
         s = _round(math.exp(log_s))
-        tried[s] = _first_below(law, s, target, NEVER)
+        tried[s] = _first_below(law, s, target, NEVER, guess)
         return float(tried[s] or 10 * NEVER)
 
-    minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options={"maxiter": 14})
+    trials, close = TRIALS[dimension]
+    options = {"maxiter": trials, "xatol": close}
+    minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options=options)
     reached = {s: n for s, n in tried.items() if n}
     if not reached:
         raise ConvergenceError(
             f"no constant learning rate takes SGD to {target:g} in {NEVER} steps; ask for a larger target"
         )
     s = min(reached, key=lambda each: reached[each])
-    return (s, reached[s]), law.curve([(s, reached[s])]).final
+    return (s, reached[s]), law.at_end([(s, reached[s])])
 
 
 def _choices(parts: list[Term], target: float, noise: float, largest: float | None) -> Array:
@@ -190,14 +214,19 @@ def _choices(parts: list[Term], target: float, noise: float, largest: float | No
         raise RequestError(f"the largest learning rate must be positive, got {largest}")
     dimension = sum(term.count * term.objective.dimension for term in parts)
     # One well of any curvature has the plateau d s/4.
-    bottom = min(0.5 * top, DEEPEST * target * 4 / (dimension * noise**2))
-    return np.geomspace(top, bottom, CHOICES[min(2, max(term.objective.dimension for term in parts))])
+    bottom = min(0.5 * top, DEEPEST[_dimension(parts)] * target * 4 / (dimension * noise**2))
+    return np.geomspace(top, bottom, CHOICES[_dimension(parts)])
+
+
+def _dimension(parts: list[Term]) -> int:
+    """1 for sums of functions of one variable."""
+    return max(term.objective.dimension for term in parts)
 
 
 def _largest(parts: list[Term], noise: float) -> float:
     """1/L, L the largest curvature at a minimum; less where SGD would run away from there."""
     s = 1.0 / max(float(m.curvatures[-1]) for term in parts for m in term.landscape.minima)
-    while max(transfer_spectrum(t.objective, s, 2, noise=noise).leak for t in parts) > SAFE:
+    while any(runs_away(term.objective, s, noise, SAFE) for term in parts):
         s *= 0.9
     return s
 
@@ -226,25 +255,21 @@ def steps_against_learning_rate(
     return [_first_below(law, s, target, most) for s in asked]
 
 
-def _first_below(law: _SGD, s: float, target: float, most: int) -> int | None:
+def _first_below(law: _SGD, s: float, target: float, most: int, guess: float = 2 * RECORDS) -> int | None:
     """The first step at which a constant learning rate is below the target; None if its plateau is not."""
-    plateau = sum(
-        term.count * stationary_risk(LawOfSGD(term, Schedule.constant(s, 1), law.noise), s)
-        for term in terms(law.f, law.start)
-    )
-    steps = 2 * RECORDS
-    while plateau < target:
-        curve = law.curve([(s, steps)])
-        below = curve.excess_risk <= target
+    steps, reachable = min(math.ceil(guess), most), False
+    while True:
+        told, risks = law.told([(s, steps)])
+        below = risks <= target
         if below.any():
             last = int(below.argmax())
             # Between steps that are told the risk is taken as linear.
-            k, risk = curve.steps[last - 1 : last + 1], curve.excess_risk[last - 1 : last + 1]
+            k, risk = told[last - 1 : last + 1], risks[last - 1 : last + 1]
             return math.ceil(k[0] + (k[1] - k[0]) * (risk[0] - target) / (risk[0] - risk[1]))
-        if steps >= most:
-            break
+        reachable = reachable or law.plateau(s) < target
+        if steps >= most or not reachable:
+            return None
         steps = min(8 * steps, most)
-    return None
 
 
 def classical_schedules(

@@ -1,0 +1,61 @@
+"""Whether SGD stays where it is: how much of it runs away in a step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from witten.domains.grid import Grid
+from witten.objectives import Objective
+from witten.operators.noise import GaussianNoise
+from witten.operators.transfer import TransferOperator, transfer_operator
+from witten.spectra.operator_spectrum import leading_masses
+from witten.spectra.transfer_spectrum import Domain, first_domain, transfer_spectrum
+
+__all__ = ["runs_away"]
+
+# Nodes per standard deviation of the noise, and in all; how often a box is enlarged.
+NODES, MOST, ENLARGED = 1.3, 60_000, 8
+# Along an axis, where noise is too narrow for that.
+CELLS = 300
+# What a larger box takes off the part that leaves, where that part comes back.
+SETTLED = 0.7
+# What moves from one node to another in a step and is not looked at, as a part of all.
+NEGLIGIBLE = 1e-18
+
+
+def runs_away(objective: Objective, learning_rate: float, noise: float, safe: float) -> bool:
+    """Whether more than the part `safe` of SGD leaves for good in a step, once the start is forgotten.
+
+    On a line the leading eigenvalue says so; in the plane that of coarse operators on boxes that grow until no more
+    than that leaves, or as much as before. Noise too narrow for that matters less than descent does: then it counts whether
+    that leaves the sublevel set which holds the law.
+    """
+    if objective.dimension == 1:
+        return transfer_spectrum(objective, learning_rate, 2, noise=noise).leak > safe
+    step = GaussianNoise.isotropic(2, learning_rate * noise)
+    domain = first_domain(objective, learning_rate, 2, step, None)
+    box, before = domain.box, np.inf
+    for _ in range(ENLARGED):
+        if np.prod(np.ceil(box.widths * NODES / (learning_rate * noise))) > MOST:
+            return before < np.inf or _climbs(objective, learning_rate, domain)
+        leak = _leak(transfer_operator(objective, learning_rate, box, noise=step, per_deviation=NODES))
+        if leak <= safe:
+            return False
+        if leak > SETTLED * before:
+            return True
+        box, before = box.expanded(0.15, 0.15), leak
+    return True
+
+
+def _leak(operator: TransferOperator) -> float:
+    """What leaves in a step under the quasi-stationary law."""
+    masses = leading_masses(lambda m: operator.adjoint(m, NEGLIGIBLE), operator.n_dofs)
+    return float(masses @ operator.killed)
+
+
+def _climbs(objective: Objective, learning_rate: float, domain: Domain) -> bool:
+    """Whether a step of descent leaves {f <= level} from anywhere in it."""
+    x = Grid(domain.box, (CELLS, CELLS)).points
+    x = x[:, objective(x) <= domain.level]
+    with np.errstate(all="ignore"):
+        return not (objective(x - learning_rate * objective.gradient(x)) <= domain.level).all()
