@@ -36,7 +36,7 @@ SMALLEST = 1e-290
 HALFWAY = 0.5
 # Where curvatures are looked at: along axes and random directions from every fourth node, in standard deviations.
 DIRECTIONS, NODES_APART, RADII = 20, 4, np.linspace(0.5, 8.0, 12)
-MOST_NUMBERS = 2_000_000
+MOST_NUMBERS = 4_000_000
 
 
 def road_chart(f: Objective, s: float) -> Chart:

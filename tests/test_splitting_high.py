@@ -1,0 +1,282 @@
+"""Splitting above three dimensions: roads between wells, the coordinate and the cores on them, and rates."""
+
+import dataclasses
+import math
+
+import numba
+import numpy as np
+import pytest
+import sympy
+from scipy.integrate import quad
+
+import witten
+from witten.dynamics import cores, excursions, road_charts, roads, ways
+from witten.dynamics.charts import DEEP
+from witten.dynamics.coordinate import Coordinate
+from witten.dynamics.estimation import chosen
+from witten.dynamics.roads import Road, RoadMap, relaxed, road_map
+from witten.dynamics.sampled import sampled
+from witten.dynamics.splitting import rate_by_splitting
+from witten.dynamics.wells import Wells
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective, resolve
+
+# Minima at x1 = -1 and 1, the saddle at 0 with x2 = x4 = 0: height 1/4.
+BENT = "(x1^2-1)^2/4 + (x2-x1^2/2)^2 + x3^2/2 + (x4-x1/2)^2 + x5^2"
+# Of the operator in x1, x2, x4 at s = 0.08, by finite differences (`witten gap`, to 0.2 %).
+LOG_RATE_OF_BENT = math.log(6.63056e-4)
+SQUARE = "(x1^2-1)^2/4 + (x2^2-1)^2/4 + x3^2/2 + x4^2/2"
+IN_A_ROW = "x1^2*(x1^2-1)^2 + x2^2/2 + x3^2/2 + (x4-x1^2)^2"
+
+# Compiled once.
+TILTED = resolve("double-well:tilt=0.1,dim=7")
+
+
+def inside(estimate, truth, widened=1.6):
+    """Whether log of the rate is inside of the 95 % interval; widened, a right estimate fails one time in 600."""
+    half = max(estimate.high - estimate.log_rate, estimate.log_rate - estimate.low)
+    return abs(estimate.log_rate - truth) < widened * half
+
+
+def turned(name, extra, seed):
+    """f of the first axes and |y|^2/2 of some more, after a rotation of all: the rates are those of f."""
+    f = resolve(name)
+    d = f.dimension + extra
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
+    x = sympy.symbols(f"x1:{d + 1}", real=True)
+    y = [sum(sympy.Rational(f"{c:.9f}") * symbol for c, symbol in zip(row, x, strict=True)) for row in rotation]
+    formula = f.formula.subs(dict(zip(f.symbols, y, strict=False)), simultaneous=True)
+    return Objective.from_sympy(formula + sum(each**2 for each in y[f.dimension :]) / 2, x, name=f"{name}, turned")
+
+
+# ------------------------------------------------------------------------------------------------ roads
+
+
+def test_roads_go_over_saddles_along_the_gradient():
+    f = resolve(BENT)
+    (road,) = road_map(f).roads
+    assert road.crest == pytest.approx(0.25, abs=1e-4)
+    assert road_map(f).wells.depths == pytest.approx([math.inf, 0.25], abs=1e-4)
+    x = road.points[road.heights > 0.01].T
+    top = x[:, np.argmax(f(x))]
+    assert np.abs(top[[1, 2, 3, 4]]).max() < 0.05
+    g, along = f.gradient(x), np.gradient(road.points, axis=0)[road.heights > 0.01].T
+    along /= np.linalg.norm(along, axis=0)
+    across = np.linalg.norm(g - along * np.sum(along * g, axis=0), axis=0)
+    assert across.max() < 0.06 * np.linalg.norm(g, axis=0).max()
+
+
+def test_squares_have_no_diagonals_and_a_road_does_not_pass_a_third_well():
+    square, row = road_map(resolve(SQUARE)), road_map(resolve(IN_A_ROW))
+    places = square.wells.minima
+    assert sorted(road.ends for road in square.roads) == sorted(
+        (i, j) for i in range(4) for j in range(i + 1, 4) if np.linalg.norm(places[:, i] - places[:, j]) < 2.5
+    )
+    middle = int(np.argmin(np.abs(row.wells.minima[0])))
+    assert len(row.roads) == 2 and all(middle in road.ends for road in row.roads)
+    assert row.wells.depths[1:] == pytest.approx(4 / 27, abs=1e-4)
+
+
+def test_wells_that_descents_have_missed_are_met_on_the_road(monkeypatch):
+    outer = np.array([[-1.0, 0, 0, 1], [1, 0, 0, 1]]).T
+    monkeypatch.setattr(roads, "scattered_minima", lambda f, seed: outer)
+    assert road_map.__wrapped__(resolve(IN_A_ROW)).wells.minima.shape == (4, 3)
+
+
+def test_depths_are_those_of_the_plane():
+    plane = resolve("himmelblau")
+    known = [pair.barrier for pair in witten.describe_landscape(plane).pairs if pair.barrier is not None]
+    found = road_map(Objective.from_formula(f"{plane.text.replace('x', 'x1').replace('y', 'x2')} + x3^2/2 + x4^2"))
+    assert np.sort(found.wells.depths)[:-1] == pytest.approx(np.sort(known), rel=1e-3)
+
+
+def test_strings_at_rest_stay_there():
+    (road,) = road_map(resolve(BENT)).roads
+    again = relaxed(resolve(BENT), road.points[None])[0]
+    assert np.abs(again - road.points).max() < 0.1 * road.lengths[1]
+
+
+# ------------------------------------------------------------------------------------------------ coordinate and cores
+
+
+def test_levels_are_those_of_the_nearest_place_on_a_road():
+    t = np.linspace(0, 1, 30)
+    curve = np.array([t, np.sin(3 * t), t**2, 0.2 * np.cos(5 * t), 0 * t])
+    other = curve[:, ::-1] + np.array([[0], [3.0], [0], [0], [0]])
+    values = np.concatenate([-8 * (1 - t), -5 * t])
+    joined = np.array([*[1] * 29, 0, *[1] * 29, 0])
+    coordinate = Coordinate(-8.0, values, roads=np.concatenate([curve, other], axis=1), joined=joined)
+    nodes, table, marks, first, scale = coordinate.as_arguments()[4:]
+    fine = np.linspace(0, 29, 29_001)
+    dense = np.concatenate([[np.interp(fine, np.arange(30), axis) for axis in road] for road in (curve, other)], axis=1)
+    height = np.concatenate([np.interp(fine, np.arange(30), each) for each in (values[:30], values[30:])])
+    for x in (curve[:, 3:28:4] + 0.02 * np.random.default_rng(0).normal(size=(5, 7))).T:
+        found = excursions.level_along(np.ascontiguousarray(x), nodes, table, marks, first, scale)
+        nearest = np.argmin(np.linalg.norm(dense - x[:, None], axis=0))
+        assert found == pytest.approx((height[nearest] + 8) * scale, abs=2)
+    beyond = [excursions.level_along(end, nodes, table, marks, first, scale) for end in (curve[:, 0] - 9, other[:, 0])]
+    assert beyond[0] == 0 and beyond[1] == excursions.LEVELS - 1
+
+
+def straight_road(ends, length=2.0, tightness=0.0):
+    t = np.linspace(0.0, length, 41)
+    points = np.zeros((41, 4))
+    points[:, 0] = t
+    return Road(ends, points, 0.2 * np.sin(np.pi * t / length) ** 2 + 0.01 * t, tightness + 0.3 * t)
+
+
+def test_the_committor_on_roads_is_a_quotient_of_integrals():
+    """Two roads in a row with a shallow well, which is no core, between them."""
+    s, both = 0.06, (straight_road((0, 1)), straight_road((2, 1), 1.5, 0.7))
+    depths = np.array([math.inf, DEEP * s / 2, 1.0])
+    chart = RoadMap(Wells(np.zeros((4, 3)), np.zeros(3), depths, np.zeros(4), np.ones(4)), both)
+    tolls = [road_charts._toll(road, s) for road in both]
+    at_wells = road_charts._at_wells(chart, tolls, np.array([0, 2]))
+    log_q = road_charts._along_all(chart, tolls, at_wells[1])
+
+    def cost(road, low, high):
+        length = road.lengths[-1]
+
+        def weight(t):
+            height = 0.2 * math.sin(math.pi * t / length) ** 2 + 0.01 * t
+            return math.exp(2 * height / s + road.tightness[0] + 0.3 * t)
+
+        return quad(weight, low, high, epsabs=0)[0]
+
+    first, second = (cost(road, 0, road.lengths[-1]) for road in both)
+    for k in (1, 15, 30):
+        t = both[0].lengths[k]
+        assert log_q[k] == pytest.approx(math.log(cost(both[0], 0, t) / (first + second)), abs=2e-3)
+        t = both[1].lengths[k]
+        assert log_q[41 + k] == pytest.approx(math.log1p(-cost(both[1], 0, t) / (first + second)), abs=2e-3)
+    flux = road_charts._fluxes(chart, tolls, np.array([0, 2]), at_wells)
+    assert flux[0, 1] == pytest.approx(-math.log(first + second), abs=2e-3)
+
+
+def masses(plan, count):
+    ways.compile_kernels(plan.objective)
+    return np.exp([plan.run(len(plan.ways) - 1, k, False).log_mass for k in range(count)])
+
+
+@pytest.mark.parametrize("narrow", [1.15, 0.6])
+def test_masses_of_wells_are_integrals_however_starts_are_tried(narrow, monkeypatch):
+    """With normal numbers narrower than the law some starts have weights above one."""
+    monkeypatch.setattr(cores, "WIDER", narrow)
+    s, d = 0.04, TILTED.dimension
+    plan = ways.make_plan(TILTED, s, 5, None)
+    found = masses(plan, 16)
+
+    def weight(x):
+        return math.exp(-2 * ((x * x - 1) ** 2 / 4 + 0.1 * x - plan.cores.floors[0]) / s)
+
+    exact = quad(weight, -3, 0.1)[0] * (math.pi * s) ** ((d - 1) / 2)
+    error = found.std() / math.sqrt(found.size)
+    assert error < 0.03 * exact
+    assert abs(found.mean() - exact) < 4 * error + 0.004 * exact
+
+
+def test_roads_leave_cores_where_f_has_risen_little():
+    f, s = resolve(BENT), 0.05
+    chart = road_map(f)
+    found = cores.cores_on_roads(f, chart, np.array([0, 1]), s)
+    (road,) = chart.roads
+    member = found.members(road.points.T)
+    assert member[0] == road.ends[0] and member[-1] == road.ends[1] and (member == -1).any()
+    assert np.max(road.heights[member >= 0]) <= 0.3 * 0.25 + 1e-9
+    x = np.random.default_rng(0).normal(size=(5, 4000)) * math.sqrt(0.5 * s)
+    root = np.linalg.inv(np.linalg.cholesky(f.hessian(found.centres[0]))).T
+    assert np.mean(found.members(found.centres[0][:, None] + root @ x) == 0) > 0.5
+
+
+def test_the_mean_does_not_depend_on_the_coordinate():
+    """Against a coordinate that is a slanted line far from the road."""
+    plan = ways.make_plan(resolve("double-well:dim=4"), 0.12, 3, None)
+    ways.compile_kernels(plan.objective)
+    (way, *_) = (each for each in plan.ways if each.target >= 0)
+    here, there = plan.cores.centres[[way.source, way.target]]
+    ends = np.ascontiguousarray(np.array([here + [0, 0.4, 0, 0.1], there + [0, 0.3, 0.5, 0]]).T)
+    odd = Coordinate(-5.0, np.array([-5.0, 0.0]), roads=ends, joined=np.array([1, 0]))
+    means, errors = [], []
+    for coordinate in (way.coordinate, odd):
+        small = dataclasses.replace(plan, ways=(dataclasses.replace(way, coordinate=coordinate, population=30),))
+        flux = np.exp([small.run(0, k, False).log_flux for k in range(250)])
+        means.append(flux.mean())
+        errors.append(flux.std() / math.sqrt(flux.size))
+    assert max(errors) < 0.06 * means[0]
+    assert abs(means[0] - means[1]) < 3.5 * math.hypot(*errors)
+
+
+# ------------------------------------------------------------------------------------------------ rates
+
+
+@pytest.mark.parametrize(
+    ("objective", "s", "plane"),
+    [
+        ("double-well:dim=20", 0.03, "double-well"),
+        (SQUARE, 0.06, "double-well"),
+        (BENT, 0.08, None),
+        (turned("double-well:tilt=0.1", 2, 3), 0.03, "double-well:tilt=0.1"),
+    ],
+)
+def test_rates_are_those_of_the_operator(objective, s, plane, monkeypatch):
+    """The other axes have rates of their own, and faster ones."""
+    monkeypatch.setattr(ways, "SPREAD", 0.1)
+    found = rate_by_splitting(objective, s, width=9.0, seed=1)
+    truth = LOG_RATE_OF_BENT if plane is None else witten.gap(plane, s).log_rates[0]
+    assert inside(found, truth)
+    assert found.high - found.low < 2.0 and found.diverged == 0
+
+
+def test_a_shallow_well_on_the_way_is_no_core():
+    hump, rest = "({0}^2-1)^2/4 - 0.08*exp(-({0}/0.25)^2)", " + x2^2/2 + x3^2 + x4^2/2"
+    f, s = resolve(hump.format("x1") + rest), 0.04
+    assert road_map(f).wells.floors.size == 3
+    found = rate_by_splitting(f, s, width=9.0)
+    assert inside(found, witten.gap(hump.format("x"), s).log_rates[0]) and found.remarks[0].startswith("2 wells, 1 ")
+
+
+def test_the_same_numbers_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(ways, "FEWEST", 20)
+    monkeypatch.setattr(ways, "SPREAD", 0.5)
+    threads = numba.get_num_threads()
+    try:
+        found = []
+        for n in {1, threads}:
+            numba.set_num_threads(n)
+            found.append(rate_by_splitting("double-well:dim=4", 0.08, width=9.0, seed=4))
+    finally:
+        numba.set_num_threads(threads)
+    assert len({(e.log_rate, e.low, e.high, e.n_steps) for e in found}) == 1
+
+
+@pytest.mark.parametrize(("s", "name"), [(0.3, "autocorrelation"), (0.07, "hitting"), (0.03, "splitting")])
+def test_the_barrier_chooses_the_estimator_above_three_dimensions_too(s, name):
+    ground = sampled(resolve("double-well:dim=4"), s)
+    assert ground.barrier == pytest.approx(0.25, abs=1e-4)
+    assert chosen(ground, 0.2 / ground.stiffness, 2048) == name
+
+
+def test_without_roads_no_barrier_is_known():
+    f = Objective.from_callable(lambda x: np.sum((x**2 - 1) ** 2, axis=0) / 4, 4, lambda x: x**3 - x)
+    ground = sampled(f, 0.03)
+    assert math.isnan(ground.barrier) and len(ground.deep) == ground.wells.floors.size > 1
+    assert chosen(ground, 0.01, 2048) == "autocorrelation"
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        ("rastrigin:dim=5", "too many"),
+        ("double-well:dim=60", "50 dimensions"),
+        ("quadratic:dim=4", "two wells"),
+        (Objective.from_callable(lambda x: np.sum((x**2 - 1) ** 2, axis=0), 4), "formula"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(objective, words):
+    with pytest.raises(RequestError, match=words):
+        rate_by_splitting(objective, 0.02)
+
+
+def test_a_flat_minimum_is_refused():
+    with pytest.raises(ConvergenceError, match="no smooth minimum"):
+        rate_by_splitting("(x1^2-1)^2/4 + x2^4 + x3^2/2 + x4^2/2", 0.02)
