@@ -113,6 +113,20 @@ def test_error_bars_hold_the_truth(s):
     assert abs(found.gap - finer.gap) <= found.gap_error + finer.gap_error and found.gap_error < 1e-7 * found.gap
 
 
+@pytest.mark.parametrize(
+    ("text", "s", "reach"),
+    [("3*(1-exp(-2*x^2))+0.02*x^4", 0.05, 5.0), ("3*(1-exp(-2*x^2))+0.02*x^4", 0.1, 5.5), ("cos(3*x)+x^2/2", 0.1, 5.0)],
+)
+def test_modes_where_hardly_any_measure_is_are_found(text, s, reach):
+    """On a plateau far above the minimum, and in wells above all saddles; against quadrature on all that matters."""
+    f, found = resolve(text), transfer_spectrum(text, s)
+    x, w = (reach * each for each in np.polynomial.legendre.leggauss(900))
+    distance = (x[None, :] - (x - s * f.gradient(x[None])[0])[:, None]) / s
+    kernel = np.exp(-0.5 * distance**2) / (np.sqrt(2 * np.pi) * s) * w
+    moduli = np.sort(np.abs(np.linalg.eigvals(kernel)))[::-1][:6]
+    assert (np.abs(np.abs(found.eigenvalues) - moduli) <= found.errors + 2e-12).all() and found.errors.max() < 1e-9
+
+
 def test_the_plane_knows_its_symmetry():
     found = transfer_spectrum("triple-well", 0.3)
     assert abs(found.eigenvalues[1] - found.eigenvalues[2]) < 1e-8 and found.gap_error < 1e-6 * found.gap

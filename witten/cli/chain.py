@@ -86,6 +86,7 @@ def _json_record(found: TransferSpectrum, sde: RateRecord | None) -> dict[str, A
         "sde_error": sde.rate_error if known and sde is not None else None,
         "ratio": rate / sde_rate if rate is not None and sde_rate is not None else None,
         "eigenvalues": [[value.real, value.imag] for value in found.eigenvalues.tolist()],
+        "eigenvalue_errors": found.errors,
         "phases": found.phases,
         "survival": found.survival,
         "loss": found.leak,

@@ -57,5 +57,9 @@ class Box:
         upper = np.asarray(self.upper) + above * self.widths
         return Box(tuple(lower.tolist()), tuple(upper.tolist()))
 
+    def joined(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        return Box(tuple(map(min, self.lower, other.lower)), tuple(map(max, self.upper, other.upper)))
+
     def __str__(self) -> str:
         return ",".join(f"{a:g}:{b:g}" for a, b in self.intervals)

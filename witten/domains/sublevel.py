@@ -16,7 +16,7 @@ from witten.errors import RequestError
 from witten.objectives.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
 
-__all__ = ["Scan", "Sublevel", "sublevel"]
+__all__ = ["Scan", "Sublevel", "sublevel", "too_small"]
 
 # Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
 COARSE = {1: 1000, 2: 200, 3: 48}
@@ -25,6 +25,10 @@ FINE = {1: 8000, 2: 600, 3: 120}
 TIE = 0.1
 # Wells that are checked by descent; see Scan.of.
 CHECKED = 6
+# Cells of a first grid, those outside the set counted: beyond, memory ends before patience does.
+MOST_CELLS = 30_000_000
+# Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
+MOST_SCANNED = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +104,15 @@ class Sublevel:
     spacing: NDArray[np.float64]
 
     def grid(self) -> Grid:
-        """A first grid: cells of at most `spacing` that meet the set, connected to the deepest well."""
-        shape = tuple(int(n) for n in np.maximum(np.ceil(self.box.widths / self.spacing), 4))
+        """A first grid: cells of at most `spacing` that meet the set, connected to the deepest well.
+
+        RequestError where that would be more than MOST_CELLS."""
+        with np.errstate(over="ignore", divide="ignore"):
+            cells = np.maximum(np.ceil(self.box.widths / self.spacing), 4)
+            wanted = float(np.prod(cells))
+        if not wanted <= MOST_CELLS:
+            raise too_small(self.objective, self.learning_rate, wanted)
+        shape = tuple(int(n) for n in cells)
         return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
 
     def slow_level(self, rate: float) -> float:
@@ -110,6 +121,15 @@ class Sublevel:
         A mode of rate lambda decays only where V_s > 2 lambda, be there measure or not: a plateau or a shallow well far
         above the saddles is slow too. Looked for in and around the box and [-1, 1]^d, while V_s is small on the rim.
         """
+        f, slow = self._slow_places(rate)
+        return float(f[slow].max(initial=-np.inf))
+
+    def slow_places_end(self, rate: float) -> bool:
+        """Whether V_s > 2 rate far out, as far as is looked: else there may be no such mode, but a continuous spectrum."""
+        return not _touches_rim(self._slow_places(rate)[1])
+
+    def _slow_places(self, rate: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """f on a grid, and where V_s <= 2 rate on it."""
         d = self.box.dimension
         box = Box(tuple(min(a, -1.0) for a in self.box.lower), tuple(max(b, 1.0) for b in self.box.upper))
         for _ in range(6):
@@ -119,7 +139,7 @@ class Sublevel:
             slow = _schroedinger_potential(f, grid.spacing, self.learning_rate) <= 2 * rate
             if not _touches_rim(slow):
                 break
-        return float(f[slow].max(initial=-np.inf))
+        return f, slow
 
     def wider(self, grid: Grid, level: float) -> Grid | None:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
@@ -151,6 +171,14 @@ class Sublevel:
         # A cell with no value at its centre cannot be a node, whatever its corners say.
         lowest = np.where(np.isfinite(centres), np.minimum(centres, f), np.inf)
         return Grid(full.box, full.shape, component(lowest, level, int(centres.argmin())))
+
+
+def too_small(objective: Objective, learning_rate: float, cells: float) -> RequestError:
+    """What to say where a grid would have too many cells."""
+    return RequestError(
+        f"learning rate {learning_rate:g} is too small for a grid: {objective.name} would need {cells:.2g} cells; take "
+        "a larger one or a smaller box, or `witten theory`, which needs no grid"
+    )
 
 
 Values = Callable[[Objective, NDArray[np.float64]], NDArray[np.float64]]
@@ -248,7 +276,7 @@ def sublevel(
     Raises
     ------
     RequestError
-        if no box up to |x| = 1e8 holds the set, or f is not finite in it.
+        if no box up to |x| = 1e8 holds the set, f is not finite in it, or s is too small for a grid.
     """
     found = _enclosing(objective, learning_rate, wells, margin) if box is None else box
     scan = Scan.of(objective, found, FINE[objective.dimension], learning_rate)
@@ -257,7 +285,26 @@ def sublevel(
     if box is None:
         found = _closed(objective, found, level)
     spacing = _spacing(scan, height + 3 * learning_rate, level, learning_rate)
+    finer = _finer_scan(scan, spacing[0])
+    if finer is not None:
+        if finer > MOST_SCANNED:
+            raise too_small(objective, learning_rate, float(found.widths[0] / spacing[0]))
+        height = Scan.of(objective, found, finer, learning_rate).height(wells, TIE * learning_rate)
+        level = height + margin * learning_rate
     return Sublevel(objective, learning_rate, found, height, level, scan.tree.floors.size, spacing)
+
+
+def _finer_scan(scan: Scan, spacing: float) -> int | None:
+    """Cells of a scan of a line as fine as a grid of this spacing; None where the scan is.
+
+    The highest cell of a scan lies below the saddle; where that is several s, the sublevel set would end before it.
+    In the plane and in space a learning rate for which that counts asks for too large a grid anyway.
+    """
+    if scan.grid.dimension > 1 or scan.grid.spacing[0] <= spacing:
+        return None
+    with np.errstate(over="ignore", divide="ignore"):
+        cells = np.ceil(scan.grid.box.widths[0] / spacing)
+    return int(min(cells, MOST_SCANNED + 1))
 
 
 def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.box import Box
-from witten.domains.sublevel import sublevel
+from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.convexity import separate
@@ -45,14 +45,20 @@ Intervals = Sequence[tuple[float, float]]
 FINE, COARSE = {1: 2.0, 2: 1.7}, {1: 1.5, 2: 1.3}
 # f at the rim above the saddles, in units of the learning rate: e^{-2 MARGIN} of the measure is outside.
 MARGIN = {1: 26.0, 2: 17.0}
-# How often a box is enlarged that mass leaves.
+# The same above the saddles of wells that hold no measure, which matter where rates are below this; and an eigenvalue
+# that is as good as none.
+MARGIN_OF_WELLS, TINY, FORGOTTEN = 8.0, 1e-3, 0.02
+# How often a box is enlarged for modes found in it, and how often one that mass leaves.
+SLOW_PLACES = 4
 ENLARGED = 16
 # Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
 # from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
 SETTLED = 0.3
-# The relative error of the gap at which resolution is enough, and the nodes above which it is not raised.
-RTOL = {1: 1e-9, 2: 1e-6}
-AGAIN = {1: 3000, 2: 25_000}
+# The relative error of the gap and the errors of eigenvalues at which resolution is enough, by what factor it is raised
+# along each axis before, and the nodes above which it is not.
+RTOL, ATOL = {1: 1e-9, 2: 1e-6}, {1: 1e-11, 2: 1e-5}
+FINER = {1: 1.5, 2: 1.25}
+AGAIN = {1: 3000, 2: 30_000}
 # Chebyshev points along each axis that are tried for noise of atoms.
 POINTS = {1: (24, 48, 96, 192, 384), 2: (10, 16, 24, 32)}
 # Nodes beyond which a chain is refused, and cells of a box.
@@ -253,25 +259,27 @@ def _of_box(
     """On a domain large enough, at resolutions that agree."""
     domain, rough = _enclosing(f, step_size, k, step, box)
     per_deviation = FINE[f.dimension]
-    domain = replace(domain, box=domain.box.expanded(0.05, 0.05), level=domain.level + 2 * domain.unit)
     while True:
+        domain = replace(domain, box=domain.box.expanded(0.05, 0.05), level=domain.level + 2 * domain.unit)
         fine = operator_spectrum(_operator(f, step_size, domain, step, per_deviation), k)
         # Where the map stretches space, functions vary over less than the noise does.
         errors = np.abs(np.abs(fine.eigenvalues) - np.abs(rough.eigenvalues)) + fine.errors
         gap_error = abs(fine.gap - rough.gap) + abs(fine.leak - rough.leak) + fine.gap_error
-        per_deviation *= 1.5
-        if gap_error <= RTOL[f.dimension] * fine.gap or fine.n_dofs * 1.5**f.dimension > AGAIN[f.dimension]:
+        per_deviation *= FINER[f.dimension]
+        enough = gap_error <= RTOL[f.dimension] * fine.gap and (errors <= ATOL[f.dimension]).all()
+        if enough or fine.n_dofs * FINER[f.dimension] ** f.dimension > AGAIN[f.dimension]:
             return replace(fine, errors=errors, gap_error=gap_error)
         rough = fine
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The nodes of a box where f <= level; unit: the learning rate that has this noise."""
+    """The nodes of a box where f <= level; unit: the learning rate that has this noise; region: where it comes from."""
 
     box: Box
     level: float
     unit: float
+    region: Sublevel | None = None
 
 
 def _enclosing(
@@ -280,13 +288,18 @@ def _enclosing(
     """A domain that hardly anything leaves, or that makes no difference; and the spectrum there."""
     domain = first_domain(f, step_size, k, step, box)
     rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+    for _ in range(SLOW_PLACES):
+        larger = _with_slow_places(domain, rough, k, step)
+        if larger is domain:
+            break
+        domain = larger
+        rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
     for _ in range(ENLARGED):
         if rough.leak <= LEAK:
             return domain, rough
         domain = replace(domain, box=domain.box.expanded(0.15, 0.15), level=np.inf)
-        larger = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
-        change = max(abs(larger.gap / rough.gap - 1), abs(larger.leak / rough.leak - 1))
-        rough = larger
+        before, rough = rough, operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+        change = max(abs(rough.gap / before.gap - 1), abs(rough.leak / before.leak - 1))
         if change < SETTLED or rough.leak <= LEAK:
             return domain, rough
     raise ConvergenceError(
@@ -320,14 +333,42 @@ def first_domain(
             f"the chain is there in 1 and 2 dimensions, and for sums of functions of one variable; {f.name} has "
             f"dimension {f.dimension}"
         )
-    deviations, axes = step.axes()
+    deviations, _ = step.axes()
     unit = float(deviations.max() ** 2 / step_size)
     if box is not None:
         return Domain(Box.of(box), np.inf, unit)
     found = sublevel(f, unit, wells=k, margin=MARGIN[f.dimension])
-    around = found.box
-    if not np.array_equal(axes, np.eye(f.dimension)):
-        corners = axes.T @ np.stack([x.ravel() for x in np.meshgrid(*around.intervals, indexing="ij")])
-        around = Box(tuple(corners.min(axis=1).tolist()), tuple(corners.max(axis=1).tolist()))
-    wide = 2 * deviations / around.widths
-    return Domain(around.expanded(wide, wide), found.level, unit)
+    return Domain(_around(found.box, step), found.level, unit, found)
+
+
+def _with_slow_places(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
+    """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
+
+    Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells
+    far above the saddles. They are told by V_s and the barriers, as for the generator.
+    """
+    region, modulus = domain.region, np.abs(rough.eigenvalues[1:])
+    if region is None:
+        return domain
+    rate = -math.log(max(float(modulus.min(initial=1.0)), FORGOTTEN)) / rough.step_size
+    if rate > TINY:
+        if not region.slow_places_end(1.2 * rate):
+            return domain
+        level = region.slow_level(1.2 * rate) + MARGIN[region.box.dimension] * domain.unit
+    else:  # only wells make a rate so small
+        level = sublevel(region.objective, domain.unit, wells=2 * k + 4, margin=MARGIN_OF_WELLS).level
+    if level <= domain.level:
+        return domain
+    wide = region.wider(region.grid(), level)
+    box = domain.box if wide is None else domain.box.joined(_around(wide.box, step))
+    return replace(domain, box=box, level=level)
+
+
+def _around(box: Box, step: GaussianNoise) -> Box:
+    """The box along the axes of the noise, and two of its deviations more on each side."""
+    deviations, axes = step.axes()
+    if not np.array_equal(axes, np.eye(box.dimension)):
+        corners = axes.T @ np.stack([x.ravel() for x in np.meshgrid(*box.intervals, indexing="ij")])
+        box = Box(tuple(corners.min(axis=1).tolist()), tuple(corners.max(axis=1).tolist()))
+    wide = 2 * deviations / box.widths
+    return box.expanded(wide, wide)
