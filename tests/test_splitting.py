@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.interpolate import RegularGridInterpolator
 
 import witten
-from witten.dynamics import charts, excursions, ways
+from witten.dynamics import charts, places, ways
 from witten.dynamics.coordinate import committor, lattice
 from witten.dynamics.cores import cores_of
 from witten.dynamics.splitting import rate_by_splitting
@@ -55,7 +55,7 @@ def test_cores_hold_what_the_kernel_says_they_hold():
     wells = find_wells(f)
     cores = cores_of(f, wells, np.array([0, 1, 2]), 0.03)
     x = np.random.default_rng(1).uniform(-1, 1, (2, 300)) * 0.3 + cores.centres[1][:, None]
-    compiled = [excursions.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
+    compiled = [places.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
     assert cores.members(x).tolist() == compiled and {-1, 1} == set(compiled)
     edge = cores.centres[1][:, None] + cores.roots[1] @ np.array([[0.6, 0.8], [-0.8, 0.6]]).T
     away = edge - cores.centres[1][:, None]
@@ -73,11 +73,11 @@ def test_levels_interpolate_between_nodes():
     axes = [a + h * np.arange(n) for a, h, n in zip(low, spacing, shape, strict=True)]
     exact = RegularGridInterpolator(axes, table)
     x = np.array([rng.uniform(axis[0], axis[-1], 50) for axis in axes])
-    arguments = low, spacing, np.array(shape), table.ravel(), -10.0, excursions.LEVELS / 10.0
-    found = [excursions.level_of(np.ascontiguousarray(p), *arguments) for p in x.T]
-    assert found == np.floor((exact(x.T) + 10) * excursions.LEVELS / 10).astype(int).tolist()
-    outside = [excursions.level_of(x[:, 0] + shift, *arguments) for shift in (100.0, -100.0)]
-    assert outside == np.floor((table[[-1, 0], [-1, 0], [-1, 0]] + 10) * excursions.LEVELS / 10).astype(int).tolist()
+    arguments = low, spacing, np.array(shape), table.ravel(), -10.0, places.LEVELS / 10.0
+    found = [places.level_of(np.ascontiguousarray(p), *arguments) for p in x.T]
+    assert found == np.floor((exact(x.T) + 10) * places.LEVELS / 10).astype(int).tolist()
+    outside = [places.level_of(x[:, 0] + shift, *arguments) for shift in (100.0, -100.0)]
+    assert outside == np.floor((table[[-1, 0], [-1, 0], [-1, 0]] + 10) * places.LEVELS / 10).astype(int).tolist()
 
 
 def test_the_coordinate_is_the_committor():

@@ -10,13 +10,14 @@ import sympy
 from scipy.integrate import quad
 
 import witten
-from witten.dynamics import cores, excursions, road_charts, roads, ways
+from witten.dynamics import cores, places, road_charts, roads, ways
 from witten.dynamics.charts import DEEP
 from witten.dynamics.coordinate import Coordinate
 from witten.dynamics.estimation import chosen
-from witten.dynamics.roads import Road, RoadMap, relaxed, road_map
+from witten.dynamics.roads import Road, RoadMap, road_map
 from witten.dynamics.sampled import sampled
 from witten.dynamics.splitting import rate_by_splitting
+from witten.dynamics.strings import relaxed
 from witten.dynamics.wells import Wells
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
@@ -111,11 +112,11 @@ def test_levels_are_those_of_the_nearest_place_on_a_road():
     dense = np.concatenate([[np.interp(fine, np.arange(30), axis) for axis in road] for road in (curve, other)], axis=1)
     height = np.concatenate([np.interp(fine, np.arange(30), each) for each in (values[:30], values[30:])])
     for x in (curve[:, 3:28:4] + 0.02 * np.random.default_rng(0).normal(size=(5, 7))).T:
-        found = excursions.level_along(np.ascontiguousarray(x), nodes, table, marks, first, scale)
+        found = places.level_along(np.ascontiguousarray(x), nodes, table, marks, first, scale)
         nearest = np.argmin(np.linalg.norm(dense - x[:, None], axis=0))
         assert found == pytest.approx((height[nearest] + 8) * scale, abs=2)
-    beyond = [excursions.level_along(end, nodes, table, marks, first, scale) for end in (curve[:, 0] - 9, other[:, 0])]
-    assert beyond[0] == 0 and beyond[1] == excursions.LEVELS - 1
+    beyond = [places.level_along(end, nodes, table, marks, first, scale) for end in (curve[:, 0] - 9, other[:, 0])]
+    assert beyond[0] == 0 and beyond[1] == places.LEVELS - 1
 
 
 def straight_road(ends, length=2.0, tightness=0.0):

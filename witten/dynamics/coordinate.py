@@ -16,7 +16,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
-from witten.dynamics.excursions import LEVELS
+from witten.dynamics.places import LEVELS
 from witten.objectives import Objective
 
 __all__ = ["Coordinate", "Lattice", "committor", "lattice"]
