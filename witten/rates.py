@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from witten import files
 from witten.barrier_fit import BarrierFit, fit_barrier
+from witten.errors import RequestError
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["BarrierFit", "RateCurve", "RateRecord", "Sampling"]
+__all__ = ["BarrierFit", "RateCurve", "RateRecord", "Sampling", "effective_learning_rate"]
 
 KIND = "rate-curve"
 DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted")
@@ -32,6 +33,27 @@ SAMPLING = {
 }
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
+
+
+def effective_learning_rate(learning_rate: float, noise: float = 1.0) -> float:
+    """s sigma^2, the learning rate that gives the SDE of unit noise the same rates.
+
+    Raises
+    ------
+    RequestError
+        if s or sigma is not positive and finite, or s sigma^2 is more or less than a double holds.
+    """
+    for name, value in (("noise", noise), ("learning rate", learning_rate)):
+        if not (math.isfinite(value) and value > 0):
+            raise RequestError(f"{name} must be positive, got {value}")
+    product = float(learning_rate) * float(noise) * float(noise)
+    if not (math.isfinite(product) and product >= SMALLEST):
+        size, remedy = ("large", "smaller") if product > 1 else ("small", "larger")
+        raise RequestError(
+            f"learning rate {learning_rate:g} times the square of noise {noise:g} is too {size} for a double; give "
+            f"{remedy} ones"
+        )
+    return product
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _probe(code: str) -> dict[str, Any]:
     script = f"{code}\nimport json\nprint(json.dumps(report))\n"
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", script],
+            [sys.executable, "-P", "-c", script],  # -P: nothing is imported from the folder it is asked in
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from witten import files
 from witten.descent import kernels
 from witten.descent.lyapunov import lyapunov
-from witten.descent.map import DescentMap, checked_learning_rate
+from witten.descent.map import DescentMap, checked_learning_rate, checked_starts
 from witten.descent.orbits import Orbit, polish
 from witten.descent.settling import REACH, settle
 from witten.errors import ConvergenceError, RequestError
@@ -43,7 +43,7 @@ class Diagram(files.Saved):
     objective : its name
     learning_rates : s, shape (m,)
     points : of the attractor, in order, shape (m, starts, kept, d); nan where a run diverged
-    exponents : largest Lyapunov exponent per step, shape (m, starts)
+    exponents : largest Lyapunov exponent per step, -inf where superstable, nan where a run diverged, (m, starts)
     periods : of the cycle, 0 where there is none up to half of `kept`, -1 where the run diverged, (m, starts)
     """
 
@@ -94,9 +94,14 @@ def bifurcation_diagram(
     Parameters
     ----------
     burn, keep : steps that are thrown away, and points that are kept
+
+    Raises
+    ------
+    RequestError
+        where f is not a number at a start.
     """
     s = np.array([checked_learning_rate(rate) for rate in learning_rates])
-    x = np.asarray(starts, dtype=float).reshape(objective.dimension, -1)
+    x = checked_starts(objective, starts)
     order = np.argsort(s, kind="stable")
     points = np.empty((s.size, x.shape[1], keep, objective.dimension))
     exponents = np.empty((s.size, x.shape[1]))

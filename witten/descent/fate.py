@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from witten.descent.lyapunov import lyapunov
-from witten.descent.map import DescentMap
+from witten.descent.map import DescentMap, checked_starts
 from witten.descent.orbits import Orbit, hull, orbit_at, polish, split_exponents
 from witten.descent.settling import DIVERGED, UNDECIDED, settle
 from witten.objectives.objective import Objective
@@ -72,10 +72,10 @@ def fate(objective: Objective, learning_rate: float, x: ArrayLike, *, steps: int
 
     A run that returns to itself within 1e-12 has settled, and its orbit is polished. Otherwise distances
     |x_{k+p} - x_k| that fall like a power of k make it slow, with its exponent; a largest Lyapunov exponent five
-    standard errors above zero makes it chaotic; else it is quasi-periodic.
+    standard errors above zero makes it chaotic; else it is quasi-periodic. RequestError where f is not a number at x.
     """
     descent = DescentMap(objective, learning_rate)
-    start = np.asarray(x, dtype=float).reshape(descent.dimension, 1)
+    start = checked_starts(objective, np.reshape(x, (descent.dimension, 1)))
     done = settle(descent, start, steps)
     period, end, used = int(done.period[0]), done.x, int(done.steps[0])
     if period == DIVERGED:

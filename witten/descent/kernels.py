@@ -176,7 +176,7 @@ def _push(h, s, q, logs):  # type: ignore[no-untyped-def]
         if length > 0:
             for j in range(d):
                 q[j, c] = moved[j, c] / length
-        logs[c] += np.log(max(length, 1e-300))
+        logs[c] += np.log(length)  # -inf where a direction is lost: a superstable point
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -238,6 +238,6 @@ def grow(matrices, which):  # type: ignore[no-untyped-def]
     for k in range(which.size):
         v = matrices[which[k]] @ v
         length = np.sqrt(np.sum(v * v))
-        logs[k] = np.log(max(length, 1e-300))
+        logs[k] = np.log(length)
         v = v / length if length > 0 else np.full(d, 1.0 / np.sqrt(d))
     return logs

@@ -25,8 +25,8 @@ class Lyapunov:
     Attributes
     ----------
     exponents : shape (m,), in the order in which the columns were kept orthogonal: descending, except that those of a
-        given subspace come first
-    errors : standard errors from the means of spells of the run, shape (m,)
+        given subspace come first; -inf where a direction is lost, as at a superstable point
+    errors : standard errors from the means of spells of the run, shape (m,); 0 for -inf
     n_tangential : how many belong to the given subspace
     x : where the run ended, shape (d,)
     """
@@ -73,8 +73,13 @@ def lyapunov(
         x, q = _stretch(descent, x, q, burn, np.zeros((1, q.shape[1])))
         x, q = _stretch(descent, x, q, spell, logs)
     means = logs / spell
-    errors = means.std(axis=0, ddof=1) / np.sqrt(SPELLS)
-    return Lyapunov(means.mean(axis=0), errors, subspace.shape[1], x)
+    return Lyapunov(means.mean(axis=0), _errors(means), subspace.shape[1], x)
+
+
+def _errors(means: Array) -> Array:
+    """Standard errors of the means of the columns (n, m); 0 where these are -inf."""
+    finite = np.isfinite(means).all(axis=0)
+    return np.where(finite, np.where(finite, means, 0.0).std(axis=0, ddof=1) / np.sqrt(len(means)), 0.0)
 
 
 def _basis(subspace: Array, count: int) -> Array:
@@ -88,7 +93,8 @@ def _stretch(descent: DescentMap, x: Array, q: Array, steps: int, logs: Array) -
     for spell in logs:
         for _ in range(steps):
             q, r = np.linalg.qr(descent.jacobian(x) @ q)
-            spell += np.log(np.maximum(abs(np.diag(r)), 1e-300))
+            with np.errstate(divide="ignore"):
+                spell += np.log(abs(np.diag(r)))
             x = descent(x)
     return x, q
 
@@ -112,4 +118,4 @@ def random_product(matrices: ArrayLike, steps: int = 100_000, *, seed: int = 0) 
     which = np.random.default_rng(seed).integers(len(stack), size=steps)
     logs = kernels.grow(np.ascontiguousarray(stack), which)
     means = logs[: SPELLS * (steps // SPELLS)].reshape(SPELLS, -1).mean(axis=1)[1:]
-    return float(means.mean()), float(means.std(ddof=1) / np.sqrt(means.size))
+    return float(means.mean()), float(_errors(means[:, None])[0])

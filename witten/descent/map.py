@@ -13,7 +13,7 @@ from witten.descent import kernels
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 
-__all__ = ["DescentMap", "checked_learning_rate", "inverse_branches", "turning_points"]
+__all__ = ["DescentMap", "checked_learning_rate", "checked_starts", "inverse_branches", "turning_points"]
 
 Array = NDArray[np.float64]
 # Intervals of the grid on which turning points of a one-dimensional map are looked for.
@@ -98,6 +98,16 @@ def checked_learning_rate(s: float) -> float:
     if not (np.isfinite(s) and s > 0):
         raise ValueError(f"learning rate must be positive and finite, got {s}")
     return float(s)
+
+
+def checked_starts(objective: Objective, x: ArrayLike) -> Array:
+    """Starts (d, n) as they are; RequestError where f or its gradient is not a number: outside of its domain."""
+    points = np.asarray(x, dtype=float).reshape(objective.dimension, -1)
+    bad = np.isnan(objective(points)) | np.isnan(objective.gradient(points)).any(axis=0)
+    if bad.any():
+        where = ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])
+        raise RequestError(f"{objective.name} is not a number at the start ({where}); start where it is defined")
+    return points
 
 
 def turning_points(descent: DescentMap, low: float, high: float) -> Array:

@@ -22,7 +22,7 @@ from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.landscape.points import CriticalPoint
 from witten.landscape.reduced_generator import ReducedGenerator
 from witten.objectives import Objective
-from witten.rates import RateCurve
+from witten.rates import RateCurve, effective_learning_rate
 
 __all__ = [
     "eyring_kramers",
@@ -69,13 +69,11 @@ def eyring_kramers(
         point where wells may join, or saddles that do not join all minima.
     """
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
-    if not (np.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
     asked = np.atleast_1d(np.asarray(learning_rates, dtype=float))
     details, logs = [], []
     for s in asked.tolist():
         began = time.perf_counter()
-        found = law_log_rates(landscape, s * noise**2, order=order)
+        found = law_log_rates(landscape, effective_learning_rate(s, noise), order=order)
         with np.errstate(under="ignore"):
             rates = tuple(np.exp(found).tolist())
         seconds = time.perf_counter() - began

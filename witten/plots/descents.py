@@ -56,7 +56,7 @@ def plot_bifurcation(
     """
     if path is not None:
         check_plot(path)
-    if not np.isfinite(diagram.exponents).any():
+    if np.isnan(diagram.exponents).all():
         raise RequestError("nothing to plot: all runs diverge; give smaller learning rates or other starts")
     figure, panels = new_figure(2, 1, (8.0, 6.4), sharex=True)
     s = diagram.learning_rates

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
+from witten.rates import effective_learning_rate
 from witten.risk.curve import RiskCurve, recorded_steps
 from witten.risk.law_of_sde import on_two_grids, overlaps
 from witten.risk.law_of_sgd import LawOfSGD, each_rate, gibbs_risk
@@ -65,8 +66,8 @@ def excess_risk(
     f, plan = resolve(objective), Schedule.of(schedule)
     if method not in METHODS:
         raise RequestError(f"method {method[:40]!r} is not known; use one of {', '.join(METHODS)}")
-    if not (np.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
+    for s in (plan.learning_rates.min(), plan.learning_rates.max()):
+        effective_learning_rate(float(s), noise)
     if plan.stop is not None and plan.stop.quantity != "risk":
         raise RequestError(f"a law has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
     start, steps = starting_point(f, x0), recorded_steps(plan, records)

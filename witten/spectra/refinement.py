@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, sublevel
+from witten.domains.sublevel import Sublevel, sublevel, too_small
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
@@ -255,10 +255,7 @@ def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[
 
 def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
     if grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]:
-        raise ConvergenceError(
-            f"{objective.name} at learning rate {s:g} needs {grid.n_nodes} nodes on its first grid, too many to "
-            "refine; give a smaller box, or fewer eigenvalues"
-        )
+        raise too_small(objective, s, grid.n_nodes)
 
 
 def _require_room(objective: Objective, s: float, box: Box, change: NDArray[np.float64]) -> None:

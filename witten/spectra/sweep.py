@@ -18,7 +18,7 @@ from witten.dealing import deal
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.parallel import Communicator, agree, communicator
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve, RateRecord, effective_learning_rate
 from witten.spectra.crew import Crew
 from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
@@ -99,7 +99,7 @@ def _spectrum(
     **options: Any,
 ) -> Spectrum:
     """By finite elements if their settings are given, else by finite differences."""
-    s = _effective(learning_rate, noise)
+    s = effective_learning_rate(learning_rate, noise)
     if how is None:
         crew = Crew(ranks, f, petsc or {})
         found = crew.lead(lambda: refined_spectrum(f, s, k, choose=crew.solver, **options))
@@ -191,7 +191,7 @@ def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]
     if not asked:
         raise RequestError("no learning rates were given")
     for s in asked:
-        _effective(s, noise)
+        effective_learning_rate(s, noise)
     return asked
 
 
@@ -262,15 +262,6 @@ def _record(found: Spectrum) -> RateRecord:
         rates=tuple(found.rates[1:].tolist()),
         modes_counted=found.modes_counted,
     )
-
-
-def _effective(learning_rate: float, noise: float) -> float:
-    """s sigma^2."""
-    if not (np.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
-    return float(learning_rate) * float(noise) ** 2
 
 
 def _method(
