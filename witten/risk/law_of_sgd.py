@@ -179,7 +179,8 @@ class LawOfSGD:
                 # The first step from a point is exact.
                 masses, done = mover.step.around(x - run.learning_rate * f.gradient(x)), 1
             asked = np.union1d(steps[(steps > begun) & (steps <= last)], [last])
-            for ahead, masses in mover.along(masses, (asked - done).tolist()):
+            for ahead, law in mover.along(masses, (asked - done).tolist()):
+                masses = law
                 if ahead + done in steps:
                     yield ahead + done, grid, masses
             done = last

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
@@ -22,6 +23,8 @@ __all__ = ["ModeModel"]
 Array = NDArray[np.float64]
 # Cells on a line; modes.
 CELLS, COUNT = 500, {1: 48, 2: 20}
+# In which formulas of one variable are compared.
+VARIABLE = sp.Symbol("x", real=True)
 # Lifetimes of the fastest mode that is kept, after which the others are gone.
 SETTLED = 4.0
 
@@ -58,7 +61,8 @@ class ModeModel:
                 "schedules are planned for sums of functions of one variable, and up to dimension 2; "
                 f"{self.terms[0].objective.name} is neither"
             )
-        self._parts = [_term_modes(term, self.learning_rates, self.noise) for term in self.terms]
+        lines: Lines = {}
+        self._parts = [_term_modes(term, self.learning_rates, self.noise, lines) for term in self.terms]
         self.learning_rates = self.learning_rates[: min(len(part.modes) for part in self._parts)]
         if self.learning_rates.size < 2:
             raise ConvergenceError(
@@ -116,10 +120,14 @@ class _TermModes:
         return float(c @ modes.seen) + doubt
 
 
-def _term_modes(term: Term, learning_rates: Array, noise: float) -> _TermModes:
+# Modes of functions of one variable, by formula and box, and their grid: terms may differ by their start alone.
+Lines = dict[tuple, tuple[Grid, list[Modes]]]
+
+
+def _term_modes(term: Term, learning_rates: Array, noise: float, lines: Lines) -> _TermModes:
     """On a line one grid serves all learning rates; in the plane each has its own."""
     if term.objective.dimension == 1:
-        return _on_line(term, learning_rates, noise)
+        return _on_line(term, learning_rates, noise, lines)
     found = [plane_modes(term, s * noise**2, COUNT[2]) for s in learning_rates.tolist()]
     known = [each for each in found[: (*found, None).index(None)] if each is not None]
     start = [each.at(term.start[:, None])[0] for each in known]
@@ -130,11 +138,15 @@ def _term_modes(term: Term, learning_rates: Array, noise: float) -> _TermModes:
     return _TermModes(term.count, [each.modes for each in known], start, carry)
 
 
-def _on_line(term: Term, learning_rates: Array, noise: float) -> _TermModes:
-    box = domain_of(term, Schedule.constant(float(learning_rates.max()), 1), noise)
-    grid = Grid(box, (CELLS,))
-    discretisation, excess = FiniteDifferences(term.objective, grid), term.excess(grid.points)
-    found = [Modes.of(discretisation.assemble(s * noise**2), excess, COUNT[1]) for s in learning_rates.tolist()]
+def _on_line(term: Term, learning_rates: Array, noise: float, lines: Lines) -> _TermModes:
+    f, box = term.objective, domain_of(term, Schedule.constant(float(learning_rates.max()), 1), noise)
+    key = (f if f.formula is None else f.formula.subs(f.symbols[0], VARIABLE), box.lower, box.upper)
+    if key not in lines:
+        grid = Grid(box, (CELLS,))
+        discretisation, excess = FiniteDifferences(f, grid), term.excess(grid.points)
+        modes = [Modes.of(discretisation.assemble(s * noise**2), excess, COUNT[1]) for s in learning_rates.tolist()]
+        lines[key] = grid, modes
+    grid, found = lines[key]
     point = deal_out(grid, term.start[:, None], np.ones(1)).ravel()
 
     def carry(old: int, new: int) -> Array:

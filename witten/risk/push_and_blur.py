@@ -16,6 +16,8 @@ __all__ = ["PushAndBlur", "deal_out", "resampled"]
 Array = NDArray[np.float64]
 # Nodes of the local polynomials by which mass that falls between nodes is dealt out.
 STENCIL = 8
+# Mass at a node of the plane that is left out, as a part of all: less than the rounding of the blur.
+NEGLIGIBLE = 1e-18
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +101,16 @@ def _deal_line(n, first, weights, masses):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True)
 def _deal_plane(rows, columns, first, weights, masses):  # type: ignore[no-untyped-def]
     out = np.zeros((rows, columns))
+    least = NEGLIGIBLE * np.abs(masses).sum()
     for i in range(masses.size):
+        if abs(masses[i]) <= least:
+            continue
+        bell, begin = weights[1, i], first[1, i]
         for j in range(weights.shape[2]):
             w = masses[i] * weights[0, i, j]
-            for k in range(weights.shape[2]):
-                out[first[0, i] + j, first[1, i] + k] += w * weights[1, i, k]
+            row = out[first[0, i] + j, begin : begin + STENCIL]
+            for k in range(STENCIL):
+                row[k] += w * bell[k]
     return out
 
 

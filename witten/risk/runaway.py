@@ -9,14 +9,15 @@ from witten.objectives import Objective
 from witten.operators.noise import GaussianNoise
 from witten.operators.transfer import TransferOperator, transfer_operator
 from witten.spectra.operator_spectrum import leading_masses
-from witten.spectra.transfer_spectrum import Domain, first_domain, transfer_spectrum
+from witten.spectra.state_reduction import StateReduction
+from witten.spectra.transfer_spectrum import Domain, first_domain
 
 __all__ = ["runs_away"]
 
 # Nodes per standard deviation of the noise, and in all; how often a box is enlarged.
-NODES, MOST, ENLARGED = 1.3, 60_000, 8
+NODES, MOST, ENLARGED = {1: 1.5, 2: 1.3}, {1: 3000, 2: 60_000}, 16
 # Along an axis, where noise is too narrow for that.
-CELLS = 300
+CELLS = {1: 4000, 2: 300}
 # What a larger box takes off the part that leaves, where that part comes back.
 SETTLED = 0.7
 # What moves from one node to another in a step and is not looked at, as a part of all.
@@ -26,19 +27,17 @@ NEGLIGIBLE = 1e-18
 def runs_away(objective: Objective, learning_rate: float, noise: float, safe: float) -> bool:
     """Whether more than the part `safe` of SGD leaves for good in a step, once the start is forgotten.
 
-    On a line the leading eigenvalue says so; in the plane that of coarse operators on boxes that grow until no more
-    than that leaves, or as much as before. Noise too narrow for that matters less than descent does: then it counts whether
-    that leaves the sublevel set which holds the law.
+    On boxes that grow until no more than that leaves, or as much as before. Noise too narrow for a grid matters less
+    than descent does: then it counts whether descent leaves the sublevel set that holds the law.
     """
-    if objective.dimension == 1:
-        return transfer_spectrum(objective, learning_rate, 2, noise=noise).leak > safe
-    step = GaussianNoise.isotropic(2, learning_rate * noise)
+    d = objective.dimension
+    step = GaussianNoise.isotropic(d, learning_rate * noise)
     domain = first_domain(objective, learning_rate, 2, step, None)
     box, before = domain.box, np.inf
     for _ in range(ENLARGED):
-        if np.prod(np.ceil(box.widths * NODES / (learning_rate * noise))) > MOST:
+        if np.prod(np.ceil(box.widths * NODES[d] / (learning_rate * noise))) > MOST[d]:
             return before < np.inf or _climbs(objective, learning_rate, domain)
-        leak = _leak(transfer_operator(objective, learning_rate, box, noise=step, per_deviation=NODES))
+        leak = _leak(objective, transfer_operator(objective, learning_rate, box, noise=step, per_deviation=NODES[d]))
         if leak <= safe:
             return False
         if leak > SETTLED * before:
@@ -47,15 +46,20 @@ def runs_away(objective: Objective, learning_rate: float, noise: float, safe: fl
     return True
 
 
-def _leak(operator: TransferOperator) -> float:
-    """What leaves in a step under the quasi-stationary law."""
-    masses = leading_masses(lambda m: operator.adjoint(m, NEGLIGIBLE), operator.n_dofs)
+def _leak(objective: Objective, operator: TransferOperator) -> float:
+    """What leaves in a step under the stationary law of those who are put back, or do not leave."""
+    if operator.grid.dimension == 1:
+        chain, lowest = operator.dense(), int(objective(operator.points).argmin())
+        chain[:, lowest] += operator.killed
+        masses = StateReduction.of(chain, lowest).stationary
+    else:
+        masses = leading_masses(lambda m: operator.adjoint(m, NEGLIGIBLE), operator.n_dofs)
     return float(masses @ operator.killed)
 
 
 def _climbs(objective: Objective, learning_rate: float, domain: Domain) -> bool:
     """Whether a step of descent leaves {f <= level} from anywhere in it."""
-    x = Grid(domain.box, (CELLS, CELLS)).points
-    x = x[:, objective(x) <= domain.level]
+    x = Grid(domain.box, (CELLS[objective.dimension],) * objective.dimension).points
     with np.errstate(all="ignore"):
+        x = x[:, objective(x) <= domain.level]
         return not (objective(x - learning_rate * objective.gradient(x)) <= domain.level).all()

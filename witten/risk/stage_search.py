@@ -18,6 +18,8 @@ __all__ = ["NEVER", "StageSearch"]
 Array = NDArray[np.float64]
 # Steps beyond which a schedule counts as never.
 NEVER = 500_000
+# Times at which a constant learning rate is looked at.
+LOOKS = 40
 # How far along the learning rates a stage is moved at a time while that saves steps, and by what part it must.
 MOVES, WORTH = (-3, -2, -1, 1, 2, 3), 1e-4
 
@@ -45,12 +47,17 @@ class StageSearch:
             return math.inf
 
         def excess(log_time: float) -> float:
-            return self.model.risk([i], [math.exp(log_time)]) - self.target
+            return self._risk((i,), np.array([math.exp(log_time)])) - self.target
 
         low, high = math.log(self.shortest[i] * self.rates[i]), math.log(NEVER * self.rates[i])
-        if excess(high) > 0:
+        # From the end: the risk may have been below the target before, where modes are too few for it as well.
+        times = np.linspace(low, high, LOOKS)
+        above = [k for k in range(LOOKS) if excess(times[k]) > 0]
+        if not above:
+            return float(math.exp(low) / self.rates[i])
+        if above[-1] == LOOKS - 1:
             return math.inf
-        return float(math.exp(brentq(excess, low, high) if excess(low) > 0 else low) / self.rates[i])
+        return float(math.exp(brentq(excess, *times[above[-1] : above[-1] + 2])) / self.rates[i])
 
     def best_constant(self) -> int:
         """The number of the best constant learning rate."""

@@ -33,10 +33,13 @@ SAFE = 1e-10
 # Corrections of the model's target by the chain, the first few with a new search for learning rates, until the chain's
 # risk is the target up to this part.
 CORRECTIONS, SEARCHES, CLOSE = 9, 2, 2e-3
-# Constant learning rates that are tried on the law of SGD, and by what part they are to be known.
-TRIALS = {1: (14, 1e-5), 2: (8, 0.02)}
+# Constant learning rates that are tried on the law of SGD, how far from that of the model among the choices, and to
+# what part they are told apart.
+TRIALS = {1: (14, 2, 1e-5), 2: (6, 1, 0.02)}
 # Nodes per standard deviation of its noise while schedules are compared.
 NODES = {1: 2.0, 2: 1.5}
+# How much further is looked for the target, where it is not reached.
+GROWTH = {1: 8, 2: 2}
 # Steps at which the risk of a schedule is looked at.
 RECORDS = 301
 
@@ -154,7 +157,8 @@ Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
 
 def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Found:
     """Stages whose risk by the law of SGD is the target: that of the model is moved until it is."""
-    aim, found, sequence, risks = target, None, [], {}
+    aim, found, sequence = target, None, []
+    risks: dict[tuple, float] = {}
     for turn in range(CORRECTIONS):
         at = StageSearch(search.model, aim)
         if turn < SEARCHES:
@@ -184,18 +188,17 @@ def _round(learning_rate: float) -> float:
 
 def _best_constant(search: StageSearch, law: _SGD, target: float) -> tuple[tuple[float, int], float]:
     """The constant learning rate that takes SGD to the target in the fewest steps, near the one of the model."""
-    i = search.best_constant()
-    low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + 2, i - 2))
+    i, dimension = search.best_constant(), _dimension(terms(law.f, law.start))
+    trials, far, close = TRIALS[dimension]
+    low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + far, i - far))
+    time = search.constant(i) * search.rates[i]
     tried: dict[float, int | None] = {}
-    dimension = _dimension(terms(law.f, law.start))
-    guess = 2 * RECORDS if dimension == 1 else max(1.5 * search.constant(i), 30)
 
     def steps(log_s: float) -> float:
         s = _round(math.exp(log_s))
-        tried[s] = _first_below(law, s, target, NEVER, guess)
+        tried[s] = _first_below(law, s, target, NEVER, 2 * RECORDS if dimension == 1 else max(1.3 * time / s, 30))
         return float(tried[s] or 10 * NEVER)
 
-    trials, close = TRIALS[dimension]
     options = {"maxiter": trials, "xatol": close}
     minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options=options)
     reached = {s: n for s, n in tried.items() if n}
@@ -269,7 +272,7 @@ def _first_below(law: _SGD, s: float, target: float, most: int, guess: float = 2
         reachable = reachable or law.plateau(s) < target
         if steps >= most or not reachable:
             return None
-        steps = min(8 * steps, most)
+        steps = min(GROWTH[_dimension(terms(law.f, law.start))] * steps, most)
 
 
 def classical_schedules(
