@@ -111,7 +111,7 @@ class Sublevel:
             cells = np.maximum(np.ceil(self.box.widths / self.spacing), 4)
             wanted = float(np.prod(cells))
         if not wanted <= MOST_CELLS:
-            raise too_small(self.objective, self.learning_rate, wanted)
+            raise RequestError(too_small(self.objective, self.learning_rate, wanted))
         shape = tuple(int(n) for n in cells)
         return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
 
@@ -173,9 +173,9 @@ class Sublevel:
         return Grid(full.box, full.shape, component(lowest, level, int(centres.argmin())))
 
 
-def too_small(objective: Objective, learning_rate: float, cells: float) -> RequestError:
+def too_small(objective: Objective, learning_rate: float, cells: float) -> str:
     """What to say where a grid would have too many cells."""
-    return RequestError(
+    return (
         f"learning rate {learning_rate:g} is too small for a grid: {objective.name} would need {cells:.2g} cells; take "
         "a larger one or a smaller box, or `witten theory`, which needs no grid"
     )
@@ -288,7 +288,7 @@ def sublevel(
     finer = _finer_scan(scan, spacing[0])
     if finer is not None:
         if finer > MOST_SCANNED:
-            raise too_small(objective, learning_rate, float(found.widths[0] / spacing[0]))
+            raise RequestError(too_small(objective, learning_rate, float(found.widths[0] / spacing[0])))
         height = Scan.of(objective, found, finer, learning_rate).height(wells, TIE * learning_rate)
         level = height + margin * learning_rate
     return Sublevel(objective, learning_rate, found, height, level, scan.tree.floors.size, spacing)
@@ -342,7 +342,8 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         box = fitted
     level = scan.height(wells, TIE * s) + margin * s
     raise RequestError(
-        f"{objective.name} stays below {level:.4g} out to |x| = 1e8; give a confining objective, or a box"
+        f"{objective.name} stays below {level:.4g} out to |x| = 1e8; give a confining objective, a box, or a smaller "
+        "learning rate"
     )
 
 

@@ -19,6 +19,8 @@ from witten.objectives.polynomials import growth, unbounded_below
 __all__ = ["Conditions", "conditions", "continuous_spectrum"]
 
 RADII = 10.0 ** np.arange(2, 9)
+# Steps in log r over which f rises by so much more than over those before: it grows faster than log r.
+FASTER = 1.02
 # Spheres on which growth is estimated, directions on each, and how many of the lowest are followed further down.
 SPHERES = 10.0 ** np.array([1.0, 2.0, 4.0, 6.0])
 DIRECTIONS, FOLLOWED = 3000, 3
@@ -175,7 +177,12 @@ def _require_normalisable(
         growth = (f[-1] - f[-3]) / np.log(RADII[-1] / RADII[-3])
     if f[-1] == np.inf:
         return
-    if not 2 * growth / s > objective.dimension * (1 + 1e-6):
+    if not growth > 0.5 * s * objective.dimension * (1 + 1e-6):
+        if f[-1] - f[-2] > FASTER * (f[-2] - f[-3]) > 0:
+            raise RequestError(
+                f"learning rate {s:g} is too large: e^(-2f/s) of {objective.name} reaches beyond |x| = {RADII[-1]:g}, as "
+                "far as is looked; take a smaller one, or a box"
+            )
         why = "does not grow" if growth < 1e-9 else f"grows only like {growth:.3g} log|x|"
         raise RequestError(
             f"{objective.name} {why} in direction {_show(direction)}: e^(-2f/s) has no finite integral at "

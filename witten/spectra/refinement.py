@@ -255,7 +255,7 @@ def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[
 
 def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
     if grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]:
-        raise too_small(objective, s, grid.n_nodes)
+        raise ConvergenceError(too_small(objective, s, grid.n_nodes))
 
 
 def _require_room(objective: Objective, s: float, box: Box, change: NDArray[np.float64]) -> None:
