@@ -272,9 +272,11 @@ def _require_isolated(objective: Objective, s: float, rates: NDArray[np.float64]
     if not np.isfinite(bottom):
         return
     if rates.size and rates[-1] >= 0.99 * bottom:
+        fewer = "no isolated rate below it: that is the gap" if rates.size == 1 else "too few isolated rates below it"
+        remedy = "" if rates.size == 1 else "ask for fewer, or "
         raise ConvergenceError(
-            f"{objective.name} at learning rate {s:g} has continuous spectrum from rate {bottom:.6g} on and fewer "
-            "isolated rates below it than asked for; ask for fewer, or take a smaller learning rate"
+            f"{objective.name} at learning rate {s:g} has continuous spectrum from rate {bottom:.6g} on and {fewer}; "
+            f"{remedy}give a box, or, where f is smooth at its minimum, a smaller learning rate"
         )
     warnings.warn(
         f"{objective.name} grows too slowly for the Villani condition: at learning rate {s:g} the spectrum is "
