@@ -27,9 +27,14 @@ from witten.risk import (
 from witten.risk.curve import recorded_steps
 from witten.risk.law_of_sde import LawOfSDE
 from witten.risk.law_of_sgd import LawOfSGD
+from witten.risk.long_runs import long_run
+from witten.risk.mode_model import ModeModel
+from witten.risk.plane_modes import interpolation, slid_down
 from witten.risk.push_and_blur import PushAndBlur, resampled
+from witten.risk.runaway import runs_away
 from witten.risk.terms import Term, starting_point, terms
 from witten.schedules import Schedule
+from witten.spectra.transfer_spectrum import transfer_spectrum
 
 PAPER, START = "shi-su-jordan", (-0.9, 0.9)
 CONVEX, THETA = Objective.from_formula("x^2/20 + y^2/40"), (0.1, 0.05)
@@ -271,6 +276,79 @@ def test_what_runs_away_says_so():
         excess_risk("quadratic", "2.5:300", 1.0, method="simulate", paths=10)
     with pytest.raises(witten.ConvergenceError, match="runs away"):
         excess_risk("quadratic:theta=2", "5:300", 1.0)
+
+
+# ------------------------------------------------------------------------------------------------ in the plane
+
+
+def test_long_runs_are_the_steps_themselves():
+    # A random walk with two wells: one eigenvalue near 1, and the law after many steps by powers of the matrix.
+    x = np.linspace(-1, 1, 120)
+    chain = np.exp(-0.5 * ((x[:, None] - x - 0.2 * (x - x**3)[:, None]) / 0.15) ** 2)
+    chain /= chain.sum(axis=1, keepdims=True)
+    start = np.exp(-0.5 * ((x - 0.8) / 0.05) ** 2)
+    run = long_run(lambda masses: masses @ chain, start, 5000)
+    assert run.last == 5000 and len(run.ways) < 15
+    for k in (0, 1, 24, 25, 60, 333, 5000):
+        assert run.after(k) == pytest.approx(start @ np.linalg.matrix_power(chain, k), abs=1e-11 * start.sum())
+    short = long_run(lambda masses: masses @ chain, start, 30)
+    assert len(short.ways) == 2 and short.after(30) == pytest.approx(run.after(30), abs=1e-13)
+
+
+def test_long_runs_in_the_plane_change_nothing(monkeypatch):
+    f = Objective.from_formula("((x+y)^2/2 - 1)^2/4 + (x-y)^2/4")
+    combined = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
+    monkeypatch.setattr("witten.risk.law_of_sgd.LONG", 10**6)
+    one_by_one = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
+    assert combined.excess_risk == pytest.approx(one_by_one.excess_risk, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "rates"),
+    [(PAPER, START, (0.15, 0.05, 0.02)), ("double-well:dim=2", (-1.0, 0.3), (0.3, 0.1, 0.03))],
+)
+def test_modes_in_the_plane_are_those_of_the_lines(name, start, rates):
+    f, x = resolve(name), np.array(start)
+    plane, lines = ModeModel([Term(f, x)], np.array(rates)), ModeModel(terms(f, x), np.array(rates))
+    assert plane.plateaus == pytest.approx(lines.plateaus, rel=1e-4)
+    for stages, times in (([0], [30.0]), ([0, 1], [30.0, 15.0]), ([0, 1, 2], [30.0, 15.0, 6.0])):
+        assert plane.risk(stages, times) == pytest.approx(lines.risk(stages, times), rel=5e-3)
+    # The constant function is seen as constant on every grid.
+    switch = plane._parts[0].switch(0, 2)
+    assert switch[0] == pytest.approx(np.eye(switch.shape[1])[0], abs=1e-10)
+
+
+def test_points_slide_down_a_narrow_valley():
+    # On x^2/2 + 100 y^2/2 the flow keeps y/x^100; the way enters |x| < 1 on the axis.
+    f = Objective.from_formula("x^2/2 + 50*y^2")
+    grid = Grid.uniform([(-1.0, 1.0), (-0.2, 0.2)], (40, 40))
+    points = np.array([[2.5, -1.7, 0.5, 0.0], [0.4, -0.9, 0.1, 0.7]])
+    x = slid_down(f, grid, points)
+    assert x[:, 2] == pytest.approx(points[:, 2]) and abs(x[0, :2]) == pytest.approx([1.0, 1.0], abs=0.05)
+    assert abs(x[1, :2]).max() < 0.01 and abs(x[0, 3]) < 1e-12 and 0.19 < x[1, 3] <= 0.2
+    linear = interpolation(grid, x) @ grid.points.T
+    inner = (abs(x[0]) < 0.95) & (abs(x[1]) < 0.19)
+    assert linear.T[:, inner] == pytest.approx(x[:, inner], abs=1e-12)
+
+
+def test_what_runs_away_in_the_plane_does_so_on_its_lines():
+    line, plane = resolve("double-well"), resolve("double-well:dim=2")
+    for s in (0.2, 0.25, 0.32, 0.45):
+        assert runs_away(plane, s, 1.0, 1e-10) == runs_away(line, s, 1.0, 1e-10)
+        leak = transfer_spectrum(line, s, 2).leak
+        assert runs_away(line, s, 1.0, 1e-10) == (leak > 1e-10)
+
+
+def test_a_plan_in_the_plane_is_what_its_moments_say():
+    # x+ = (1 - s H) x + s xi: E f = (tr H C + m' H m)/2 with the mean and the covariance of the law.
+    h = np.array([[2.0, 1.0], [1.0, 2.0]])
+    plan = plan_schedule("x^2 + x*y + y^2", 0.05, (2.0, 1.0), stages=2)
+    mean, covariance = np.array([2.0, 1.0]), np.zeros((2, 2))
+    for s in plan.schedule.learning_rates:
+        a = np.eye(2) - s * h
+        mean, covariance = a @ mean, a @ covariance @ a + s**2 * np.eye(2)
+    assert plan.risk == pytest.approx((np.trace(h @ covariance) + mean @ h @ mean) / 2, rel=1e-6)
+    assert plan.risk <= 0.05 and plan.total_steps < plan.constant[1] and len(plan.stages) == 2
 
 
 # ------------------------------------------------------------------------------------------------ bounds and plans

@@ -170,6 +170,8 @@ def test_committors_find_what_elimination_finds(monkeypatch):
     assert found.stationary @ found.operator.points[0] == pytest.approx(
         eliminated.stationary @ eliminated.operator.points[0], rel=1e-9
     )
+    # Two eigenvalues alone show no gap behind the slow ones.
+    assert transfer_spectrum(f, 0.015, 2).gap == pytest.approx(found.gap, rel=1e-9)
 
 
 def test_a_core_in_each_well():
