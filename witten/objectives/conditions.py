@@ -180,8 +180,8 @@ def _require_normalisable(
     if not growth > 0.5 * s * objective.dimension * (1 + 1e-6):
         if f[-1] - f[-2] > FASTER * (f[-2] - f[-3]) > 0:
             raise RequestError(
-                f"learning rate {s:g} is too large: e^(-2f/s) of {objective.name} reaches beyond |x| = {RADII[-1]:g}, as "
-                "far as is looked; take a smaller one, or a box"
+                f"learning rate {s:g} is too large: e^(-2f/s) of {objective.name} reaches beyond |x| = {RADII[-1]:g}, "
+                "as far as is looked; take a smaller one, or a box"
             )
         why = "does not grow" if growth < 1e-9 else f"grows only like {growth:.3g} log|x|"
         raise RequestError(
