@@ -103,6 +103,18 @@ def test_without_a_grid_theory_and_monte_carlo_are_compared():
     assert "Spectral is left out: grids and meshes end at three dimensions" in right.verdict
 
 
+def test_a_mode_that_no_path_of_equilibrium_sees_is_a_reason_and_no_disagreement():
+    """On a plateau 60 s above the only minimum, where the measure is e^-120: its mode is four times slower."""
+    found = validate("3*(1-exp(-2*x^2))+0.02*x^4", 0.05)
+    (record,) = found.records
+    assert record.spectral.rate == pytest.approx(2.601, rel=1e-3) and record.monte_carlo is None
+    assert "see a faster mode" in record.why["monte_carlo"] and found.agree is None
+    curve = simulate_rate("3*(1-exp(-2*x^2))+0.02*x^4", 0.05)
+    assert curve.records[0].sampling.blind and "none is seen" in curve.details[0]["remarks"][-1]
+    for text, s in (("double-well", 0.3), ("convex-quartic", 1.0)):
+        assert not simulate_rate(text, s, paths=256, width=0.9).records[0].sampling.blind
+
+
 def test_noise_is_the_same_for_all_routes():
     found = validate("double-well", [0.01, 0.05], noise=2.0, monte_carlo=off_by(0.0))
     assert found.records[0].spectral.log_rate == pytest.approx(witten.gap("double-well", 0.04).log_rates[0], abs=1e-3)

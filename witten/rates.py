@@ -29,6 +29,7 @@ SAMPLING = {
     "confidence": ("of the interval that the error bar is", "1"),
     "diverged": ("paths that left for infinity", "1"),
     "stopped": ("1 where it was ended before the interval was narrow enough, else 0", "1"),
+    "blind": ("1 where a mode may live where the paths hardly ever come, else 0", "1"),
     "remarks": ("what a reader should know, a line each", ""),
 }
 # Below this a double loses digits: the rate is then known by its logarithm alone.
@@ -67,6 +68,7 @@ class Sampling:
     confidence : of the interval that the error bar is
     diverged : paths that left for infinity; they are counted and left out of the averages
     stopped : whether it was ended before the interval was narrow enough
+    blind : whether a mode, a slower one perhaps, may live where the paths hardly ever come
     remarks : what a reader should know, in words
     """
 
@@ -75,6 +77,7 @@ class Sampling:
     confidence: float
     diverged: int = 0
     stopped: bool = False
+    blind: bool = False
     remarks: tuple[str, ...] = ()
 
 
@@ -262,7 +265,7 @@ class RateCurve(files.Saved):
             ),
         }
         sampled = [record.sampling for record in records]
-        if all(sampled):
+        if sampled and all(sampled):
             variables |= {name: (along, _column(name, sampled), _about(*about)) for name, about in SAMPLING.items()}
         attributes = {"objective": self.objective, "method": self.method, "options": files.dump_options(self.options)}
         title = "Convergence rate of stochastic gradient descent against the learning rate"
@@ -333,17 +336,18 @@ def _column(name: str, sampled: Sequence[Any]) -> NDArray[Any]:
     values = [getattr(each, name) for each in sampled]
     if name == "remarks":
         return np.array(["\n".join(lines) for lines in values], dtype=object)
-    return np.array(values, dtype=np.int8 if name == "stopped" else None)
+    return np.array(values, dtype=np.int8 if isinstance(values[0], bool) else None)
 
 
 def _sampled(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
     """What `_column` has written, as details; nothing where paths had no part."""
     if "n_steps" not in dataset:
         return {}
-    defaults = {"stopped": 0, "remarks": ""}
+    defaults = {"stopped": 0, "blind": 0, "remarks": ""}
     found = {name: dataset[name].values[i] if name in dataset else defaults[name] for name in SAMPLING}
     found = {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
-    found |= {"stopped": bool(found["stopped"]), "remarks": tuple(str(found["remarks"]).splitlines())}
+    found |= {name: bool(found[name]) for name in ("stopped", "blind")}
+    found |= {"remarks": tuple(str(found["remarks"]).splitlines())}
     return found | {"estimator": str(dataset["solver"].values[i]), "n_paths": int(dataset["n_dofs"].values[i])}
 
 

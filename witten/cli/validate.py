@@ -145,6 +145,7 @@ def _json_record(c: Comparison) -> dict[str, Any]:
         "ci_high": None if sampled is None else _exp(sampled.upper),
         "agree": c.agree,
         "why": dict(c.why),
+        "remarks": [] if sampled is None or sampled.sampling is None else list(sampled.sampling.remarks),
         "log10_spectral": None if c.spectral is None else c.spectral.log10_rate,
         "log10_theory": None if c.theory is None else c.theory.log10_rate,
         "log10_monte_carlo": None if sampled is None else sampled.log10_rate,

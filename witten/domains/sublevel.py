@@ -15,6 +15,7 @@ from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
+from witten.objectives.slow_places import SlowPlaces, slow_places
 
 __all__ = ["Scan", "Sublevel", "sublevel", "too_small"]
 
@@ -115,31 +116,10 @@ class Sublevel:
         shape = tuple(int(n) for n in cells)
         return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
 
-    def slow_level(self, rate: float) -> float:
-        """The largest f where V_s <= 2 rate, V_s = |grad f|^2/s - Lap f: a mode of that rate may live on all of it.
-
-        A mode of rate lambda decays only where V_s > 2 lambda, be there measure or not: a plateau or a shallow well far
-        above the saddles is slow too. Looked for in and around the box and [-1, 1]^d, while V_s is small on the rim.
-        """
-        f, slow = self._slow_places(rate)
-        return float(f[slow].max(initial=-np.inf))
-
-    def slow_places_end(self, rate: float) -> bool:
-        """Whether V_s > 2 rate far out, as far as is looked: else there may be no such mode, but a continuous spectrum."""
-        return not _touches_rim(self._slow_places(rate)[1])
-
-    def _slow_places(self, rate: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """f on a grid, and where V_s <= 2 rate on it."""
-        d = self.box.dimension
-        box = Box(tuple(min(a, -1.0) for a in self.box.lower), tuple(max(b, 1.0) for b in self.box.upper))
-        for _ in range(6):
-            box = box.expanded(1.0, 1.0)
-            grid = Grid(box, (2 * COARSE[d],) * d)
-            f = _finite_or_outside(self.objective, grid.points).reshape(grid.shape)
-            slow = _schroedinger_potential(f, grid.spacing, self.learning_rate) <= 2 * rate
-            if not _touches_rim(slow):
-                break
-        return f, slow
+    def slow_places(self, rate: float) -> SlowPlaces:
+        """Where a mode of this rate may live, in and around the box and beyond."""
+        low, high = (np.asarray(side, dtype=float) for side in (self.box.lower, self.box.upper))
+        return slow_places(self.objective, self.learning_rate, low, high, rate)
 
     def wider(self, grid: Grid, level: float) -> Grid | None:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
@@ -246,18 +226,6 @@ def _finite_or_outside(objective: Objective, points: NDArray[np.float64]) -> NDA
     with np.errstate(all="ignore"):
         values = np.asarray(objective(points), dtype=float)
     return np.where(np.isfinite(values), values, np.inf)
-
-
-def _schroedinger_potential(f: NDArray[np.float64], spacing: NDArray[np.float64], s: float) -> NDArray[np.float64]:
-    """V_s = |grad f|^2/s - Lap f by central differences; on the rim those next to it, +inf where f is not finite."""
-    potential = np.zeros_like(f)
-    with np.errstate(all="ignore"):
-        for axis, h in enumerate(spacing):
-            a, b, c = (np.take(f, range(i, f.shape[axis] - 2 + i), axis) for i in range(3))
-            inner = ((c - a) / (2 * h)) ** 2 / s - (a - 2 * b + c) / h**2
-            rim = [(1, 1) if i == axis else (0, 0) for i in range(f.ndim)]
-            potential += np.pad(inner, rim, mode="edge")
-    return np.where(np.isfinite(potential), potential, np.inf)
 
 
 def _touches_rim(mask: NDArray[np.bool_]) -> bool:

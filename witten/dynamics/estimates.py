@@ -29,6 +29,7 @@ class Estimate:
     seconds : wall time
     diverged : paths that left for infinity; they are counted and left out of the averages
     stopped : whether it was ended before the interval was narrow enough
+    blind : whether a mode, a slower one perhaps, may live where the paths hardly ever come
     resolved : whether the interval means anything
     rates : all rates found, without the zero, the smallest first
     remarks : what a reader should know, in words
@@ -46,6 +47,7 @@ class Estimate:
     seconds: float
     diverged: int = 0
     stopped: bool = False
+    blind: bool = False
     resolved: bool = True
     rates: tuple[float, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -151,7 +151,18 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     if stopped and not math.isfinite(found[1]):
         return None
     estimate = _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began)
-    return replace(estimate, stopped=stopped)
+    return replace(_with_blind_spot(estimate, ground), stopped=stopped)
+
+
+def _with_blind_spot(estimate: Estimate, ground: Ground) -> Estimate:
+    """Correlations in equilibrium show nothing of a mode that lives where next to no path is; it may be slower."""
+    if estimate.estimator not in (AUTOCORRELATION, MSM) or not isinstance(ground, Thermal):
+        return estimate
+    height = ground.out_of_sight(estimate.rate)
+    if height is None:
+        return estimate
+    remark = f"slow modes may live where f is about {height:.4g}; no path of equilibrium comes there, and none is seen"
+    return replace(estimate, blind=True, remarks=(*estimate.remarks, remark))
 
 
 def chosen(ground: Ground, dt: float, paths: int) -> str:

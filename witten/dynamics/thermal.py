@@ -19,6 +19,7 @@ from witten.dynamics.wells import Wells, find_wells
 from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.objectives.conditions import continuous_spectrum
+from witten.objectives.slow_places import slow_places
 
 __all__ = ["DEEP", "Thermal", "thermal"]
 
@@ -86,6 +87,15 @@ class Thermal:
         hessians = np.moveaxis(self.objective._evaluate("hessian", minima), -1, 0)
         curvatures = np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0))
         return max(float(curvatures.min()), 1e-3 * max(float(curvatures.max()), self.stiffness))
+
+    def out_of_sight(self, rate: float) -> float | None:
+        """The largest f where a mode of this rate may live, if equilibrium paths do not come so high.
+
+        A plateau or a shallow well far above the others: slower modes of it are none of those that paths show.
+        """
+        low, high = self.low, self.low + self.spacing * np.array(self.values.shape)
+        slow = slow_places(self.objective, self.s, low, high, rate)
+        return slow.level if slow.end and slow.level > self.wells.top + RIM * self.s else None
 
     def _jump(self, mask: NDArray[np.bool_], curvature: float) -> float:
         """The largest change of grad f from one cell of the mask to the next that curvature does not explain."""

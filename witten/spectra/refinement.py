@@ -142,7 +142,7 @@ def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
     """
     s = region.learning_rate
     if log_rate > np.log(TINY):
-        return region.slow_level(1.2 * np.exp(log_rate)) + 2 * s
+        return region.slow_places(1.2 * np.exp(log_rate)).level + 2 * s
     margin = (region.level - region.height) / s
     return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
 

@@ -352,9 +352,10 @@ def _with_slow_places(domain: Domain, rough: TransferSpectrum, k: int, step: Gau
         return domain
     rate = -math.log(max(float(modulus.min(initial=1.0)), FORGOTTEN)) / rough.step_size
     if rate > TINY:
-        if not region.slow_places_end(1.2 * rate):
+        slow = region.slow_places(1.2 * rate)
+        if not slow.end:
             return domain
-        level = region.slow_level(1.2 * rate) + MARGIN[region.box.dimension] * domain.unit
+        level = slow.level + MARGIN[region.box.dimension] * domain.unit
     else:  # only wells make a rate so small
         level = sublevel(region.objective, domain.unit, wells=2 * k + 4, margin=MARGIN_OF_WELLS).level
     if level <= domain.level:

@@ -29,6 +29,7 @@ Intervals = Sequence[tuple[float, float]]
 Compute = Callable[[Objective, float], RateCurve]
 # The seed of a second look differs from that of the first in this bit.
 OTHER_PATHS = 1 << 63
+BLIND = "the slowest mode lives where no path of equilibrium comes"
 
 
 def validate(
@@ -101,10 +102,13 @@ def validate(
 def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Compute) -> Route:
     """Monte Carlo where it has missed, from other paths and with an interval half as wide: a miss by chance is not met
     twice, an error is."""
-    records, details = list(route.records), list(route.details)
+    records, why, details = list(route.records), list(route.why), list(route.details)
     for i, c in enumerate(found.records):
         first = records[i]
         if first is None or all(j.agree for j in c.judgements if MONTE_CARLO in j.pair):
+            continue
+        if _looks_past(first, c.spectral):
+            records[i], why[i] = None, f"its paths see a faster mode, of rate {scientific(first.log_rate, 3)}: {BLIND}"
             continue
         try:
             record, _, detail = _usable(MONTE_CARLO, compute(f, c.learning_rate))
@@ -114,7 +118,13 @@ def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Com
             values = [scientific(value, 3) for value in (first.log_rate, first.lower, first.upper)]
             remark = "a second run with other paths, as the first was far off: {} from {} to {}".format(*values)
             records[i], details[i] = record, detail | {"remarks": (*detail.get("remarks", ()), remark)}
-    return replace(route, records=tuple(records), details=tuple(details))
+    return replace(route, records=tuple(records), why=tuple(why), details=tuple(details))
+
+
+def _looks_past(sampled: RateRecord, spectral: RateRecord | None) -> bool:
+    """Whether Monte Carlo is above the spectral rate, and says itself that it may miss a slower mode."""
+    blind = sampled.sampling is not None and sampled.sampling.blind
+    return blind and spectral is not None and sampled.log_rate > spectral.log_rate
 
 
 def _half_the_smallest(
