@@ -189,17 +189,19 @@ def test_roads_leave_cores_where_f_has_risen_little():
     assert np.mean(found.members(found.centres[0][:, None] + root @ x) == 0) > 0.5
 
 
-def test_the_mean_does_not_depend_on_the_coordinate():
-    """Against a coordinate that is a slanted line far from the road."""
-    plan = ways.make_plan(resolve("double-well:dim=4"), 0.12, 3, None)
-    ways.compile_kernels(plan.objective)
+def test_the_mean_depends_neither_on_the_coordinate_nor_on_the_starts(monkeypatch):
+    """Against a coordinate that is a slanted line far from the road, and starts with weights."""
+    f, s = resolve("double-well:dim=4"), 0.12
+    ways.compile_kernels(f)
+    plan = ways.make_plan(f, s, 3, None)
     (way, *_) = (each for each in plan.ways if each.target >= 0)
     here, there = plan.cores.centres[[way.source, way.target]]
     ends = np.ascontiguousarray(np.array([here + [0, 0.4, 0, 0.1], there + [0, 0.3, 0.5, 0]]).T)
     odd = Coordinate(-5.0, np.array([-5.0, 0.0]), roads=ends, joined=np.array([1, 0]))
+    monkeypatch.setattr(cores, "WIDER", 0.6)
     means, errors = [], []
-    for coordinate in (way.coordinate, odd):
-        small = dataclasses.replace(plan, ways=(dataclasses.replace(way, coordinate=coordinate, population=30),))
+    for each, coordinate in ((plan, way.coordinate), (ways.make_plan(f, s, 4, None), odd)):
+        small = dataclasses.replace(each, ways=(dataclasses.replace(way, coordinate=coordinate, population=30),))
         flux = np.exp([small.run(0, k, False).log_flux for k in range(250)])
         means.append(flux.mean())
         errors.append(flux.std() / math.sqrt(flux.size))

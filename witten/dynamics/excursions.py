@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numba import types
 
-from witten.dynamics.philox import four_normals, uniform
+from witten.dynamics.philox import four_normals, normal, uniform
 from witten.dynamics.places import LEVELS, core_of, level_along, level_of
 
 __all__ = ["DIVERGED", "ENDLESS", "GRADIENT", "VALUE", "excursion", "splitter"]
@@ -97,59 +97,67 @@ def excursion(gradient, x, h, sigma, cores, coordinate, target, noise, limits, l
 
 
 @compiled
-def _start(value, source, cores, root, normal, floor, log_weight, seed, stream, path, x):  # type: ignore[no-untyped-def]
-    """x from e^{-2f/s} within the core, by rejection; returns the number of tries and the weight of x.
-
-    Tried are points that are uniform in the core, or normal ones, c + root y with y of unit variance. The ratio of
-    e^{-2(f - floor)/s} to their density is the chance to be accepted; where it is above one, it is the weight.
-    """
-    centres, metrics = cores
+def _uniform_start(value, centre, root, floor, log_weight, seed, stream, path, x):  # type: ignore[no-untyped-def]
+    """x from e^{-2f/s} within the core, by rejection from uniform points; returns the number of tries."""
     d = x.size
     y = np.empty(d)
-    four = np.empty(4)
     index = 0
-    block = np.uint64(0)
     tries = 0
     while True:
         size = 0.0
         for a in range(d):
-            if not normal:
-                y[a] = 2.0 * uniform(seed, stream, path, index) - 1.0
-                index += 1
-            else:
-                if a % 4 == 0:
-                    four[0], four[1], four[2], four[3] = four_normals(seed, stream, path, block)
-                    block += np.uint64(1)
-                y[a] = four[a % 4]
+            y[a] = 2.0 * uniform(seed, stream, path, index) - 1.0
             size += y[a] * y[a]
-        tries += normal or size <= 1.0
-        if normal:
-            accept = uniform(seed, stream, path, np.uint64(4) * block)
-            block += np.uint64(1)
-        else:
-            accept = uniform(seed, stream, path, index)
             index += 1
-        if size > 1.0 and not normal:
+        tries += size <= 1.0
+        accept = uniform(seed, stream, path, index)
+        index += 1
+        if size > 1.0:
             continue
+        for a in range(d):
+            x[a] = centre[a]
+            for b in range(d):
+                x[a] += root[a, b] * y[b]
+        if accept < np.exp(-log_weight * (value(x) - floor)):
+            return tries
+
+
+@compiled
+def _normal_start(value, source, cores, root, floor, log_weight, seed, stream, path, x):  # type: ignore[no-untyped-def]
+    """The same from points c + root y, y normal; returns the number of tries and the weight of x.
+
+    The ratio of e^{-2(f - floor)/s} to e^{-|y|^2/2} is the chance to be accepted; where it is above one, the weight.
+    """
+    centres, metrics = cores
+    d = x.size
+    y = np.empty(d)
+    tries = 0
+    while True:
+        # Numbers of a try, in whole blocks of four: those of one block are not both normal and uniform.
+        first = 4 * tries * ((d + 3) // 4 + 1)
+        tries += 1
+        size = 0.0
+        for a in range(d):
+            y[a] = normal(seed, stream, path, first + 4 + a)
+            size += y[a] * y[a]
         for a in range(d):
             x[a] = centres[source, a]
             for b in range(d):
                 x[a] += root[a, b] * y[b]
-        if normal and core_of(x, centres, metrics) != source:
-            continue
-        ratio = np.exp(0.5 * size * normal - log_weight * (value(x) - floor))
-        if accept < ratio:
-            return tries, max(ratio, 1.0) if normal else 1.0
+        if core_of(x, centres, metrics) == source:
+            ratio = np.exp(0.5 * size - log_weight * (value(x) - floor))
+            if uniform(seed, stream, path, first) < ratio:
+                return tries, max(ratio, 1.0)
 
 
-def _split(value, gradient, source, target, n, h, sigma, cores, roots, normal, floor, coordinate, key, limit):  # type: ignore[no-untyped-def]
+def _split(value, gradient, source, target, n, h, sigma, cores, roots, many, floor, coordinate, key, limit):  # type: ignore[no-untyped-def]
     """One population of n excursions from a core, split until all have reached the target or none can.
 
     Parameters
     ----------
     source, target : numbers of cores; target -1 ends after the first excursions
     h, sigma : time step, noise
-    roots, normal : (m, d, d) the core is c + root (unit ball); or starts are tried at c + root (normal numbers)
+    roots, many : (m, d, d) the core is c + root (unit ball); or starts are tried at c + root (normal numbers)
     floor : no more than f within the core of the source, and as near as can be; with normal numbers, f at its centre
     coordinate : as `Coordinate.as_arguments` gives it
     key : seed, stream of the noise, stream of the starts
@@ -175,9 +183,15 @@ def _split(value, gradient, source, target, n, h, sigma, cores, roots, normal, f
     found = 0
     path = np.uint64(0)
     while found < n:
-        tried, weight = _start(
-            value, source, cores, roots[source], normal, floor, log_weight, seed, start_stream, path, x
-        )
+        weight = 1.0
+        if many:
+            tried, weight = _normal_start(
+                value, source, cores, roots[source], floor, log_weight, seed, start_stream, path, x
+            )
+        else:
+            tried = _uniform_start(
+                value, centres[source], roots[source], floor, log_weight, seed, start_stream, path, x
+            )
         tries += tried
         starts += weight
         noise = (seed, stream, path)
