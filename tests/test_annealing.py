@@ -128,8 +128,9 @@ def test_a_picture_of_both_ways(tmp_path):
     ("call", "words"),
     [
         (lambda: anneal(0), "1 to 1000"),
-        (lambda: anneal(3, 1.5), "between 0 and the train loss"),
-        (lambda: compare(SAMPLE, [1.0, 1.0], -1.0), "between 0 and the train loss"),
+        (lambda: anneal(3, 1.5), "between 1e-100 and the train loss"),
+        (lambda: anneal(3, 1e-300), "between 1e-100 and the train loss"),
+        (lambda: compare(SAMPLE, [1.0, 1.0], -1.0), "between 1e-100 and the train loss"),
         (lambda: compare(SAMPLE, [1.0, 1.0], 1e-3, small=2.0), "below 1.5"),
         (lambda: compare(SAMPLE, [1.0, 1.0], 1e-3, large=9.0, large_steps=2000), "run away"),
         (lambda: follow(SAMPLE, [1.0], "1:5"), "2 numbers"),
@@ -141,6 +142,11 @@ def test_a_picture_of_both_ways(tmp_path):
 def test_wrong_requests_say_what_to_do(call, words):
     with pytest.raises(RequestError, match=words):
         call()
+
+
+def test_the_smallest_eps_is_none_too_small():
+    found = anneal(3, 1e-100)
+    assert found.ratio == pytest.approx(limit_ratio(found.comparison.losses), rel=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------ idealised risk

@@ -262,8 +262,27 @@ def test_random_products():
     commuting = np.array([np.diag([0.5, 0.9]), np.diag([3.0, 0.9])])
     value, error = random_product(commuting, 100_000)
     assert value == pytest.approx(math.log(1.5) / 2, abs=5 * error) and 0 < error < 0.01
+    assert random_product(np.zeros((1, 2, 2)), 1000) == (-math.inf, 0.0)
     with pytest.raises(RequestError, match="shape"):
         random_product([[1.0]])
+
+
+@pytest.mark.parametrize("form", ["compiled", "callable"])
+def test_at_a_superstable_point_the_exponent_is_minus_infinity(form):
+    """F' = 1 - 2 s = 0 at x = 1."""
+    f = LINE if form == "compiled" else as_callable(LINE)
+    assert bifurcation_diagram(f, [0.5], [[0.9]], burn=100, keep=8).exponents == [[-np.inf]]
+    found = lyapunov(DescentMap(f, 0.5), [0.9], 200, burn=100)
+    assert (found.exponents.tolist(), found.errors.tolist()) == ([-math.inf], [0.0])
+    assert fate(f, 0.5, [0.9]).lyapunov == [-np.inf]
+
+
+@pytest.mark.parametrize("x", [-1.0, 0.0])
+def test_a_start_outside_the_domain_is_refused(x):
+    f = Objective.from_formula("log(x)^2+sqrt(x-x^2/8)")
+    for start in (lambda: fate(f, 0.1, [x]), lambda: bifurcation_diagram(f, [0.1], [[x]])):
+        with pytest.raises(RequestError, match="not a number at the start"):
+            start()
 
 
 # --------------------------------------------------------------------------------------------------------- basins

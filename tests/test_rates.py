@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 from witten.errors import RequestError
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve, RateRecord, effective_learning_rate
 
 ALPHA = math.sqrt(2) / math.pi  # of the symmetric double well: 2k
 SWEEPS = {
@@ -91,6 +91,21 @@ def test_a_rate_below_the_doubles_is_known_by_its_logarithm():
     record = records()[2]
     assert record.rate is None and record.rate_error is None and record.witten_eigenvalue is None
     assert record.log10_rate == pytest.approx(-4999.25 / math.log(10))
+
+
+@pytest.mark.parametrize(
+    ("s", "sigma", "words"),
+    [(0.1, 1e200, "too large"), (0.1, 1e-200, "too small"), (1e300, 1e10, "too large"), (0.0, 1.0, "rate must be pos"),
+     (0.1, 0.0, "noise must be pos"), (math.inf, 1.0, "rate must be pos"), (0.1, math.nan, "noise must be pos")],
+)  # fmt: skip
+def test_the_effective_learning_rate_is_a_double(s, sigma, words):
+    with pytest.raises(RequestError, match=words):
+        effective_learning_rate(s, sigma)
+
+
+def test_the_effective_learning_rate():
+    assert effective_learning_rate(0.1, 3.0) == pytest.approx(0.9, rel=1e-15)
+    assert effective_learning_rate(1e300, 1e-200) == pytest.approx(1e-100, rel=1e-15)
 
 
 def test_subnormal_rates_count_as_underflow():

@@ -13,9 +13,10 @@ counts = st.integers(1, 200)
 stages = st.one_of(
     st.builds(Stage, st.sampled_from(["constant", "cosine", "log"]), rates, counts, st.just(()), st.booleans()),
     st.builds(Stage, st.just("poly"), rates, counts, st.tuples(st.floats(0.1, 3)), st.booleans()),
-    st.builds(Stage, st.just("step"), rates, counts, st.tuples(st.floats(1, 20), st.floats(1, 90)), st.booleans()),
+    st.builds(Stage, st.just("step"), rates, counts, st.tuples(st.floats(1.01, 20), st.floats(1, 90)), st.booleans()),
 )
-stops = st.none() | st.builds(Stop, st.sampled_from(["risk", "loss"]), st.floats(-1, 1))
+losses, risks = ((st.just("loss"), st.floats(-1, 1)), (st.just("risk"), st.floats(1e-9, 1)))
+stops = st.none() | st.builds(Stop, *losses) | st.builds(Stop, *risks)
 schedules = st.builds(Schedule, st.lists(stages, min_size=1, max_size=4).map(tuple), stops)
 
 
@@ -91,6 +92,10 @@ def test_plain_descent_follows_the_schedule():
         ("poly:0.1:5:-1", "must be positive"),
         ("0.1:99999999999", "1 to"),
         ("0.1:20000000,0.1:20000000", "too long"),
+        ("step:0.1:100:0.5:10", "write 2 for a decay to 0.5"),
+        ("step:0.1:100:1:10", "above 1, got 1; write 2"),
+        ("0.1:5 until risk<-1", "never stops"),
+        ("0.1:5 until risk<0", "never stops"),
         ("0.1:5 until", "until risk"),
         ("0.1:5 until time<3", "by risk or by loss"),
         ("0.1:5 until risk<x", "not a number"),

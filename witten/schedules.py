@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 MOST_STEPS = 20_000_000
 HOW_TO_WRITE = (
     "write stages LEARNING_RATE:STEPS (0.1:500,0.05:500), cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS or "
-    "step:S:STEPS:FACTOR:EVERY, each with :flow at its end for continuous time, and at the end of all of them "
-    "'until risk<E' or 'until loss<E'"
+    "step:S:STEPS:FACTOR:EVERY (divided by FACTOR, 2 for a half), each with :flow at its end for continuous time, and "
+    "at the end of all of them 'until risk<E' or 'until loss<E'"
 )
 
 
@@ -48,7 +48,7 @@ class Stage:
     kind : 'constant', 'cosine', 'poly', 'log' or 'step'
     learning_rate : s of the first step; for 'log' the constant C
     steps : how many
-    parameters : of the kind: POWER; FACTOR and EVERY
+    parameters : of the kind: POWER; FACTOR, above 1, by which s is divided EVERY so many steps
     flow : continuous time: the SDE, or the gradient flow, for the time that the steps take
     """
 
@@ -70,6 +70,12 @@ class Stage:
             raise RequestError(f"{self.kind}: got {len(self.parameters)} parameters, it takes {wanted}")
         for name, value in zip(names, self.parameters, strict=True):
             _positive(name, value)
+            if name == "factor" and value <= 1:
+                half = value if value < 1 else 0.5
+                raise RequestError(
+                    f"step: the learning rate is divided by the factor, which must be above 1, got {_short(value)}; "
+                    f"write {1 / half:.6g} for a decay to {half:.6g} of it"
+                )
 
     @property
     def learning_rates(self) -> Array:
@@ -135,6 +141,8 @@ class Stop:
             raise RequestError(f"a schedule stops by risk or by loss, got {self.quantity[:40]!r}; write 'until risk<E'")
         if not math.isfinite(self.below):
             raise RequestError(f"the bound on the {self.quantity} must be finite, got {self.below}")
+        if self.quantity == "risk" and self.below <= 0:
+            raise RequestError(f"the risk is never below 0, and {self.text!r} never stops; give a bound above 0")
 
     @property
     def text(self) -> str:

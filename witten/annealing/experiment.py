@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 # Large steps are taken until the modes that they shrink add less than this part of eps to the train loss.
 FORGOTTEN = 1e-9
 MOST_LARGE_STEPS, MOST_STEPS, MOST_SAMPLES = 100_000, 10_000_000, 1000
+# Its squares and those of what is forgotten have to be doubles.
+SMALLEST_EPS = 1e-100
 # The paper's: three samples, stopped where higher orders in eps do not show.
 SAMPLES, EPS = 3, 1e-6
 
@@ -67,7 +69,7 @@ def compare(
     Parameters
     ----------
     start : d, shape (d,)
-    eps : positive, below the train loss of the start
+    eps : at least 1e-100, and below the train loss of the start
     large : the large step size; 1/lambda_1 where left out
     large_steps : how many of them; as many as it takes to forget all modes but those of lambda_1, where left out
     small : the small step size of both; the flow where left out
@@ -75,12 +77,15 @@ def compare(
     Raises
     ------
     RequestError
-        if eps is not below the train loss of the start, or a small step size does not converge to it.
+        if eps is not below the train loss of the start or too small for doubles, or a small step size does not converge
+        to it.
     """
     delta = np.asarray(start, dtype=float)
     before = float(losses.train_loss(delta))
-    if not 0 < eps < before:
-        raise RequestError(f"eps must be between 0 and the train loss of the start, {before:g}, got {eps:g}")
+    if not SMALLEST_EPS <= eps < before:
+        raise RequestError(
+            f"eps must be between {SMALLEST_EPS:g} and the train loss of the start, {before:g}, got {eps:g}"
+        )
     s = losses.edge if large is None else float(large)
     count = _large_steps(losses, delta, s, eps) if large_steps is None else large_steps
     with np.errstate(over="ignore", invalid="ignore"):

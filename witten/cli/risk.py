@@ -18,9 +18,9 @@ EXAMPLES = options.examples(
     "witten risk shi-su-jordan --schedule 0.1:500,0.05:500 --x0 -0.9,0.9",
     "witten risk shi-su-jordan --schedule cosine:0.1:1000 --x0 -0.9,0.9 --method spectral --plot risk.png",
     "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
-    notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY, joined by "
-    "commas; S:STEPS:flow is continuous time; ' until risk<E' at the end stops early. chain is the law of SGD, "
-    "spectral that of the SDE: they differ by O(s).",
+    notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
+    "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
+    "the end stops early. chain is the law of SGD, spectral that of the SDE: they differ by O(s).",
 )
 # Lines of the table.
 SHOWN = 12
