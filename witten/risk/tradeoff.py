@@ -163,7 +163,8 @@ def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Fou
         at = StageSearch(search.model, aim)
         if turn < SEARCHES:
             sequence = at.best(count)
-        stages, _, guess = sequence[-1]
+        # One more stage may be one too many.
+        stages, _, guess = min(sequence, key=lambda each: each[1])
         total, steps = at.durations(stages, guess)
         plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
         # Where a step more or less matters, plans come again.
