@@ -57,7 +57,9 @@ class StageSearch:
             return float(math.exp(low) / self.rates[i])
         if above[-1] == LOOKS - 1:
             return math.inf
-        return float(math.exp(brentq(excess, *times[above[-1] : above[-1] + 2])) / self.rates[i])
+        once = above[-1] == len(above) - 1
+        bracket = (low, high) if once else times[above[-1] : above[-1] + 2]
+        return float(math.exp(brentq(excess, *bracket)) / self.rates[i])
 
     def best_constant(self) -> int:
         """The number of the best constant learning rate."""
