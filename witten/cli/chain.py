@@ -19,6 +19,7 @@ EXAMPLES = options.examples(
     "witten chain shi-su-jordan-1d --lr 0.1,0.075",
     "witten chain double-well --lr 0.01:0.4:12 --plot chain.png",
     "witten chain triple-well --lr 0.2 --json",
+    "witten chain rastrigin --lr 0.15,0.3 -o chain.nc",
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
     "variable. A survival below 1 says that it runs away in the end; the rate is then that of those who have not.",
 )
@@ -40,18 +41,19 @@ def chain(
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     places.check_places(output, plot)
     from witten.objectives import resolve
+    from witten.spectra.beside_sde import BesideSDE
     from witten.spectra.transfer_spectrum import chain_spectra, rate_curve
 
     f = resolve(objective)
     found = chain_spectra(f, learning_rates, **request)
-    curve = rate_curve(found, request["noise"])
+    curve = rate_curve(found, **request)
     sde, why = _sde(f, learning_rates, request["noise"])
     if output is not None:
-        curve.save(output)
+        BesideSDE(curve, sde).save(output)
     if plot is not None:
         from witten.plots import plot_chain
 
-        plot_chain(curve, sde if sde is not None else curve, plot)
+        plot_chain(curve, sde, plot)
     records = [None] * len(found) if sde is None else sde.records
     rows = [_json_record(one, other) for one, other in zip(found, records, strict=True)]
     if as_json:
@@ -65,10 +67,10 @@ def chain(
 
 def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[RateCurve | None, str | None]:
     """The curve of the SDE, or why there is none."""
-    import witten
+    from witten.spectra.beside_sde import gap_by_terms
 
     try:
-        return witten.gap(f, learning_rates, rtol=1e-6, noise=noise), None
+        return gap_by_terms(f, learning_rates, noise=noise), None
     except (RequestError, ConvergenceError) as error:
         return None, str(error)
 

@@ -37,11 +37,10 @@ def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) 
 def _draw(kind: str, file: Path, picture: Path) -> None:
     from witten import plots, storage
     from witten.descent.bifurcation import Diagram
-    from witten.rates import RateCurve
     from witten.risk import RiskCurve
 
     draw: dict[str, Callable[[], Any]] = {
-        "rate-curve": lambda: plots.plot_curve(RateCurve.load(file), picture),
+        "rate-curve": lambda: _draw_rates(file, picture),
         "spectrum": lambda: plots.plot_dataset(storage.load_spectrum(file), picture),
         "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
         "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),
@@ -49,3 +48,15 @@ def _draw(kind: str, file: Path, picture: Path) -> None:
     if kind not in draw:
         raise RequestError(f"{str(file)!r} holds {kind[:40]!r}, which this version does not know; update witten")
     draw[kind]()
+
+
+def _draw_rates(file: Path, picture: Path) -> None:
+    """Rates against the learning rate; those of SGD beside those of the SDE that lie in its file."""
+    from witten import plots
+    from witten.spectra.beside_sde import BesideSDE
+
+    found = BesideSDE.load(file)
+    if found.chain.method == "chain":
+        plots.plot_chain(found.chain, found.sde, picture)
+    else:
+        plots.plot_curve(found.chain, picture)

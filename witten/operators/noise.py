@@ -55,11 +55,15 @@ class GaussianNoise:
         Raises
         ------
         RequestError
-            unless sigma is positive.
+            unless sigma is positive, and its square a double.
         """
         if not (np.isfinite(deviation) and deviation > 0):
             raise RequestError(f"noise must be positive, got {deviation}")
-        return cls.of(deviation**2 * np.eye(dimension))
+        variance = float(deviation) * float(deviation)
+        if not (np.isfinite(variance) and variance > 0):
+            size = "large" if deviation > 1 else "small"
+            raise RequestError(f"noise {deviation:g} is too {size}: its square is none of a double")
+        return cls.of(variance * np.eye(dimension))
 
     @property
     def dimension(self) -> int:

@@ -157,7 +157,7 @@ def transfer_operator(
     Raises
     ------
     RequestError
-        if dimensions differ or are above 2, or h is not positive.
+        if dimensions differ or are above 2, if h is not positive, or so large that no node is below the level.
     """
     if objective.dimension > 2 or {noise.dimension, box.dimension} != {objective.dimension}:
         raise RequestError(
@@ -172,6 +172,11 @@ def transfer_operator(
     if level < np.inf:
         with np.errstate(all="ignore"):
             grid = Grid(box, grid.shape, (objective(axes @ grid.points) <= level).reshape(grid.shape))
+        if not grid.n_nodes:
+            raise RequestError(
+                f"learning rate {step_size:g} is too large for {objective.name}: the noise of one step is wider than "
+                "all there is; take a smaller one"
+            )
     return on_grid(objective, step_size, grid, axes, deviations)
 
 

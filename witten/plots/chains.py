@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["plain_ticks", "plot_chain"]
 
 
-def plot_chain(chain: RateCurve, sde: RateCurve, path: str | Path | None = None) -> Figure:
+def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None = None) -> Figure:
     """Both rates against the learning rate; below, chain/SDE, which tends to 1 where the SDE is a surrogate.
+
+    Without an SDE the rates of the chain alone.
 
     Raises
     ------
@@ -30,9 +32,12 @@ def plot_chain(chain: RateCurve, sde: RateCurve, path: str | Path | None = None)
         check_plot(path)
     if not chain.learning_rates.size:
         raise RequestError("nothing to plot: the curve holds no learning rate")
-    figure, (rates, ratios) = new_figure(2, 1, (7.2, 7.0), sharex=True)
+    figure, panels = new_figure(2, 1, (7.2, 7.0), sharex=True) if sde is not None else new_figure(1, 1, (7.2, 4.8))
+    rates = panels[0]
     style = "o-" if chain.learning_rates.size > 1 else "o"
     for curve, colour, name in ((sde, VERMILION, "SDE: Witten-Laplacian"), (chain, BLUE, "SGD: transfer operator")):
+        if curve is None:
+            continue
         good = curve.resolved & (curve.log_rates > -690)
         order = np.argsort(curve.learning_rates[good])
         s, rate = curve.learning_rates[good][order], np.exp(curve.log_rates[good][order])
@@ -41,11 +46,13 @@ def plot_chain(chain: RateCurve, sde: RateCurve, path: str | Path | None = None)
     rates.set_ylabel(r"rate per unit of time $t = ks$")
     rates.legend(frameon=False, fontsize=9)
     rates.set_title(shortened(chain.objective), fontsize=11)
-    _draw_ratio(ratios, chain, sde, style)
-    for axes in (rates, ratios):
+    if sde is not None:
+        _draw_ratio(panels[1], chain, sde, style)
+    for axes in panels:
         axes.set_xscale("log")
         axes.grid(True, color="0.9", linewidth=0.6)
-    plain_ticks(ratios)
+    panels[-1].set_xlabel("learning rate $s$")
+    plain_ticks(panels[-1])
     return finished(figure, path)
 
 
@@ -66,7 +73,6 @@ def _draw_ratio(axes: Axes, chain: RateCurve, sde: RateCurve, style: str) -> Non
         axes.errorbar(s, ratio, yerr=bars, fmt="none", color=BLUE, capsize=3)
         if ratio.max() > 20 * ratio.min():
             axes.set_yscale("log")
-    axes.set_xlabel("learning rate $s$")
     axes.set_ylabel("SGD / SDE")
 
 

@@ -72,8 +72,8 @@ class TransferSpectrum:
 
     @property
     def survival(self) -> float:
-        """rho_0: 1 for a chain that has a stationary law."""
-        return float(self.eigenvalues[0].real)
+        """rho_0: 1 for a chain that has a stationary law, never more: what is above is rounding."""
+        return min(float(self.eigenvalues[0].real), 1.0)
 
     @property
     def rate(self) -> float:

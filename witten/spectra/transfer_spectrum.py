@@ -135,7 +135,7 @@ def chain(
 
     The parameters are those of `transfer_spectrum`.
     """
-    return rate_curve(chain_spectra(objective, learning_rates, noise=noise, box=box), noise)
+    return rate_curve(chain_spectra(objective, learning_rates, noise=noise, box=box), noise, box)
 
 
 def chain_spectra(
@@ -151,9 +151,14 @@ def chain_spectra(
     return [transfer_spectrum(f, s, noise=noise, box=box) for s in asked]
 
 
-def rate_curve(spectra: Sequence[TransferSpectrum], noise: float | GaussianNoise = 1.0) -> RateCurve:
-    """The rates of some spectra of one objective."""
-    options = {"noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance]}
+def rate_curve(
+    spectra: Sequence[TransferSpectrum], noise: float | GaussianNoise = 1.0, box: Intervals | None = None
+) -> RateCurve:
+    """The rates of some spectra of one objective, and what they were asked with."""
+    options = {
+        "noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance],
+        "box": None if box is None else [[float(a), float(b)] for a, b in box],
+    }
     name = spectra[0].objective
     return RateCurve.from_records(map(_record, spectra), method="chain", objective=name, options=options)
 
@@ -180,6 +185,12 @@ def _step_noise(
     """The law of e."""
     if not (np.isfinite(step_size) and step_size > 0):
         raise RequestError(f"learning rate must be positive, got {step_size}")
+    if not 0 < float(step_size) * float(step_size) < np.inf:
+        size, other = ("small", "larger") if step_size < 1 else ("large", "smaller")
+        raise RequestError(
+            f"learning rate {step_size:g} is too {size} for a chain: its square is none of a double; take a {other} "
+            "one"
+        )
     if temperature is not None:
         if not (np.isfinite(temperature) and temperature > 0):
             raise RequestError(f"temperature must be positive, got {temperature}; descent without noise has none")
