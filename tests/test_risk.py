@@ -271,6 +271,20 @@ def test_wrong_requests_say_what_to_do(arguments, words):
         excess_risk("quadratic", "0.1:5", 1.0, method="simulate", paths=1)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: plan_schedule("quadratic", 1e-12, 2.0), "target 1e-12 is too small: it needs"),
+        (lambda: plan_schedule("double-well:tilt=0.05", 0.03, 9.0), r"start \(9\) is too far out"),
+        (lambda: excess_risk("quadratic", "0.1:5", 1e6, method="spectral"), r"start \(1e\+06\) and the law of quad"),
+        (lambda: excess_risk("quadratic", "0.1:5", 1.0, noise=1e200), "noise 1e\\+200 is too large"),
+    ],
+)
+def test_where_no_grid_serves_the_request_is_named(call, words):
+    with pytest.raises(witten.RequestError, match=words):
+        call()
+
+
 def test_what_runs_away_says_so():
     with pytest.raises(witten.ConvergenceError, match="smaller learning rate"):
         excess_risk("quadratic", "2.5:300", 1.0, method="simulate", paths=10)

@@ -2,11 +2,15 @@
 
 from typing import Any
 
-__all__ = ["AccuracyWarning", "ConvergenceError", "RequestError", "Stopped"]
+__all__ = ["AccuracyWarning", "ConvergenceError", "GridError", "RequestError", "Stopped"]
 
 
 class RequestError(ValueError):
     """The request is wrong: what was given, what is wrong with it, what to do instead, in one line."""
+
+
+class GridError(RequestError):
+    """No grid that is taken serves the learning rate; who has chosen both for a user says it in the user's terms."""
 
 
 class ConvergenceError(RuntimeError):

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.errors import RequestError
+from witten.errors import GridError, RequestError
 from witten.objectives.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
 from witten.objectives.slow_places import SlowPlaces, slow_places
@@ -107,12 +107,12 @@ class Sublevel:
     def grid(self) -> Grid:
         """A first grid: cells of at most `spacing` that meet the set, connected to the deepest well.
 
-        RequestError where that would be more than MOST_CELLS."""
+        GridError where that would be more than MOST_CELLS."""
         with np.errstate(over="ignore", divide="ignore"):
             cells = np.maximum(np.ceil(self.box.widths / self.spacing), 4)
             wanted = float(np.prod(cells))
         if not wanted <= MOST_CELLS:
-            raise RequestError(too_small(self.objective, self.learning_rate, wanted))
+            raise GridError(too_small(self.objective, self.learning_rate, wanted))
         shape = tuple(int(n) for n in cells)
         return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
 
@@ -256,7 +256,7 @@ def sublevel(
     finer = _finer_scan(scan, spacing[0])
     if finer is not None:
         if finer > MOST_SCANNED:
-            raise RequestError(too_small(objective, learning_rate, float(found.widths[0] / spacing[0])))
+            raise GridError(too_small(objective, learning_rate, float(found.widths[0] / spacing[0])))
         height = Scan.of(objective, found, finer, learning_rate).height(wells, TIE * learning_rate)
         level = height + margin * learning_rate
     return Sublevel(objective, learning_rate, found, height, level, scan.tree.floors.size, spacing)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.errors import RequestError
+from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.rates import effective_learning_rate
 from witten.risk.curve import RiskCurve, recorded_steps
@@ -76,13 +76,25 @@ def excess_risk(
         found = simulated_risk(f, start, plan, steps, lowest=_lowest(f, parts), noise=noise, paths=paths, seed=seed)
         risk, lower, upper, details = found
     else:
-        risk, lower, upper, details = (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
+        try:
+            risk, lower, upper, details = (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
+        except GridError:
+            raise RequestError(_no_grid(f, start, plan)) from None
     plateau = _plateaus(parts, plan, steps, noise, method) if plateaus else np.full(steps.size, np.nan)
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
     curve = RiskCurve(
         method, f.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details
     )
     return _stopped(curve)
+
+
+def _no_grid(f: Objective, start: Array, plan: Schedule) -> str:
+    """What to say where the learning rates are too small for a grid that holds the start, too."""
+    where = ", ".join(f"{x:.6g}" for x in start)
+    return (
+        f"no grid shows both the start ({where}) and the law of {f.name} at learning rate "
+        f"{plan.learning_rates.min():.4g}; give a nearer start, a larger learning rate, or take the method 'simulate'"
+    )
 
 
 def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:

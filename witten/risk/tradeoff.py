@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.risk.curve import recorded_steps
 from witten.risk.excess import excess_risk
+from witten.risk.law_of_sde import domain_of
 from witten.risk.law_of_sgd import LawOfSGD, stationary_risk
 from witten.risk.mode_model import ModeModel
 from witten.risk.runaway import runs_away
@@ -40,6 +41,8 @@ TRIALS = {1: (14, 2, 1e-5), 2: (6, 1, 0.02)}
 NODES = {1: 2.0, 2: 1.5}
 # How much further is looked for the target, where it is not reached.
 GROWTH = {1: 8, 2: 2}
+# A start that makes the box so much wider is what keeps a grid from serving.
+FAR = 1.5
 # Steps at which the risk of a schedule is looked at.
 RECORDS = 301
 
@@ -114,7 +117,29 @@ def plan_schedule(
     start = starting_point(f, x0)
     parts = terms(f, start)
     _require(target, stages, parts)
-    search = StageSearch(ModeModel(parts, _choices(parts, target, noise, largest), noise), target)
+    choices = _choices(parts, target, noise, largest)
+    try:
+        return _planned(f, target, start, stages, StageSearch(ModeModel(parts, choices, noise), target), noise)
+    except GridError:
+        raise RequestError(_no_grid(f, target, start, parts, choices, noise)) from None
+
+
+def _no_grid(f: Objective, target: float, start: Array, parts: list[Term], choices: Array, noise: float) -> str:
+    """What to say where learning rates and way down are too far apart for a grid."""
+    one = Schedule.constant(float(choices[0]), 1)
+    for term in parts:
+        at_minimum = replace(term, start=term.landscape.minima[0].x)
+        if (domain_of(term, one, noise).widths > FAR * domain_of(at_minimum, one, noise).widths).any():
+            where = ", ".join(f"{x:.6g}" for x in start)
+            return f"the start ({where}) is too far out for a grid on which {f.name} has its law; give a nearer one"
+    return (
+        f"the target {target:g} is too small: it needs learning rates down to {choices[-1]:.2g}, too fine for a grid "
+        f"of {f.name}; ask for a larger one"
+    )
+
+
+def _planned(f: Objective, target: float, start: Array, stages: int, search: StageSearch, noise: float) -> Plan:
+    """The plan, with learning rates that the search may choose from."""
     law = _SGD(f, start, noise)
     constant, risk = _best_constant(search, law, target)
     best: Found = ((constant,), risk, [search.constant(search.best_constant())])

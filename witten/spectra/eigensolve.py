@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from witten.errors import RequestError
+from witten.errors import GridError, RequestError
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.chain import Chain
 from witten.spectra.dense import Dense
@@ -66,7 +66,7 @@ def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
 
         return distributed_eigensolve(operator, k, solver=solver)
     if not np.isfinite(operator.matrix.diagonal()).all():
-        raise RequestError(
+        raise GridError(
             f"cells are too coarse for learning rate {operator.learning_rate:g}: from one to the next e^(f/s) "
             "changes by more than a double holds; refine the grid, or mask it to a sublevel set"
         )
