@@ -18,7 +18,7 @@ from witten.errors import ConvergenceError, RequestError
 from witten.landscape.barriers import barrier_pairs
 from witten.landscape.landscape import Landscape
 from witten.objectives import resolve
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve, RateRecord, Sampling
 from witten.validation import validate
 from witten.validation.words import factor, scientific
 
@@ -29,7 +29,8 @@ def answer(log_rate, width=0.1, resolved=True, **detail):
     """A route that always says the same."""
 
     def compute(f, s):
-        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0)
+        sampling = Sampling(1, 0.1, 0.95, remarks=detail.get("remarks", ()))
+        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0, sampling=sampling)
         curve = RateCurve.from_records([record], method="monte-carlo", objective=f.name)
         return dataclasses.replace(curve, details=({**curve.details[0], **detail},))
 
@@ -132,6 +133,7 @@ def test_a_miss_by_chance_is_looked_at_again_and_an_error_stays(monkeypatch):
 
     monkeypatch.setattr("witten.validation.routes.simulate_rate", first_is_wrong)
     found = validate("double-well", 0.2, seed=7)
+    assert found.records[0].monte_carlo.sampling.remarks == found.routes["monte_carlo"].details[0]["remarks"]
     assert found.agree is True and len(asked) == 2
     assert asked[0][0] == 7 and asked[1] == (7 + 2**63, 0.12)
     seen, remark = found.routes["monte_carlo"].details[0]["remarks"]

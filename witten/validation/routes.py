@@ -117,8 +117,13 @@ def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Com
         if record is not None:
             values = [scientific(value, 3) for value in (first.log_rate, first.lower, first.upper)]
             remark = "a second run with other paths, as the first was far off: {} from {} to {}".format(*values)
-            records[i], details[i] = record, detail | {"remarks": (*detail.get("remarks", ()), remark)}
+            remarks = (*detail.get("remarks", ()), remark)
+            records[i], details[i] = _remarked(record, remarks), detail | {"remarks": remarks}
     return replace(route, records=tuple(records), why=tuple(why), details=tuple(details))
+
+
+def _remarked(record: RateRecord, remarks: tuple[str, ...]) -> RateRecord:
+    return record if record.sampling is None else replace(record, sampling=replace(record.sampling, remarks=remarks))
 
 
 def _looks_past(sampled: RateRecord, spectral: RateRecord | None) -> bool:
