@@ -29,8 +29,8 @@ def answer(log_rate, width=0.1, resolved=True, **detail):
     """A route that always says the same."""
 
     def compute(f, s):
-        sampling = Sampling(1, 0.1, 0.95, remarks=detail.get("remarks", ()))
-        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0, sampling=sampling)
+        about = Sampling(1, 0.1, 0.95, remarks=detail.get("remarks", ()))
+        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0, sampling=about)
         curve = RateCurve.from_records([record], method="monte-carlo", objective=f.name)
         return dataclasses.replace(curve, details=({**curve.details[0], **detail},))
 
