@@ -1,6 +1,7 @@
 """Excess risk along schedules against closed forms, against each other, and as the command line tells it."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from witten.domains.grid import Grid
 from witten.objectives import Objective, resolve
 from witten.operators.transfer import on_grid
 from witten.risk import (
+    classical_laws,
     classical_schedules,
     crossing,
     excess_risk,
@@ -445,6 +447,24 @@ def test_pictures_of_risk(papers, tmp_path):
     assert [note.get_text() for note in figure.axes[1].texts] == ["$t = 482$", "$t = 552$"]
     with pytest.raises(witten.RequestError, match="nothing to plot"):
         plots.plot_risks([])
+
+
+def test_pictures_of_short_and_long_schedules_and_their_plateaus():
+    short, long = (excess_risk("quadratic", text, 2.0) for text in ("0.2:30", "0.02:600"))
+    for curves, scale in (([short], "linear"), ([short, long], "symlog")):
+        figure = plots.plot_risks(curves)
+        by_step, by_time = figure.axes
+        assert (by_step.get_xscale(), by_time.get_xscale()) == (scale, "linear")
+        assert [text.get_text() for text in by_step.get_legend().get_texts()][-1] == "plateau at the learning rate"
+        drawn = [line.get_ydata() for line in by_time.lines if line.get_linestyle() == "--"]
+        assert [each[-1] for each in drawn] == pytest.approx([curve.plateau[-1] for curve in curves])
+
+
+def test_well_known_schedules_are_those_that_are_counted():
+    laws = classical_laws("double-well:tilt=0.05", learning_rate=0.2)
+    barrier = witten.describe_landscape("double-well:tilt=0.05").barrier
+    assert laws["cosine"](100) == Schedule.cosine(0.2, 100) and laws["step decay"](9).text == "step:0.2:9:10:4"
+    assert laws["logarithmic"](5).learning_rates[0] == pytest.approx(2 * barrier / math.log(2))
 
 
 # ------------------------------------------------------------------------------------------------ the command line

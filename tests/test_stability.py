@@ -158,6 +158,7 @@ def test_bifurcate_starts_at_the_flattest_minimum():
     [
         (("descend", "x^2", "--lr", "0.1,0.2", "--x0", "1", "--plot", "a.png"), "one learning rate"),
         (("bifurcate", "-x^2", "--lr", "0.1"), "no minimum"),
+        (("descend", "log(x)^2", "--lr", "0.1", "--x0", "-1"), "not a number at the start (-1)"),
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(arguments, words):
@@ -175,6 +176,26 @@ def test_pictures_are_refused_where_there_is_nothing():
 
     with pytest.raises(RequestError, match="all runs diverge"):
         plot_bifurcation(bifurcation_diagram(balanced_line(), [2.5], [[0.3]]))
+
+
+def test_points_of_few_learning_rates_can_be_seen_and_minus_infinity_too():
+    from witten.descent.bifurcation import bifurcation_diagram
+    from witten.objectives.factorisation import balanced_line
+
+    f = balanced_line()
+    orbit, exponents = plot_bifurcation(bifurcation_diagram(f, [0.5, 0.9], [[0.9]], burn=100, keep=8)).axes
+    assert orbit.lines[0].get_markersize() > 3
+    (arrow,) = [line for line in exponents.lines if line.get_marker() == "v"]
+    assert arrow.get_xydata().tolist() == [[0.5, -2.5]]
+    many = plot_bifurcation(bifurcation_diagram(f, np.linspace(0.6, 0.9, 300), [[0.9]], burn=10, keep=8))
+    assert many.axes[0].lines[0].get_marker() == ","
+
+
+def test_a_superstable_exponent_is_null_in_json_and_written_in_the_table():
+    arguments = ("bifurcate", "(1-x^2)^2/4", "--lr", "0.5", "--x0", "0.9", "--steps", "100", "--points", "8")
+    shown, told = run(*arguments), run(*arguments, "--json")
+    assert (shown.returncode, told.returncode) == (0, 0)
+    assert "-inf" in shown.stdout and json.loads(told.stdout)["records"][0]["lyapunov"] is None
 
 
 def test_pictures_of_any_dimension():

@@ -1,4 +1,4 @@
-"""`witten schedule`: the fastest stages to a target risk, and what they save."""
+"""`witten schedule`: the fastest constant stages to a target risk, and what they save."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def schedule(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """The fastest piecewise-constant decay of the learning rate to a target risk."""
+    """The fewest steps to a target risk with at most M constant learning rates; a smooth decay may take fewer."""
     eps, count = options.positive("--target", target), options.whole("--stages", stages, 1)
     runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
     sigma, start = options.positive("--noise", noise), parse_point(x0)
     places.check_plot(plot)
     from witten.objectives import resolve
-    from witten.risk import classical_schedules, excess_risk, plan_schedule
+    from witten.risk import classical_laws, classical_schedules, excess_risk, plan_schedule
     from witten.schedules import Schedule
 
     f = resolve(objective)
@@ -58,12 +58,15 @@ def schedule(
     if plot is not None:
         from witten.plots import plot_risks
 
-        schedules = (plan.schedule, Schedule.constant(*plan.constant))
+        schedules = [plan.schedule, Schedule.constant(*plan.constant)]
+        for name, make in classical_laws(f, plan.start, learning_rate=plan.stages[0][0]).items():
+            steps = classical.get(name)
+            schedules += [] if steps is None else [make(steps)]
         plot_risks([excess_risk(f, each, plan.start, noise=sigma) for each in schedules], plot)
     if as_json:
         print_json(_json(objective, plan, checked, classical))
         return
-    _show(plan, checked, classical)
+    _show(plan, count, checked, classical)
     places.say_where(plot=plot)
 
 
@@ -86,15 +89,15 @@ def _json(objective: str, plan: Plan, checked: RiskCurve, classical: dict[str, i
     }  # fmt: skip
 
 
-def _show(plan: Plan, checked: RiskCurve, classical: dict[str, int | None]) -> None:
+def _show(plan: Plan, count: int, checked: RiskCurve, classical: dict[str, int | None]) -> None:
     print_table(
         f"{plan.objective}: to an excess risk of {plan.target:g} from ({', '.join(f'{x:.6g}' for x in plan.start)})",
         ("stage", "learning rate", "steps"),
         [(f"{i + 1}", f"{s:.5g}", f"{n}") for i, (s, n) in enumerate(plan.stages)],
     )
     s, n = plan.constant
-    print_line(f"{plan.total_steps} steps; the best constant learning rate, {s:.5g}, takes {n}: {plan.saved:.3g} times "
-               "as many")  # fmt: skip
+    print_line(f"{plan.total_steps} steps, the fewest found with at most {count} constant stages; the best constant "
+               f"learning rate, {s:.5g}, takes {n}: {plan.saved:.3g} times as many")  # fmt: skip
     bar = checked.upper[-1] - checked.final
     print_line(f"excess risk at the end: {plan.risk:.5g} by the law of SGD, {checked.final:.5g} +- {bar:.1g} by "
                f"{checked.details['paths']} runs")  # fmt: skip

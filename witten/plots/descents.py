@@ -34,6 +34,10 @@ __all__ = ["plot_basins", "plot_bifurcation", "plot_descent"]
 
 # Points of an orbit diagram that are drawn, at most: more cannot be told apart.
 MOST_POINTS = 400_000
+# Learning rates up to which a pixel for each point is too little to be seen.
+MANY = 200
+# Exponents below are drawn there, as arrows downwards where single points can be seen.
+LOWEST = -2.5
 # Points of a run that are drawn, of however many.
 MOST_STEPS = 2000
 # Behind labels: points of an attractor may lie there.
@@ -81,17 +85,25 @@ def _orbit_panel(axes: Axes, s: Array, points: Array, colour: str) -> None:
     up = points.ravel()
     good = np.flatnonzero(np.isfinite(up))
     good = good[:: max(good.size // MOST_POINTS, 1)]
-    axes.plot(across[good], up[good], ",", color=colour, alpha=0.5, rasterized=True)
+    if s.size > MANY:
+        axes.plot(across[good], up[good], ",", color=colour, alpha=0.5, rasterized=True)
+    else:
+        axes.plot(across[good], up[good], "o", color=colour, markersize=1.2 + 16 / (4 + s.size), markeredgewidth=0,
+                  alpha=0.8, rasterized=True)  # fmt: skip
 
 
 def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
     order = np.argsort(s)
-    s, exponents = s[order], np.maximum(exponents[order], -2.5)
+    s, given, exponents = s[order], exponents[order], np.maximum(exponents[order], LOWEST)
     axes.plot(s, exponents, color=GREY, linewidth=0.8)
+    if s.size <= MANY:
+        below = given < LOWEST
+        axes.plot(s[~below], exponents[~below], "o", color=GREY, markersize=1.2 + 16 / (4 + s.size))
+        axes.plot(s[below], exponents[below], "v", color=BLUE, markersize=5, clip_on=False)
     for sign, colour in ((1, VERMILION), (-1, BLUE)):
         axes.fill_between(s, 0.0, exponents, where=sign * exponents > 0, color=colour, alpha=0.55, linewidth=0)
     low, high = np.nanmin(exponents), np.nanmax(exponents)
-    axes.set_ylim(max(low, -2.5) - 0.1, max(high, 0.1) + 0.15)
+    axes.set_ylim(max(low, LOWEST) - 0.1, max(high, 0.1) + 0.15)
 
 
 def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:

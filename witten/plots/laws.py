@@ -68,7 +68,8 @@ def _draw_ratio(axes: Axes, law: RateCurve, computed: RateCurve) -> None:
     if s.size:
         slope = float((ratio[s.argmin()] - 1) / s.min())
         line = np.linspace(0.0, min(float(s.max()), 0.6 / abs(slope) if slope else math.inf), 50)
-        axes.plot(line, 1 + slope * line, color=VERMILION, linewidth=1.0, label=rf"$1 {slope:+.3g}\,s$")
+        words = rf"line through 1 and the smallest $s$: $1 {slope:+.3g}\,s$"
+        axes.plot(line, 1 + slope * line, color=VERMILION, linewidth=1.0, label=words)
         axes.legend(frameon=False, fontsize=9)
     axes.set_xlim(left=0.0)
     axes.set_xlabel("learning rate $s$")

@@ -20,10 +20,14 @@ __all__ = ["LAWS", "plot_risks"]
 
 # Which of the two laws a method speaks of: they differ by O(s).
 LAWS = {"chain": "SGD, exact law", "spectral": "SDE, exact law", "simulate": "runs"}
+# How many times as long the longest schedule may be as the shortest on a linear axis.
+SMEAR = 8.0
 
 
 def plot_risks(curves: Sequence[RiskCurve], path: str | Path | None = None) -> Figure:
     """E f - min f against k and against t = s k; plateaus dashed, intervals shaded, the last crossing of two marked.
+
+    Where one schedule is many times as long as another the axes are logarithmic.
 
     Raises
     ------
@@ -40,12 +44,16 @@ def plot_risks(curves: Sequence[RiskCurve], path: str | Path | None = None) -> F
         for axes, at in ((by_step, curve.steps), (by_time, curve.time)):
             _draw(axes, curve, at, colour)
     _mark_crossing(by_time, curves)
+    if any(_plateau(curve).any() for curve in curves):
+        by_step.plot([], [], color=GREY, linewidth=1.0, linestyle="--", label="plateau at the learning rate")
     for axes, label in ((by_step, "step $k$"), (by_time, r"time $t = \sum s_k$")):
         axes.set_xlabel(label)
+        _shorten(axes, [float((curve.steps if axes is by_step else curve.time)[-1]) for curve in curves])
         axes.set_yscale("log")
         axes.grid(True, color="0.9", linewidth=0.6)
     by_step.set_ylabel(r"excess risk $\mathrm{E} f(X_k) - \min f$")
-    by_step.legend(frameon=False, fontsize=8.5, loc="upper right")
+    stretched = by_step.get_xscale() != "linear"
+    by_step.legend(frameon=False, fontsize=8.5, loc="lower left" if stretched else "upper right")
     start = ", ".join(f"{x:.4g}" for x in curves[0].start)
     figure.suptitle(f"{shortened(curves[0].objective)} from ({start})", fontsize=11)
     return finished(figure, path)
@@ -57,8 +65,27 @@ def _draw(axes: Axes, curve: RiskCurve, at: np.ndarray, colour: str) -> None:
     if curve.method == "simulate":
         low = np.maximum(curve.lower, 1e-2 * curve.excess_risk)
         axes.fill_between(at, low, curve.upper, color=colour, alpha=0.25, linewidth=0)
-    if np.isfinite(curve.plateau).all() and curve.plateau.min() > 1e-3 * curve.excess_risk.min():
-        axes.plot(at, curve.plateau, color=colour, linewidth=1.0, linestyle="--", drawstyle="steps-post")
+    shown = _plateau(curve)
+    if shown.any():
+        level = np.where(shown, curve.plateau, np.nan)
+        axes.plot(at, level, color=colour, linewidth=1.0, linestyle="--", drawstyle="steps-post")
+
+
+def _plateau(curve: RiskCurve) -> np.ndarray:
+    """Where the plateau is known and not so far below the risk that it would flatten the picture."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(curve.plateau > 0.03 * curve.excess_risk.min())
+
+
+def _shorten(axes: Axes, ends: Sequence[float]) -> None:
+    """A linear start and then a logarithmic axis, where otherwise the shortest curve would be a smear."""
+    if max(ends) > SMEAR * min(ends) > 0:
+        linear = 10.0 ** np.floor(np.log10(min(ends) / 5))
+        axes.set_xscale("symlog", linthresh=linear, linscale=0.5)
+        axes.set_xlim(0.0, max(ends) * 1.1)
+        decades = linear * 10.0 ** np.arange(np.floor(np.log10(max(ends) / linear)) + 1)
+        axes.set_xticks([0.0, *decades], [f"{tick:g}" if tick < 1e5 else f"$10^{{{np.log10(tick):.0f}}}$"
+                                          for tick in (0.0, *decades)])  # fmt: skip
 
 
 def _mark_crossing(axes: Axes, curves: Sequence[RiskCurve]) -> None:

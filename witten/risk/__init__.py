@@ -8,7 +8,13 @@ from witten.risk.bounds import Plateau, RiskBound, plateau, risk_bound
 from witten.risk.curve import RiskCurve, crossing
 from witten.risk.excess import METHODS, excess_risk
 from witten.risk.idealised import IdealisedRisk
-from witten.risk.tradeoff import Plan, classical_schedules, plan_schedule, steps_against_learning_rate
+from witten.risk.tradeoff import (
+    Plan,
+    classical_laws,
+    classical_schedules,
+    plan_schedule,
+    steps_against_learning_rate,
+)
 
 __all__ = [
     "METHODS",
@@ -17,6 +23,7 @@ __all__ = [
     "Plateau",
     "RiskBound",
     "RiskCurve",
+    "classical_laws",
     "classical_schedules",
     "crossing",
     "excess_risk",

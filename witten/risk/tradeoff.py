@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from witten.risk.stage_search import NEVER, StageSearch
 from witten.risk.terms import Term, starting_point, terms
 from witten.schedules import Schedule
 
-__all__ = ["Plan", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
+__all__ = ["Plan", "classical_laws", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
 
 Array = NDArray[np.float64]
 # Learning rates that stages may have, by the largest dimension of a term.
@@ -311,19 +311,29 @@ def classical_schedules(
     learning rate; 'logarithmic': C/log(2 + k) with C = 2H, H the barrier.
     """
     f = resolve(objective)
-    law = _SGD(f, starting_point(f, x0), noise)
-    barriers = [term.landscape.barrier for term in terms(f, law.start)]
-    out = {
-        "cosine": _shortest(law, lambda n: Schedule.cosine(learning_rate, n), target, most),
-        "step decay": _shortest(
-            law, lambda n: Schedule.step_decay(learning_rate, n, 10.0, max(1, n // 2)), target, most
-        ),
+    law, out = _SGD(f, starting_point(f, x0), noise), dict[str, int | None]()
+    for name, make in classical_laws(f, law.start, learning_rate=learning_rate).items():
+        if name == "logarithmic":  # does not depend on where it ends
+            curve = excess_risk(f, make(most), law.start, noise=noise, records=1001, plateaus=False)
+            out[name] = curve.first_below(target)
+        else:
+            out[name] = _shortest(law, make, target, most)
+    return out
+
+
+def classical_laws(
+    objective: Objective | str, x0: ArrayLike | None = None, *, learning_rate: float
+) -> dict[str, Callable[[int], Schedule]]:
+    """The schedules of `classical_schedules`, by the number of their steps."""
+    f = resolve(objective)
+    barriers = [term.landscape.barrier for term in terms(f, starting_point(f, x0))]
+    out: dict[str, Callable[[int], Schedule]] = {
+        "cosine": lambda n: Schedule.cosine(learning_rate, n),
+        "step decay": lambda n: Schedule.step_decay(learning_rate, n, 10.0, max(1, n // 2)),
     }
     known = [barrier for barrier in barriers if barrier is not None]
     if known:
-        plan = Schedule.logarithmic(2 * max(known), most)
-        curve = excess_risk(f, plan, law.start, noise=noise, records=1001, plateaus=False)
-        out["logarithmic"] = curve.first_below(target)
+        out["logarithmic"] = lambda n: Schedule.logarithmic(2 * max(known), n)
     return out
 
 
