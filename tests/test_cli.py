@@ -187,8 +187,11 @@ def test_objectives_lists_the_gallery():
     assert "double-well:barrier=0.25" in witten("objectives").stdout
 
 
-def test_doctor_reports_every_route():
-    found = strict_json(witten("doctor", "--json").stdout)
+def test_doctor_reports_every_route(tmp_path):
+    (tmp_path / "witten").mkdir()  # the folder of a clone beside which the question is asked
+    script = os.path.join(os.path.dirname(sys.executable), "witten")
+    done = subprocess.run([script, "doctor", "--json"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    found = strict_json(done.stdout)
     assert found["routes"]["finite differences"]["works"] is True
     assert all(route["works"] or route["why"] for route in found["routes"].values())
     assert found["packages"]["numpy"] and found["ranks"] == 1 and found["cores"] >= 1
@@ -251,6 +254,8 @@ def test_starting_loads_nothing_heavy():
         (("gap", "double-well", "--lr", "0.1", "--rtol", "0"), "--rtol must be positive"),
         (("gap", "double-well", "--lr", "0.1", "--rtol", "small"), "--rtol: 'small' is not a number"),
         (("gap", "double-well", "--lr", "0.1", "--noise", "-1"), "--noise must be positive"),
+        (("theory", "double-well", "--lr", "0.1", "--noise", "1e-200"), "noise 1e-200 is too small"),
+        (("gap", "double-well", "--lr", "1e-200"), "too small for a grid"),
         (("gap", "double-well", "--lr", "0.1", "--seed", "x"), "--seed: 'x' is not a whole number"),
         (("gap", "double-well", "--lr", "0.1", "--box", "2:-2"), "'2:-2' is empty or reversed"),
         (("gap", "double-well", "--lr", "0.1", "--box", "-2"), "low:high"),

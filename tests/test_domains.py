@@ -14,7 +14,7 @@ import witten
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import Scan, sublevel
-from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.errors import AccuracyWarning, ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.merge_tree import component, merge_tree
@@ -464,6 +464,27 @@ def test_the_logarithm_is_refused_at_every_learning_rate(s):
 def test_linear_growth_has_its_threshold(text, s):
     """V_s -> 1/s, so rates below 1/(2s) stand."""
     assert continuous_spectrum(resolve(text), s) == pytest.approx(1 / (2 * s), rel=1e-3)
+
+
+def test_a_learning_rate_may_be_too_large_to_see_the_growth_of_f():
+    with pytest.raises(RequestError, match=r"learning rate 1e\+300 is too large"):
+        continuous_spectrum(resolve("double-well"), 1e300)
+    with pytest.raises(RequestError, match=r"grows only like 2 log"):
+        continuous_spectrum(resolve("log(1+x^2)"), 1e300)
+
+
+@pytest.mark.parametrize(("spec", "s"), [("double-well", 1e-10), ("double-well", 1e-300), ("double-well:dim=2", 1e-30)])
+def test_a_learning_rate_may_be_too_small_for_a_grid(spec, s):
+    with pytest.raises(GridError, match=f"learning rate {s:g} is too small for a grid: {spec} would need"):
+        sublevel(resolve(spec), s).grid()
+
+
+def test_the_sublevel_set_of_a_tiny_learning_rate_reaches_over_the_saddle():
+    """8000 cells put the highest of them 18 s below it."""
+    found = sublevel(resolve("double-well"), 1e-9)
+    assert found.height == pytest.approx(0.25, abs=0.3e-9) and found.grid().n_nodes > 1.2 / found.spacing[0]
+    nodes = found.grid().points[0]
+    assert nodes.min() < -1 and nodes.max() > 1
 
 
 def test_the_slowest_direction_sets_the_threshold():

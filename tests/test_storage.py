@@ -169,6 +169,7 @@ def test_resume_reuses_exactly_what_is_there(tmp_path):
     ("changed", "message"),
     [
         ({"rtol": 1e-6}, "made with rtol 0.0001, now it is 1e-06"),
+        ({"seed": 3}, "made with seed 0, now it is 3"),
         ({"noise": 2.0}, "made with noise 1.0, now it is 2.0"),
         ({"box": [[-2.0, 2.0]]}, r"made with box unset, now it is \[\[-2.0, 2.0\]\]"),
         ({"objective": "quadratic"}, "made with objective double-well, now it is quadratic"),

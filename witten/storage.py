@@ -34,6 +34,8 @@ __all__ = [
 
 
 Array = NDArray[np.float64]
+# Options of a file that does not hold them.
+UNSAID = {"seed": 0}
 
 
 def open_sweep(
@@ -76,8 +78,8 @@ def _same_request(
     path: str | Path, curve: RateCurve, objective_name: str, method: str, options: Mapping[str, Any]
 ) -> None:
     """Refuse a file that answers another question, and say which option differs."""
-    before = {"objective": curve.objective, "method": curve.method, **curve.options}
-    now = {"objective": objective_name, "method": method, **options}
+    before = {**UNSAID, "objective": curve.objective, "method": curve.method, **curve.options}
+    now = {**UNSAID, "objective": objective_name, "method": method, **options}
     for name in dict.fromkeys((*before, *now)):
         old, new = (files.dump_options({name: request.get(name)}) for request in (before, now))
         if old != new:

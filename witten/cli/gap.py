@@ -59,10 +59,10 @@ def gap(
         "degree": options.parse_degree(degree),
         "mesh": mesh,
         "petsc": options.parse_petsc(petsc),
+        "seed": options.whole("--seed", seed, 0),
         "groups": options.whole("--groups", groups, 1),
         "walltime": _seconds_left(options.parse_walltime(walltime)),
     }
-    options.whole("--seed", seed, 0)
     learning_rates = options.parse_learning_rates(lr)
     parallel.agree(parallel.world(), lambda: places.check_places(output, plot, resume))
     curve, ending = _computed(objective, learning_rates, request, output, resume)

@@ -121,6 +121,7 @@ def gap(
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
+    seed: int = 0,
     output: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: Callable[[RateRecord], Any] | None = None,
@@ -135,6 +136,7 @@ def gap(
     ----------
     objective, rtol, noise, method, box, degree, mesh, petsc, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
+    seed : kept in the file, as that of all that is random; nothing is here
     output : netCDF file, rewritten whole after each learning rate
     resume : go on from `output`; what is there is not computed again
     progress : called on rank 0 with each RateRecord as it comes, from another thread where there are several groups
@@ -161,7 +163,7 @@ def gap(
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
-        "options": _options(rtol, noise, box, agree(ranks, lambda: _identified(how, petsc))),
+        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(how, petsc))),
     }
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
@@ -195,12 +197,13 @@ def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]
     return asked
 
 
-def _options(rtol: float, noise: float, box: Intervals | None, how: Mapping[str, Any]) -> dict[str, Any]:
+def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers depend on: a sweep is resumed only if these are the same."""
     return {
         "rtol": float(rtol),
         "noise": float(noise),
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
+        "seed": int(seed),
         **{name: value for name, value in how.items() if value},
     }
 
