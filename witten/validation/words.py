@@ -50,7 +50,8 @@ def _outcome(found: Validation) -> Iterator[str]:
         if odd:
             yield odd
     elif judged:
-        yield f"the routes agree at {'all' if len(judged) == total else f'{len(judged)} of'} {_count(total)}"
+        share = "the" if total == 1 else "all" if len(judged) == total else f"{len(judged)} of"
+        yield f"the routes agree at {share} {_count(total) if total > 1 else 'learning rate'}"
         yield _pairs(judged)
         if found.limit is not None:
             yield (
