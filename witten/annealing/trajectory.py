@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,9 +127,8 @@ def _stop(losses: Losses, delta: Array, run: Run, bound: float) -> float | None:
         return _stop_of_flow(losses, energy, run, bound)
     squares, energy = ((1.0 - 2.0 * run.learning_rate * losses.weights) ** 2)[energy > 0], energy[energy > 0]
     # The loss after k steps, sum_i e_i q_i^k, is convex in k: it falls up to the first k at which it does not.
-    steps = range(run.steps)
-    turn = bisect_left(steps, True, key=lambda k: float(np.sum(energy * squares**k * (squares - 1.0))) >= 0)
-    k = bisect_left(steps, True, hi=turn, key=lambda k: float(np.sum(energy * squares**k)) <= bound)
+    turn = _first(lambda k: float(np.sum(energy * squares**k * (squares - 1.0))) >= 0, run.steps)
+    k = _first(lambda k: float(np.sum(energy * squares**k)) <= bound, turn)
     if float(np.sum(energy * squares**k)) > bound:
         return None
     before, after = losses.stepped(delta, run.learning_rate, [k - 1, k]).T
@@ -144,6 +142,15 @@ def _stop_of_flow(losses: Losses, energy: Array, run: Run, bound: float) -> floa
     if bound <= 0 or excess(run.time) > 0:
         return None
     return float(brentq(excess, 0.0, run.time, xtol=1e-14 * run.time, rtol=1e-15)) / run.learning_rate
+
+
+def _first(holds, most: int) -> int:  # type: ignore[no-untyped-def]
+    """The first k = 0, 1, ..., `most` for which a condition holds that goes on to hold; `most` if it never does."""
+    low, high = -1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def _between(losses: Losses, first: Array, second: Array, bound: float) -> float:

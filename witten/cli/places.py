@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["check_places", "check_plot", "draw_curve", "say_where", "stopped_line"]
 
+RATE_CURVE = "rate-curve"
+
 
 def check_places(
-    output: Path | None, plot: Path | None, resume: bool = False, *, kind: str | None = None
+    output: Path | None, plot: Path | None, resume: bool = False, *, kind: str = RATE_CURVE
 ) -> None:
-    """Refuse places for a result of this kind, a rate curve where left out, and its picture that cannot be written.
+    """Refuse places for a result of this kind and its picture that cannot be written.
 
     Raises
     ------
@@ -25,12 +27,11 @@ def check_places(
         for such a place, and for --resume without a file to go on from.
     """
     from witten.files import check_output
-    from witten.rates import KIND
 
     if resume and output is None:
         raise RequestError("--resume needs the file of the stopped run; add -o FILE.nc")
     if output is not None:
-        check_output(output, kind or KIND)
+        check_output(output, kind)
     check_plot(plot)
 
 

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +24,6 @@ from witten.dynamics.estimates import Estimate
 from witten.dynamics.hitting import Hitting
 from witten.dynamics.msm import MarkovStates
 from witten.dynamics.paths import Motion
-from witten.dynamics.philox import own_seed
 from witten.dynamics.sampled import Sampled, sampled
 from witten.dynamics.splitting import rate_by_splitting
 from witten.dynamics.thermal import Thermal, thermal
@@ -108,7 +108,7 @@ class Request:
         return self.learning_rate * self.noise**2
 
     def motion(self, dt: float, stream: int) -> Motion:
-        own = own_seed(self.seed, self.learning_rate, self.noise)
+        own = _seed(self.seed, self.learning_rate, self.noise)
         scheme = steps.EULER_MARUYAMA if self.scheme == SGD else self.scheme
         return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream)
 
@@ -194,7 +194,7 @@ def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) 
             )
         levels += [Hitting(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
         return levels, 0
-    seed = own_seed(request.seed, request.learning_rate, request.noise) % 2**32
+    seed = _seed(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
     found = plan(pilot, ground.sample(PILOTS, seed), FIRST_INTERVAL / ground.stiffness, request.comm, stop)
     if found is None:
@@ -247,3 +247,9 @@ def _estimate(
         request.learning_rate, log_rate, log_rate - half, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt,
         seconds, diverged, remarks=tuple(notes),
     )  # fmt: skip
+
+
+def _seed(seed: int, learning_rate: float, noise: float) -> int:
+    """A seed for each learning rate, so that the errors along a curve are independent."""
+    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -18,25 +18,13 @@ A normal is at most 6.8 in size, as the radius comes from 32 bits; what is cut o
 from __future__ import annotations
 
 import math
-from hashlib import blake2b
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "LANES",
-    "fill_normals",
-    "four_normals",
-    "normal",
-    "normals",
-    "own_seed",
-    "philox",
-    "uniform",
-    "uniforms",
-    "words",
-]
+__all__ = ["LANES", "fill_normals", "four_normals", "normal", "normals", "philox", "uniform", "uniforms", "words"]
 
 # Normals per block.
 LANES = 4
@@ -194,9 +182,3 @@ def uniforms(seed: int, paths: range, count: int, *, first: int = 0, stream: int
 def words(*numbers: int) -> tuple[Any, ...]:
     """Whole numbers as the kernels want them."""
     return tuple(np.uint64(number) for number in numbers)
-
-
-def own_seed(seed: int, learning_rate: float, noise: float) -> int:
-    """A seed for each learning rate, so that the errors along a curve are independent."""
-    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -19,7 +19,7 @@ from witten.dynamics.msm import require_deeptime
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.parallel import Communicator, agree, communicator, together
-from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.rates import RateCurve, RateRecord
 from witten.storage import Ledger
 
 __all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
@@ -122,8 +122,9 @@ def _check(
     if not asked:
         raise RequestError("no learning rates were given")
     for s in asked:
-        effective_learning_rate(s, noise)
-    for name, value in (("width", width), *([("dt", dt)] if dt is not None else [])):
+        if not (math.isfinite(s) and s > 0):
+            raise RequestError(f"learning rate must be positive, got {s}")
+    for name, value in (("noise", noise), ("width", width), *([("dt", dt)] if dt is not None else [])):
         if not (math.isfinite(value) and value > 0):
             raise RequestError(f"{name} must be positive, got {value}")
     if estimator not in ESTIMATORS:

@@ -17,7 +17,7 @@ from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
-from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.rates import RateCurve, RateRecord
 from witten.spectra.sweep import gap
 from witten.validation.comparison import Route, Validation, compare
 from witten.validation.words import MONTE_CARLO, ROUTES, SPECTRAL, THEORY, scientific
@@ -151,7 +151,10 @@ def _checked(learning_rates: float | Iterable[float], noise: float) -> tuple[flo
     if not asked:
         raise RequestError("no learning rates were given")
     for s in asked:
-        effective_learning_rate(s, noise)
+        if not (math.isfinite(s) and s > 0):
+            raise RequestError(f"learning rate must be positive, got {s}")
+    if not (math.isfinite(noise) and noise > 0):
+        raise RequestError(f"noise must be positive, got {noise}")
     return asked
 
 
