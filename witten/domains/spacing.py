@@ -14,8 +14,6 @@ Array = NDArray[np.float64]
 TINY = float(np.finfo(float).tiny)
 # With steps of twice the size smooth differences of order 2 and 4 grow by 4 and 16, those over a kink by 2.
 GROWTH = {2: 3.0, 4: 9.0}
-# What a scan says of a kink, which may be a narrow bend, says nothing about cells smaller than a part of its own.
-FINEST = 4
 
 
 def first_spacing(scan: Grid, values: Array, *, weighty: float, level: float, s: float) -> Array:
@@ -23,7 +21,8 @@ def first_spacing(scan: Grid, values: Array, *, weighty: float, level: float, s:
 
     It sees sqrt(s / |D^2 f|), over which the measure varies, and sqrt(|D^2 f| / |D^4 f|), over which f changes shape,
     where f <= weighty; and it puts at least nine cells on a mean chord of the sublevel set. At a kink between slopes
-    that differ by j there is no such length: s / j is seen, over which the measure notices it.
+    that differ by j there is no such length: s / j is seen, over which the measure notices it, where the scan does see
+    so far; else it may be a narrow bend, of the curvature that the scan finds.
     """
     finest = 1.0 if scan.dimension < 3 else 1.4
     inside = values <= level
@@ -39,7 +38,7 @@ def first_spacing(scan: Grid, values: Array, *, weighty: float, level: float, s:
         shape = np.sqrt(max(second, jump / chord)) / np.sqrt(fourth)
         with np.errstate(over="ignore"):
             measure = 1.2 * finest * np.sqrt(s / second)
-            kink = max(s / jump, h / FINEST)
+            kink = max(s / jump, np.sqrt(s / jump * step * h))
         spacing[axis] = min(measure, shape, kink, finest * chord / 12)
     return spacing
 
