@@ -106,17 +106,35 @@ class RiskCurve(files.Saved):
 
     @classmethod
     def from_dataset(cls, dataset: xarray.Dataset) -> RiskCurve:
-        """The curve that `to_dataset` described."""
+        """The curve that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
         about = dataset.attrs
-        return cls(
+        curve = cls(
             method=str(about["method"]),
             objective=str(about["objective"]),
             schedule=Schedule.parse(str(about["schedule"])),
-            start=np.atleast_1d(about["x0"]),
-            steps=dataset["step"].values,
+            start=np.atleast_1d(np.asarray(about["x0"], dtype=float)),
+            steps=files.column(dataset, "step", ("step",), int),
             details=json.loads(about["details"]),
-            **{name: dataset[name].values for name in COLUMNS},
+            **{name: files.column(dataset, name, ("step",)) for name in COLUMNS},
         )
+        _require_true(curve)
+        return curve
+
+
+def _require_true(curve: RiskCurve) -> None:
+    """ValueError for steps that are none of the schedule, and for a risk that contradicts itself."""
+    plan, steps = curve.schedule, curve.steps
+    at = steps.astype(float)
+    if not (steps.size and np.isfinite(curve.start).all() and isinstance(curve.details, dict)):
+        raise ValueError("no steps, no start, or no details")
+    files.require(np.append(0 <= steps[0] <= plan.steps, np.diff(steps) > 0), at, "the steps do not ascend")
+    files.require(steps <= plan.steps, at, "the schedule has ended before the step")
+    rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
+    files.require(np.isclose(curve.time, plan.times[steps], rtol=1e-9, atol=0), at, "another time")
+    files.require(np.isclose(curve.learning_rate, rates, rtol=1e-9, atol=0), at, "another learning rate")
+    files.require(np.isfinite(curve.excess_risk), at, "the risk is not known")
+    held = (curve.lower <= curve.excess_risk) & (curve.excess_risk <= curve.upper)
+    files.require(held, at, "the risk is not within its error bar")
 
 
 def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED) -> NDArray[np.int64]:
