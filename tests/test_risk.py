@@ -231,7 +231,7 @@ def test_terms_are_found_and_counted():
     found = terms(f, np.array([0.5, 1.0, 1.0]))
     assert sorted(term.count for term in found) == [1, 2]
     assert [term.objective.dimension for term in terms(resolve("triple-well"), np.zeros(2))] == [2]
-    assert starting_point(resolve("shi-su-jordan-1d"), None) == pytest.approx([-0.6192582])
+    assert starting_point(resolve("shi-su-jordan-1d"), None, 1.0) == pytest.approx([-0.6192582])
 
 
 def test_a_law_in_one_well_keeps_its_mass_on_a_fixed_grid():
@@ -290,7 +290,7 @@ def test_where_no_grid_serves_the_request_is_named(call, words):
 def test_what_runs_away_says_so():
     with pytest.raises(witten.ConvergenceError, match="smaller learning rate"):
         excess_risk("quadratic", "2.5:300", 1.0, method="simulate", paths=10)
-    with pytest.raises(witten.ConvergenceError, match="runs away"):
+    with pytest.raises(witten.ConvergenceError, match="run away"):
         excess_risk("quadratic:theta=2", "5:300", 1.0)
 
 

@@ -137,12 +137,14 @@ def _require_true(curve: RiskCurve) -> None:
     files.require(held, at, "the risk is not within its error bar")
 
 
-def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED) -> NDArray[np.int64]:
-    """All steps 0 ... N, or about `most` of them, ends of constant runs included where these are few."""
-    n = schedule.steps
+def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED, last: int | None = None) -> NDArray[np.int64]:
+    """All steps 0 ... N, or about `most` of them, ends of constant runs included where these are few.
+
+    N is the last step of the schedule, or the one at which it is stopped."""
+    n = schedule.steps if last is None else last
     if n < most:
         return np.arange(n + 1)
-    ends = np.cumsum([run.steps for run in schedule.runs()])
+    ends = np.cumsum([run.steps for run in schedule.runs(n)])
     even = np.round(np.linspace(0, n, most)).astype(np.int64)
     return np.unique(np.concatenate([even, ends[: most // 4], [n]]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from scipy.sparse.linalg import splu
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.risk.push_and_blur import deal_out
@@ -28,6 +29,8 @@ __all__ = ["LawOfSDE", "Modes", "overlaps"]
 Array = NDArray[np.float64]
 # f at the rim above the saddles in units of the largest learning rate; cells along an axis of the coarser grid.
 MARGIN, CELLS = 14.0, {1: 400, 2: 72}
+# How many deviations of the narrowest law a cell of the coarser grid may be wide; how many there are, at most.
+WIDE, FINEST = {1: 1.0, 2: 3.0}, {1: 6400, 2: 110}
 # Modes that are computed.
 COUNT = {1: 60, 2: 30}
 # A law is expanded in modes once the fastest of them add less than this part to the risk.
@@ -144,7 +147,7 @@ class LawOfSDE:
             raise RequestError(f"the start {self.term.start.tolist()} is not in the box {self.grid.box}")
         if steps[0] == 0:
             out[0] = self.term.excess(self.term.start[:, None])[0]
-        for run in self.schedule.runs():
+        for run in self.schedule.runs(int(steps[-1])):
             here = np.flatnonzero((steps > first) & (steps <= first + run.steps))
             asked = np.union1d(steps[here] - first, [run.steps])
             found, masses = self._along(run, asked, masses)
@@ -236,27 +239,47 @@ def domain_of(term: Term, schedule: Schedule, noise: float) -> Box:
     """Where the law of the largest learning rate is, and the start, and the way down from it."""
     s = float(schedule.learning_rates.max()) * noise**2
     box = sublevel(term.objective, s, wells=6, margin=MARGIN).box
-    room = 6 * np.sqrt(s) * np.ones(box.dimension) * 0.5
-    low = np.minimum(box.lower, term.start - room)
-    high = np.maximum(box.upper, term.start + room)
+    low, high = np.minimum(box.lower, term.start), np.maximum(box.upper, term.start)
+    # Behind the start f rises by the margin, too.
+    slope = np.maximum(abs(term.objective.gradient(term.start)), 1e-300)
+    room = np.minimum(MARGIN * s / slope, 0.25 * (high - low))
+    low, high = np.minimum(low, term.start - room), np.maximum(high, term.start + room)
     return Box(tuple(low.tolist()), tuple(high.tolist()))
 
 
 def on_two_grids(term: Term, schedule: Schedule, noise: float) -> Iterator[LawOfSDE]:
-    """The same problem on cells of half the size: differences tell the error, which is of second order."""
-    if term.objective.dimension > 2:
+    """The same problem on cells of half the size: differences tell the error, which is of second order.
+
+    Raises
+    ------
+    RequestError
+        above dimension 2; GridError where cells that are narrower than the law of the smallest learning rate are too
+        many.
+    """
+    f = term.objective
+    if f.dimension > 2:
         raise RequestError(
-            f"{term.objective.name} is no sum of functions of one variable, and its law is computed up to dimension "
-            "2; use the method 'simulate'"
+            f"{f.name} is no sum of functions of one variable, and its law is computed up to dimension 2; use the "
+            "method 'simulate'"
         )
-    box = domain_of(term, schedule, noise)
-    narrow = np.sqrt(float(schedule.learning_rates.min()) * noise**2)
+    box, cells = domain_of(term, schedule, noise), CELLS[f.dimension]
+    if schedule.steps > 1:
+        cells = max(cells, _cells_of_the_narrowest(term, schedule, noise, box))
     for factor in (1, 2):
-        cells = CELLS[box.dimension] * factor
-        law = LawOfSDE(term, schedule, Grid(box, (cells,) * box.dimension), noise)
-        if factor == 1 and narrow * 4 < law.grid.spacing.max() and schedule.steps > 1:
-            law = LawOfSDE(term, schedule, Grid(box, (2 * cells,) * box.dimension), noise)
-        yield law
+        yield LawOfSDE(term, schedule, Grid(box, (cells * factor,) * box.dimension), noise)
+
+
+def _cells_of_the_narrowest(term: Term, schedule: Schedule, noise: float, box: Box) -> int:
+    """Cells along an axis that are WIDE standard deviations, sqrt(s/2f''), of the law of the smallest learning rate."""
+    d, s = box.dimension, float(schedule.learning_rates.min()) * noise**2
+    curvature = max((float(m.curvatures.max()) for m in term.landscape.minima), default=0.0)
+    wanted = float(box.widths.max()) * math.sqrt(2 * max(curvature, 0.0) / s) / WIDE[d]
+    if not wanted <= FINEST[d]:
+        raise GridError(
+            f"at learning rate {s:g} the law of {term.objective.name} is narrower than the smallest cells that are "
+            "taken; end at a larger learning rate"
+        )
+    return math.ceil(wanted)
 
 
 def overlaps(law: LawOfSDE, learning_rate: float, count: int = 6) -> list[dict[str, float]]:
