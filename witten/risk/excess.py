@@ -12,7 +12,7 @@ from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.rates import effective_learning_rate
 from witten.risk.curve import RiskCurve, recorded_steps
-from witten.risk.law_of_sde import on_two_grids, overlaps
+from witten.risk.law_of_sde import LEFT_OUT, on_two_grids, overlaps
 from witten.risk.law_of_sgd import LawOfSGD, each_rate, gibbs_risk
 from witten.risk.runs_of_sgd import simulated_risk
 from witten.risk.terms import HEIGHT, Term, starting_point, terms, without_constant
@@ -131,14 +131,14 @@ def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> 
 
 
 def _by_modes(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
-    """On two grids, extrapolated; the bar is the correction that made."""
+    """On two grids, extrapolated; the bar is the correction that made, and what modes leave out."""
     risk, bar = np.zeros((2, steps.size))
     told: list[dict[str, Any]] = []
     for term in parts:
         rough, fine = ((law, law.risks(steps)) for law in on_two_grids(term, plan, noise))
         correction = (fine[1] - rough[1]) / 3
         risk += term.count * (fine[1] + correction)
-        bar += term.count * abs(correction)
+        bar += term.count * (abs(correction) + LEFT_OUT * abs(fine[1]))
         for s in dict.fromkeys(run.learning_rate for run in plan.runs()) if len(told) < TOLD else ():
             if len(told) < TOLD:
                 told.append({"term": term.objective.name, "learning_rate": s, "modes": overlaps(fine[0], s)})

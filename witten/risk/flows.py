@@ -13,7 +13,7 @@ from witten.dynamics.steps import HEUN
 from witten.errors import ConvergenceError
 from witten.objectives import Objective
 
-__all__ = ["followed", "stiffness"]
+__all__ = ["curvature", "followed", "stiffness"]
 
 Array = NDArray[np.float64]
 # The coarser time step times the largest curvature where paths are.
@@ -44,17 +44,17 @@ def followed(
         if paths leave for infinity however small the time step is.
     """
     f, s, noise, _ = motion
-    curvature = stiffness(f, x, s * noise**2)
+    stiff = stiffness(f, x, s * noise**2)
     while count:
         # A part of a gap, or several whole ones.
-        wanted = max(gap * curvature / STEP, 1e-9)
+        wanted = max(gap * stiff / STEP, 1e-9)
         whole = min(count, max(1, int(LEG / max(math.ceil(wanted), 1))))
         left = gap
         while wanted > LEG:
-            x, step, curvature, _ = _leg(motion, x, step, (left * LEG / wanted, 1, parts), curvature)
+            x, step, stiff, _ = _leg(motion, x, step, (left * LEG / wanted, 1, parts), stiff)
             left -= left * LEG / wanted
-            wanted = left * curvature / STEP
-        x, step, curvature, snapshots = _leg(motion, x, step, (left, whole, parts), curvature)
+            wanted = left * stiff / STEP
+        x, step, stiff, snapshots = _leg(motion, x, step, (left, whole, parts), stiff)
         for snapshot in snapshots:
             yield snapshot, x, step
         count -= whole
@@ -64,23 +64,23 @@ Leg = tuple[Array, int, float, Array]
 
 
 def _leg(
-    motion: tuple[Objective, float, float, int], x: Array, step: int, times: tuple[float, int, int], curvature: float
+    motion: tuple[Objective, float, float, int], x: Array, step: int, times: tuple[float, int, int], stiff: float
 ) -> Leg:
     """So many gaps, again with smaller steps where the curvature turns out to be larger or paths are lost."""
     f, s, noise, seed = motion
     gap, count, parts = times
     for _ in range(AGAIN):
-        every = parts * max(1, math.ceil(gap * curvature / STEP))
+        every = parts * max(1, math.ceil(gap * stiff / STEP))
         paths = Paths(Motion(f, s, gap / every, noise, HEUN, seed), x)
         paths.step = step
         snapshots = paths.record(count, every)
         if np.isfinite(snapshots).all():
             seen = max(stiffness(f, each, s * noise**2) for each in (snapshots[0], snapshots[-1]))
-            if seen <= GROWN * curvature or gap * seen <= STEP:
+            if seen <= GROWN * stiff or gap * seen <= STEP:
                 return paths.x, paths.step, seen, snapshots
-            curvature = seen
+            stiff = seen
         else:
-            curvature = max(RAISED * curvature, STEP / gap)
+            stiff = max(RAISED * stiff, STEP / gap)
     raise ConvergenceError(f"runs on {f.name} leave for infinity in continuous time; is f bounded below?")
 
 
@@ -91,16 +91,17 @@ def stiffness(f: Objective, x: Array, s: float) -> float:
     """
     some = x[:, :: max(1, x.shape[1] // LOOKS)]
     with np.errstate(all="ignore"):
-        curvature = _curvature(f, some)
+        largest = curvature(f, some)
         slopes, jump = f.gradient(some), 0.0
         for by in (1, 7, 31):
             apart = np.linalg.norm(slopes - np.roll(slopes, by, axis=1), axis=0)
-            apart -= 1.5 * curvature * np.linalg.norm(some - np.roll(some, by, axis=1), axis=0)
+            apart -= 1.5 * largest * np.linalg.norm(some - np.roll(some, by, axis=1), axis=0)
             jump = max(jump, float(np.max(apart, where=np.isfinite(apart), initial=0.0)))
-    return max(curvature, jump * jump / s)
+    return max(largest, jump * jump / s)
 
 
-def _curvature(f: Objective, x: Array) -> float:
+def curvature(f: Objective, x: Array) -> float:
+    """The largest |eigenvalue| of Hess f at points (d, n); in many variables nearly, at a few of them."""
     if f.dimension <= WHOLE:
         hessians = np.moveaxis(f._evaluate("hessian", x), -1, 0)
         hessians = hessians[np.isfinite(hessians).all(axis=(1, 2))]

@@ -39,6 +39,8 @@ LOST, ENLARGED = 1e-8, 6
 SAME = 0.05
 # Rounding of a risk, as a part of it or of that at the start.
 ROUNDED = 1e-12
+# Far from the origin x is rounded to EPS |x|; over the width of a box, and so many times it, that changes a risk.
+PLACES, EPS = 100.0, float(np.finfo(float).eps)
 # Mass at a node that is not followed on the way to the box, as a part of all; what no box holds.
 UNFOLLOWED, FAR = 1e-17, 1e300
 # Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
@@ -217,7 +219,8 @@ class LawOfSGD:
                 lost = before
                 break
             box, found, bars = wide, larger, np.full(found.size, lost * self._top(wide))
-        bars = bars + ROUNDED * np.maximum(found, min(found[0], self._top(box)))
+        rounded = ROUNDED + PLACES * EPS * float(np.max(np.maximum(np.abs(box.lower), np.abs(box.upper)) / box.widths))
+        bars = bars + rounded * np.maximum(found, min(found[0], self._top(box)))
         return ChainRisk(found, bars, lost, box)
 
     def error(self, steps: NDArray[np.int64], found: ChainRisk) -> Array:
