@@ -45,6 +45,8 @@ PLACES, EPS = 100.0, float(np.finfo(float).eps)
 UNFOLLOWED, FAR = 1e-17, 1e300
 # Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
 NARROW, BULK = 0.25, 1e-3
+# How much wider a box may be for a start outside, and of how many steps it holds the way.
+WIDER, FIRST_STEPS = 3.0, 50
 # Equal steps from which on, and nodes up to which, powers of the matrix are formed.
 POWER, DENSE = 40, 700
 # Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
@@ -197,6 +199,19 @@ class LawOfSGD:
         """Where the law of the largest learning rate lives."""
         return _domain(self.term.objective, float(self.schedule.learning_rates.max()), self.noise)
 
+    def _with_start(self) -> Box:
+        """The box, and the start with its first steps where that makes it not much wider and noise is narrow."""
+        f, x, box = self.term.objective, self.term.start, self.box
+        way, s = [x], float(self.schedule.learning_rates.max())
+        with np.errstate(all="ignore"):
+            for each in self.schedule.learning_rates[:FIRST_STEPS].tolist():
+                x = x - each * f.gradient(x)
+                way.append(x)
+        low, high = np.min(way, axis=0) - REACH * s * self.noise, np.max(way, axis=0) + REACH * s * self.noise
+        low, high = np.minimum(box.lower, low), np.maximum(box.upper, high)
+        near = ((high - low) < WIDER * box.widths).all() and (REACH * s * self.noise < NARROW * box.widths).all()
+        return Box(tuple(low.tolist()), tuple(high.tolist())) if near else box
+
     def risks(self, steps: NDArray[np.int64]) -> ChainRisk:
         """E f_i - min f_i at these steps, ascending.
 
@@ -205,7 +220,7 @@ class LawOfSGD:
         ConvergenceError
             if mass keeps leaving, or the law becomes narrower than the finest grid.
         """
-        box = self.box
+        box = self._with_start()
         found, lost = self._followed(box, steps)
         bars = np.full(found.size, lost * self._top(box))
         for _ in range(ENLARGED):
