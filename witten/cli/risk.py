@@ -145,8 +145,8 @@ def _show(curve: RiskCurve) -> None:
     for told in curve.details.get("boxes", ()):
         if told["survival"] < KEPT:
             print_line(
-                f"{told['term']}: {100 * (1 - told['survival']):.2g} % of all runs leave {told['box']}; the risk is that "
-                "of the others, the error what a larger box changes"
+                f"{told['term']}: {100 * (1 - told['survival']):.2g} % of all runs leave {told['box']}; the risk is "
+                "that of the others, the error what a larger box changes"
             )
     for told in curve.details.get("overlaps", ())[:2]:
         modes = ", ".join(f"{mode['rate']:.4g} ({100 * mode['part']:.2g} %)" for mode in told["modes"][:4])

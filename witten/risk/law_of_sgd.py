@@ -40,7 +40,7 @@ SAME = 0.05
 # Rounding of a risk, as a part of it or of that at the start.
 ROUNDED = 1e-12
 # Far from the origin x is rounded to EPS |x|; over the width of a box, and so many times it, that changes a risk.
-PLACES, EPS = 100.0, float(np.finfo(float).eps)
+PLACES, EPS = 200.0, float(np.finfo(float).eps)
 # Mass at a node that is not followed on the way to the box, as a part of all; what no box holds.
 UNFOLLOWED, FAR = 1e-17, 1e300
 # Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
