@@ -32,6 +32,8 @@ SAMPLING = {
     "blind": ("1 where a mode may live where the paths hardly ever come, else 0", "1"),
     "remarks": ("what a reader should know, a line each", ""),
 }
+# Relative difference of a rate and the exponential of its logarithm in a file.
+SAME = 1e-9
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
 
@@ -241,11 +243,36 @@ class RateCurve(files.Saved):
         use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors)
         return fit_barrier(self.noise**2 * self.learning_rates[use], self.log_rates[use], log_errors[use])
 
+    def each_once(self) -> RateCurve:
+        """The curve without the learning rates that are there already.
+
+        Raises
+        ------
+        RequestError
+            where two records of one learning rate contradict each other.
+        """
+        first: dict[float, RateRecord] = {}
+        for record in self.records:
+            known = first.setdefault(record.learning_rate, record)
+            if not (known.upper < record.lower or record.upper < known.lower):
+                continue
+            raise RequestError(
+                f"learning rate {record.learning_rate:g} has two rates that exclude each other; keep one of them"
+            )
+        if len(first) == len(self.records):
+            return self
+        return RateCurve.from_records(
+            first.values(), method=self.method, objective=self.objective, options=self.options
+        )
+
     def to_dataset(self) -> xarray.Dataset:
-        """The curve as an xarray Dataset that describes itself."""
+        """The curve as an xarray Dataset that describes itself; each learning rate once."""
+        return self.each_once()._to_dataset()
+
+    def _to_dataset(self) -> xarray.Dataset:
         import xarray
 
-        records = self.records
+        records, resolved = self.records, self.resolved & np.isfinite(self.log_rates)
         along = "learning_rate"
         variables = {
             "rate": (along, self.rates, _about("lambda_s, the spectral gap (nan where a double cannot hold it)")),
@@ -253,7 +280,7 @@ class RateCurve(files.Saved):
             "log_rate": (along, self.log_rates, _about("natural logarithm of rate")),
             "log_rate_lower": (along, self.lower, _about("natural logarithm of the lower end of the error bar")),
             "log_rate_upper": (along, self.upper, _about("natural logarithm of the upper end of the error bar")),
-            "resolved": (along, self.resolved.astype(np.int8), {"long_name": "1 where the rate is resolved, else 0"}),
+            "resolved": (along, resolved.astype(np.int8), {"long_name": "1 where the rate is resolved, else 0"}),
             "rates": ((along, "index"), _padded([r.rates for r in records]), _about("all rates computed, nan-padded")),
             "solver": (along, np.array([r.solver for r in records], dtype=object), {"long_name": "what computed it"}),
             "n_dofs": (along, np.array([r.n_dofs for r in records], dtype=np.int64), _about("number of unknowns")),
@@ -277,30 +304,56 @@ class RateCurve(files.Saved):
 
     @classmethod
     def from_dataset(cls, dataset: xarray.Dataset) -> RateCurve:
-        """The curve that `to_dataset` described."""
-        rates = dataset["rates"].values
-        details = tuple(
-            {
-                "solver": str(dataset["solver"].values[i]),
-                "n_dofs": int(dataset["n_dofs"].values[i]),
-                "seconds": float(dataset["seconds"].values[i]),
-                "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
-                "modes_counted": _counted(dataset, i),
-                **_sampled(dataset, i),
-            }
-            for i in range(dataset.sizes["learning_rate"])
-        )
-        return cls(
-            learning_rates=dataset["learning_rate"].values,
-            log_rates=dataset["log_rate"].values,
-            lower=dataset["log_rate_lower"].values,
-            upper=dataset["log_rate_upper"].values,
-            resolved=dataset["resolved"].values.astype(bool),
+        """The curve that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
+        along = ("learning_rate",)
+        names = ("learning_rate", "log_rate", "log_rate_lower", "log_rate_upper", "seconds")
+        s, log_rates, lower, upper, seconds = (files.column(dataset, name, along) for name in names)
+        rates = files.column(dataset, "rates", (*along, "index"))
+        solvers, n_dofs = files.column(dataset, "solver", along, str), files.column(dataset, "n_dofs", along, int)
+        curve = cls(
+            learning_rates=s,
+            log_rates=log_rates,
+            lower=lower,
+            upper=upper,
+            resolved=files.column(dataset, "resolved", along, bool),
             method=str(dataset.attrs["method"]),
             objective=str(dataset.attrs["objective"]),
-            options=json.loads(dataset.attrs["options"]),
-            details=details,
+            options=_options(dataset.attrs["options"]),
+            details=tuple(
+                {
+                    "solver": str(solvers[i]),
+                    "n_dofs": int(n_dofs[i]),
+                    "seconds": float(seconds[i]),
+                    "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
+                    "modes_counted": _counted(dataset, i),
+                    **_sampled(dataset, i),
+                }
+                for i in range(s.size)
+            ),
         )
+        _require_true(curve, files.column(dataset, "rate", along))
+        return curve
+
+
+def _options(text: Any) -> dict[str, Any]:
+    options = json.loads(text)
+    if not isinstance(options, dict):
+        raise ValueError("the options are no table")
+    return options
+
+
+def _require_true(curve: RateCurve, rates: NDArray[np.float64]) -> None:
+    """ValueError for a learning rate that is none or there twice, and for a rate that contradicts itself."""
+    s, log_rates = curve.learning_rates, curve.log_rates
+    files.require(np.isfinite(s) & (s > 0), s, "a learning rate is not positive")
+    files.require(np.isin(np.arange(s.size), np.unique(s, return_index=True)[1]), s, "there are two rates")
+    known = np.isfinite(log_rates) & ~np.isnan(curve.lower) & np.isfinite(curve.upper)
+    files.require(known | ~curve.resolved, s, "the rate is resolved and not known")
+    wrong = (curve.lower > log_rates) | (log_rates > curve.upper) | (curve.lower > curve.upper)
+    files.require(~wrong, s, "the rate is not within its error bar")
+    with np.errstate(over="ignore", invalid="ignore"):
+        differ = np.abs(rates - np.exp(log_rates)) > SAME * np.abs(rates)
+    files.require(~(np.isfinite(rates) & differ), s, "rate and log_rate are two different rates")
 
 
 def _record(
@@ -343,17 +396,21 @@ def _sampled(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
     """What `_column` has written, as details; nothing where paths had no part."""
     if "n_steps" not in dataset:
         return {}
-    defaults = {"stopped": 0, "blind": 0, "remarks": ""}
-    found = {name: dataset[name].values[i] if name in dataset else defaults[name] for name in SAMPLING}
+    found: dict[str, Any] = {"stopped": False, "blind": False, "remarks": ""}
+    kinds = {"n_steps": int, "diverged": int, "stopped": bool, "blind": bool, "remarks": str}
+    for name in SAMPLING:
+        if name in dataset or name not in found:
+            found[name] = files.column(dataset, name, ("learning_rate",), kinds.get(name, float))[i]
     found = {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
-    found |= {name: bool(found[name]) for name in ("stopped", "blind")}
-    found |= {"remarks": tuple(str(found["remarks"]).splitlines())}
+    found |= {"remarks": tuple(found["remarks"].splitlines())}
     return found | {"estimator": str(dataset["solver"].values[i]), "n_paths": int(dataset["n_dofs"].values[i])}
 
 
 def _counted(dataset: xarray.Dataset, i: int) -> int | None:
     """What a file of this or an earlier version says of eigenvalues counted."""
-    counted = int(dataset["modes_counted"].values[i]) if "modes_counted" in dataset else -1
+    if "modes_counted" not in dataset:
+        return None
+    counted = int(files.column(dataset, "modes_counted", ("learning_rate",), int)[i])
     return None if counted < 0 else counted
 
 

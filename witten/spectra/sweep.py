@@ -17,6 +17,7 @@ import numpy as np
 from witten.dealing import deal
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord, effective_learning_rate
 from witten.spectra.crew import Crew
@@ -163,7 +164,7 @@ def gap(
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
-        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(how, petsc))),
+        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc))),
     }
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
@@ -208,9 +209,11 @@ def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: M
     }
 
 
-def _identified(how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None) -> dict[str, Any]:
-    """Settings of finite elements and of PETSc as JSON values; of a mesh file what is in it counts."""
-    settings = {**(how or {}), "petsc": dict(petsc or {})}
+def _identified(
+    f: Objective, how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None
+) -> dict[str, Any]:
+    """What f is, and settings of finite elements and of PETSc, as JSON values; of a mesh file what is in it counts."""
+    settings = {"fingerprint": fingerprint(f), **(how or {}), "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
         try:
