@@ -82,14 +82,12 @@ def conditions(
         return Conditions(True, True, mu, frozenset(known | {"confining", "villani"}), 0.0)
     if unbounded_below(objective) is not None:
         return Conditions(False, False, mu, frozenset(known | {"confining", "villani"}))
-    c = np.zeros(objective.dimension) if centre is None else np.asarray(centre, dtype=float)
-    unit = float(scale or 1.0)
     try:
-        far = far_out(objective, c, unit)
+        far = far_out(objective, centre, scale)
     except RequestError:  # f is not a number somewhere out there
         return Conditions(None, None, mu, frozenset(known))
     confining = _confines(objective, far)
-    villani = None if objective.formula is None else confining and _is_villani(objective, c, unit)
+    villani = None if objective.formula is None else confining and _is_villani(objective, far.centre, far.unit)
     return Conditions(confining, villani, mu, frozenset(known), far.barrier)
 
 

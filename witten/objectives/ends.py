@@ -18,17 +18,16 @@ from scipy.optimize import minimize_scalar
 from witten.errors import ConvergenceError
 from witten.objectives.bands import lowest_of_band
 
-__all__ = ["End", "Line"]
+__all__ = ["End", "Line", "falling", "rising", "trend"]
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 # Powers of t below this are taken for constants.
 CONSTANT = 0.05
-# Cells of waves are looked at from this many units of length on, half a decade apart; a value of f so far out has lost
-# as many digits.
-CELLS = 10.0 ** np.arange(2.0, 4.01, 0.5)
+# Cells of waves are looked at so many periods out; a value of f there has lost as many digits.
+CELLS, FURTHER = 1.0371 * 10.0 ** np.arange(2.0, 4.01, 0.5), 1e6
 # Points in a cell, and the most multiples of the longest wave that make a period of all.
-POINTS, MULTIPLES = 600, 24
+POINTS, MULTIPLES = 600, 40
 # A phase that changes by less than this, however far one goes, makes no wave.
 STILL = 1e-3
 # A wave is short where so much of its phase lies between the origin and here.
@@ -76,33 +75,45 @@ class End:
 
     @cached_property
     def log_growth(self) -> tuple[float, bool]:
-        """df/dlog t at the far end, inf where f overflows, and whether it still grows there."""
+        """df/dlog t at the far end, inf where f overflows, and whether it still grows there; of the lows of waves."""
         t = self.line.furthest * np.array([1e-4, 1e-2, 1.0])
         with np.errstate(all="ignore"):
             f = self.line.value(t)
         if f[2] > 1e200:
             return np.inf, True
-        near, far = (f[1] - f[0]) / np.log(1e2), (f[2] - f[1]) / np.log(1e2)
+        if self.short_waves.size:
+            which = [0, self.cells.size // 2, -1]
+            t, f = self.cells[which], np.array([self._windows[i][1].min() for i in which])
+        near, far = np.diff(f) / np.diff(np.log(t))
         return float(far), bool(far > 1.02 * near > 0)
 
     @cached_property
     def wave_numbers(self) -> Array:
         """Of the waves that go on, per unit of t, shape (waves, cells): none for a calm end."""
-        t = self.cells
         if self.line.waves is None:
-            period = [_period_seen(self.line.slope, at, self.line.unit) for at in t[-2:]]
-            seen = [2 * np.pi / p for p in period if p is not None]
-            return np.repeat(np.mean(seen), t.size)[None, :] if len(seen) == 2 else np.empty((0, t.size))
+            period = [_period_seen(self.line.slope, at, self.line.unit) for at in 1e3 * self.line.unit * np.ones(1)]
+            return np.array([[2 * np.pi / p] * self.cells.size for p in period if p is not None]).reshape(-1, self.cells.size)
+        numbers = self._numbers(self.cells)
+        return numbers[numbers[:, -1] * self.cells[-1] > STILL]
+
+    def _numbers(self, t: Array) -> Array:
+        """How fast the phases change at some t, shape (waves, n)."""
         with np.errstate(all="ignore"):
-            numbers = np.array([abs(np.broadcast_to(wave(t), t.shape)) for wave in self.line.waves])
-        return numbers[numbers[:, -1] * t[-1] > STILL] if numbers.size else np.empty((0, t.size))
+            numbers = [abs(np.broadcast_to(wave(t), t.shape)) for wave in self.line.waves or ()]
+        return np.array(numbers).reshape(-1, t.size)
 
     @cached_property
     def cells(self) -> Array:
-        """Where cells start."""
-        t = self.line.unit * CELLS * 1.0371
+        """Where cells start: so many periods out where there is a longest one that does not change, else units."""
+        unit = self.line.unit
+        t = unit * CELLS
+        numbers = self._numbers(t)
+        steady = numbers[(abs(numbers[:, -1] - numbers[:, -2]) <= 1e-6 * numbers[:, -1]) & (numbers[:, -1] > 0)]
+        if steady.size:
+            period = 2 * np.pi / float(steady[:, -1].min())
+            t = np.geomspace(period * CELLS[0], period * float(np.clip(30 * unit / period, CELLS[-1], FURTHER)), CELLS.size)
         inside = t[t < 0.3 * self.line.furthest]
-        return inside if inside.size > 1 else self.line.furthest * np.array([0.1, 0.15, 0.2])
+        return np.asarray(inside if inside.size > 1 else self.line.furthest * np.array([0.1, 0.15, 0.2]))
 
     @cached_property
     def short_waves(self) -> Array:
@@ -116,16 +127,16 @@ class End:
 
     @cached_property
     def periods(self) -> Array:
-        """The length of a cell at each start: a period of all waves where they have one, else a few of the longest."""
+        """The length of a cell at each start: a period of all waves, nearly one where they have none."""
         numbers = self.short_waves
-        return 2 * np.pi / numbers.min(axis=0) * (_multiple(numbers[:, -1]) or 3)
+        return 2 * np.pi / numbers.min(axis=0) * _multiple(numbers[:, -1])[0]
 
     @property
     def periodic(self) -> bool:
         """Whether all waves fit into one period that no longer changes."""
         numbers = self.short_waves
         settled = abs(numbers[:, -1] / numbers[:, -2] - 1).max() < 1e-6
-        return bool(settled and _multiple(numbers[:, -1]) is not None)
+        return bool(settled and _multiple(numbers[:, -1])[1] < 1e-7)
 
     @cached_property
     def _windows(self) -> list[tuple[Array, Array]]:
@@ -165,29 +176,26 @@ class End:
 
     @cached_property
     def _least_slopes(self) -> tuple[float, float, float]:
-        """The smallest f' nearer by and further out, and how many e-folds lie between."""
+        """What `trend` says of f'."""
         if self.in_waves:
             with np.errstate(all="ignore"):
                 least = np.array([self.line.slope(t).min() for t, _ in self._windows])
             at = self.cells
         else:
             at, least = self.ladder, self.slopes
-        half = at.size // 2
-        return float(least[:half].min()), float(least[half:].min()), float(np.log(at[-1] / at[0]) / 2)
+        return trend(at, least)
 
     @property
     def rises_steeply(self) -> bool:
         """Whether f' -> inf."""
         if self.log_growth[0] == np.inf and not self.in_waves:
             return True
-        near, far, apart = self._least_slopes
-        return far > 0 and (near <= 0 or np.log(far / near) > max(CONSTANT * apart, 0.2))
+        return rising(*self._least_slopes)
 
     @property
     def flattens(self) -> bool:
         """Whether f' -> 0, or f falls."""
-        near, far, apart = self._least_slopes
-        return not self.in_waves and (far <= 0 or (near > 0 and np.log(far / near) < -CONSTANT * apart))
+        return not self.in_waves and falling(*self._least_slopes)
 
     def bottom(self, s: float) -> tuple[float, float]:
         """Where the continuous spectrum of this end starts at learning rate s, as a rate, and its error."""
@@ -218,7 +226,8 @@ class End:
         if rates[-1] <= 0 or rates.size < 3:
             return float(rates[-1]), float(errors[-1])
         power = _power(at, rates)
-        if abs(power) > CONSTANT:
+        # From cell to cell waves without a period differ without a trend.
+        if abs(power) > (CONSTANT if self.periodic else 0.3):
             return (np.inf, 0.0) if power > 0 else (0.0, 0.0)
         # Values of f lose digits on the way out, and the end is reached on it: the best of the cells is the steadiest.
         steps = abs(np.diff(rates)) + errors[1:]
@@ -232,6 +241,22 @@ class End:
         return lambda t: self.line.value(start + t) - base
 
 
+def trend(t: Array, slopes: Array) -> tuple[float, float, float]:
+    """The smallest slope in the middle and in the last third of a range of t, and how many e-folds these are apart."""
+    a, b = t.size // 3, 2 * t.size // 3
+    return float(slopes[a:b].min()), float(slopes[b:].min()), float(np.log(t[b] / t[a]))
+
+
+def rising(near: float, far: float, apart: float) -> bool:
+    """Whether slopes with this trend grow without bound."""
+    return far > 0 and (near <= 0 or np.log(far / near) > max(CONSTANT * apart, 0.1))
+
+
+def falling(near: float, far: float, apart: float) -> bool:
+    """Whether slopes with this trend fall to zero, or are negative."""
+    return far <= 0 or (near > 0 and np.log(far / near) < -max(CONSTANT * apart, 0.1))
+
+
 def _power(t: Array, values: Array) -> float:
     """p with values ~ t^p over the last half of a range of t."""
     half = int(np.searchsorted(t, np.sqrt(t[0] * t[-1])))
@@ -239,13 +264,13 @@ def _power(t: Array, values: Array) -> float:
         return float(np.log(abs(values[-1] / values[half])) / np.log(t[-1] / t[half]))
 
 
-def _multiple(numbers: Array) -> int | None:
-    """How many of the longest waves make a period of all; None for more than MULTIPLES."""
-    ratios = numbers / numbers.min()
-    for n in range(1, MULTIPLES + 1):
-        if (abs(n * ratios - np.round(n * ratios)) < 1e-7 * n).all():
-            return n
-    return None
+def _multiple(numbers: Array) -> tuple[int, float]:
+    """How many of the longest waves make a period of all, at most MULTIPLES, and what part of a wave is left."""
+    n = np.arange(1, MULTIPLES + 1)
+    turns = n * (numbers / numbers.min())[:, None]
+    left = abs(turns - np.round(turns)).max(axis=0) / n
+    best = int(np.argmax(left <= max(1e-8, float((left * n).min()) / n[int((left * n).argmin())])))
+    return int(n[best]), float(left[best])
 
 
 def _period_seen(slope: Function, start: float, unit: float) -> float | None:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
-from witten.objectives.ends import CONSTANT, End
+from witten.objectives.ends import End, falling, rising, trend
 from witten.objectives.functions import Cos, Sin, Tan
 from witten.objectives.objective import Objective
 from witten.objectives.polynomials import growth
+from witten.objectives.reach import reach, rise
 from witten.objectives.rays import ray, show
 from witten.objectives.rotations import separating_axes
 from witten.objectives.valleys import NARROWEST, Valley, valleys
@@ -27,6 +28,10 @@ from witten.objectives.valleys import NARROWEST, Valley, valleys
 __all__ = ["Bottom", "FarOut", "continuous_spectrum", "essential_spectrum", "far_out"]
 
 Array = NDArray[np.float64]
+# Critical points beyond which they are taken for the beginning of endlessly many.
+FEW = 60
+# Lengths outside of these are those of an f that rises nowhere.
+SHORTEST, LONGEST = 1e-15, 1e15
 # A bottom known less well than this part of it is undecided, and a note says so.
 KNOWN = 0.05
 # Waves across a curved valley change its bottom by what is not computed here.
@@ -66,6 +71,7 @@ class FarOut:
     rays: tuple[tuple[Array, End], ...]
     polynomial: bool
     centre: Array
+    unit: float
 
     @property
     def barrier(self) -> float | None:
@@ -77,15 +83,29 @@ class FarOut:
 
 
 def far_out(objective: Objective, centre: Array | None = None, scale: float | None = None) -> FarOut:
-    """f far out, looked at from a centre (d,), the origin where left out, in units of a length.
+    """f far out, looked at from a centre (d,) in units of a length: those of its critical points where left out.
 
     Raises
     ------
     RequestError
         where f is not a number somewhere along axes and diagonals.
     """
-    c = np.zeros(objective.dimension) if centre is None else np.asarray(centre, dtype=float)
-    return _far_out(objective, tuple(c.tolist()), float(scale or 1.0))
+    if centre is None or scale is None:
+        middle, size = _middle(objective)
+        centre, scale = middle if centre is None else centre, size if scale is None else scale
+    return _far_out(objective, tuple(np.asarray(centre, dtype=float).tolist()), float(scale))
+
+
+def _middle(objective: Objective) -> tuple[Array, float]:
+    """The middle of the critical points and their extent; the deepest and how far f rises around it where they are too
+    many to be all, the origin and 1 where there are none, or f rises nowhere."""
+    found = reach(objective)
+    if not found.points.size:
+        return np.zeros(objective.dimension), 1.0
+    few = found.complete or found.points.shape[1] <= FEW
+    scale = found.scale if few else float(np.mean(rise(objective, found.lowest, 1.0)))
+    centre = found.centre if few else found.lowest
+    return centre, scale if SHORTEST < scale < LONGEST else 1.0
 
 
 @lru_cache(maxsize=32)
@@ -93,12 +113,12 @@ def _far_out(objective: Objective, centre: tuple[float, ...], unit: float) -> Fa
     c = np.array(centre)
     rays = tuple((e, End(ray(objective, c, e, unit))) for e in _directions(objective.dimension))
     if growth(objective) is not None:
-        return FarOut((), (), rays, True, c)
+        return FarOut((), (), rays, True, c, unit)
     axes = separating_axes(objective, c, unit)
     if axes is None:
-        return FarOut((), tuple(valleys(objective, c, unit)), rays, False, c)
+        return FarOut((), tuple(valleys(objective, c, unit)), rays, False, c, unit)
     both = [sign * axes[:, i] for i in range(len(c)) for sign in (-1.0, 1.0)]
-    return FarOut(tuple((e, End(ray(objective, c, e, unit))) for e in both), (), rays, False, c)
+    return FarOut(tuple((e, End(ray(objective, c, e, unit))) for e in both), (), rays, False, c, unit)
 
 
 def _directions(dimension: int) -> list[Array]:
@@ -215,12 +235,10 @@ def _of_valley(objective: Objective, centre: Array, valley: Valley, s: float) ->
     direction = (valley.x[:, count - 1] - centre) / valley.r[count - 1]
     slopes, at = np.diff(f) / np.diff(t), np.sqrt(t[1:] * t[:-1])
     half = slopes.size // 2
-    near, far = float(slopes[:half].min()), float(slopes[half:].min())
-    apart = float(np.log(at[-1] / at[0]) / 2)
-    if far > 0 and (near <= 0 or np.log(far / near) > max(CONSTANT * apart, 0.2)):
+    if rising(*trend(at, slopes)):
         return Bottom(np.inf)
     log_growth = float((f[-1] - f[half]) / np.log(t[-1] / t[half]))
-    if far <= 0 or np.log(far / near) < -CONSTANT * apart:
+    if falling(*trend(at, slopes)):
         if log_growth <= 0.5 * s * (1 + 1e-3):
             _require_integral(objective, min(log_growth, 0.5 * s), False, direction, s, float(valley.r[-1]))
         why = f"along the valley that leads in direction {show(direction)} |grad f| falls to zero"
