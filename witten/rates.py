@@ -231,12 +231,17 @@ class RateCurve(files.Saved):
         return np.array([math.nan if r.rate_error is None else r.rate_error for r in self.records])
 
     @property
+    def continuous(self) -> NDArray[np.bool_]:
+        """Whether the rate is the bottom of the continuous spectrum, shape (n,)."""
+        return np.array([bool(detail.get("continuous", False)) for detail in self.details], dtype=bool)
+
+    @property
     def noise(self) -> float:
         """sigma, the scale of the gradient noise: the SDE is that of learning rate s sigma^2."""
         return float(self.options.get("noise") or 1.0)
 
     def fit_barrier(self) -> BarrierFit:
-        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from the resolved points.
+        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from resolved eigenvalues.
 
         Raises
         ------
@@ -244,7 +249,7 @@ class RateCurve(files.Saved):
             for fewer than 3 resolved learning rates.
         """
         log_errors = np.maximum(self.upper - self.log_rates, self.log_rates - self.lower)
-        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors)
+        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors) & ~self.continuous
         return fit_barrier(self.noise**2 * self.learning_rates[use], self.log_rates[use], log_errors[use])
 
     def to_dataset(self) -> xarray.Dataset:

@@ -170,6 +170,8 @@ def _show(curve: RateCurve) -> None:
         [_row(record) for record in curve.records],
         left=("solver",),
     )
+    if any(record.continuous for record in curve.records):
+        print_line("* the bottom of the continuous spectrum: there is no eigenvalue below it")
     for line in dict.fromkeys(note for record in curve.records for note in record.notes):
         print_line(f"note: {line}")
     fit = sensible_fit(curve)

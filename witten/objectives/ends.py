@@ -91,8 +91,8 @@ class End:
     def wave_numbers(self) -> Array:
         """Of the waves that go on, per unit of t, shape (waves, cells): none for a calm end."""
         if self.line.waves is None:
-            period = [_period_seen(self.line.slope, at, self.line.unit) for at in 1e3 * self.line.unit * np.ones(1)]
-            return np.array([[2 * np.pi / p] * self.cells.size for p in period if p is not None]).reshape(-1, self.cells.size)
+            period = _period_seen(self.line.slope, 1e3 * self.line.unit, self.line.unit)
+            return np.full((0 if period is None else 1, self.cells.size), 2 * np.pi / (period or 1.0))
         numbers = self._numbers(self.cells)
         return numbers[numbers[:, -1] * self.cells[-1] > STILL]
 
@@ -111,7 +111,8 @@ class End:
         steady = numbers[(abs(numbers[:, -1] - numbers[:, -2]) <= 1e-6 * numbers[:, -1]) & (numbers[:, -1] > 0)]
         if steady.size:
             period = 2 * np.pi / float(steady[:, -1].min())
-            t = np.geomspace(period * CELLS[0], period * float(np.clip(30 * unit / period, CELLS[-1], FURTHER)), CELLS.size)
+            last = float(np.clip(30 * unit / period, CELLS[-1], FURTHER))
+            t = period * np.geomspace(CELLS[0], last, CELLS.size)
         inside = t[t < 0.3 * self.line.furthest]
         return np.asarray(inside if inside.size > 1 else self.line.furthest * np.array([0.1, 0.15, 0.2]))
 

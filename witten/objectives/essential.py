@@ -20,8 +20,8 @@ from witten.objectives.ends import End, falling, rising, trend
 from witten.objectives.functions import Cos, Sin, Tan
 from witten.objectives.objective import Objective
 from witten.objectives.polynomials import growth
-from witten.objectives.reach import reach, rise
 from witten.objectives.rays import ray, show
+from witten.objectives.reach import reach, rise
 from witten.objectives.rotations import separating_axes
 from witten.objectives.valleys import NARROWEST, Valley, valleys
 

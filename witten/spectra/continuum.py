@@ -1,8 +1,8 @@
 """Rates beside the continuous spectrum: whether the lowest one is an eigenvalue, or the bottom itself is the gap.
 
-A mode of the rate lambda < Lambda, the bottom, decays like e^{-kappa |x|}, kappa = sqrt(2 (Lambda - lambda)/s). With walls
-at a distance X the rate is known to about e^{-2 kappa X}; where it stays above the bottom there is no mode with kappa >
-1/X, and the gap lies within s/(2 X^2) of the bottom."""
+A mode of the rate lambda < Lambda, the bottom, decays like e^{-kappa |x|}, kappa = sqrt(2 (Lambda - lambda)/s). With
+walls at a distance X the rate is known to about e^{-2 kappa X}; where it stays above the bottom there is no mode with
+kappa > 1/X, and the gap lies within s/(2 X^2) of the bottom."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ class Attempt[Result]:
 
 @dataclass(frozen=True)
 class Gap[Result]:
-    """The gap, its relative error, whether it is the bottom of the continuous spectrum, and the last attempt's result."""
+    """The gap, its relative error, whether it is the bottom of the continuous spectrum, and the last result.
+
+    `cut` is what walls may be in the error of an eigenvalue."""
 
     rate: float
     error: float
     continuous: bool
     result: Result
+    cut: float = 0.0
 
 
 def gap_beside[Result](
@@ -65,8 +68,8 @@ def gap_beside[Result](
         if _cut(attempt, bottom, s) <= 0.3 * rtol or _within(attempt, bottom, s) <= 0.3 * rtol:
             break
     if _is_below(attempt, bottom):
-        error = attempt.error + _cut(attempt, bottom, s)
-        return Gap(attempt.rate, min(error, max(error / 1e3, 1 - attempt.rate / bottom.rate + error / 10)), False, attempt.result)
+        cut = _cut(attempt, bottom, s)
+        return Gap(attempt.rate, attempt.error + cut, False, attempt.result, cut)
     error = bottom.error / bottom.rate + _within(attempt, bottom, s)
     return Gap(bottom.rate, error, True, attempt.result)
 
@@ -93,6 +96,6 @@ def continuous_from(name: str, s: float, bottom: float, wanted: int) -> str:
     fewer = "no isolated rate below it: that is the gap" if wanted == 1 else "too few isolated rates below it"
     remedy = "" if wanted == 1 else "ask for fewer, or "
     return (
-        f"{name} at learning rate {s:g} has continuous spectrum from rate {bottom:.6g} on and {fewer}; {remedy}give a box, "
-        "or, where f is smooth at its minimum, a smaller learning rate"
+        f"{name} at learning rate {s:g} has continuous spectrum from rate {bottom:.6g} on and {fewer}; {remedy}give a "
+        "box, or, where f is smooth at its minimum, a smaller learning rate"
     )

@@ -37,7 +37,7 @@ class Spectrum:
     relative_errors : the error bars as parts of the rates, shape (k,); 0 for the zero
     modes_counted : how many eigenvalues, zero included, the inertia of a factorisation counts below a bound between two
         of those computed; as many as were found there. None where nothing was counted
-    continuous : whether the last rate is the bottom of the continuous spectrum, and no eigenvalue: its mode means nothing
+    continuous : whether the last rate is the bottom of the continuous spectrum, no eigenvalue: its mode means nothing
     notes : what a reader should know, in words
     examined : how far f was looked at, in words; "" where nothing was left out
     """

@@ -19,9 +19,9 @@ from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.spectra.continuum import continuous_from
 from witten.spectra.crew import Crew
 from witten.spectra.eigensolve import Solver, eigensolve
-from witten.spectra.continuum import continuous_from
 from witten.spectra.refinement import refined_spectrum
 from witten.spectra.spectrum import Spectrum
 from witten.storage import Ledger
