@@ -20,7 +20,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.reach import reach, rise
 from witten.objectives.slow_places import SlowPlaces, slow_places
 
-__all__ = ["Scan", "Sublevel", "sublevel", "too_small"]
+__all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small"]
 
 # Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
 COARSE = {1: 1000, 2: 200, 3: 48}
@@ -268,6 +268,30 @@ def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray
     return values
 
 
+def rounding(objective: Objective, grid: Grid) -> float:
+    """How far values of f are off by rounding: its typical second difference over steps so short that f itself has
+    none, and half its change over the spacing of doubles, since x itself is rounded to eps |x|."""
+    points = grid.points[:, :: max(1, grid.n_nodes // 4000)]
+    worst = 0.0
+    for axis, h in enumerate(grid.spacing):
+        ulp = np.spacing(abs(points[axis]))
+        step = np.maximum(1e-7 * h, 8 * ulp)
+        below, here, above, next_to = (
+            _finite_or_outside(objective, _moved(points, axis, by)) for by in (-step, 0.0, step, ulp)
+        )
+        with np.errstate(invalid="ignore"):
+            off = abs(below - 2 * here + above) + 0.5 * abs(next_to - here)
+        off = off[np.isfinite(off)]
+        worst = max(worst, float(np.mean(off)) if off.size else 0.0)
+    return worst
+
+
+def _moved(points: NDArray[np.float64], axis: int, by: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    moved = points.copy()
+    moved[axis] += by
+    return moved
+
+
 def _finite_or_outside(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """f at the points, +inf where it is not finite."""
     with np.errstate(all="ignore"):
@@ -353,7 +377,9 @@ def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box
         found = Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)
         if known.points.shape[1] <= MOST_KNOWN and not further.holds(known.points).all():
             further = further.joined(_hull(known.points)).expanded(0.01, 0.01)
-            found = np.hstack([found, Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)])
+            # On a line, cells fine enough for all of the wells that are known.
+            cells = max(2 * COARSE[d], 12 * known.points.shape[1] if d == 1 else 0)
+            found = np.hstack([found, Scan.of(objective, further, cells, s).wells(wells)])
         outside = found[:, ~box.holds(found)]
         if not outside.size:
             return box

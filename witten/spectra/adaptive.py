@@ -106,10 +106,10 @@ def adapted_spectrum(
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
-        pairs_needed, cut, bottom = k - 1 + GUARDS, np.zeros(k - 1), Bottom(np.inf)
+        pairs_needed, cut, bottom = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf)
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
-    log_rates, errors = found.log_rates[order], (found.errors + cut + 1e-11)[order]
+    log_rates, errors = found.log_rates[order], (found.errors + cut)[order]
     rates = np.exp(log_rates)
     refinement._require_isolated(objective, learning_rate, rates, bottom)
     if ranks.rank == 0:
@@ -180,19 +180,21 @@ class Adapted:
 def _domain(
     objective: Objective, s: float, wanted: int, rtol: float, box: Sequence[tuple[float, float]] | None
 ) -> tuple[Any, int, Array, Bottom, Gap[Any] | None]:
-    """A grid on the part of space that matters, the pairs to compute, what the cut costs, where the continuous spectrum
-    starts, and the gap if it is that."""
+    """A grid on the part of space that matters, the pairs to compute, what the cut and rounding cost, where the
+    continuous spectrum starts, and the gap if it is that."""
     bottom = essential_spectrum(objective, s) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
     grid, pairs_needed, cut, _ = refinement._truncation(objective, s, wanted, rtol, within)
     if wanted > 1 or not np.isfinite(bottom.rate):
-        return grid, pairs_needed, cut, bottom, None
+        return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom, None
 
     def compute(grid: Any, pairs_needed: int, cut: Array) -> refinement.Computed:
         return refinement._computed(objective, s, grid, pairs_needed, cut, rtol, default_solver)
 
     gap = refinement._gap_beside(objective, s, bottom, compute(grid, pairs_needed, cut), rtol, compute)
-    return gap.result.first, pairs_needed, cut + gap.cut, bottom, gap if gap.continuous else None
+    first = gap.result.first
+    cut = cut + gap.cut + refinement.rounding_error(objective, s, first)
+    return first, pairs_needed, cut, bottom, gap if gap.continuous else None
 
 
 def _adapted(

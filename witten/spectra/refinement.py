@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, sublevel, too_small
+from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.objectives.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
@@ -147,8 +147,8 @@ def _computed(
     log_rates, errors, operator, pairs, solver = _refined(objective, s, grid, cut.size, pairs_needed, rtol, choose)
     # Each value is extrapolated by itself; nearly equal ones can change places.
     order = np.argsort(log_rates, kind="stable")
-    # Sums over a hundred thousand edges and more are known to about 1e-11.
-    return Computed(grid, log_rates[order], (errors + cut + 1e-11)[order], order, operator, pairs, solver)
+    errors = errors + cut + rounding_error(objective, s, grid)
+    return Computed(grid, log_rates[order], errors[order], order, operator, pairs, solver)
 
 
 def _gap_beside(
@@ -186,6 +186,12 @@ class Widening:
         """The lowest rate, in a domain as long as its longest side."""
         extent = float(found.operator.grid.box.widths.max())
         return Attempt(float(np.exp(found.log_rates[0])), float(found.errors[0]), extent, found)
+
+
+def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
+    """What rounding may change in a rate, as a part of it: in sums over a hundred thousand edges and more about 1e-11,
+    and in weights e^{-2f/s} what f is off."""
+    return 1e-11 + 4 * rounding(objective, grid) / s
 
 
 def _truncated(
