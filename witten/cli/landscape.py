@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, places
+from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def landscape(
         from witten.plots import plot_landscape
 
         plot_landscape(found, plot)
+    for note in found.notes:
+        say(f"note: {note}")
     if as_json:
         print_json(_json(objective, found))
     else:
@@ -110,8 +113,6 @@ def _show(found: Landscape) -> None:
         print_line(f"barrier H = {found.barrier:.10g}" + (" (ties: labels are a choice)" if found.tied else ""))
     print_line(_conditions(found))
     print_line(_searched(found))
-    for note in found.notes:
-        print_line(f"note: {note}")
 
 
 def _count(found: Landscape) -> str:

@@ -87,7 +87,8 @@ def conditions(
     except RequestError:  # f is not a number somewhere out there
         return Conditions(None, None, mu, frozenset(known))
     confining = _confines(objective, far)
-    villani = None if objective.formula is None else confining and _is_villani(objective, far.centre, far.unit)
+    steep = confining and all(end.rises_steeply for _, end in far.ends)
+    villani = None if objective.formula is None else steep and _is_villani(objective, far.centre, far.unit)
     return Conditions(confining, villani, mu, frozenset(known), far.barrier)
 
 
