@@ -49,13 +49,15 @@ class Scan:
     ----------
     grid : Grid, unmasked
     values : f at the centres of the cells, shape grid.shape; +inf where f overflows
-    tree : MergeTree of those wells whose barrier exceeds the learning rate, without the artefacts of coarse cells. In
-        it a cell is as low as the lowest critical point known in it: no well is too narrow
-    places : {cell: that point}
+    lowest : f there, or at the lowest critical point known in the cell: no well is too narrow
+    tree : MergeTree of `lowest`, of those wells whose barrier exceeds the learning rate, without the artefacts of
+        coarse cells
+    places : {cell: the critical point that makes it lower}
     """
 
     grid: Grid
     values: NDArray[np.float64]
+    lowest: NDArray[np.float64]
     tree: MergeTree
     places: dict[int, NDArray[np.float64]]
 
@@ -67,7 +69,7 @@ class Scan:
             raise RequestError(f"{objective.name} overflows everywhere on {box}; give a box on which it is finite")
         lowest, places = _with_known_points(objective, grid, values)
         tree = _genuine(objective, grid, merge_tree(lowest, smallest=learning_rate), places)
-        return cls(grid, values, tree, places)
+        return cls(grid, values, lowest, tree, places)
 
     def height(self, k: int, tie: float) -> float:
         """The highest saddle out of the k most persistent wells, and of those within `tie` of the last of them.
@@ -85,7 +87,7 @@ class Scan:
 
         So a valley narrower than the cells still is one piece.
         """
-        below = self.values <= level
+        below = self.lowest <= level
         bridged = np.where(binary_dilation(below, iterations=2), 0.0, 1.0)
         return below & component(bridged, 0.5, int(self.tree.minima[0]))
 
