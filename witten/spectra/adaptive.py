@@ -98,7 +98,7 @@ def adapted_spectrum(
     began = time.perf_counter()
     within = None if box is None else Box.of(box)
     if mesh is None:
-        grid, pairs_needed, cut, bottom, edge = agree(
+        grid, pairs_needed, cut, bottom, edge, notes = agree(
             ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box)
         )
         if edge is not None:
@@ -106,7 +106,7 @@ def adapted_spectrum(
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
-        pairs_needed, cut, bottom = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf)
+        pairs_needed, cut, bottom, notes = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf), ()
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
     log_rates, errors = found.log_rates[order], (found.errors + cut)[order]
@@ -128,7 +128,7 @@ def adapted_spectrum(
         log_rates=np.append(-np.inf, log_rates),
         relative_errors=np.append(0.0, errors),
         modes_counted=found.counted,
-        notes=(bottom.note,) if bottom.note else (),
+        notes=notes,
         examined="the mesh, whose boundary reflects" if mesh is not None else refinement._examined(objective, within),
     )
 
@@ -179,14 +179,15 @@ class Adapted:
 
 def _domain(
     objective: Objective, s: float, wanted: int, rtol: float, box: Sequence[tuple[float, float]] | None
-) -> tuple[Any, int, Array, Bottom, Gap[Any] | None]:
+) -> tuple[Any, int, Array, Bottom, Gap[Any] | None, tuple[str, ...]]:
     """A grid on the part of space that matters, the pairs to compute, what the cut and rounding cost, where the
-    continuous spectrum starts, and the gap if it is that."""
+    continuous spectrum starts, the gap if it is that, and notes."""
     bottom = essential_spectrum(objective, s) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
-    grid, pairs_needed, cut, _ = refinement._truncation(objective, s, wanted, rtol, within)
+    grid, pairs_needed, cut, first_rates = refinement._truncation(objective, s, wanted, rtol, within)
+    notes = refinement._notes(objective, s, bottom, within, grid, pairs_needed, first_rates)
     if wanted > 1 or not np.isfinite(bottom.rate):
-        return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom, None
+        return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom, None, notes
 
     def compute(grid: Any, pairs_needed: int, cut: Array) -> refinement.Computed:
         return refinement._computed(objective, s, grid, pairs_needed, cut, rtol, default_solver)
@@ -194,7 +195,7 @@ def _domain(
     gap = refinement._gap_beside(objective, s, bottom, compute(grid, pairs_needed, cut), rtol, compute)
     first = gap.result.first
     cut = cut + gap.cut + refinement.rounding_error(objective, s, first)
-    return first, pairs_needed, cut, bottom, gap if gap.continuous else None
+    return first, pairs_needed, cut, bottom, gap if gap.continuous else None, notes
 
 
 def _adapted(

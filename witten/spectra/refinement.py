@@ -39,6 +39,8 @@ ENOUGH = {1: 1000, 2: 1, 3: 1}
 MOST_EIGENVALUES = 50
 # What lies so many s above the saddles of a user's box counts less than rounding, unless a mode lives there.
 BOX_MARGIN = 20.0
+# Walls are spoken of where a rate would change by so much without them.
+WALLS_MATTER = 1e-3
 # Rates below this are those of barriers.
 TINY = 1e-6
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
@@ -86,7 +88,8 @@ def refined_spectrum(
     def compute(grid: Grid, pairs_needed: int, cut: NDArray[np.float64]) -> Computed:
         return _computed(objective, learning_rate, grid, pairs_needed, cut, rtol, choose)
 
-    found = compute(*_truncation(objective, learning_rate, k - 1, rtol, within)[:3])
+    grid, pairs_needed, cut, first = _truncation(objective, learning_rate, k - 1, rtol, within)
+    found = compute(grid, pairs_needed, cut)
     log_rates, errors, continuous = found.log_rates, found.errors, False
     if np.isfinite(bottom.rate) and k == 2:
         gap = _gap_beside(objective, learning_rate, bottom, found, rtol, compute)
@@ -106,9 +109,47 @@ def refined_spectrum(
         log_rates=np.append(-np.inf, log_rates),
         relative_errors=np.append(0.0, errors),
         continuous=continuous,
-        notes=(bottom.note,) if bottom.note else (),
+        notes=_notes(objective, learning_rate, bottom, within, grid, pairs_needed, first),
         examined=_examined(objective, within),
     )
+
+
+def _notes(
+    objective: Objective,
+    s: float,
+    bottom: Bottom,
+    box: Box | None,
+    grid: Grid,
+    pairs_needed: int,
+    log_rates: NDArray[np.float64],
+) -> tuple[str, ...]:
+    """What a reader should know: what is undecided far out, and how much the walls of a box matter.
+
+    An AccuracyWarning says the latter, too: who gives a box may have all of space in mind."""
+    notes = [bottom.note] if bottom.note else []
+    worst = 0.0 if box is None else _without_walls(objective, s, box, grid, pairs_needed, log_rates)
+    if worst > WALLS_MATTER:
+        notes.append(
+            f"the walls of the box {box} reflect, and they matter: were they a little further out, the rate would "
+            f"change by {worst:.0%}"
+        )
+        warnings.warn(f"{objective.name} at learning rate {s:g}: {notes[-1]}", AccuracyWarning, stacklevel=3)
+    return tuple(notes)
+
+
+def _without_walls(
+    objective: Objective, s: float, box: Box, grid: Grid, pairs_needed: int, log_rates: NDArray[np.float64]
+) -> float:
+    """By what part the wanted rates change when cells around a box join in; 0 where there are none, or too many."""
+    region = sublevel(objective, s, wells=log_rates.size, margin=BOX_MARGIN, box=box)
+    try:
+        wide = region.wider(grid, region.level)
+        if wide is None:
+            return 0.0
+        outer = _rates_on(objective, s, wide, pairs_needed, log_rates.size)
+    except (ConvergenceError, RequestError):
+        return 0.0
+    return float(_shared(*_changes(log_rates, outer)).max(initial=0.0))
 
 
 def _examined(objective: Objective, box: Box | None) -> str:
@@ -266,11 +307,14 @@ def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -
 def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
     """Up to which f there may be other modes as slow as the last one wanted.
 
-    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat.
+    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat. Where
+    that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
     """
     s = region.learning_rate
     if log_rate > np.log(TINY):
-        return region.slow_places(1.2 * np.exp(log_rate)).level + 2 * s
+        found = region.slow_places(1.2 * np.exp(log_rate))
+        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
+        return region.level if endless else found.level + 2 * s
     margin = (region.level - region.height) / s
     return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
 
