@@ -211,7 +211,7 @@ def test_a_box_with_room_changes_nothing(box):
 
 
 def between_walls(f, ends, s):
-    """The first rate of (s/2)(u'' - 2 f' u'/s) = -lambda u, u' = 0 at both ends, by shooting with an adaptive method."""
+    """The first rate of (s/2)(u'' - 2 f' u'/s) = -lambda u, u' = 0 at both ends, by shooting."""
 
     def end_slope(rate):
         def right(x, y):
@@ -229,7 +229,7 @@ def between_walls(f, ends, s):
     raise AssertionError("no rate was met")
 
 
-@pytest.mark.parametrize("ends", [(-0.9, 0.9), (0.2, 2.0), (-1.2, 0.5), (-1.45, 1.45)])
+@pytest.mark.parametrize("ends", [(-0.9, 0.9), (0.2, 2.0), (-1.2, 0.5)])
 def test_a_small_box_is_a_problem_of_its_own_and_says_how_much_its_walls_matter(ends):
     with pytest.warns(AccuracyWarning, match="walls of the box"):
         found = witten.gap("double-well", [0.1], box=[ends]).records[0]

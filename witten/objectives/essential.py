@@ -103,7 +103,9 @@ def _middle(objective: Objective) -> tuple[Array, float]:
     if not found.points.size:
         return np.zeros(objective.dimension), 1.0
     few = found.complete or found.points.shape[1] <= FEW
-    scale = found.scale if few else float(np.mean(rise(objective, found.lowest, 1.0)))
+    # Cells left open around one point are many points close together: f does not rise between them.
+    around = float(np.mean(rise(objective, found.lowest, 1.0)))
+    scale = max(found.scale, around) if few else around
     centre = found.centre if few else found.lowest
     return centre, scale if SHORTEST < scale < LONGEST else 1.0
 
