@@ -71,7 +71,8 @@ def hill(slope, curvature, period, s):
         end = solve_ivp(right, (0, period), [1, 0, 0, 1], rtol=1e-11, atol=1e-13, method="DOP853").y[:, -1]
         return end[0] + end[3] - 2
 
-    return brentq(trace, 0.0, 0.5 / s, xtol=1e-13)
+    first = next(rate for rate in np.linspace(0, 0.5 / s, 60)[1:] if trace(rate) < 0)
+    return brentq(trace, first - 0.5 / s / 59, first, xtol=1e-13)
 
 
 @pytest.mark.parametrize(("s", "quoted"), [(0.1, 1.494839584), (0.2, 0.866078865), (0.5, 0.483309866)])

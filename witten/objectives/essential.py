@@ -161,7 +161,9 @@ def essential_spectrum(
     far = far_out(objective, centre, scale)
     s = learning_rate
     for direction, end in (*far.ends, *far.rays):
-        _require_integral(objective, *end.log_growth, direction, s, end.line.furthest)
+        # Along a valley that narrows f need not rise: the free energy, below, may.
+        if not far.valleys or end.log_growth[0] < 0 or end.log_growth[1]:
+            _require_integral(objective, *end.log_growth, direction, s, end.line.furthest)
     if far.polynomial:
         return Bottom(np.inf)
     if far.ends:
