@@ -40,7 +40,7 @@ def landscape(
         from witten.plots import plot_landscape
 
         plot_landscape(found, plot)
-    for note in found.notes:
+    for note in found.cut:
         say(f"note: {note}")
     if as_json:
         print_json(_json(objective, found))
@@ -113,6 +113,8 @@ def _show(found: Landscape) -> None:
         print_line(f"barrier H = {found.barrier:.10g}" + (" (ties: labels are a choice)" if found.tied else ""))
     print_line(_conditions(found))
     print_line(_searched(found))
+    for note in found.notes:
+        print_line(f"note: {note}")
 
 
 def _count(found: Landscape) -> str:

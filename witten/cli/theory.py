@@ -52,7 +52,7 @@ def theory(
         law.save(output)
     if plot is not None:
         _draw(landscape, law, request, plot)
-    for note in landscape.notes:
+    for note in landscape.cut:
         say(f"note: {note}")
     if as_json:
         print_json(_json(objective, landscape, law, alpha))
@@ -118,6 +118,8 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
     print_line(f"rate 1 = a exp(-2H/s) as s -> 0: barrier H = {landscape.barrier:.10g}, prefactor a = {alpha:.10g}")
     if landscape.tied:
         print_line("barriers are tied; the rates take that into account")
+    for note in landscape.notes:
+        print_line(f"note: {note}")
 
 
 def _power(log_rate: float) -> str:

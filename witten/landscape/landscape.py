@@ -93,6 +93,11 @@ class Landscape:
         """Whether equal heights leave a choice in the labels of the pairs; the rates of the law do not depend on it."""
         return any(pair.tied for pair in self.pairs)
 
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """What the lists leave out where there are wells without end, in words. Nothing in a box."""
+        return () if self.boxed else self.conditions.notes
+
     @cached_property
     def euler_sum(self) -> int | None:
         """sum of (-1)^index over all critical points: 1 for a confining Morse f; None where one is degenerate."""
@@ -202,7 +207,7 @@ def _further_minima(objective: Objective, ends: Array) -> list[CriticalPoint]:
 
 def _checked(landscape: Landscape) -> list[str]:
     """What does not fit together, in words."""
-    notes = [] if landscape.boxed else list(landscape.conditions.notes)
+    notes = list(landscape.cut)
     if landscape.degenerate:
         notes.append("not Morse: there are degenerate critical points")
     if not landscape.connected:
