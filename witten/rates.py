@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BarrierFit", "RateCurve", "RateRecord", "Sampling", "effective_learning_rate"]
 
 KIND = "rate-curve"
-DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted")
+DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted", "continuous", "notes", "examined")
 # What a `Sampling` is on disk: a name, its meaning, and units.
 SAMPLING = {
     "n_steps": ("steps of all paths together", "1"),
@@ -99,6 +99,9 @@ class RateRecord:
     rates : all rates computed at this s, without the zero
     modes_counted : eigenvalues that inertia counts below a bound, zero included; None where nothing was counted
     sampling : where the rate is from simulated paths (`n_dofs` of them, by the estimator `solver`), more of that
+    continuous : whether the rate is the bottom of the continuous spectrum, and no eigenvalue
+    notes : what a reader should know, in words
+    examined : how far f was looked at, in words; "" where nothing was left out
     """
 
     learning_rate: float
@@ -112,6 +115,9 @@ class RateRecord:
     rates: tuple[float, ...] = ()
     modes_counted: int | None = None
     sampling: Sampling | None = None
+    continuous: bool = False
+    notes: tuple[str, ...] = ()
+    examined: str = ""
 
     @property
     def rate(self) -> float | None:
@@ -157,8 +163,8 @@ class RateCurve(files.Saved):
     method : 'finite-differences', ...
     objective : its name or formula
     options : what was asked for (rtol, noise, box, ...), as JSON values
-    details : n dicts with solver, n_dofs, seconds, rates, modes_counted; of simulated paths also estimator, n_paths and
-        what a `Sampling` holds
+    details : n dicts with solver, n_dofs, seconds, rates, modes_counted, continuous, notes, examined; of simulated
+        paths also estimator, n_paths and what a `Sampling` holds
     """
 
     kind: ClassVar[str] = KIND
@@ -227,12 +233,17 @@ class RateCurve(files.Saved):
         return np.array([math.nan if r.rate_error is None else r.rate_error for r in self.records])
 
     @property
+    def continuous(self) -> NDArray[np.bool_]:
+        """Whether the rate is the bottom of the continuous spectrum, shape (n,)."""
+        return np.array([bool(detail.get("continuous", False)) for detail in self.details], dtype=bool)
+
+    @property
     def noise(self) -> float:
         """sigma, the scale of the gradient noise: the SDE is that of learning rate s sigma^2."""
         return float(self.options.get("noise") or 1.0)
 
     def fit_barrier(self) -> BarrierFit:
-        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from the resolved points.
+        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from resolved eigenvalues.
 
         Raises
         ------
@@ -240,7 +251,7 @@ class RateCurve(files.Saved):
             for fewer than 3 resolved learning rates.
         """
         log_errors = np.maximum(self.upper - self.log_rates, self.log_rates - self.lower)
-        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors)
+        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors) & ~self.continuous
         return fit_barrier(self.noise**2 * self.learning_rates[use], self.log_rates[use], log_errors[use])
 
     def each_once(self) -> RateCurve:
@@ -290,6 +301,13 @@ class RateCurve(files.Saved):
                 np.array([-1 if r.modes_counted is None else r.modes_counted for r in records], dtype=np.int64),
                 _about("eigenvalues counted by inertia, zero included; -1 where none were counted"),
             ),
+            "continuous": (
+                along,
+                np.array([r.continuous for r in records], dtype=np.int8),
+                _about("1 where the rate is the bottom of the continuous spectrum, else 0"),
+            ),
+            "notes": (along, _words("\n".join(r.notes) for r in records), _about("what a reader should know", "")),
+            "examined": (along, _words(r.examined for r in records), _about("how far the objective was looked at", "")),
         }
         sampled = [record.sampling for record in records]
         if sampled and all(sampled):
@@ -326,6 +344,7 @@ class RateCurve(files.Saved):
                     "seconds": float(seconds[i]),
                     "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
                     "modes_counted": _counted(dataset, i),
+                    **_said(dataset, i),
                     **_sampled(dataset, i),
                 }
                 for i in range(s.size)
@@ -371,6 +390,9 @@ def _record(
         seconds=float(detail.get("seconds", math.nan)),
         rates=tuple(detail.get("rates", ())),
         modes_counted=detail.get("modes_counted"),
+        continuous=bool(detail.get("continuous", False)),
+        notes=tuple(detail.get("notes", ())),
+        examined=str(detail.get("examined", "")),
         sampling=Sampling(**{name: detail[name] for name in SAMPLING}) if "n_steps" in detail else None,
     )
 
@@ -412,6 +434,22 @@ def _counted(dataset: xarray.Dataset, i: int) -> int | None:
         return None
     counted = int(files.column(dataset, "modes_counted", ("learning_rate",), int)[i])
     return None if counted < 0 else counted
+
+
+def _words(texts: Iterable[str]) -> NDArray[Any]:
+    """Texts as a netCDF variable."""
+    return np.array(list(texts), dtype=object)
+
+
+def _said(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
+    """What a file says of the nature of a rate; files of earlier versions say nothing."""
+    if "continuous" not in dataset:
+        return {}
+    return {
+        "continuous": bool(dataset["continuous"].values[i]),
+        "notes": tuple(str(dataset["notes"].values[i]).splitlines()),
+        "examined": str(dataset["examined"].values[i]),
+    }
 
 
 def _about(long_name: str, units: str = "1") -> dict[str, str]:

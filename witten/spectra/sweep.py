@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from witten.dealing import deal
-from witten.errors import RequestError, Stopped
+from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.spectra.continuum import continuous_from
 from witten.spectra.crew import Crew
 from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
@@ -80,12 +81,15 @@ def spectrum(
     Raises
     ------
     RequestError
-        if the request is wrong; ConvergenceError if a solver fails.
+        if the request is wrong; ConvergenceError if a solver fails, or where so many isolated rates are not there.
     """
     how = _method(method, degree, mesh)
     ranks = communicator(comm)
     _require_use(petsc, how, ranks)
-    return _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    found = _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    if found.continuous:
+        raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
+    return found
 
 
 def _spectrum(
@@ -267,6 +271,9 @@ def _record(found: Spectrum) -> RateRecord:
         seconds=found.seconds,
         rates=tuple(found.rates[1:].tolist()),
         modes_counted=found.modes_counted,
+        continuous=found.continuous,
+        notes=found.notes,
+        examined=found.examined,
     )
 
 
