@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from witten.domains.grid import Grid
 from witten.operators.kernels import kernel
 
-__all__ = ["WittenLaplacian"]
+__all__ = ["BLOCKS", "WittenLaplacian"]
 
 # Sums over edges are formed in this many blocks, whatever the number of threads, so that results do not depend on it.
 BLOCKS = 64
