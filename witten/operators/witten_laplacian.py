@@ -48,6 +48,12 @@ class WittenLaplacian:
     def n_dofs(self) -> int:
         return int(self.matrix.shape[0])
 
+    @property
+    def scale(self) -> float:
+        """sum_a s/h_a^2, what A_ii is where f is flat. Rounding moves eigenvalues by eps times this, however large A_ii
+        grows where f is steep: sum_i A_ii psi_0i^2 = sum_ij |A_ij| psi_0i psi_0j is not larger."""
+        return float((self.learning_rate / np.asarray(self.grid.spacing) ** 2).sum())
+
     @cached_property
     def log_ground_state(self) -> NDArray[np.float64]:
         """log psi_0, normalised to sum psi_0^2 = 1, shape (n,); finite at every learning rate."""

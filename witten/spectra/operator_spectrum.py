@@ -18,6 +18,7 @@ from witten.errors import ConvergenceError, RequestError
 from witten.operators.transfer import TransferOperator
 from witten.spectra.balanced import Balanced, conditions
 from witten.spectra.chain_cores import SlowChain, small_gap, spread_states
+from witten.spectra.limits import bounded
 from witten.spectra.state_reduction import StateReduction
 
 __all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "by_modulus", "leading_eigenvalues",
@@ -37,6 +38,8 @@ SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
 NEGLIGIBLE = 1e-10
 # Eigenvalues among which slow ones are told from the others.
 TOLD_APART = 6
+# Products that Arnoldi may ask for; a few hundred are usual.
+MOST = 20_000
 # Eigenvalues computed beyond those asked for, so that a multiple one is seen whole.
 MORE = 2
 EPS = float(np.finfo(float).eps)
@@ -227,11 +230,11 @@ def _arnoldi(
     """The k eigenvalues of largest modulus and their vectors."""
     if start is None:
         start = 1.0 + 0.5 * np.random.default_rng(0).random(n)
-    operator = LinearOperator((n, n), matvec=lambda x: apply(x.ravel()), dtype=float)
+    what, remedy = f"Arnoldi for {k} eigenvalues on {n} nodes", "ask for a larger learning rate"
+    product = bounded(lambda x: apply(x.ravel()), MOST, what, remedy)
+    operator = LinearOperator((n, n), matvec=product, dtype=float)
     try:
         values, vectors = eigs(operator, k=k, which="LM", v0=start, ncv=min(n, max(4 * k, 24)))
     except ArpackError as error:
-        raise ConvergenceError(
-            f"Arnoldi did not converge for {k} eigenvalues on {n} nodes: {error}; ask for a larger learning rate"
-        ) from error
+        raise ConvergenceError(f"{what} did not converge: {error}; {remedy}") from error
     return values, vectors
