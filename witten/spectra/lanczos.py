@@ -18,6 +18,8 @@ from witten.spectra.ritz import GUARDS, RitzPairs, rayleigh_ritz
 
 __all__ = ["Lanczos", "count_below", "factorised", "polished"]
 
+# A pair that was missed lies below the last one found by more than this part; how well the search for it converges.
+MISSING, ROUGHLY = 1e-6, 1e-3
 Inverse = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -48,7 +50,8 @@ class Lanczos:
     def solve(self, operator: WittenLaplacian, k: int, start: NDArray[np.float64] | None = None) -> RitzPairs:
         """The k lowest pairs above the ground state; `start` (n, any) adds its span to what Lanczos finds.
 
-        A single Krylov sequence can overlook one of two nearly equal eigenvalues; a start that knows both mends that.
+        A single Krylov sequence can overlook one of several nearly equal eigenvalues, and bars take it that none is
+        missing among those found: a second sequence, orthogonal to these, looks for more.
 
         Raises
         ------
@@ -63,20 +66,39 @@ class Lanczos:
                 return pairs
             start = pairs.psi
         psi = self._arpack(operator, inverse, k, start)
-        return polished(operator, inverse, psi if start is None else np.column_stack([psi, start]), k, self.polish)
+        pairs = polished(operator, inverse, psi if start is None else np.column_stack([psi, start]), k, self.polish)
+        for _ in range(k if operator.n_dofs > k + 1 + GUARDS else 0):
+            missing = self._arpack(operator, inverse, 1, None, pairs.psi)
+            both = rayleigh_ritz(operator, np.column_stack([pairs.psi, missing]))
+            if both.rates[k - 1] > (1 - MISSING) * pairs.rates[-1]:
+                break
+            pairs = polished(operator, inverse, both.psi, k, self.polish)
+        return pairs
 
     def _arpack(
-        self, operator: WittenLaplacian, inverse: Inverse, k: int, start: NDArray[np.float64] | None
+        self,
+        operator: WittenLaplacian,
+        inverse: Inverse,
+        k: int,
+        start: NDArray[np.float64] | None,
+        known: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """The k lowest eigenvectors, roughly."""
+        """The k lowest eigenvectors, roughly; very roughly those that are orthogonal to known ones (n, any)."""
         n = operator.n_dofs
-        v0 = np.random.default_rng(0).standard_normal(n) if start is None else start.sum(axis=1)
+
+        def project(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            x = operator.project(x, times=1)
+            return x if known is None else x - known @ (known.T @ x)
+
+        # The first sequence found what it had of the vectors of a multiple eigenvalue: this one starts elsewhere.
+        v0 = np.random.default_rng(0 if known is None else 1).standard_normal(n) if start is None else start.sum(axis=1)
         what, remedy = f"Lanczos for {k} eigenvalues on {n} nodes", "ask for fewer, or for a larger learning rate"
-        product = bounded(lambda x: operator.project(inverse(x.ravel()), times=1), self.most, what, remedy)
+        product = bounded(lambda x: project(inverse(x.ravel())), self.most, what, remedy)
         deflated = LinearOperator((n, n), matvec=product, dtype=float)
         ncv = min(n, max(2 * k + 4, 12))
         try:
-            _, psi = eigsh(deflated, k=k, which="LM", v0=operator.project(v0), tol=self.tolerance, ncv=ncv)
+            tolerance = self.tolerance if known is None else ROUGHLY
+            _, psi = eigsh(deflated, k=k, which="LM", v0=project(project(v0)), tol=tolerance, ncv=ncv)
         except ArpackError as error:
             raise ConvergenceError(f"{what} did not converge: {error}; {remedy}") from error
         return psi
