@@ -108,6 +108,9 @@ def _computed(
             )
         except ConvergenceError as error:
             return _kept(objective, done, learning_rates, request), error
+        except Interrupted as cut:  # a learning rate that would have taken long
+            line = places.stopped_line(str(cut), len(done), len(learning_rates), output)
+            return _kept(objective, done, learning_rates, request), Interrupted(line)
         except Stopped as early:
             line = places.stopped_line(early.reason, len(early.curve.records), len(learning_rates), output)
             return (early.curve if early.curve.records else None), Interrupted(line)
