@@ -16,6 +16,7 @@ from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.kinked import is_smooth
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.eigensolve import default_solver, require_count
 from witten.spectra.extrapolation import extrapolated_logs
@@ -207,7 +208,8 @@ def _refined(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], WittenLaplacian, RitzPairs, str]:
     """Halve the cells until the wanted rates, extrapolated, have errors below rtol/2, or the grid is too large.
 
-    Rates are logarithms and errors relative, so that no learning rate is too small.
+    Whether f is smooth is asked of the formula, and of f itself on the last grid. Rates are logarithms and errors
+    relative, so that no learning rate is too small.
     """
     levels: list[NDArray[np.float64]] = []
     noise = np.zeros(wanted)
@@ -217,7 +219,8 @@ def _refined(
     fewest = 3 if rtol >= 3e-5 and grid.dimension > 1 else 4
     solver, pairs = _first_pairs(objective, s, grid, pairs_needed, wanted)
     while True:
-        operator = FiniteDifferences(objective, grid).assemble(s)
+        discretisation = FiniteDifferences(objective, grid)
+        operator = discretisation.assemble(s)
         if levels:
             solver = adapted(solver, choose(operator.n_dofs, grid.dimension))
             pairs = solver.solve(operator, pairs_needed, start)
@@ -225,9 +228,12 @@ def _refined(
         noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
         if len(levels) >= 2:
             known = min(map(len, levels))
-            log_rates, errors = (array[:wanted] for array in extrapolated_logs([level[:known] for level in levels]))
+            smooth = not discretisation.kinked.any() and is_smooth(grid, discretisation.values, s)
+            limits = extrapolated_logs([level[:known] for level in levels], smooth=smooth)
+            log_rates, errors = (array[:wanted] for array in limits)
             unfinished = errors > np.maximum(0.5 * rtol, noise)
-            if (len(levels) >= fewest and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
+            enough = len(levels) >= (fewest if smooth else 4)
+            if (enough and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
                 grid.dimension
             ]:
                 return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
