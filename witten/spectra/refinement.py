@@ -228,17 +228,25 @@ def _refined(
         noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
         if len(levels) >= 2:
             known = min(map(len, levels))
-            smooth = not discretisation.kinked.any() and is_smooth(grid, discretisation.values, s)
-            limits = extrapolated_logs([level[:known] for level in levels], smooth=smooth)
+            erratic = _erratic(discretisation, s)
+            limits = extrapolated_logs([level[:known] for level in levels], erratic=erratic)
             log_rates, errors = (array[:wanted] for array in limits)
             unfinished = errors > np.maximum(0.5 * rtol, noise)
-            enough = len(levels) >= (fewest if smooth else 4)
+            enough = len(levels) >= (fewest if erratic <= 1 else 4)
             if (enough and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
                 grid.dimension
             ]:
                 return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
         start = grid.prolongate(pairs.psi)
         grid = grid.refined()
+
+
+def _erratic(discretisation: FiniteDifferences, s: float) -> float:
+    """What `extrapolated_logs` should know of f on its finest grid: 0 if f is smooth, 1 if averages take its kinks into
+    account, 2 if it has some, or bends that are not resolved, and nothing does."""
+    if discretisation.kinked.any():
+        return 1.0
+    return 0.0 if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
 
 
 def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[tuple[float, float]] | None) -> None:
