@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import maximum_filter
 from scipy.special import logsumexp
 
 from witten.domains.grid import Grid
@@ -63,11 +63,11 @@ def is_smooth(grid: Grid, values: Array, s: float) -> bool:
 
 
 def _fourth(f: Array, step: int) -> Array:
-    """The largest fourth difference with a step along the first axis, within four cells; four cells from its ends."""
+    """|fourth differences| with a step along the first axis, the largest within four cells; four cells from its ends."""
     n = len(f) - 8
     a, b, c, d, e = (f[4 + i * step : 4 + i * step + n] for i in range(-2, 3))
     difference = abs(a - 4 * b + 6 * c - 4 * d + e)
-    return np.asarray(maximum_filter1d(np.where(np.isfinite(difference), difference, 0.0), 9, axis=0))
+    return np.asarray(maximum_filter(np.where(np.isfinite(difference), difference, 0.0), 9))
 
 
 @dataclass(frozen=True, eq=False)
