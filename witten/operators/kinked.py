@@ -63,7 +63,7 @@ def is_smooth(grid: Grid, values: Array, s: float) -> bool:
 
 
 def _fourth(f: Array, step: int) -> Array:
-    """|fourth differences| with a step along the first axis, the largest within four cells; four cells from its ends."""
+    """The largest |fourth difference| along the first axis within four cells; four cells from its ends."""
     n = len(f) - 8
     a, b, c, d, e = (f[4 + i * step : 4 + i * step + n] for i in range(-2, 3))
     difference = abs(a - 4 * b + 6 * c - 4 * d + e)
