@@ -89,8 +89,8 @@ def hundredths(low, high):
 @example(0.0, 0.9, -0.9, 6, 0.2)
 @settings(deadline=None, max_examples=8)
 def test_kinks_anywhere_on_any_scale(at, first, second, size, s):
-    """x^2/2 + a |x - p| + b |x - q|, q incommensurate with p, and in units of length from 1e-6 to 1e6: l^2 times the rate
-    at the same s."""
+    """x^2/2 + a |x - p| + b |x - q|, q incommensurate with p, in units of length l from 1e-6 to 1e6: the rate times l^2
+    is the same."""
     other, length = at / 3 - np.sqrt(2) / 2, 10.0**size
     f = lambda x: x**2 / 2 + first * abs(x - at) + second * abs(x - other)  # noqa: E731
     exact = rates_1d(f, s, 1, kinks=(at, other))[0] / length**2
