@@ -20,7 +20,7 @@ from witten.spectra.chain import Chain
 from witten.spectra.extrapolation import extrapolated_logs
 
 # Panels towards a point where f is not smooth on either side.
-TIP = tuple(0.3 + sign * 10.0**-e for e in range(1, 14) for sign in (-1, 0, 1))
+TIP = tuple(0.3 + sign * 10.0**-e for e in range(1, 9) for sign in (-1, 0, 1))
 # Formula, the same by hand, learning rate, kinks.
 LINES = {
     "two-corners": ("abs(x**2-1)/2", lambda x: abs(x**2 - 1) / 2, 0.2, (-1, 1)),
