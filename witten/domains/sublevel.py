@@ -352,10 +352,10 @@ def _of_narrow_wells(objective: Objective, scan: Scan, weighty: float, s: float)
     with np.errstate(all="ignore"):
         unseen = abs(objective(points) - seen(points.T)) > UNSEEN * s
         curvatures = abs(np.einsum("iin->in", objective._evaluate("hessian", points)))
-    resolved = curvatures * grid.spacing[:, None] ** 2 <= s
         widths = np.sqrt(s / curvatures)
         beside = [objective(points + widths[a] * np.eye(len(points))[:, a, None]) for a in range(len(points))]
         curved = abs(np.array(beside) - objective(points)) >= s / 8
+    resolved = curvatures * grid.spacing[:, None] ** 2 <= s
     asked = np.where(np.isfinite(curvatures) & unseen & ~resolved & curved, 1.2 * widths, np.inf)
     return np.asarray(asked.min(axis=1))
 
