@@ -162,17 +162,20 @@ def rates_1d(
     interval: tuple[float, float] | None = None,
     order: int = 24,
     margin: float | None = None,
+    kinks: Sequence[float] = (),
 ) -> Array:
     """The k lowest positive eigenvalues of -L u = -(s/2) u'' + f' u' on the line, to about 1e-12 of each.
 
-    At most one of them may be tiny, below 1e-15.
+    At most one of them may be tiny, below 1e-15. Panels end at the kinks.
     """
     if margin is None:
         margin = 18 + 1.5 * k  # the k-th mode reaches further out
     if interval is None:
         interval = significant_interval(f, s, margin)
     base = float(f(np.linspace(*interval, 100_001)).min())
-    a, _, _ = inverse_factor(f, s, panels(f, s, interval, order), order, base)
+    ends = [interval[0], *sorted(kink for kink in kinks if interval[0] < kink < interval[1]), interval[1]]
+    breaks = np.unique([x for part in zip(ends, ends[1:], strict=False) for x in panels(f, s, part, order)])
+    a, _, _ = inverse_factor(f, s, breaks, order, base)
     first = largest_singular_values(a, 1) ** -2.0
     if k == 1 or first[0] > 1e-15:
         return largest_singular_values(a, k) ** -2.0
