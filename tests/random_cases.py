@@ -158,8 +158,9 @@ def placed(text: str, axes: dict[str, str], height: float) -> str:
 
 
 def learning_rate(d: Dice, shape: Shape, depth: float) -> float:
-    """One at which the barrier is worth e^{-1} to e^{-depth}; where there is none, one that suits the shape."""
-    barrier, exponent, level = shape.barrier(), d.log(1, depth), d.log(*shape.heights)
-    return rounded(min(2 * barrier / exponent if barrier > 0.02 * shape.heights[1] else level, shape.hot))
-
-
+    """One at which the barrier is worth e^{-1} to e^{-depth}; where there is none, one that suits the shape. None is
+    so low that f varies by more than 800 s below the saddle."""
+    barrier, depth_below = shape.barrier()
+    exponent, level = d.log(1, depth), d.log(*shape.heights)
+    s = 2 * barrier / exponent if barrier > 0.02 * shape.heights[1] else level
+    return rounded(min(max(s, depth_below / 800), shape.hot))

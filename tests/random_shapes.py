@@ -39,10 +39,13 @@ class Shape:
     heights: tuple[float, float] = (0.05, 1.0)
     hot: float = np.inf
 
-    def barrier(self) -> float:
-        """The highest barrier that keeps a well apart from a deeper one."""
+    def barrier(self) -> tuple[float, float]:
+        """The highest barrier that keeps a well apart from a deeper one, and how far its top is above the deepest."""
         y = self.f(scan_grid(SCAN, self.points, 20_000))
-        return float((climb(y)[1] - y).max())
+        lowest, climbed = climb(y)
+        highest = int(np.argmax(climbed - y))
+        barrier = float(climbed[highest] - y[highest])
+        return barrier, float(climbed[highest] - y[lowest]) if barrier else 0.0
 
 
 class Dice:
@@ -171,8 +174,8 @@ def far_well(d: Dice) -> Shape:
     """A shallow well far above a deep one: the slope is just undone by a bump, or f' has two close roots far up."""
     if d.whole(0, 1):
         k, m, w = d.log(0.3, 2), d.uniform(2, 6), d.uniform(0.2, 0.8)
-        a = rounded(d.uniform(1.02, 2) * k * m * w * sqrt(exp(1) / 2))
-        return Shape(*added(parabola(k), bump(-a, d.sign() * m, w)))
+        a, m = rounded(d.uniform(1.02, 2) * k * m * w * sqrt(exp(1) / 2)), d.sign() * m
+        return Shape(*added(parabola(k), bump(-a, m, w)), reach=(m,))
     m, gap = d.uniform(0.8, 1.6), d.uniform(0.02, 0.4)
     slope = Polynomial([0, 1]) * Polynomial([m**2 - gap, -2 * m, 1]) * Polynomial([d.uniform(0.3, 1), 0, 1])
     coefficients = [rounded(value, 5) for value in slope.integ().coef]

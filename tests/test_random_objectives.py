@@ -23,11 +23,11 @@ from witten.objectives import resolve
 
 # ------------------------------------------------------------------------------------------------ forty of them
 
-# Three of each kind on a line but the rarest, which have two, and as many sums as are quick.
-SOME = [case(kind, 0, index) for kind in KINDS for index in range(3 if kind in ("kinked", "narrow") else 2)]
-SOME += [case("plane", 0, index) for index in range(6)]
-SOME += [case("plane-kinked", 0, index) for index in range(2)]
-SOME += [case("space", 0, index) for index in range(3)]
+# Two of each kind on a line, and sums that are quick.
+SOME = [case(kind, 0, index) for kind in KINDS for index in range(2)]
+SOME += [case("plane", 0, index) for index in (0, 1, 2, 3, 4, 6, 13, 17, 18)]
+SOME += [case("plane-kinked", 0, index) for index in range(3)]
+SOME += [case("space-far", 0, index) for index in range(2)]
 
 
 @pytest.mark.parametrize("one", SOME, ids=str)
