@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from witten.dynamics.estimation import WIDTH
+from witten.dynamics.request import WIDTH
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.landscape.eyring_kramers import eyring_kramers
