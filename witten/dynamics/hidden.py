@@ -18,8 +18,9 @@ from scipy.ndimage import label
 from witten.dynamics.paths import CoreMap
 from witten.dynamics.thermal import Thermal, centres_of, on_cells
 from witten.objectives import Objective
+from witten.objectives.reach import reach
 
-__all__ = ["HOME", "HiddenPlaces", "Place", "below", "hidden_places"]
+__all__ = ["HOME", "HiddenPlaces", "Place", "below", "hidden_places", "narrow_wells"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -33,6 +34,8 @@ OUTSIDE, DOWN = 0.01, 4.0
 # slow cell, or at most, there is an end.
 EMPTY, SHELLS = 2, 12
 MOST = 24
+# A minimum that lies so many s below all cells around it is a well that the grid does not see; so many are looked at.
+NARROW, MOST_NARROW = 0.75, 2000
 # The label of the cells that paths must reach; paths that have not been there yet have the next one.
 HOME = 0
 
@@ -52,6 +55,11 @@ class Place:
     floor: float
     level: float
     share: float
+
+    @property
+    def centre(self) -> Array:
+        """The mean of the cells' centres, shape (d,)."""
+        return np.asarray(self.centres.mean(axis=1))
 
     def sample(self, count: int, seed: int) -> Array:
         """Points spread evenly over the cells, shape (d, count)."""
@@ -113,6 +121,27 @@ def hidden_places(ground: Thermal, rate: float) -> HiddenPlaces:
     return HiddenPlaces(tuple(_few(order)), empty == EMPTY)
 
 
+def narrow_wells(ground: Thermal) -> Iterator[Place]:
+    """Minima of f far below all cells around them: wells between the nodes of the grid, of which it shows nothing."""
+    f, s, shape = ground.objective, ground.s, np.array(ground.values.shape)
+    rim = np.pad(ground.values, 1, constant_values=np.inf)
+    log_total = _log_measure(ground, ground.values, ground.spacing)
+    for x in reach(f).points[:, :MOST_NARROW].T:
+        cell = np.floor((x - ground.low) / ground.spacing).astype(int)
+        if not ((cell >= 0) & (cell < shape)).all():
+            continue
+        around = rim[tuple(slice(c, c + 3) for c in cell)]
+        floor = float(f(x))
+        if floor > float(around.min()) - NARROW * s:
+            continue
+        curvatures, axes = np.linalg.eigh(np.nan_to_num(f._evaluate("hessian", x)))
+        if curvatures[0] > 0:
+            widths = np.sqrt(s / curvatures)
+            sides = np.sqrt((axes**2) @ widths**2)
+            share = min(_share(ground, np.array([floor]), sides, log_total), 1.0)
+            yield Place(x[:, None], sides, floor, floor + s, share)
+
+
 def _places(
     ground: Thermal, slow: Mask, values: Array, low: Array, sides: Array, log_total: float
 ) -> Iterator[Place]:
@@ -141,7 +170,7 @@ def _few(places: list[Place]) -> list[Place]:
         return places
     rest = places[MOST - 1 :]
     centres = np.concatenate([place.centres for place in rest], axis=1)
-    sides = np.min([place.sides for place in rest], axis=0)
+    sides = np.stack([place.sides for place in rest]).min(axis=0)
     together = Place(centres, sides, rest[0].floor, max(p.level for p in rest), sum(p.share for p in rest))
     return [*places[: MOST - 1], together]
 

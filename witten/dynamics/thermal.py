@@ -151,7 +151,7 @@ def thermal(objective: Objective, s: float, *, seed: int = 0) -> Thermal:
         above three dimensions, and where e^{-2f/s} has no integral.
     """
     continuous_spectrum(objective, s)
-    wells = find_wells(objective, seed=seed)
+    wells = find_wells(objective)
     low, high = wells.low.copy(), wells.high.copy()
     for _ in range(MOST_GROWTH):
         values, sides = on_cells(objective, low, high)

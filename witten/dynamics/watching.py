@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from witten.dynamics.escape import Escape
 from witten.dynamics.estimates import Estimate
-from witten.dynamics.hidden import HiddenPlaces, Place, below, hidden_places
+from witten.dynamics.hidden import HiddenPlaces, Place, below, hidden_places, narrow_wells
 from witten.dynamics.hitting import APART
 from witten.dynamics.request import QUANTILE, SGD, STEP, Request, Stop, combined, drift
 from witten.dynamics.thermal import Thermal
@@ -27,6 +27,8 @@ SCOUTS, PATIENCE = 256, 3.0
 STREAM = 0xE5 << 24
 MOST_ROUNDS = 40
 HESSIANS = 4000
+# Steps of the scouts that are affordable.
+MOST_STEPS = 4_000_000_000
 
 
 def watched(estimate: Estimate, ground: Thermal, request: Request, stop: Stop, *, seen: Array) -> Estimate:
@@ -38,13 +40,17 @@ def watched(estimate: Estimate, ground: Thermal, request: Request, stop: Stop, *
     if not hidden.end:
         remark = "slow modes may live far out, farther than was looked: the rate is not known"
         return replace(estimate, blind=True, resolved=False, remarks=(*estimate.remarks, remark))
-    places = [place for place in hidden.places if not _holds(place, seen)]
+    places = [place for place in (*hidden.places, *narrow_wells(ground)) if not _holds(place, seen)]
     found = estimate
     for number, place in enumerate(places):
         if stop() is not None:
             remark = f"stopped before {len(places) - number} places were watched where no path of equilibrium comes"
             return replace(found, blind=True, resolved=False, remarks=(*found.remarks, remark))
-        found = _slower(found, _Watch(ground, request, place, number), stop)
+        watch = _Watch(ground, request, place, number)
+        if watch.cost(estimate.high) > MOST_STEPS:
+            remark = f"a well or shelf at {_show(place.centre)} is too narrow to be watched in steps of {watch.dt:.1g}"
+            return replace(found, blind=True, resolved=False, remarks=(*found.remarks, remark))
+        found = _slower(found, watch, stop)
     if places:
         found = replace(found, remarks=(*found.remarks, _about(HiddenPlaces(tuple(places), True))))
     return found
@@ -55,6 +61,10 @@ def _about(hidden: HiddenPlaces) -> str:
     where = floors[0] if len(floors) == 1 else f"{floors[0]} to {floors[-1]}"
     count = "1 place" if len(hidden.places) == 1 else f"{len(hidden.places)} places"
     return f"{count} where no path of equilibrium comes, f from {where} on, watched by paths that start there"
+
+
+def _show(x: Array) -> str:
+    return "(" + ", ".join(f"{c:.6g}" for c in x) + ")"
 
 
 def _holds(place: Place, points: Array) -> bool:
@@ -73,6 +83,10 @@ class _Watch:
         own = request.learning_rate if request.scheme == SGD else request.dt
         self.dt = own or STEP / stiffness
         self.interval = APART / stiffness
+
+    def cost(self, log_rate: float) -> float:
+        """Steps that the scouts would take."""
+        return SCOUTS * (1 + PATIENCE * math.exp(-log_rate) / self.dt)
 
     def escape(self, dt: float, count: int, level: int) -> Escape:
         stream = STREAM | (self.number << 14) | (level << 12)
