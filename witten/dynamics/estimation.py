@@ -41,6 +41,8 @@ APART = 7.0
 # Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
 MOST_STEPS = 20_000_000_000
 RARE, LONG = 1e-7, 1_000_000_000
+# So many relaxation times of the softest well are simulated at least, whatever the estimator.
+FEW_LIVES = 1000
 # A slow well that holds e^{-a} of the mass is left to the lives of paths in it at a barrier lower by a, down to this.
 LEAST_APART = 3.5
 # The first runs: how far apart looks are, over the largest curvature, and how many paths.
@@ -61,6 +63,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     look = thermal if request.objective.dimension <= 3 else sampled
     ground: Ground = look(request.objective, request.s, seed=request.seed)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
+    _check_steps(request, ground, dt)
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
         return rate_by_splitting(
@@ -85,6 +88,16 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
         return None
     estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
     return replace(_elsewhere(estimate, ground, request, stop), seconds=time.perf_counter() - began)
+
+
+def _check_steps(request: Request, ground: Ground, dt: float) -> None:
+    """ConvergenceError if steps that resolve the narrowest well are too many for a path to get anywhere."""
+    softest = ground.softest if isinstance(ground, Thermal) else ground.softness
+    if FEW_LIVES / (softest * dt) > MOST_STEPS:
+        raise ConvergenceError(
+            f"{request.objective.name} has a well or a bend so narrow that steps of {dt:.1g} are asked for, of which "
+            f"paths need {1 / (softest * dt):.1g} to move about in the widest; use witten gap"
+        )
 
 
 def _elsewhere(estimate: Estimate, ground: Ground, request: Request, stop: Stop) -> Estimate:

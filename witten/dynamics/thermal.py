@@ -75,17 +75,26 @@ class Thermal:
         often = self.values <= self.wells.floors[0] + (OFTEN + 0.5 * self.values.ndim) * self.s
         often |= self.values <= self.wells.top + self.s
         curvatures: Array = np.abs(np.linalg.eigvalsh(self._hessians(often)))
-        curvature = float(np.max(curvatures, initial=0.0))
+        curvature = max(float(np.max(curvatures, initial=0.0)), float(np.max(np.abs(self._in_wells), initial=0.0)))
         jump = self._jump(often, curvature)
         return max(curvature, jump * jump / self.s, 1e-300)
 
     @cached_property
     def softness(self) -> float:
         """The smallest curvature at the deep minima, a thousandth of the largest at least."""
-        minima = self.wells.minima[:, self.deep]
-        hessians = np.moveaxis(self.objective._evaluate("hessian", minima), -1, 0)
-        curvatures = np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0))
-        return max(float(curvatures.min()), 1e-3 * max(float(curvatures.max()), self.stiffness))
+        return max(float(self._in_wells.min()), 1e-3 * max(float(self._in_wells.max()), self.stiffness))
+
+    @property
+    def softest(self) -> float:
+        """The smallest curvature at the deep minima that is positive, however small; else `softness`."""
+        positive = self._in_wells[self._in_wells > 0]
+        return float(positive.min()) if positive.size else self.softness
+
+    @cached_property
+    def _in_wells(self) -> Array:
+        """The curvatures at the deep minima, 0 at kinks, shape (m, d)."""
+        hessians = np.moveaxis(self.objective._evaluate("hessian", self.wells.minima[:, self.deep]), -1, 0)
+        return np.asarray(np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0)))
 
     def _jump(self, mask: NDArray[np.bool_], curvature: float) -> float:
         """The largest change of grad f from one cell of the mask to the next that curvature does not explain."""

@@ -4,6 +4,7 @@ merge tree of f on a grid."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,7 @@ class Wells:
         return float(np.max((self.floors + self.depths)[joined], initial=self.floors[0]))
 
 
+@lru_cache(maxsize=8)
 def find_wells(objective: Objective) -> Wells:
     """The wells of f in one to three dimensions.
 
