@@ -38,22 +38,26 @@ def watched(estimate: Estimate, ground: Thermal, request: Request, stop: Stop, *
     """
     hidden = hidden_places(ground, math.exp(estimate.high))
     if not hidden.end:
-        remark = "slow modes may live far out, farther than was looked: the rate is not known"
-        return replace(estimate, blind=True, resolved=False, remarks=(*estimate.remarks, remark))
+        return _blind(estimate, "slow modes may live far out, farther than was looked: the rate is not known")
     places = [place for place in (*hidden.places, *narrow_wells(ground)) if not _holds(place, seen)]
     found = estimate
     for number, place in enumerate(places):
         if stop() is not None:
             remark = f"stopped before {len(places) - number} places were watched where no path of equilibrium comes"
-            return replace(found, blind=True, resolved=False, remarks=(*found.remarks, remark))
+            return replace(_blind(found, remark), stopped=True)
         watch = _Watch(ground, request, place, number)
         if watch.cost(estimate.high) > MOST_STEPS:
             remark = f"a well or shelf at {_show(place.centre)} is too narrow to be watched in steps of {watch.dt:.1g}"
-            return replace(found, blind=True, resolved=False, remarks=(*found.remarks, remark))
+            return _blind(found, remark)
         found = _slower(found, watch, stop)
     if places:
         found = replace(found, remarks=(*found.remarks, _about(HiddenPlaces(tuple(places), True))))
     return found
+
+
+def _blind(estimate: Estimate, remark: str) -> Estimate:
+    """What is known when a slower mode may be where nothing was seen: that the rate is not above the interval."""
+    return replace(estimate, low=-math.inf, blind=True, resolved=False, remarks=(*estimate.remarks, remark))
 
 
 def _about(hidden: HiddenPlaces) -> str:
@@ -108,14 +112,16 @@ def _slower(estimate: Estimate, watch: _Watch, stop: Stop) -> Estimate:
     if not stays:
         return estimate
     levels = list(watch.levels())
-    for level in levels:
-        level.settle(stop)
+    if not all(level.settle(stop) for level in levels):
+        return replace(_blind(estimate, "stopped before paths in another place had settled"), stopped=True)
     for _ in range(MOST_ROUNDS):
         for level in levels:
             level.more(stop)
         log_rate, error = combined(levels, watch.request.order)
         if (levels[0].rounds > 1 and 2 * QUANTILE * error <= watch.request.width) or stop() is not None:
             break
+    if not math.isfinite(error):
+        return _blind(estimate, f"no rate was found at which paths leave where f is from {watch.place.floor:.4g} on")
     # Two sets, of the measure m and 1 - m, exchange at the rate at which the first is left over 1 - m.
     back = -math.log1p(-min(watch.place.share, 0.5))
     log_rate, half = log_rate + back, QUANTILE * error + back
