@@ -51,13 +51,13 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class DecayRate:
-    """log lambda with its standard deviation, the part of u's variance that decays so slowly, and log lambda from later
+    """log lambda with its standard deviation, the part of u's variance that decays so slowly, and the first two from later
     lags: C is a sum of decays, and what is measured of it later is nearer to the slowest."""
 
     log_rate: float
     log_error: float
     overlap: float
-    later: float = math.nan
+    later: tuple[float, float] = (math.nan, math.inf)
 
 
 def plan(
@@ -173,8 +173,8 @@ class Decay:
         return found.log_rate, found.log_error
 
     @property
-    def later(self) -> float:
-        """log lambda from later lags; nan as long as it is not known."""
+    def later(self) -> tuple[float, float]:
+        """log lambda from later lags and its standard deviation; (nan, inf) as long as it is not known."""
         return self.estimate.later
 
     @property
@@ -200,18 +200,23 @@ def decay_rate(values: Array, interval: float, first: int, last: int, latest: in
     sums = np.array([_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in lags])
     every = sums.sum(axis=1)
     without = every[:, None] - sums
-    time = (last - first) * interval
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rate = math.log(every[1] / every[2]) / time if every[2] > 0 and every[1] > every[2] else math.nan
-        left_out = np.log(without[1] / without[2]) / time
-    spread = math.sqrt((GROUPS - 1) * float(np.mean((left_out - left_out.mean()) ** 2)))
-    if not (rate > 0 and math.isfinite(spread)):
+    log_rate, log_error = _log_decay(every[1:3], without[1:3], (last - first) * interval)
+    if not math.isfinite(log_rate):
         return DecayRate(math.nan, math.inf, math.nan)
-    overlap = float(every[1] / every[0] * math.exp(rate * first * interval))
-    later = math.nan
-    if latest is not None and 0 < every[3] < every[2]:
-        later = math.log(math.log(every[2] / every[3]) / ((latest - last) * interval))
-    return DecayRate(math.log(rate), spread / rate, overlap, later)
+    overlap = float(every[1] / every[0] * math.exp(math.exp(log_rate) * first * interval))
+    if latest is None:
+        return DecayRate(log_rate, log_error, overlap)
+    return DecayRate(log_rate, log_error, overlap, _log_decay(every[2:], without[2:], (latest - last) * interval))
+
+
+def _log_decay(every: Array, without: Array, time: float) -> tuple[float, float]:
+    """log of the rate at which one sum over all groups becomes the next in a time, and its standard deviation from the
+    sums without each group; (nan, inf) where it does not fall."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = math.log(every[0] / every[1]) / time if 0 < every[1] < every[0] else math.nan
+        left_out = np.log(without[0] / without[1]) / time
+    spread = math.sqrt((GROUPS - 1) * float(np.mean((left_out - left_out.mean()) ** 2)))
+    return (math.log(rate), spread / rate) if rate > 0 and math.isfinite(spread) else (math.nan, math.inf)
 
 
 def _by_group(products: Array, groups: NDArray[np.int64]) -> Array:

@@ -117,18 +117,21 @@ class Escape:
     @property
     def log_rate(self) -> tuple[float, float]:
         """log lambda, and its standard deviation by leaving out groups; (nan, inf) as long as nothing is known."""
+        return self._estimate(self.settled)
+
+    @property
+    def later(self) -> tuple[float, float]:
+        """The same from the later half of the rounds."""
+        return self._estimate(self.settled + self.rounds // 2)
+
+    def _estimate(self, first: int) -> tuple[float, float]:
         if not self.rounds:
             return math.nan, math.inf
         parts = np.array(self.staying)
-        every = self._log_hazard(parts, self.settled)
-        left_out = [self._log_hazard(np.delete(parts, group, axis=1), self.settled) for group in range(GROUPS)]
+        every = self._log_hazard(parts, first)
+        left_out = [self._log_hazard(np.delete(parts, group, axis=1), first) for group in range(GROUPS)]
         spread = math.sqrt((GROUPS - 1) * float(np.var(left_out)))
         return (every, spread) if math.isfinite(every + spread) else (math.nan, math.inf)
-
-    @property
-    def later(self) -> float:
-        """log lambda from the later half of the rounds."""
-        return self._log_hazard(np.array(self.staying), self.settled + self.rounds // 2)
 
     def _log_hazard(self, parts: Array, first: int) -> float:
         """From the parts that stay, shape (rounds, groups), of the rounds from the first on."""

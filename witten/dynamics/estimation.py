@@ -19,7 +19,7 @@ from witten.dynamics.decay import Decay, plan
 from witten.dynamics.estimates import Estimate
 from witten.dynamics.hitting import Hitting
 from witten.dynamics.msm import MarkovStates
-from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, drift, seed_of
+from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down, seed_of
 from witten.dynamics.sampled import Sampled, sampled
 from witten.dynamics.splitting import rate_by_splitting
 from witten.dynamics.thermal import Thermal, thermal
@@ -190,7 +190,7 @@ def _estimate(
     if 2 * QUANTILE * log_error > request.width:
         notes.append("stopped before the interval was narrow")
     half = QUANTILE * log_error
-    low = log_rate - half - drift(levels)
+    low = log_rate - reach_down(levels, half)
     return Estimate(
         request.learning_rate, log_rate, low, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt, 0.0, diverged,
         remarks=tuple(notes),

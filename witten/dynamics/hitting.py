@@ -111,9 +111,9 @@ class Hitting:
         return life_rates(self.paths.lives(), self.every * self.motion.dt, seed)
 
     @property
-    def later(self) -> float:
+    def later(self) -> tuple[float, float]:
         """Not known."""
-        return math.nan
+        return math.nan, math.inf
 
     @property
     def log_rate(self) -> tuple[float, float]:

@@ -61,9 +61,9 @@ class MarkovStates(Decay):
         return f"reversible chain on {len(self.centres)} cells"
 
     @property
-    def later(self) -> float:
+    def later(self) -> tuple[float, float]:
         """Not known."""
-        return math.nan
+        return math.nan, math.inf
 
     @property
     def log_rate(self) -> tuple[float, float]:

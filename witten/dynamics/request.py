@@ -13,7 +13,7 @@ from witten.dynamics.paths import Motion
 from witten.objectives import Objective
 from witten.parallel import Communicator
 
-__all__ = ["CONFIDENCE", "PATHS", "QUANTILE", "SGD", "STEP", "WIDTH", "Level", "Request", "Stop", "combined", "drift"]
+__all__ = ["CONFIDENCE", "PATHS", "QUANTILE", "SGD", "STEP", "WIDTH", "Level", "Request", "Stop", "combined", "reach_down"]
 
 SGD = "sgd"
 # The quantile is Student's for errors from 64 groups of paths.
@@ -40,7 +40,7 @@ class Level(Protocol):
     def log_rate(self) -> tuple[float, float]: ...
 
     @property
-    def later(self) -> float: ...
+    def later(self) -> tuple[float, float]: ...
 
     @property
     def diverged(self) -> int: ...
@@ -93,11 +93,13 @@ def combined(levels: Sequence[Level], order: int | None) -> tuple[float, float]:
     return (a * values[0] - values[1]) / (a - 1), math.hypot(a * errors[0], errors[1]) / (a - 1)
 
 
-def drift(levels: Sequence[Level]) -> float:
-    """By how much log lambda may be smaller than it looks: what later times say of modes under the one that is seen."""
-    weights = [2.0, 1.0][: len(levels)]
-    change = sum(w * (level.log_rate[0] - level.later) for w, level in zip(weights, levels, strict=True)) / sum(weights)
-    return max(change, 0.0) if math.isfinite(change) else 0.0
+def reach_down(levels: Sequence[Level], half: float) -> float:
+    """How far the interval of log lambda reaches down: by its half-width, or to where later times say, less their
+    standard deviation, that modes under the one that is seen may be."""
+    weights = [2 / 3, 1 / 3] if len(levels) == 2 else [1.0]
+    later = sum(w * (level.log_rate[0] - level.later[0]) for w, level in zip(weights, levels, strict=True))
+    error = math.hypot(*(w * level.later[1] for w, level in zip(weights, levels, strict=True)))
+    return max(half, later + error) if math.isfinite(later + error) else half
 
 
 def seed_of(seed: int, learning_rate: float, noise: float) -> int:

@@ -14,7 +14,7 @@ from witten.dynamics.escape import Escape
 from witten.dynamics.estimates import Estimate
 from witten.dynamics.hidden import HiddenPlaces, Place, below, hidden_places, narrow_wells
 from witten.dynamics.hitting import APART
-from witten.dynamics.request import QUANTILE, SGD, STEP, Request, Stop, combined, drift
+from witten.dynamics.request import QUANTILE, SGD, STEP, Request, Stop, combined, reach_down
 from witten.dynamics.thermal import Thermal
 
 __all__ = ["watched"]
@@ -125,7 +125,7 @@ def _slower(estimate: Estimate, watch: _Watch, stop: Stop) -> Estimate:
     # Two sets, of the measure m and 1 - m, exchange at the rate at which the first is left over 1 - m.
     back = -math.log1p(-min(watch.place.share, 0.5))
     log_rate, half = log_rate + back, QUANTILE * error + back
-    low, n_steps = log_rate - half - drift(levels), sum(level.n_steps for level in levels)
+    low, n_steps = log_rate - reach_down(levels, half), sum(level.n_steps for level in levels)
     found = replace(
         estimate, low=min(estimate.low, low), high=min(estimate.high, log_rate + half),
         n_steps=estimate.n_steps + n_steps, n_paths=estimate.n_paths + sum(n for _, n, _ in runs),
