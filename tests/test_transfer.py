@@ -82,6 +82,37 @@ def test_a_quadratic_has_the_powers_of_its_factor(theta, s):
     assert found.stationary @ x**2 == pytest.approx(s / (2 * theta * (1 - s * theta / 2)), rel=1e-10)
 
 
+@pytest.mark.parametrize("s", [1.5, 1.9, 1.99])
+def test_the_stationary_law_widens_as_the_step_nears_the_end_of_stability(s):
+    """AR(1), x+ = (1 - s) x + s xi: variance s^2/(1 - (1 - s)^2) = s/(2 (1 - s/2))."""
+    found = transfer_spectrum("x^2/2", s)
+    assert found.stationary @ found.operator.points[0] ** 2 == pytest.approx(s / (2 - s), rel=1e-10)
+    assert found.survival == 1 and abs(found.rate + np.log(s - 1) / s) <= found.rate_error < 1e-11
+
+
+@pytest.mark.parametrize("s", [2.1, 2.5, 3.0, 10.0])
+def test_a_chain_that_runs_away_loses_what_does_not_survive(s):
+    """Beyond s = 2, a = 1 - s < -1: u(x) = e^{-c x^2} and its polynomials have the eigenvalues a^{-k}/|a|, and the
+    quasi-stationary law is flat: int dx N(y - a x) = 1/|a|."""
+    found = transfer_spectrum("x^2/2", s)
+    a, x = s - 1, found.operator.points[0]
+    assert found.leak + found.survival == 1
+    assert found.leak == pytest.approx(1 - 1 / a, abs=2 * found.errors[0])
+    assert abs(found.rate - np.log(a) / s) <= found.rate_error < 1e-4 * found.rate
+    middle = found.density[np.abs(x) < 0.5 * x.max()]
+    assert middle == pytest.approx(middle.mean(), rel=1e-6) and middle.mean() == pytest.approx(0.5 / x.max(), rel=0.2)
+
+
+@pytest.mark.parametrize(("shift", "stretch"), [(1e3, 1.0), (-3e5, 1.0), (0.0, 1e4), (0.0, 1e-4), (-20.0, 1e-2)])
+def test_the_chain_knows_no_origin_and_no_unit_of_length(shift, stretch):
+    """f(x) = L^2 g((x - b)/L) at s is g at s, for noise L: the same chain in other coordinates."""
+    moved = f"{stretch**2!r}*((((x-({shift!r}))/{stretch!r})^2-1)^2/4+0.1*(x-({shift!r}))/{stretch!r})"
+    found = transfer_spectrum(moved, 0.3, noise=stretch)
+    still = transfer_spectrum("(x^2-1)^2/4+0.1*x", 0.3)
+    assert np.abs(found.eigenvalues) == pytest.approx(np.abs(still.eigenvalues), abs=1e-9)
+    assert abs(found.gap - still.gap) <= found.gap_error + still.gap_error + 1e-9 * still.gap
+
+
 @pytest.mark.parametrize("covariance", [((1.0, 0.0), (0.0, 1.0)), ((1.0, 0.5), (0.5, 2.0))])
 def test_a_quadratic_in_the_plane_has_products(covariance):
     f = Objective.from_formula("x^2/2 + y^2/2 + x*y/4")  # curvatures 3/4 and 5/4
