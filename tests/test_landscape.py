@@ -15,12 +15,12 @@ from witten.landscape.critical_points import critical_points
 from witten.landscape.descent import descend
 from witten.landscape.grid_search import grid_search
 from witten.landscape.points import polished
-from witten.landscape.subdivision import subdivide
 from witten.objectives import Objective, gallery, resolve
 from witten.objectives.conditions import conditions
 from witten.objectives.convexity import strong_convexity
 from witten.objectives.intervals import enclosure, kinks_met
 from witten.objectives.polynomials import critical_bound, growth, unbounded_below
+from witten.objectives.subdivision import subdivide
 
 
 def counts(landscape):

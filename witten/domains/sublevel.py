@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
+from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
 from witten.objectives.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
@@ -252,7 +253,9 @@ def sublevel(
     level = height + margin * learning_rate
     if box is None:
         found = _closed(objective, found, level)
-    spacing = _spacing(scan, height + 3 * learning_rate, level, learning_rate)
+    spacing = first_spacing(
+        scan.grid, scan.values, weighty=height + 3 * learning_rate, level=level, s=learning_rate
+    )
     finer = _finer_scan(scan, spacing[0])
     if finer is not None:
         if finer > MOST_SCANNED:
@@ -330,35 +333,3 @@ def _closed(objective: Objective, box: Box, level: float) -> Box:
             break
         box = box.expanded(*out)
     return box
-
-
-def _spacing(scan: Scan, weighty: float, level: float, s: float) -> NDArray[np.float64]:
-    """A first cell size along each axis, from the scan.
-
-    It sees sqrt(s / |D^2 f|), over which the measure varies, and sqrt(|D^2 f| / |D^4 f|), over which f changes shape,
-    where f <= weighty; and it puts at least nine cells on a mean chord of the sublevel set.
-    """
-    finest = 1.0 if scan.grid.dimension < 3 else 1.4
-    inside = scan.values <= level
-    spacing = np.empty(scan.grid.dimension)
-    for axis, h in enumerate(scan.grid.spacing):
-        lines = np.moveaxis(inside, axis, 0)
-        starts = np.count_nonzero(lines[1:] & ~lines[:-1]) + np.count_nonzero(lines[0])
-        chord = h * np.count_nonzero(lines) / max(starts, 1)
-        # Differences over a few cells: over one, the fourth would be rounding alone.
-        step = max(1, int(chord / (300 * h)))
-        second, fourth = _variation(np.moveaxis(scan.values, axis, 0), step, weighty)
-        second, fourth = second / (step * h) ** 2, fourth / (step * h) ** 4
-        spacing[axis] = min(1.2 * finest * np.sqrt(s / second), np.sqrt(second / fourth), finest * chord / 12)
-    return spacing
-
-
-def _variation(f: NDArray[np.float64], step: int, weighty: float) -> tuple[float, float]:
-    """The largest second and fourth differences along the first axis where f <= weighty."""
-    n = len(f) - 4 * step
-    a, b, c, d, e = (f[i * step : i * step + n] for i in range(5))
-    where = c <= weighty
-    with np.errstate(invalid="ignore"):
-        second, fourth = abs(b - 2 * c + d)[where], abs(a - 4 * b + 6 * c - 4 * d + e)[where]
-    tiny = float(np.finfo(float).tiny)
-    return float(np.nanmax(second, initial=tiny)), float(np.nanmax(fourth, initial=tiny))

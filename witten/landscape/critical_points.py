@@ -13,9 +13,9 @@ from witten.landscape.descent import descend
 from witten.landscape.grid_search import grid_search
 from witten.landscape.multistart import multistart
 from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
-from witten.landscape.subdivision import Subdivision, subdivide
 from witten.objectives.objective import Objective
 from witten.objectives.polynomials import critical_bound
+from witten.objectives.subdivision import Subdivision, subdivide
 
 __all__ = ["CriticalPoints", "critical_points"]
 

@@ -8,13 +8,16 @@ end means that nothing is known there."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
 from witten.objectives.derivatives import Derivatives
+from witten.objectives.functions import Sign
 from witten.objectives.objective import Objective
 from witten.objectives.programs import compile_program
 
@@ -24,6 +27,8 @@ Array = NDArray[np.float64]
 TWO_PI = 2 * np.pi
 LARGEST = float(np.finfo(float).max)
 SMALLEST = 5e-324
+# Functions g whose signs may jump in a gradient that is enclosed on either side.
+KINKS = 4
 
 
 class Interval:
@@ -56,8 +61,8 @@ class Interval:
             return _rounded(*(ends if other >= 0 else ends[::-1]))
         products = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
         low, high = np.minimum(products[0], products[1]), np.maximum(products[0], products[1])
-        for product in products[2:]:
-            low, high = np.minimum(low, product), np.maximum(high, product)
+        for other_end in products[2:]:
+            low, high = np.minimum(low, other_end), np.maximum(high, other_end)
         return _rounded(low, high)
 
     __rmul__ = __mul__
@@ -73,9 +78,42 @@ def enclosure(objective: Objective, what: str) -> Callable[[Array, Array], tuple
     """The function (lower, upper) -> (low, high) that encloses the value (n,), gradient (d, n) or hessian (d, d, n)
     over n boxes with corners lower, upper (d, n).
 
+    A gradient jumps where a sign(g) in it does: over a box that meets g = 0 it is enclosed on both sides, each with
+    the sign that it has there, as long as there are at most KINKS such g.
+
     RequestError for an objective without a formula."""
-    program = compile_program(objective.symbols, _derivatives(objective).results(what), vocabulary())
-    order = {"value": 0, "gradient": 1, "hessian": 2}[what]
+    derivatives = _derivatives(objective)
+    results = derivatives.results(what)
+    kinks = derivatives.kinks if what == "gradient" and len(derivatives.kinks) <= KINKS else []
+    choices = list(product((1, -1), repeat=len(kinks)))
+    sides = [_program_enclosure(objective, kinks, results, what, signs) for signs in choices]
+    if not kinks:
+        return sides[0]
+    value = [compile_program(objective.symbols, {"return": g}, vocabulary()) for g in kinks]
+
+    def enclose(lower: Array, upper: Array) -> tuple[Array, Array]:
+        point = [Interval(a, b) for a, b in zip(lower, upper, strict=True)]
+        with np.errstate(all="ignore"):
+            g = [_interval(program(point)) for program in value]
+        low, high = np.full(lower.shape, np.inf), np.full(lower.shape, -np.inf)
+        for signs, side in zip(choices, sides, strict=True):
+            absent = [(a.upper < 0) if sign > 0 else (a.lower > 0) for sign, a in zip(signs, g, strict=True)]
+            here = np.broadcast_to(~np.any(np.broadcast_arrays(*absent), axis=0), lower.shape[1:])
+            ends = side(lower[:, here], upper[:, here])
+            low[:, here], high[:, here] = np.minimum(low[:, here], ends[0]), np.maximum(high[:, here], ends[1])
+        return low, high
+
+    return enclose
+
+
+def _program_enclosure(
+    objective: Objective, kinks: list[sp.Expr], results: dict[str, sp.Expr], what: str, signs: tuple[int, ...]
+) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """The enclosure of a program in which sign(g) is +1 or -1, as said for each g."""
+    known = {Sign(g): sp.Integer(sign) for g, sign in zip(kinks, signs, strict=True)}
+    lines = {target: expression.xreplace(known) for target, expression in results.items()}
+    program = compile_program(objective.symbols, lines, vocabulary())
+    order = {"value": 0, "gradient": 1, "hessian": 2, "laplacian": 0}[what]
     d = objective.dimension
 
     def enclose(lower: Array, upper: Array) -> tuple[Array, Array]:

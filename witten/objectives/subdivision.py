@@ -24,9 +24,11 @@ Array = NDArray[np.float64]
 Enclosure = Callable[[Array, Array], tuple[Array, Array]]
 # The Krawczyk operator looks at a cell made larger by this much on each side: a zero on a face is inside of that.
 INFLATION = 0.1
-# Cells narrower than this, relative to where they lie (to the box, or to 1, at the origin), are left open: the zero is
-# degenerate.
-NARROWEST = 1e-9
+# Cells narrower than this, relative to where they lie, are left open: the zero is degenerate. At the origin the second
+# number ends it, smaller than any length that matters.
+NARROWEST, SMALLEST = 1e-9, 1e-30
+# A side of a cell shrinks to this part of itself at most in one step.
+SHRINKAGE = 1e-2
 # Cells looked at together.
 BATCH = 60_000
 
@@ -54,7 +56,6 @@ def subdivide(objective: Objective, lower: Array, upper: Array, budget: int) -> 
 
     RequestError for an objective without a formula."""
     gradient, hessian = enclosure(objective, "gradient"), _smooth_hessian(objective)
-    narrowest = NARROWEST * min(1.0, float((upper - lower).min()))
     waiting = [(lower, upper)]
     zeros, unclear, cells = [np.empty((len(lower), 0))], [np.empty((len(lower), 0))], 0
     while waiting and cells < budget:
@@ -67,10 +68,11 @@ def subdivide(objective: Objective, lower: Array, upper: Array, budget: int) -> 
         found, low, high = _krawczyk(gradient, hessian, low, high)
         zeros.append(found)
         low, high = _where(low, high, _has_values(objective, low, high))
-        narrow = np.all(high - low <= narrowest + NARROWEST * (abs(low) + abs(high)), axis=0)
-        unclear.append((low + high)[:, narrow] / 2)
-        if not narrow.all():
-            waiting.append(_halved(*_where(low, high, ~narrow)))
+        narrow = _narrow(low, high)
+        closed = narrow.all(axis=0)
+        unclear.append((low + high)[:, closed] / 2)
+        if not closed.all():
+            waiting.append(_halved(*_where(low, high, ~closed), narrow[:, ~closed]))
     left = [(low + high) / 2 for low, high in waiting]
     return Subdivision(np.hstack(zeros), np.hstack(unclear + left), not waiting, cells)
 
@@ -126,6 +128,8 @@ def _krawczyk(gradient: Enclosure, hessian: Enclosure, low: Array, high: Array) 
         known = np.isfinite(at).all(axis=0) & np.isfinite(around).all(axis=0)
         closed = keep & known & np.all(abs(at - centre) + around < radius, axis=0)
         keep &= ~(known & np.any(abs(at - centre) > around + radius, axis=0))
+        # A coordinate known to the last digit while others are not yet keeps a width that can be closed.
+        around = np.maximum(around, SHRINKAGE * radius)
         low = np.where(known, np.maximum(low, at - around), low)
         high = np.where(known, np.minimum(high, at + around), high)
     keep &= ~closed & np.all(low <= high, axis=0)
@@ -145,9 +149,14 @@ def _inverses(matrices: Array) -> Array:
     return np.moveaxis(stack, 0, 2)
 
 
-def _halved(low: Array, high: Array) -> tuple[Array, Array]:
-    """Each cell cut across its longest side."""
-    axis = np.argmax(high - low, axis=0)
+def _narrow(low: Array, high: Array) -> NDArray[np.bool_]:
+    """Which sides of cells are too short to be cut: beside where they lie, whatever the unit of length."""
+    return high - low <= NARROWEST * (abs(low) + abs(high)) + SMALLEST
+
+
+def _halved(low: Array, high: Array, narrow: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Each cell cut across the longest of its sides that are not too short."""
+    axis = np.argmax(np.where(narrow, 0.0, high - low), axis=0)
     n = np.arange(low.shape[1])
     middle = (low[axis, n] + high[axis, n]) / 2
     left_high, right_low = high.copy(), low.copy()
