@@ -61,5 +61,10 @@ class Box:
         """The smallest box that holds both."""
         return Box(tuple(map(min, self.lower, other.lower)), tuple(map(max, self.upper, other.upper)))
 
+    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of the points (d, n) lie in the box, shape (n,)."""
+        low, high = np.array(self.lower)[:, None], np.array(self.upper)[:, None]
+        return np.all((points >= low) & (points <= high), axis=0)
+
     def __str__(self) -> str:
         return ",".join(f"{a:g}:{b:g}" for a, b in self.intervals)

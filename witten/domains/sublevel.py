@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import RegularGridInterpolator
 from scipy.ndimage import binary_dilation
 from scipy.optimize import minimize
 
@@ -16,6 +17,7 @@ from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
 from witten.objectives.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
+from witten.objectives.reach import reach, rise
 from witten.objectives.slow_places import SlowPlaces, slow_places
 
 __all__ = ["Scan", "Sublevel", "sublevel", "too_small"]
@@ -27,6 +29,12 @@ FINE = {1: 8000, 2: 600, 3: 120}
 TIE = 0.1
 # Wells that are checked by descent; see Scan.of.
 CHECKED = 6
+# How far f at a critical point may lie off what a scan says, in units of s.
+UNSEEN = 1e-5
+# By how much a box is grown.
+GROWTH = 1e9
+# Critical points beyond which only those nearby are looked at: there may be infinitely many.
+MOST_KNOWN = 20_000
 # Cells of a first grid, those outside the set counted: beyond, memory ends before patience does.
 MOST_CELLS = 30_000_000
 # Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
@@ -40,13 +48,16 @@ class Scan:
     Attributes
     ----------
     grid : Grid, unmasked
-    values : f, shape grid.shape; +inf where f overflows
-    tree : MergeTree of those wells whose barrier exceeds the learning rate, without the artefacts of coarse cells
+    values : f at the centres of the cells, shape grid.shape; +inf where f overflows
+    tree : MergeTree of those wells whose barrier exceeds the learning rate, without the artefacts of coarse cells. In
+        it a cell is as low as the lowest critical point known in it: no well is too narrow
+    places : {cell: that point}
     """
 
     grid: Grid
     values: NDArray[np.float64]
     tree: MergeTree
+    places: dict[int, NDArray[np.float64]]
 
     @classmethod
     def of(cls, objective: Objective, box: Box, cells: int, learning_rate: float) -> Scan:
@@ -54,7 +65,9 @@ class Scan:
         values = finite_or_wall(objective, grid.points).reshape(grid.shape)
         if not np.isfinite(values).any():
             raise RequestError(f"{objective.name} overflows everywhere on {box}; give a box on which it is finite")
-        return cls(grid, values, _genuine(objective, grid, merge_tree(values, smallest=learning_rate)))
+        lowest, places = _with_known_points(objective, grid, values)
+        tree = _genuine(objective, grid, merge_tree(lowest, smallest=learning_rate), places)
+        return cls(grid, values, tree, places)
 
     def height(self, k: int, tie: float) -> float:
         """The highest saddle out of the k most persistent wells, and of those within `tie` of the last of them.
@@ -78,7 +91,7 @@ class Scan:
 
     def wells(self, k: int) -> NDArray[np.float64]:
         """The lowest points of the k + 1 most persistent wells, shape (d, .)."""
-        return _centres(self.grid, self.tree.minima[: k + 1])
+        return _places(self.grid, self.tree.minima[: k + 1], self.places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,13 +183,46 @@ def _centres(grid: Grid, cells: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.array([axis[i] for axis, i in zip(grid.axes, np.unravel_index(cells, grid.shape), strict=True)])
 
 
-def _genuine(objective: Objective, grid: Grid, tree: MergeTree) -> MergeTree:
+def _places(grid: Grid, cells: NDArray[np.int64], places: dict[int, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The critical points known in cells, or else their centres, shape (d, n)."""
+    points = _centres(grid, cells)
+    for column, cell in enumerate(cells.tolist()):
+        if cell in places:
+            points[:, column] = places[cell]
+    return points
+
+
+def _with_known_points(
+    objective: Objective, grid: Grid, values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float64]]]:
+    """f on the cells or at a critical point in them, whichever is lower; and these points by their flat cells."""
+    known = reach(objective)
+    cells, inside = _cells(grid, known.points)
+    lowest, places = values.ravel().copy(), {}
+    for cell, point, value in zip(cells[inside].tolist(), known.points[:, inside].T, known.values[inside], strict=True):
+        if value < lowest[cell]:
+            lowest[cell], places[cell] = value, point
+    return lowest.reshape(values.shape), places
+
+
+def _cells(grid: Grid, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The flat cells that hold the points (d, n) of the box, and which points lie in it."""
+    index = np.floor((points - np.array(grid.box.lower)[:, None]) / grid.spacing[:, None])
+    shape = np.array(grid.shape)[:, None]
+    inside = np.all((index >= 0) & (index < shape), axis=0)
+    index = np.where(inside, index, 0).astype(np.int64)
+    return np.ravel_multi_index(tuple(index), grid.shape), inside
+
+
+def _genuine(
+    objective: Objective, grid: Grid, tree: MergeTree, places: dict[int, NDArray[np.float64]]
+) -> MergeTree:
     """The tree without wells that are none: where a valley is narrower than the cells, its floor breaks into puddles.
 
     Descent from a puddle ends in another well. The most persistent wells are checked; if none of them is genuine, nor
     are the rest.
     """
-    starts = _centres(grid, tree.minima[: CHECKED + 1])
+    starts = _places(grid, tree.minima[: CHECKED + 1], places)
     ends = [_descend(objective, start, grid) for start in starts.T]
     radius = 3.0 * grid.spacing
     keep = np.ones(tree.minima.size, dtype=bool)
@@ -239,13 +285,15 @@ def sublevel(
 ) -> Sublevel:
     """The sublevel set that holds the global minimum, the `wells` most persistent other wells and their saddles.
 
-    Without a `box`, one is grown around the origin until f exceeds the level on its whole rim, then fitted; a look at
-    three times its size catches wells further out. Both see only what a scan's cells resolve.
+    Without a `box`, one is grown around the lowest of the critical points that are known (`reach`) until f exceeds the
+    level on its whole rim, then fitted; a scan of three times its size, and one that holds all of these points, catch
+    wells further out. Scans see what their cells resolve, and the critical points that are known.
 
     Raises
     ------
     RequestError
-        if no box up to |x| = 1e8 holds the set, f is not finite in it, or s is too small for a grid.
+        if no box up to GROWTH times the size of the lowest well holds the set, f is not finite in it, or s is too small
+        for a grid.
     """
     found = _enclosing(objective, learning_rate, wells, margin) if box is None else box
     scan = Scan.of(objective, found, FINE[objective.dimension], learning_rate)
@@ -253,9 +301,9 @@ def sublevel(
     level = height + margin * learning_rate
     if box is None:
         found = _closed(objective, found, level)
-    spacing = first_spacing(
-        scan.grid, scan.values, weighty=height + 3 * learning_rate, level=level, s=learning_rate
-    )
+    weighty = height + 3 * learning_rate
+    spacing = first_spacing(scan.grid, scan.values, weighty=weighty, level=level, s=learning_rate)
+    spacing = np.minimum(spacing, _of_narrow_wells(objective, scan, weighty, learning_rate))
     finer = _finer_scan(scan, spacing[0])
     if finer is not None:
         if finer > MOST_SCANNED:
@@ -263,6 +311,21 @@ def sublevel(
         height = Scan.of(objective, found, finer, learning_rate).height(wells, TIE * learning_rate)
         level = height + margin * learning_rate
     return Sublevel(objective, learning_rate, found, height, level, scan.tree.floors.size, spacing)
+
+
+def _of_narrow_wells(objective: Objective, scan: Scan, weighty: float, s: float) -> NDArray[np.float64]:
+    """The spacing that critical points ask for which a scan does not see: sqrt(s / |D^2 f|) there, shape (d,)."""
+    grid, spacing = scan.grid, np.full(scan.grid.dimension, np.inf)
+    points = np.array([x for x in scan.places.values() if objective(x) <= weighty]).reshape(-1, grid.dimension).T
+    if not points.size:
+        return spacing
+    seen = RegularGridInterpolator(grid.axes, scan.values, bounds_error=False, fill_value=None)
+    with np.errstate(all="ignore"):
+        unseen = abs(objective(points) - seen(points.T)) > UNSEEN * s
+        curvatures = abs(np.einsum("iin->in", objective._evaluate("hessian", points)))
+    resolved = curvatures * grid.spacing[:, None] ** 2 <= s
+    asked = np.where(np.isfinite(curvatures) & unseen & ~resolved, 1.2 * np.sqrt(s / curvatures), np.inf)
+    return np.asarray(asked.min(axis=1))
 
 
 def _finer_scan(scan: Scan, spacing: float) -> int | None:
@@ -279,23 +342,43 @@ def _finer_scan(scan: Scan, spacing: float) -> int | None:
 
 
 def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box:
-    """Grow, fit, look further out; again from there if wells that matter turn up."""
+    """Around the lowest point; then further out, to three times the size and where critical points are known; again
+    from there if wells that matter turn up."""
     d = objective.dimension
-    box = Box((-1.0,) * d, (1.0,) * d)
+    known = reach(objective)
+    box = _around(objective, known.lowest, margin * s)
     for _ in range(10):
         box = _fitted(objective, box, s, wells, margin)
-        further = Scan.of(objective, box.expanded(1.0, 1.0), 2 * COARSE[d], s)
-        found = further.wells(wells)
-        lower, upper = np.array(box.lower)[:, None], np.array(box.upper)[:, None]
-        if ((found >= lower) & (found <= upper)).all():
+        further = box.expanded(1.0, 1.0)
+        found = Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)
+        if known.points.shape[1] <= MOST_KNOWN and not further.holds(known.points).all():
+            further = further.joined(_hull(known.points)).expanded(0.01, 0.01)
+            found = np.hstack([found, Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)])
+        outside = found[:, ~box.holds(found)]
+        if not outside.size:
             return box
-        box = further.grid.box
+        for well in outside.T:
+            box = box.joined(_around(objective, well, margin * s))
     raise RequestError(f"{objective.name} keeps showing wells further out; give a box that holds those of interest")
+
+
+def _around(objective: Objective, x: NDArray[np.float64], height: float) -> Box:
+    """A box around a well, to where f exceeds f(x) by a height along the axes."""
+    sides = rise(objective, x, height)
+    return Box(tuple((x - sides[:, 0]).tolist()), tuple((x + sides[:, 1]).tolist()))
+
+
+def _hull(points: NDArray[np.float64]) -> Box:
+    """The box around points (d, n), with some room where they lie in a plane."""
+    low, high = points.min(axis=1), points.max(axis=1)
+    room = 1e-3 * (high - low).max()
+    return Box(tuple((low - room).tolist()), tuple((high + room).tolist()))
 
 
 def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float) -> Box:
     """Move the sides of the box until the sublevel set fills most of it and touches none of them."""
     d = objective.dimension
+    farthest = GROWTH * box.widths
     for _ in range(200):
         scan = Scan.of(objective, box, COARSE[d], s)
         inside = scan.inside(scan.height(wells, TIE * s) + margin * s)
@@ -304,7 +387,7 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         below, above = first == 0, last == COARSE[d] - 1
         if below.any() or above.any():
             box = box.expanded(0.5 * below, 0.5 * above)
-            if max(map(abs, box.lower + box.upper)) > 1e8:
+            if (box.widths > farthest).any():
                 break
             continue
         fitted = box.expanded((3 - first) / COARSE[d], (last + 4 - COARSE[d]) / COARSE[d])
@@ -313,7 +396,7 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         box = fitted
     level = scan.height(wells, TIE * s) + margin * s
     raise RequestError(
-        f"{objective.name} stays below {level:.4g} out to |x| = 1e8; give a confining objective, a box, or a smaller "
+        f"{objective.name} stays below {level:.4g} out to {box}; give a confining objective, a box, or a smaller "
         "learning rate"
     )
 

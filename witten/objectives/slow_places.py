@@ -1,73 +1,99 @@
 """Where a slow mode may live: a fact about f alone, that tells how far to look.
 
 A mode of the rate lambda oscillates or is large only where V_s <= 2 lambda, V_s = |grad f|^2/s - Lap f, and decays
-elsewhere, be there measure or not: a plateau or a shallow well far above all saddles may hold one.
-"""
+elsewhere, be there measure or not: a plateau or a shallow well far above all saddles may hold one. Across a valley
+V_s is negative, but no mode has a negative energy there: e^{-f/s} is the ground state of that direction, with energy
+zero. So each principal direction of Hess f counts with what it has, or else with zero:
+
+    V_s^+ = sum_i max(g_i^2/s - h_i, 0) <= 2 lambda,
+
+g_i the components of grad f along the eigenvectors of Hess f, h_i its eigenvalues. For f(x) + g(y) this is exact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from witten.objectives.objective import Objective
 
 __all__ = ["SlowPlaces", "slow_places"]
 
 Array = NDArray[np.float64]
 # Cells along each axis.
-CELLS = {1: 2000, 2: 400, 3: 96}
+CELLS = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
 GROWTH = 6
 
 
 @dataclass(frozen=True)
 class SlowPlaces:
-    """{V_s <= 2 lambda}, as far as a grid sees it.
+    """{V_s^+ <= 2 lambda}, as far as a grid sees it.
 
     Attributes
     ----------
     level : the largest f there; -inf where there is none
-    end : whether V_s > 2 lambda far out; else there may be no such mode, but a continuous spectrum
+    end : whether V_s^+ > 2 lambda far out; else there may be no such mode, but a continuous spectrum
     """
 
     level: float
     end: bool
 
 
-def slow_places(f: Callable[[Array], ArrayLike], s: float, low: Array, high: Array, rate: float) -> SlowPlaces:
-    """{V_s <= 2 rate} in and around a box with these corners, shape (d,), and [-1, 1]^d, in one to three dimensions."""
-    low, high = np.minimum(low, -1.0), np.maximum(high, 1.0)
+def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) -> SlowPlaces:
+    """{V_s^+ <= 2 rate} in and around a box with these corners, shape (d,), in one to three dimensions."""
     for _ in range(GROWTH):
         low, high = 2 * low - high, 2 * high - low
-        values, spacing = _on_grid(f, low, high)
-        slow = _schroedinger_potential(values, spacing, s) <= 2 * rate
+        values, potential = _on_grid(f, s, low, high)
+        slow = potential <= 2 * rate
         end = not _touches_rim(slow)
         if end:
             break
     return SlowPlaces(float(values[slow].max(initial=-np.inf)), end)
 
 
-def _on_grid(f: Callable[[Array], ArrayLike], low: Array, high: Array) -> tuple[Array, Array]:
-    """f at the centres of cells, +inf where it is not finite, and the sides of the cells."""
+def _on_grid(f: Objective, s: float, low: Array, high: Array) -> tuple[Array, Array]:
+    """f and V_s^+ at the centres of cells; +inf where they are not finite."""
     n = CELLS[low.size]
     axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     with np.errstate(all="ignore"):
         values = np.asarray(f(points), dtype=float)
-    return np.where(np.isfinite(values), values, np.inf).reshape((n,) * low.size), (high - low) / n
+        if f.formula is None:
+            slope, curvature = _differences(values.reshape((n,) * low.size), (high - low) / n)
+        else:
+            slope, curvature = f.gradient(points), f._evaluate("hessian", points)
+        potential = _potential(slope, curvature, s)
+    shape = (n,) * low.size
+    return tuple(np.where(np.isfinite(a), a, np.inf).reshape(shape) for a in (values, potential))  # type: ignore[return-value]
 
 
-def _schroedinger_potential(f: Array, spacing: Array, s: float) -> Array:
-    """V_s by central differences; on the rim those next to it, +inf where f is not finite."""
-    potential = np.zeros_like(f)
-    with np.errstate(all="ignore"):
-        for axis, h in enumerate(spacing):
-            a, b, c = (np.take(f, range(i, f.shape[axis] - 2 + i), axis) for i in range(3))
-            inner = ((c - a) / (2 * h)) ** 2 / s - (a - 2 * b + c) / h**2
-            rim = [(1, 1) if i == axis else (0, 0) for i in range(f.ndim)]
-            potential += np.pad(inner, rim, mode="edge")
-    return np.where(np.isfinite(potential), potential, np.inf)
+def _potential(slope: Array, curvature: Array, s: float) -> Array:
+    """V_s^+ from grad f (d, n) and Hess f (d, d, n); nan where they are not finite."""
+    known = np.isfinite(slope).all(axis=0) & np.isfinite(curvature).all(axis=(0, 1))
+    out = np.full(slope.shape[1], np.nan)
+    h, v = np.linalg.eigh(np.moveaxis(curvature[:, :, known], 2, 0))
+    g = np.einsum("nij,in->nj", v, slope[:, known])
+    out[known] = np.maximum(g**2 / s - h, 0.0).sum(axis=1)
+    return out
+
+
+def _differences(f: Array, spacing: Array) -> tuple[Array, Array]:
+    """grad f (d, n) and Hess f (d, d, n) by central differences on a grid, one-sided on its rim."""
+    gradient = np.gradient(f, *spacing)
+    slopes = gradient if isinstance(gradient, tuple | list) else [gradient]
+    hessian = np.empty((f.ndim, f.ndim, *f.shape))
+    for i, slope in enumerate(slopes):
+        for j, h in enumerate(spacing):
+            hessian[i, j] = _second(f, i, h) if i == j else np.gradient(slope, h, axis=j)
+    return np.stack([a.ravel() for a in slopes]), hessian.reshape(f.ndim, f.ndim, -1)
+
+
+def _second(f: Array, axis: int, h: float) -> Array:
+    """The second difference along an axis; on the rim that of its neighbour."""
+    padded = np.pad(np.diff(f, 2, axis=axis), [(1, 1) if a == axis else (0, 0) for a in range(f.ndim)], mode="edge")
+    return np.asarray(padded / h**2)
 
 
 def _touches_rim(mask: NDArray[np.bool_]) -> bool:

@@ -27,8 +27,12 @@ from witten.spectra.two_scales import Solver, TwoScales, adapted, merged, planne
 __all__ = ["refined_spectrum"]
 
 LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
-# A cut at this margin costs e^{-40}, less than rounding.
-LARGEST_MARGIN = 20.0
+# Margins beyond which a domain is not widened; cuts at 20 cost e^{-40} where there is a gap to the next rates, more
+# just below a continuous spectrum.
+LARGEST_MARGIN = {1: 400.0, 2: 40.0, 3: 20.0}
+# By how much of s a domain is widened at a time, and nodes on which that is measured.
+STEP = 4.0
+ENOUGH = {1: 1000, 2: 1, 3: 1}
 MOST_EIGENVALUES = 50
 # Rates below this are those of barriers.
 TINY = 1e-6
@@ -109,30 +113,43 @@ def _truncated(
 def _truncation(
     objective: Objective, s: float, wanted: int, rtol: float, box: Box | None
 ) -> tuple[Grid, int, NDArray[np.float64], NDArray[np.float64]]:
-    """A first grid, the number of pairs to compute, how far a wider domain moves the wanted rates, as parts of them,
-    and these rates as logarithms."""
-    margin = LARGEST_MARGIN if box is not None else min(max(3.0 - 0.5 * np.log(rtol), 5.0), LARGEST_MARGIN)
+    """A first grid, the number of pairs to compute, what a still wider domain would change in the wanted rates, as
+    parts of them, and these rates as logarithms.
+
+    The domain is widened in steps, as long as a step of STEP s changes them; what the steps beyond would add follows
+    from the last two. All is measured on the first grid, refined: coarse cells make the effect of a cut too small.
+    """
+    margin = max(3.0 - 0.5 * np.log(rtol), 5.0)
     while True:
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin, box=box)
         pairs_needed = wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
-        _require_affordable(objective, s, grid)
-        # Refined once: on the first cells themselves a cut's effect comes out too small.
-        inner = _first_pairs(objective, s, grid.refined(), pairs_needed, wanted)[1].log_rates
-        slow = region.level if box is not None else _slow_level(region, inner[wanted - 1], wanted)
-        wide = region.wider(grid, max(region.level + 4 * s, slow))
+        levels = [_rates_on(objective, s, grid, pairs_needed, wanted)]
+        slow = region.level if box is not None else _slow_level(region, levels[0][wanted - 1], wanted)
+        level = max(region.level + STEP * s, slow)
+        wide = region.wider(grid, level)
         if wide is None:
-            return grid, pairs_needed, np.zeros(wanted), inner[:wanted]
-        _require_affordable(objective, s, wide)
-        outer = _first_pairs(objective, s, wide.refined(), pairs_needed, wanted)[1].log_rates
-        change = _shared(*_changes(inner, outer))[:wanted]
-        cut = 2 * change
+            return grid, pairs_needed, np.zeros(wanted), levels[0][:wanted]
+        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted))
+        change = _shared(*_changes(*levels))[:wanted]
         if box is not None:
             _require_room(objective, s, box, change)
-            return grid, pairs_needed, cut, inner[:wanted]
-        if (cut <= 0.2 * rtol).all() or (margin >= LARGEST_MARGIN and slow <= region.level):
-            return grid, pairs_needed, cut, inner[:wanted]
-        margin = max(margin + 2.0, (slow - region.height) / s)
+            return grid, pairs_needed, 2 * change, levels[0][:wanted]
+        rest = change
+        if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + STEP * s)) is not None:
+            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted))
+            last = _shared(*_changes(*levels[1:]))[:wanted]
+            rest = 2 * last / (1 - np.minimum(last / np.maximum(change, 1e-300), 0.9))
+        if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
+            return wide, pairs_needed, rest, levels[1][:wanted]
+        margin = max(1.3 * margin, (slow - region.height) / s)
+
+
+def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> NDArray[np.float64]:
+    """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid refined at least once."""
+    fine = _fine_enough(grid.refined(), ENOUGH[grid.dimension])
+    _require_affordable(objective, s, fine)
+    return _first_pairs(objective, s, fine, k, wanted)[1].log_rates
 
 
 def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
