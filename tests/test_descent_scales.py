@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from witten.descent.bifurcation import bifurcation_diagram
 from witten.descent.fate import DIVERGES, FIXED, PERIODIC, SLOW, fate
-from witten.descent.growth import growth, nonlinear_length
+from witten.descent.growth import growth
 from witten.descent.map import DescentMap
 from witten.descent.settling import settle
+from witten.objectives.lengths import nonlinear_length
 from witten.objectives.objective import Objective
 
 WELLS = "(x^2-1)^2/4"

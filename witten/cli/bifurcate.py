@@ -71,7 +71,7 @@ def _starts(f: Objective, given: list[str] | None, rates: tuple[float, ...]) -> 
 
     if given:
         return np.array([options.parse_point(text, f.dimension) for text in given]).T
-    from witten.descent.growth import nonlinear_length
+    from witten.objectives.lengths import nonlinear_length
     from witten.stability import stability
 
     minima = stability(f).minima

@@ -99,7 +99,7 @@ def _around(f: Objective, start: tuple[float, ...]) -> list[tuple[float, float]]
 
     import numpy as np
 
-    from witten.descent.growth import nonlinear_length
+    from witten.objectives.lengths import nonlinear_length
 
     length = 10 * nonlinear_length(f, np.array(start))
     if not math.isfinite(length):

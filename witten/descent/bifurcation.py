@@ -15,13 +15,13 @@ from witten import files
 from witten.descent import kernels
 from witten.descent.approach import ARRIVED, approached
 from witten.descent.fate import DIVERGES, SLOW, fate
-from witten.descent.growth import nonlinear_length
 from witten.descent.lyapunov import lyapunov
 from witten.descent.map import DescentMap, checked_learning_rate, checked_starts
 from witten.descent.orbits import ROUNDING, Orbit, polish
 from witten.descent.settling import settle
 from witten.descent.verdict import judged
 from witten.errors import ConvergenceError, RequestError
+from witten.objectives.lengths import nonlinear_length
 from witten.objectives.objective import Objective
 
 if TYPE_CHECKING:

@@ -7,15 +7,12 @@ from numpy.typing import NDArray
 
 from witten.descent.kernels import OVERFLOW
 from witten.descent.map import DescentMap
-from witten.objectives.objective import Objective
 
-__all__ = ["growth", "nonlinear_length"]
+__all__ = ["growth"]
 
 Array = NDArray[np.float64]
 # Steps of a run that are compared, and distances ahead of it at which the map is asked: each so much the next.
 COMPARED, LADDER = 64, 1.02
-# The curvature of f changes beyond a length at which slopes differ by this from what it says.
-CHANGED = 0.1
 
 
 def growth(descent: DescentMap, x: Array) -> float | None:
@@ -46,23 +43,3 @@ def growth(descent: DescentMap, x: Array) -> float | None:
         after = np.where(abs(once).max(axis=0) >= OVERFLOW, np.inf, after)
         further = (after - before) / before >= 0.5 * (mu**2 - 1.0)
     return mu if further.all() else None
-
-
-def nonlinear_length(objective: Objective, x: Array) -> float:
-    """How far from x (d,) grad f is linear, to a tenth: the unit of length that f has near x; inf if everywhere.
-
-    Looked for along the axes and a few other directions, at distances 2^k from what rounding lets see."""
-    known = 1e6 * 2.0**-52 * float(abs(x).max())
-    r = 2.0 ** np.arange(np.ceil(np.log2(max(known, 1e-120))), 400.0)
-    rng = np.random.default_rng(0)
-    directions = np.hstack([np.eye(x.size)[:, :8], rng.normal(size=(x.size, 4))])
-    directions /= np.linalg.norm(directions, axis=0)
-    shortest = np.inf
-    with np.errstate(all="ignore"):
-        here = objective.gradient(x)[:, None]
-        for e in np.hstack([directions, -directions]).T:
-            slopes = (objective.gradient(x[:, None] + e[:, None] * r) - here) / r
-            changed = ~(np.linalg.norm(slopes - slopes[:, :1], axis=0) <= CHANGED * np.linalg.norm(slopes[:, 0]))
-            if changed.any():
-                shortest = min(shortest, float(r[changed.argmax()]))
-    return shortest
