@@ -390,7 +390,7 @@ def test_a_far_away_well_in_two_dimensions():
 def test_higher_saddles_come_in_with_more_wells():
     f = resolve("himmelblau")
     heights = [sublevel(f, 0.02, wells=k).height for k in (1, 2, 3)]
-    assert all(a <= b + 1e-9 for a, b in pairwise(heights))
+    assert all(a <= b + 1e-4 for a, b in pairwise(heights))  # cells of different scans
 
 
 def test_wells_are_counted_where_their_barrier_exceeds_the_learning_rate():

@@ -20,7 +20,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.reach import reach, rise
 from witten.objectives.slow_places import SlowPlaces, slow_places
 
-__all__ = ["Scan", "Sublevel", "sublevel", "too_small"]
+__all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small"]
 
 # Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
 COARSE = {1: 1000, 2: 200, 3: 48}
@@ -49,13 +49,15 @@ class Scan:
     ----------
     grid : Grid, unmasked
     values : f at the centres of the cells, shape grid.shape; +inf where f overflows
-    tree : MergeTree of those wells whose barrier exceeds the learning rate, without the artefacts of coarse cells. In
-        it a cell is as low as the lowest critical point known in it: no well is too narrow
-    places : {cell: that point}
+    lowest : f there, or at the lowest critical point known in the cell: no well is too narrow
+    tree : MergeTree of `lowest`, of those wells whose barrier exceeds the learning rate, without the artefacts of
+        coarse cells
+    places : {cell: the critical point that makes it lower}
     """
 
     grid: Grid
     values: NDArray[np.float64]
+    lowest: NDArray[np.float64]
     tree: MergeTree
     places: dict[int, NDArray[np.float64]]
 
@@ -67,7 +69,7 @@ class Scan:
             raise RequestError(f"{objective.name} overflows everywhere on {box}; give a box on which it is finite")
         lowest, places = _with_known_points(objective, grid, values)
         tree = _genuine(objective, grid, merge_tree(lowest, smallest=learning_rate), places)
-        return cls(grid, values, tree, places)
+        return cls(grid, values, lowest, tree, places)
 
     def height(self, k: int, tie: float) -> float:
         """The highest saddle out of the k most persistent wells, and of those within `tie` of the last of them.
@@ -85,7 +87,7 @@ class Scan:
 
         So a valley narrower than the cells still is one piece.
         """
-        below = self.values <= level
+        below = self.lowest <= level
         bridged = np.where(binary_dilation(below, iterations=2), 0.0, 1.0)
         return below & component(bridged, 0.5, int(self.tree.minima[0]))
 
@@ -266,6 +268,30 @@ def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray
         where = ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])
         raise RequestError(f"{objective.name} is {values[bad.argmax()]} at ({where}); give a box on which it is finite")
     return values
+
+
+def rounding(objective: Objective, grid: Grid) -> float:
+    """How far values of f are off by rounding: its typical second difference over steps so short that f itself has
+    none, and half its change over the spacing of doubles, since x itself is rounded to eps |x|."""
+    points = grid.points[:, :: max(1, grid.n_nodes // 4000)]
+    worst = 0.0
+    for axis, h in enumerate(grid.spacing):
+        ulp = np.spacing(abs(points[axis]))
+        step = np.maximum(1e-7 * h, 8 * ulp)
+        below, here, above, next_to = (
+            _finite_or_outside(objective, _moved(points, axis, by)) for by in (-step, 0.0, step, ulp)
+        )
+        with np.errstate(invalid="ignore"):
+            off = abs(below - 2 * here + above) + 0.5 * abs(next_to - here)
+        off = off[np.isfinite(off)]
+        worst = max(worst, float(np.mean(off)) if off.size else 0.0)
+    return worst
+
+
+def _moved(points: NDArray[np.float64], axis: int, by: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    moved = points.copy()
+    moved[axis] += by
+    return moved
 
 
 def _finite_or_outside(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,6 +22,8 @@ ALONG = {1: 401, 2: 41, 3: 15}
 DIRECTIONS = 200
 # Lows of a lattice that are followed, and lows around which the search is repeated.
 FOLLOWED, CENTRES = 12, 6
+# The lowest of the lows, to which a line may lead down from others.
+TARGETS = 3
 # Halvings of the pattern by which a low is followed down, and its steps.
 HALVINGS, STEPS = 40, 200
 
@@ -81,7 +83,20 @@ def _around(objective: Objective, centre: Array) -> Lows:
     for at, low in enumerate(zip(ends.T, distinct.spacings, strict=True)):
         if stalled[np.all(x == low[0][:, None], axis=0)].any():
             ends[:, at] = _minimised(objective, *low)
-    return _distinct(objective, ends, distinct.spacings)
+    return _wells(objective, _distinct(objective, ends, distinct.spacings))
+
+
+def _wells(objective: Objective, lows: Lows) -> Lows:
+    """The lows without those from which a straight line leads down to one of the lowest, without a rise on the way:
+    on the floor of a steep valley a descent stalls far from the minimum."""
+    t = np.concatenate([np.geomspace(1e-9, 1e-2, 100), np.linspace(1e-2, 1.0, 101)])
+    values, keep = _values(objective, lows.points), np.ones(lows.spacings.size, dtype=bool)
+    for lowest in range(min(TARGETS, keep.size)):
+        for i in np.flatnonzero(keep)[1:]:
+            if i > lowest:
+                way = lows.points[:, [i]] + t * (lows.points[:, [lowest]] - lows.points[:, [i]])
+                keep[i] = (_values(objective, way) > values[i] * (1 + 1e-12)).any()
+    return Lows(lows.points[:, keep], lows.spacings[keep], lows.nearest, lows.farthest)
 
 
 def _minimised(objective: Objective, x: Array, h: float) -> Array:

@@ -99,10 +99,10 @@ def adapted_spectrum(
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
-        pairs_needed, cut, bottom = k - 1 + GUARDS, np.zeros(k - 1), np.inf
+        pairs_needed, cut, bottom = k - 1 + GUARDS, np.full(k - 1, 1e-11), np.inf
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
-    log_rates, errors = found.log_rates[order], (found.errors + cut + 1e-11)[order]
+    log_rates, errors = found.log_rates[order], (found.errors + cut)[order]
     rates = np.exp(log_rates)
     refinement._require_isolated(objective, learning_rate, rates, bottom)
     if ranks.rank == 0:
@@ -147,11 +147,12 @@ class Adapted:
 def _domain(
     objective: Objective, s: float, wanted: int, rtol: float, box: Sequence[tuple[float, float]] | None
 ) -> tuple[Any, int, Array, float]:
-    """A grid on the part of space that matters, the pairs to compute, what the cut costs, where spectrum ends."""
+    """A grid on the part of space that matters, the pairs to compute, what the cut and
+    rounding cost, where spectrum ends."""
     bottom = continuous_spectrum(objective, s) if box is None else np.inf
     within = None if box is None else Box.of(box)
     grid, pairs_needed, cut, _ = refinement._truncation(objective, s, wanted, rtol, within)
-    return grid, pairs_needed, cut, bottom
+    return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom
 
 
 def _adapted(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, sublevel, too_small
+from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.objectives.conditions import continuous_spectrum
 from witten.objectives.objective import Objective
@@ -82,8 +82,7 @@ def refined_spectrum(
     )
     # Each value is extrapolated by itself; nearly equal ones can change places.
     order = np.argsort(log_rates, kind="stable")
-    # Sums over a hundred thousand edges and more are known to about 1e-11.
-    log_rates, errors = log_rates[order], (errors + cut + 1e-11)[order]
+    log_rates, errors = log_rates[order], (errors + cut + rounding_error(objective, learning_rate, grid))[order]
     rates = np.exp(log_rates)
     _require_isolated(objective, learning_rate, rates, bottom)
     _warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
@@ -100,6 +99,12 @@ def refined_spectrum(
         log_rates=np.append(-np.inf, log_rates),
         relative_errors=np.append(0.0, errors),
     )
+
+
+def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
+    """What rounding may change in a rate, as a part of it: in sums over a hundred thousand edges and more about 1e-11,
+    and in weights e^{-2f/s} what f is off."""
+    return 1e-11 + 4 * rounding(objective, grid) / s
 
 
 def _truncated(
