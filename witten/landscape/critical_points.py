@@ -26,8 +26,8 @@ __all__ = ["CriticalPoints", "critical_points"]
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
 # Half-widths of cubes that are looked at where reach knows nothing, in the unit that the formula is written with, and
-# the longest step, beside 1 + |x|, from where subdivision left a point.
-CUBES, MOST_IN_A_CUBE, FAR = (1e4, 1e3, 1e2, 10.0), 2000, 1e3
+# critical points in one at most.
+CUBES, MOST_IN_A_CUBE = (1e4, 1e3, 1e2, 10.0), 2000
 # Cells looked at by subdivision: at a first go, and where the place is known.
 GLANCE, LOOK = 150_000, 1_500_000
 MOST_POINTS, MOST_OF_MORE = 100_000, 15_000
@@ -98,10 +98,8 @@ def _known(objective: Objective) -> tuple[Array, bool, str]:
     complete = known.complete or _holds_all(frame.objective, known)
     if not complete and known.proved < CUBES[-1]:
         known = _in_a_cube(frame.objective, known)
-    x, converged = polished(frame.objective, known.points)
-    converged &= np.linalg.norm(x - known.points, axis=0) < FAR * (1 + np.linalg.norm(known.points, axis=0))
     words = "" if complete or known.proved == 0 else f"critical points are proved complete in {_cube(known, frame)}"
-    return frame.out(np.where(converged, x, known.points)), complete, words
+    return frame.out(known.points), complete, words
 
 
 def _in_a_cube(objective: Objective, known: Reach) -> Reach:
@@ -112,7 +110,7 @@ def _in_a_cube(objective: Objective, known: Reach) -> Reach:
         ends = known.lowest[:, None] + half * np.array([-1.013, 1.027])
         found = subdivide(objective, ends[:, :1], ends[:, 1:], GLANCE)
         if found.finished and 0 < found.zeros.size <= MOST_IN_A_CUBE * objective.dimension:
-            points = np.hstack([found.zeros, found.open])
+            points = np.hstack([polished(objective, found.zeros)[0], found.open])
             return replace(known, points=points, values=np.asarray(objective(points)), proved=half)
     return known
 

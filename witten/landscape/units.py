@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 FINE = 2.0**-8
 # A point this near the origin is the origin, as near as subdivision comes to it.
 NOWHERE = 1e-25
+# Cells that are left open around one degenerate point lie this far apart, beside |x|.
+OPEN = 8e-9
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ def units_around(objective: Objective, points: Array) -> Units:
     near it, and for a power, which has no length, the distance from the origin."""
     points = np.where(abs(points) < NOWHERE, 0.0, points)
     lower, upper = points.min(axis=1), points.max(axis=1)
-    half, known = float((upper - lower).max()) / 2, 1e-9 * float(abs(points).max())
+    half, known = float((upper - lower).max()) / 2, OPEN * float(abs(points).max())
     if half <= known:
-        half = nonlinear_length(objective, points[:, 0])
+        half = nonlinear_length(objective, points[:, 0], known=10 * OPEN)
     if not np.isfinite(half):
         half = float(abs(points).max()) or 1.0
     length = float(2.0 ** np.round(np.log2(half)))

@@ -20,13 +20,14 @@ CHANGED = 0.1
 OTHERS, AXES = 4, 8
 
 
-def nonlinear_length(objective: Objective, x: Array) -> float:
+def nonlinear_length(objective: Objective, x: Array, *, known: float = KNOWN) -> float:
     """How far from x (d,) |grad f(x + r e) - grad f(x)| goes like one power of r, to a tenth: the unit of length that
     f has near x, within a factor of about two; inf for a parabola or a power, which have none.
 
     At a point with a Hessian the power is one; it is another at degenerate points and on kinks. Of a function that has
-    no gradient of its own, the values are looked at instead."""
-    r = np.exp2(np.arange(np.ceil(np.log2(max(KNOWN * float(abs(x).max()), SMALLEST))), LARGEST))
+    no gradient of its own, the values are looked at instead. Shorter lengths than `known` |x| are not looked for: a
+    degenerate point or a kink is there only to so much."""
+    r = np.exp2(np.arange(np.ceil(np.log2(max(known * float(abs(x).max()), SMALLEST))), LARGEST))
     change = _change(objective, x)
     lengths = [_single_power(r, change(e[:, None] * r)) for e in _directions(x.size).T]
     return min(lengths, default=np.inf)
