@@ -25,7 +25,6 @@ SMALLER = (1e6, 1e4, 1e2, 10.0, 3.0)
 # Cells looked at in a cube.
 BUDGET = 150_000
 MOST_POINTS = 20_000
-NEWTON_STEPS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,24 +114,8 @@ def _subdivided(objective: Objective, centre: Array, half: float) -> Array | Non
     found: Subdivision = subdivide(g, ends[:, :1], ends[:, 1:], BUDGET)
     if not found.finished or found.zeros.shape[1] > MOST_POINTS:
         return None
-    points: Array = back @ np.hstack([_newton(g, found.zeros), found.open])
+    points: Array = back @ np.hstack([found.zeros, found.open])
     return points
-
-
-def _newton(objective: Objective, x: Array) -> Array:
-    """Zeros of grad f from points in cells that hold one each, by Newton steps, halved while |grad f| does not fall."""
-    x, size = x.copy(), np.ones(x.shape[1])
-    g = objective.gradient(x)
-    for _ in range(NEWTON_STEPS if x.size else 0):
-        h = np.moveaxis(objective._evaluate("hessian", x), 2, 0)
-        with np.errstate(all="ignore"):
-            step = np.einsum("nij,jn->in", np.linalg.pinv(np.where(np.isfinite(h), h, 0.0), hermitian=True), g)
-            there = x - size * step
-            slope = objective.gradient(there)
-            better = np.linalg.norm(slope, axis=0) < np.linalg.norm(g, axis=0)
-        x[:, better], g[:, better] = there[:, better], slope[:, better]
-        size = np.where(better, np.minimum(2 * size, 1.0), size / 2)
-    return x
 
 
 def _reach(objective: Objective, points: Array, proved: float, examined: str) -> Reach:
