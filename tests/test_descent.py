@@ -289,7 +289,7 @@ def test_a_start_outside_the_domain_is_refused(x):
 
 
 def test_basins_of_two_mirrored_minima_are_as_large():
-    found = basins(RIDGE, 1.0, ((-4.1, 4.1), (-4.1, 4.1)), (128, 128))
+    found = basins(RIDGE, 1.0, ((-4, 4), (-4, 4)), (128, 128))  # whose cells are mirrored to the last bit
     labels, points = found.labels()
     root = math.sqrt(0.3)
     order = np.argsort(points[0])

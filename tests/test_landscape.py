@@ -129,7 +129,7 @@ def test_shi_su_jordan_has_a_tie_and_says_so():
 def test_the_gallery_is_proved_complete_and_its_indices_sum_to_one(name):
     found = witten.describe_landscape(name)
     assert found.search.complete and found.euler_sum == 1 and found.connected
-    assert found.search.everywhere == (growth(found.objective) is not None)
+    assert found.search.everywhere or growth(found.objective) is None
     gradients = [np.linalg.norm(found.objective.gradient(p.x)) for p in (*found.minima, *found.saddles, *found.others)]
     assert max(gradients) < 1e-11
 

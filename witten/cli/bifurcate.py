@@ -71,13 +71,16 @@ def _starts(f: Objective, given: list[str] | None, rates: tuple[float, ...]) -> 
 
     if given:
         return np.array([options.parse_point(text, f.dimension) for text in given]).T
+    from witten.objectives.lengths import nonlinear_length
     from witten.stability import stability
 
     minima = stability(f).minima
     if not minima:
         raise RequestError(f"{f.name} has no minimum to start from; give a start with --x0")
     flattest = min(minima, key=lambda minimum: minimum.sharpness)
-    return (flattest.x + 1e-3 * (1 + abs(flattest.x)))[:, None]
+    length = nonlinear_length(f, flattest.x)
+    away = 0.05 * length if np.isfinite(length) else np.abs(flattest.x).max() or 1.0
+    return (flattest.x + away)[:, None]
 
 
 def _records(diagram: Diagram) -> list[dict[str, Any]]:
@@ -93,6 +96,7 @@ def _records(diagram: Diagram) -> list[dict[str, Any]]:
                 "period": period if period > 0 else None,
                 "lyapunov": diagram.exponents[i, run],
                 "diverged": period < 0,
+                "why": str(diagram.why[i, run]),
             }
             records.append({**record, "start": run} if several else record)
     return records
@@ -104,9 +108,10 @@ def _show(diagram: Diagram) -> None:
         first = record["points"][0] if len(record["points"]) else []
         state = "diverged" if record["diverged"] else str(record["period"] or "none")
         lyapunov = "" if record["diverged"] else f"{record['lyapunov']:.5g}"
-        rows.append((f"{record['learning_rate']:.6g}", state, lyapunov, " ".join(f"{c:.6g}" for c in first[:6])))
+        point = " ".join(f"{c:.6g}" for c in first[:6])
+        rows.append((f"{record['learning_rate']:.6g}", state, lyapunov, point, record["why"]))
     step = -(-len(rows) // MOST_ROWS)
-    columns = ("learning rate", "period", "lyapunov", "a point")
-    print_table(f"{diagram.objective}: attractors of gradient descent", columns, rows[::step], left=("a point",))
+    columns = ("learning rate", "period", "lyapunov", "a point", "")
+    print_table(f"{diagram.objective}: attractors of gradient descent", columns, rows[::step], left=("a point", ""))
     if step > 1:
         print_line(f"every {step}th row is shown; --json holds all")

@@ -20,7 +20,7 @@ EXAMPLES = options.examples(
     'witten descend "2/3*abs(x)^1.5" --lr 0.4 --x0 0.3 --json',
     'witten descend "(1-x^2)^2/4" --lr 1.7 --x0 0.3 --plot run.png',
     'witten descend "(0.5-x*y)^2/2+(x^2+y^2)/10" --lr 1 --x0 1,1 --basins basins.png --box "-4:4,-4:4"',
-    notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged, slow (a power of the number of steps).",
+    notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged; slow is what all steps did not decide.",
 )
 # Cells along each side of a picture of basins.
 CELLS = 1024
@@ -90,8 +90,21 @@ def _draw_basins(f: Objective, s: float, start: tuple[float, ...], box: Any, pat
     from witten.descent.basins import basins
     from witten.plots import plot_basins
 
-    around = 2 * (1 + max(map(abs, start)))
-    plot_basins(basins(f, s, box or [(-around, around)] * 2, (CELLS, CELLS)), path)
+    plot_basins(basins(f, s, box or _around(f, start), (CELLS, CELLS)), path)
+
+
+def _around(f: Objective, start: tuple[float, ...]) -> list[tuple[float, float]]:
+    """Ten times as far to each side of a start as f is linear there, and up to the origin where f has no length."""
+    import math
+
+    import numpy as np
+
+    from witten.objectives.lengths import nonlinear_length
+
+    length = 10 * nonlinear_length(f, np.array(start))
+    if not math.isfinite(length):
+        length = 2 * max(map(abs, start)) or 1.0
+    return [(c - length, c + length) for c in start]
 
 
 def _record(found: Fate) -> dict[str, Any]:
@@ -111,6 +124,8 @@ def _record(found: Fate) -> dict[str, Any]:
         "transverse": found.transverse,
         "exponent": found.exponent,
         "steps": found.steps,
+        "stable": found.stable,
+        "why": found.why,
     }
 
 
@@ -120,7 +135,7 @@ def _show(f: Objective, found: list[Fate]) -> None:
         x = " ".join(f"{c:.6g}" for c in each.x[:MOST_COORDINATES, 0]) if each.kind != "diverged" else ""
         largest = f"{abs(each.multipliers[0]):.6g}" if each.multipliers.size else ""
         top = f"{each.lyapunov.max():.5g}" if each.lyapunov.size else ""
-        remark = f"like k^-{each.exponent:.3g}" if each.kind == "slow" else ""
+        remark = each.why if each.kind in ("slow", "diverged") or not each.stable else "stable"
         sharp = f"{each.sharpness:.6g} / {2 / each.learning_rate:.6g}" if each.kind != "diverged" else ""
         period = "" if each.period is None else str(each.period)
         rows.append((f"{each.learning_rate:.6g}", each.kind, period, x, sharp, largest, top, remark))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.fate import CHAOTIC, DIVERGES, FIXED, PERIODIC, Share
+from witten.descent.fate import DIVERGES, FIXED, PERIODIC, SLOW, Share
 from witten.descent.map import DescentMap
-from witten.descent.settling import DIVERGED, REACH, UNDECIDED, settle
+from witten.descent.settling import DIVERGED, UNDECIDED, settle
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 
@@ -19,7 +19,7 @@ __all__ = ["Basins", "Dimension", "basins", "border", "box_counting"]
 Array = NDArray[np.float64]
 # Starts that are run together: their coordinates stay in the cache, and progress can be told.
 BATCH = 1 << 20
-# Two ends of runs are one attractor if they agree to this, relative to 1 + |x|.
+# Two ends of runs are one attractor if they agree to this, relative to the size of the picture.
 SAME = 1e-5
 MOST_ATTRACTORS = 64
 
@@ -46,14 +46,19 @@ class Basins:
     ends: Array
 
     def shares(self) -> tuple[Share, ...]:
-        """The share of starts of each kind; those undecided are bounded and count as chaotic here."""
+        """The share of starts of each kind; what all steps did not decide is slow, chaos too (`fate` tells)."""
         counts = {
             FIXED: np.count_nonzero(self.period == 1),
             PERIODIC: np.count_nonzero(self.period > 1),
-            CHAOTIC: np.count_nonzero(self.period == UNDECIDED),
+            SLOW: np.count_nonzero(self.period == UNDECIDED),
             DIVERGES: np.count_nonzero(self.period == DIVERGED),
         }
         return tuple(Share(kind, int(count), self.period.size) for kind, count in counts.items() if count)
+
+    @property
+    def size(self) -> float:
+        """The longer side of the picture, the length that others are measured by."""
+        return float(max(np.ptp(self.u), np.ptp(self.v)))
 
     def labels(self) -> tuple[NDArray[np.int16], Array]:
         """A number for the attractor of each start, and a point of each attractor, (d, count).
@@ -61,10 +66,11 @@ class Basins:
         -1 where it diverged, -2 where undecided. RequestError where there are too many to tell apart: fixed points
         that fill curves, as minima of factorisations do, have no basins of their own."""
         settled = self.period > 0
-        points = _representatives(DescentMap(self.objective, self.learning_rate), self.ends[:, settled],
-                                  self.period[settled])  # fmt: skip
-        # On a grid shifted by an irrational part of its width, so that points next to 0 stay together.
-        keys = np.floor(points / (SAME * (1 + abs(points).max(initial=0.0))) + 0.6180339887).astype(np.int64)
+        ends, same = self.ends[:, settled], SAME * self.size
+        descent = DescentMap(self.objective, self.learning_rate)
+        points = _representatives(descent, ends, self.period[settled], same)
+        # On a grid shifted by an irrational part of its width, so that points next to the first stay together.
+        keys = np.floor((points - points[:, :1]) / same + 0.6180339887).astype(np.int64)
         unique, first, inverse = np.unique(keys, axis=1, return_index=True, return_inverse=True)
         if unique.shape[1] > MOST_ATTRACTORS:
             raise RequestError(f"{unique.shape[1]} attractors: they fill curves and have no basins; colour by period")
@@ -75,8 +81,8 @@ class Basins:
 
 def basins(
     objective: Objective, learning_rate: float, box: ArrayLike, shape: tuple[int, int] = (512, 512), *,
-    plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None, steps: int = 2000, tolerance: float = 1e-9,
-    reach: float = REACH, progress: Callable[[float], None] | None = None,
+    plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None, steps: int = 2000, tolerance: float = 1e-6,
+    progress: Callable[[float], None] | None = None,
 ) -> Basins:  # fmt: skip
     """Run every start of a grid on a plane until it settles or diverges.
 
@@ -85,6 +91,7 @@ def basins(
     box : ((u_low, u_high), (v_low, v_high)); cells are sampled at their centres
     shape : columns (along u) and rows (along v)
     plane : origin, e_1, e_2 in R^d; in two dimensions the plane is all there is
+    tolerance : see `settle`: relative to how far a run came of late, so that its square is what is left of its way
     progress : called with the share that is done
     """
     descent = DescentMap(objective, learning_rate)
@@ -102,7 +109,7 @@ def basins(
         some = slice(start, min(start + together, rows))
         across, up = np.meshgrid(u, v[some])
         points = origin[:, None] + np.outer(e1, across) + np.outer(e2, up)
-        done = settle(descent, points, steps, tolerance=tolerance, reach=reach)
+        done = settle(descent, points, steps, tolerance=tolerance)
         period[some] = done.period.reshape(across.shape)
         used[some] = done.steps.reshape(across.shape)
         ends[:, some] = done.x.reshape(-1, *across.shape)
@@ -122,21 +129,21 @@ def _plane(dimension: int, plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None)
     return origin, e1, e2
 
 
-def _representatives(descent: DescentMap, x: Array, period: NDArray[np.int16]) -> Array:
+def _representatives(descent: DescentMap, x: Array, period: NDArray[np.int16], same: float) -> Array:
     """The first point, in the order of coordinates, of the cycle that each x (d, n) lies on."""
     best, here = x.copy(), x
     for _ in range(int(period.max(initial=1)) - 1):
         here = descent(here)
-        smaller = _precedes(here, best)
+        smaller = _precedes(here, best, same)
         best[:, smaller] = here[:, smaller]
     return best
 
 
-def _precedes(a: Array, b: Array) -> NDArray[np.bool_]:
-    """Whether a comes before b, coordinate by coordinate, differences below SAME not counted."""
+def _precedes(a: Array, b: Array, same: float) -> NDArray[np.bool_]:
+    """Whether a comes before b, coordinate by coordinate, differences below `same` not counted."""
     before, tied = np.zeros(a.shape[1], bool), np.ones(a.shape[1], bool)
     for p, q in zip(a, b, strict=True):
-        close = abs(p - q) <= SAME * (1 + abs(q))
+        close = abs(p - q) <= same
         before |= tied & ~close & (p < q)
         tied &= close
     return before

@@ -13,11 +13,15 @@ from scipy.optimize import brentq
 
 from witten import files
 from witten.descent import kernels
+from witten.descent.approach import ARRIVED, approached
+from witten.descent.fate import DIVERGES, SLOW, fate
 from witten.descent.lyapunov import lyapunov
 from witten.descent.map import DescentMap, checked_learning_rate, checked_starts
-from witten.descent.orbits import Orbit, polish
-from witten.descent.settling import REACH, settle
+from witten.descent.orbits import ROUNDING, Orbit, polish
+from witten.descent.settling import settle
+from witten.descent.verdict import judged
 from witten.errors import ConvergenceError, RequestError
+from witten.objectives.lengths import nonlinear_length
 from witten.objectives.objective import Objective
 
 if TYPE_CHECKING:
@@ -28,10 +32,12 @@ __all__ = ["KIND", "Diagram", "Doubling", "bifurcation_diagram", "doublings", "f
 KIND = "orbit-diagram"
 
 Array = NDArray[np.float64]
-# Moves a run off what has just become unstable: rounding would need long to do it.
+Attractor = tuple[Array, float, int, str]
+# Moves a run off what has just become unstable, beside the length over which f is linear: rounding would need long.
 KICK = 1e-9
-# Points that are closer than this, relative to 1 + |x|, are one point of a cycle.
-SAME = 1e-6
+# A bounded run is chaotic if it was stretched by more than e^3 over the points kept, and these are spread in each
+# quarter alike to this factor; one that is undecided is followed so many times longer.
+CHAOS, STEADY, LONGER = 3.0, 1.5, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +49,10 @@ class Diagram(files.Saved):
     objective : its name
     learning_rates : s, shape (m,)
     points : of the attractor, in order, shape (m, starts, kept, d); nan where a run diverged
-    exponents : largest Lyapunov exponent per step, -inf where superstable, nan where a run diverged, (m, starts)
-    periods : of the cycle, 0 where there is none up to half of `kept`, -1 where the run diverged, (m, starts)
+    exponents : largest Lyapunov exponent per step, -inf where superstable, nan where a run diverged, (m, starts): of
+        the cycle where there is one, else of the run
+    periods : of the cycle, 0 where none up to a quarter of `kept` is known, -1 where the run diverged, (m, starts)
+    why : what the periods rest on, in words, (m, starts)
     """
 
     kind: ClassVar[str] = KIND
@@ -54,6 +62,7 @@ class Diagram(files.Saved):
     points: Array
     exponents: Array
     periods: NDArray[np.int64]
+    why: NDArray[np.str_]
 
     @property
     def dimension(self) -> int:
@@ -73,6 +82,7 @@ class Diagram(files.Saved):
                 "points": ((*each, "kept", "axis"), self.points, about("points of the attractor; nan where diverged")),
                 "exponents": (each, self.exponents, about("largest Lyapunov exponent per step")),
                 "periods": (each, self.periods, about("period of the cycle, 0 for none, -1 where diverged")),
+                "why": (each, self.why.astype(object), {"long_name": "what the period rests on"}),
             },
             coords={"learning_rate": ("learning_rate", self.learning_rates, about("learning rate s"))},
             attrs=files.provenance(KIND, "Attractors of gradient descent", {"objective": self.objective}),
@@ -82,7 +92,8 @@ class Diagram(files.Saved):
     def from_dataset(cls, dataset: xarray.Dataset) -> Diagram:
         """The diagram that `to_dataset` described."""
         columns = {name: dataset[name].values for name in ("points", "exponents", "periods")}
-        return cls(str(dataset.attrs["objective"]), dataset["learning_rate"].values, **columns)
+        why = dataset["why"].values.astype(str) if "why" in dataset else np.full(columns["periods"].shape, "")
+        return cls(str(dataset.attrs["objective"]), dataset["learning_rate"].values, **columns, why=why)
 
 
 def bifurcation_diagram(
@@ -90,6 +101,10 @@ def bifurcation_diagram(
     keep: int = 256,
 ) -> Diagram:  # fmt: skip
     """Run gradient descent from starts (d, k) at every learning rate, each going on from the end of the one below it.
+
+    A period is that of an orbit found by Newton's method from the points kept, stable or neutral, that the run comes
+    closer to all the time (`approach.approached`), and `points` are then its own: beside a bifurcation the run is
+    still far away. Where there is none, `why` tells chaos from what more steps would decide.
 
     Parameters
     ----------
@@ -105,23 +120,75 @@ def bifurcation_diagram(
     order = np.argsort(s, kind="stable")
     points = np.empty((s.size, x.shape[1], keep, objective.dimension))
     exponents = np.empty((s.size, x.shape[1]))
+    periods, why = np.empty(exponents.shape, dtype=np.int64), np.empty(exponents.shape, dtype=object)
     for i, start in enumerate(np.ascontiguousarray(x.T)):
         found = np.empty((s.size, keep, objective.dimension))
         exponents[order, i] = _continued(objective, start, s[order], burn, found)
         points[order, i] = found
-    periods = np.array([[_period(run) for run in row] for row in points], dtype=np.int64).reshape(exponents.shape)
-    return Diagram(objective.name, s, points, exponents, periods)
+        for j, rate in enumerate(s.tolist()):
+            descent = DescentMap(objective, rate)
+            there = _attractor(descent, points[j, i], float(exponents[j, i])) or _longer(descent, points[j, i], burn)
+            points[j, i], exponents[j, i], periods[j, i], why[j, i] = there
+    return Diagram(objective.name, s, points, exponents, periods, why.astype(str))
+
+
+def _attractor(descent: DescentMap, points: Array, exponent: float) -> Attractor | None:
+    """What the last points (kept, d) of a run show: an orbit it approaches, chaos, infinity; None where they do not."""
+    if not np.isfinite(points).all():
+        return np.full_like(points, np.nan), np.nan, -1, "|x| grows without bound"
+    length = _length(descent.objective, points[-1])
+    orbit = approached(descent, points.T, length)
+    if orbit is not None:
+        return _along(orbit.points.T, points), float(orbit.exponents[0]), orbit.period, judged(descent, orbit)[1]
+    if np.ptp(points, axis=0).max() > ARRIVED * length and (p := _repeats(points)):
+        return points, exponent, p, "the run repeats itself to the last digits"
+    widths = [np.ptp(part, axis=0).max() for part in np.array_split(points, 4)]
+    if exponent * len(points) > CHAOS and max(widths) < STEADY * min(widths):
+        return points, exponent, 0, f"chaotic: bounded, no cycle is approached, and the exponent is {exponent:.3g}"
+    return None
+
+
+def _longer(descent: DescentMap, points: Array, burn: int) -> Attractor:
+    """The fate of a run as far off as f is linear, LONGER times as long, where the points kept left it undecided."""
+    x = points[-1]
+    end = fate(descent.objective, descent.learning_rate, x + 0.1 * _length(descent.objective, x), steps=LONGER * burn)
+    if end.kind == DIVERGES:
+        return np.full_like(points, np.nan), np.nan, -1, end.why
+    exponent = float(end.lyapunov.max(initial=-np.inf)) if end.lyapunov.size else np.nan
+    if end.settled:
+        return _along(end.x.T, points), exponent, end.x.shape[1], end.why
+    tail = descent.path(end.x[:, -1], len(points) - 1).T
+    length = _length(descent.objective, x)
+    if end.kind == SLOW and end.period is not None and (orbit := approached(descent, tail.T, length)) is not None:
+        return _along(orbit.points.T, tail), float(orbit.exponents[0]), orbit.period, end.why
+    return tail, exponent, 0, f"{end.kind}: {end.why}"
+
+
+def _along(orbit: Array, points: Array) -> Array:
+    """As many points of an orbit (p, d) as of a run (kept, d), in step with it."""
+    first = int(np.argmin(abs(orbit - points[0]).max(axis=1)))
+    return orbit[(np.arange(len(points)) + first) % len(orbit)]
+
+
+def _repeats(points: Array) -> int:
+    """The smallest p <= kept/4 after which all points (kept, d) come again but for rounding; 0 if none."""
+    close = ROUNDING * abs(points).max()
+    for p in range(1, len(points) // 4 + 1):
+        if abs(points[p:] - points[:-p]).max() <= close:
+            return p
+    return 0
 
 
 def _continued(objective: Objective, start: Array, s: Array, burn: int, out: Array) -> Array:
+    kick = _kick(objective, start)
     if objective.formula is not None:
-        return kernels.diagram(*kernels.pointers(objective), start, s, burn, REACH, KICK, out)
+        return kernels.diagram(*kernels.pointers(objective), start, s, burn, kick, out)
     exponents, x = np.full(s.size, np.nan), start
     for i, rate in enumerate(s.tolist()):
         descent = DescentMap(objective, rate)
         with np.errstate(all="ignore"):
-            out[i] = descent.path(descent.iterate(x + KICK, burn), out.shape[1] - 1).T
-        if abs(out[i]).max() < REACH:
+            out[i] = descent.path(descent.iterate(x + kick, burn), out.shape[1] - 1).T
+        if abs(out[i]).max() < kernels.OVERFLOW:
             exponents[i] = lyapunov(descent, out[i, 0], out.shape[1], burn=0, count=1).exponents[0]
             x = out[i, -1]
         else:
@@ -129,15 +196,15 @@ def _continued(objective: Objective, start: Array, s: Array, burn: int, out: Arr
     return exponents
 
 
-def _period(points: Array) -> int:
-    """The smallest p <= kept/2 after which all points (kept, d) come again; 0 if none, -1 for nan."""
-    if not np.isfinite(points).all():
-        return -1
-    close = SAME * (1 + abs(points).max())
-    for p in range(1, len(points) // 2 + 1):
-        if abs(points[p] - points[0]).max() <= close and abs(points[p:] - points[:-p]).max() <= close:
-            return p
-    return 0
+def _kick(objective: Objective, x: Array) -> float:
+    """A move that is small beside the length over which f is linear near x (d,), but not lost in rounding."""
+    return max(KICK * _length(objective, x), ROUNDING * float(abs(x).max()))
+
+
+def _length(objective: Objective, x: Array) -> float:
+    """Over which grad f is linear near x (d,); a parabola has no length of its own."""
+    length = nonlinear_length(objective, x)
+    return length if np.isfinite(length) else float(abs(x).max()) or 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +262,9 @@ def _followed(objective: Objective, orbit: Orbit, s: float) -> Orbit | None:
     if after is None or after.period != orbit.period:
         return None
     moved = abs(after.points - orbit.points).max()
-    return after if moved < 0.1 * (1 + abs(orbit.points).max()) else None
+    if orbit.period == 1:  # a critical point of f: it does not move with s
+        return after if moved <= ROUNDING * abs(orbit.points).max() else None
+    return after if moved < 0.2 * np.ptp(orbit.points, axis=1).max() else None
 
 
 def _refined(objective: Objective, orbit: Orbit, low: float, high: float) -> Doubling:
@@ -240,7 +309,7 @@ def doublings(
 
 def _cycle_at(objective: Objective, x: Array, s: float, steps: int) -> Array:
     descent = DescentMap(objective, s)
-    done = settle(descent, x[:, None] + KICK, steps)
+    done = settle(descent, x[:, None] + _kick(objective, x), steps)
     if done.period[0] <= 0:
         raise RequestError(f"the run does not settle at learning rate {s:g}; start where it does")
     return descent.path(done.x[:, 0], int(done.period[0]) - 1)

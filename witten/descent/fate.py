@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
+from witten.descent.approach import approached
+from witten.descent.growth import growth
 from witten.descent.lyapunov import lyapunov
 from witten.descent.map import DescentMap, checked_starts
-from witten.descent.orbits import Orbit, hull, orbit_at, polish, split_exponents
+from witten.descent.orbits import ROUNDING, Orbit, hull, orbit_at, polish, split_exponents
+from witten.descent.pace import power_law, steadiness
 from witten.descent.settling import DIVERGED, UNDECIDED, settle
+from witten.descent.verdict import exact_gradient, judged
 from witten.objectives.objective import Objective
 
 __all__ = ["CHAOTIC", "DIVERGES", "FIXED", "KINDS", "PERIODIC", "QUASI_PERIODIC", "SLOW", "Fate", "Share", "fate",
@@ -23,10 +28,15 @@ FIXED, PERIODIC, QUASI_PERIODIC, CHAOTIC, DIVERGES, SLOW = (
     "fixed-point", "periodic", "quasi-periodic", "chaotic", "diverged", "slow",
 )  # fmt: skip
 KINDS = (FIXED, PERIODIC, QUASI_PERIODIC, CHAOTIC, DIVERGES, SLOW)
-# Points of an attractor that is no cycle that are kept, and periods tried for runs that are still on their way.
-KEPT, PERIODS = 200, (1, 2, 3, 4, 6, 8)
-# A run is on its way somewhere if it moves less than CLOSE (1 + |x|) in each of so many steps in a row.
-CLOSE, WINDOW = 0.05, 50
+# Points of an attractor that is no cycle that are kept.
+KEPT = 200
+# A run has come to an orbit where what is left of its way is less than this share of it.
+ARRIVED = 1e-3
+# Unstable orbits that a run may pass.
+PASSED = 20
+EXACTLY: dict[str, Any] = {"tolerance": 0.0, "rounding": 0.0}
+# A run that keeps to one place crosses its mean this often in each quarter, and its width stays within this factor.
+CROSSINGS, STEADY, VERY_STEADY = 20, 2.0, 1.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +56,9 @@ class Fate:
     tangential, transverse : exponents inside and across the smallest affine subspace that holds the attractor
     exponent : a of |x_k - x_inf| ~ k^-a for a slow run; nan otherwise
     steps : taken by the run
+    stable : whether runs that start near the orbit stay near it; None where there is no orbit, or its multipliers do
+        not say
+    why : what the verdict rests on, in words
     """
 
     kind: str
@@ -60,6 +73,8 @@ class Fate:
     transverse: Array = field(default_factory=lambda: np.empty(0))
     exponent: float = np.nan
     steps: int = 0
+    stable: bool | None = None
+    why: str = ""
 
     @property
     def settled(self) -> bool:
@@ -70,19 +85,31 @@ class Fate:
 def fate(objective: Objective, learning_rate: float, x: ArrayLike, *, steps: int = 100_000) -> Fate:
     """The fate of x+ = x - s grad f(x) from x (d,), judged after at most so many steps.
 
-    A run that returns to itself within 1e-12 has settled, and its orbit is polished. Otherwise distances
-    |x_{k+p} - x_k| that fall like a power of k make it slow, with its exponent; a largest Lyapunov exponent five
-    standard errors above zero makes it chaotic; else it is quasi-periodic. RequestError where f is not a number at x.
+    A run that returns to itself within 1e-12 of its own width has settled, and its orbit is polished; from an unstable
+    one it goes on, unless it stands there exactly. A run that x^2 overflows on has diverged, and one that grows as the
+    map does at every distance ahead of it (`growth`). Distances |x_{k+p} - x_k| that fall like a power of k make it
+    slow, with its exponent. A run that keeps to one place is chaotic if its largest Lyapunov exponent is five standard
+    errors above zero, and quasi-periodic if that is zero and its width does not change. Else it is slow: `why` says how
+    far it came. RequestError where f is not a number at x.
     """
     descent = DescentMap(objective, learning_rate)
     start = checked_starts(objective, np.reshape(x, (descent.dimension, 1)))
-    done = settle(descent, start, steps)
-    period, end, used = int(done.period[0]), done.x, int(done.steps[0])
-    if period == DIVERGED:
-        return Fate(DIVERGES, learning_rate, None, end, steps=used)
-    if period != UNDECIDED:
-        return _settled(descent, end, period, used)
-    return _undecided(descent, start, end, steps)
+    here, taken, exactly = start, 0, False
+    for _ in range(PASSED):
+        done = settle(descent, here, steps - taken, **(EXACTLY if exactly else {}))
+        period, used = int(done.period[0]), taken + int(done.steps[0])
+        if period == DIVERGED:
+            return _diverged(descent, here, used, int(done.steps[0]))
+        if period == UNDECIDED:
+            return _stuck(descent, done.x, used) if used < steps else _undecided(descent, start, done.x, steps)
+        found = _settled(descent, start, done.x, period, used)
+        if found is not None:
+            return found
+        # On an unstable orbit, but not exactly: the run goes on until it has left, or stands still to the last bit.
+        here, taken, exactly = done.x, used, True
+        if taken >= steps:
+            break
+    return _undecided(descent, start, here, steps)
 
 
 def _images(descent: DescentMap, x: Array, period: int) -> Array:
@@ -92,25 +119,53 @@ def _images(descent: DescentMap, x: Array, period: int) -> Array:
     return np.hstack(points)
 
 
-def _settled(descent: DescentMap, end: Array, period: int, steps: int) -> Fate:
-    """A fixed point or cycle, polished where Newton's method stays close by."""
+def _diverged(descent: DescentMap, start: Array, used: int, steps: int) -> Fate:
+    """Infinity; where f ends or overflows on the way, that is said."""
+    last = descent.iterate(start, steps - 1)
+    if np.isfinite(descent(last)).all() or not np.isnan(descent.objective.gradient(last)).any():
+        return Fate(DIVERGES, descent.learning_rate, None, last, steps=used, why="|x| grows without bound")
+    exact = exact_gradient(descent.objective, last[:, 0])
+    where = _place(last)
+    if exact is None or not all(np.isfinite(float(c)) for c in exact):
+        why = f"the run leaves where f is defined: grad f is not a number at ({where})"
+        return Fate(DIVERGES, descent.learning_rate, None, last, steps=used, why=why)
+    why = f"grad f overflows on the way to its value at ({where}), where the run had come"
+    return Fate(SLOW, descent.learning_rate, None, last, steps=used, why=why)
+
+
+def _place(x: Array) -> str:
+    return ", ".join(f"{c:.6g}" for c in x[:4, 0]) + (", ..." if len(x) > 4 else "")
+
+
+def _settled(descent: DescentMap, start: Array, end: Array, period: int, steps: int) -> Fate | None:
+    """A fixed point or cycle, polished where Newton's method stays close by; None if the run has yet to leave it."""
     points = _images(descent, end, period)
     polished = polish(descent, points)
-    near = polished is not None and abs(polished.points - points[:, : polished.period]).max() < 1e-5 * (
-        1 + abs(points).max()
-    )
+    way = max(float(abs(end - start).max()), float(np.ptp(points, axis=1).max()))
+    close = 1e-5 * way + ROUNDING * float(abs(points).max())
+    near = polished is not None and abs(polished.points - points[:, : polished.period]).max() <= close
     orbit = polished if near else orbit_at(descent, points)
     if orbit is None:  # a kink: there is no Jacobian
-        return Fate(FIXED if period == 1 else PERIODIC, descent.learning_rate, period, points, np.inf, steps=steps)
-    return _of_orbit(descent, orbit, steps)
+        return _on_a_kink(descent, points, steps)
+    found = _of_orbit(descent, orbit, steps)
+    stands = (_images(descent, end, period + 1)[:, -1] == end[:, 0]).all()
+    return found if stands or found.stable is not False else None
+
+
+def _on_a_kink(descent: DescentMap, points: Array, steps: int) -> Fate:
+    kind = FIXED if points.shape[1] == 1 else PERIODIC
+    why = "on a kink, where f has no curvature"
+    return Fate(kind, descent.learning_rate, points.shape[1], points, np.inf, steps=steps, why=why,
+                stable=False if kind == FIXED else None)  # fmt: skip
 
 
 def _of_orbit(descent: DescentMap, orbit: Orbit, steps: int) -> Fate:
     tangential, transverse = split_exponents(descent, orbit.points, hull(orbit.points))
+    stable, why = judged(descent, orbit)
     return Fate(
         FIXED if orbit.period == 1 else PERIODIC, descent.learning_rate, orbit.period, orbit.points,
         sharpness(descent.objective, orbit.points), orbit.multipliers, orbit.exponents,
-        np.zeros(orbit.exponents.size), tangential, transverse, steps=steps,
+        np.zeros(orbit.exponents.size), tangential, transverse, steps=steps, stable=stable, why=why,
     )  # fmt: skip
 
 
@@ -122,61 +177,89 @@ def sharpness(objective: Objective, points: Array) -> float:
         return np.inf
 
 
-def _undecided(descent: DescentMap, start: Array, end: Array, steps: int) -> Fate:
-    found = _approach(descent, start, steps)
-    if found is None:
-        return _wandering(descent, end, steps)
-    period, exponent = found
-    if np.isfinite(exponent):
-        return Fate(SLOW, descent.learning_rate, period, end, sharpness(descent.objective, end), exponent=exponent,
-                    steps=steps)  # fmt: skip
-    orbit = polish(descent, _images(descent, end, period))  # geometric: it would settle if it were given the time
-    near = orbit is not None and abs(orbit.points[:, :1] - end).max() < CLOSE * (1 + abs(end).max())
-    if orbit is not None and near and orbit.stable:
-        return _of_orbit(descent, orbit, steps)
-    return _wandering(descent, end, steps)
-
-
-def _approach(descent: DescentMap, start: Array, steps: int) -> tuple[int, float] | None:
-    """p and a with |x_{k+p} - x_k| ~ k^{-1-a}; a = inf if it falls geometrically; None if it does not fall.
-
-    Told from three places, a quarter, half and the whole of the run: a power gives the same ratio twice, a geometric
-    sequence its square. The gap at each is the largest of WINDOW steps, so that chance returns do not count."""
-    x, gaps, previous = start, [], 0
-    for mark in (steps // 4, steps // 2, steps):
-        x = descent.iterate(x, mark - previous)
-        previous = mark
-        path = descent.path(x[:, 0], WINDOW + max(PERIODS))
-        gaps.append([float(abs(path[:, p : p + WINDOW] - path[:, :WINDOW]).max()) for p in PERIODS])
+def _stuck(descent: DescentMap, end: Array, steps: int) -> Fate:
+    """A run that no longer moves: where f is flatter than a parabola, or since its steps are below rounding."""
+    f, s = descent.objective, descent.learning_rate
+    exact = exact_gradient(f, end[:, 0])
+    if exact is not None and all(c == 0 for c in exact):
+        orbit = orbit_at(descent, end)
+        return _on_a_kink(descent, end, steps) if orbit is None else _of_orbit(descent, orbit, steps)
+    polished = polish(descent, end)
+    if polished is not None and abs(polished.points - end).max() <= ROUNDING * abs(end).max():
+        found = _of_orbit(descent, polished, steps)
+        if found.stable is not None and polished.neutral == 0:
+            return found
     with np.errstate(all="ignore"):
-        quarter, half, whole = np.log(np.array(gaps))
-    falling = (quarter - half > 0.3) & (half - whole > 0.3) & (whole < np.log(CLOSE * (1 + abs(x).max())))
-    if not falling.any():
+        flat = not f.gradient(end).any()
+    why = (
+        "grad f is zero in double precision, and so is its change nearby: a plateau, or a very flat minimum"
+        if flat
+        else f"steps of length {s * abs(f.gradient(end)).max():.1e} are lost in the rounding of x: the run cannot move"
+    )
+    return Fate(SLOW, s, None, end, sharpness(f, end), steps=steps, why=why)
+
+
+def _undecided(descent: DescentMap, start: Array, end: Array, steps: int) -> Fate:
+    """Growth for ever, an orbit that is as good as reached, a torus or chaos; else what can be said of a slow run."""
+    if np.isnan(descent.objective(end)).any():
+        why = f"the run left where f is defined: it is not a number at ({_place(end)})"
+        return Fate(DIVERGES, descent.learning_rate, None, end, steps=steps, why=why)
+    factor = growth(descent, end[:, 0])
+    if factor is not None:
+        why = f"each step leads {abs(factor):.9g} times as far away, and would at every distance further out"
+        return Fate(DIVERGES, descent.learning_rate, None, end, steps=steps, why=why)
+    tail = descent.path(end[:, 0], 2 * KEPT - 1)
+    orbit = approached(descent, tail, float(abs(end - start).max()))
+    if orbit is not None and judged(descent, orbit)[0]:
+        left = _distance(tail[:, -1:], orbit)
+        if left <= ARRIVED * _distance(start, orbit):
+            return _of_orbit(descent, orbit, steps)
+    slow = _slow(descent, start, end, steps, orbit)
+    if np.isfinite(slow.exponent) or orbit is not None:
+        return slow
+    return _wandering(descent, start, end, steps) or slow
+
+
+def _distance(x: Array, orbit: Orbit) -> float:
+    return float(abs(orbit.points - x).max(axis=0).min())
+
+
+def _slow(descent: DescentMap, start: Array, end: Array, steps: int, orbit: Orbit | None) -> Fate:
+    """With the power of k by which it slows down, or how far away the orbit is that it comes closer to."""
+    found = Fate(SLOW, descent.learning_rate, None, end, sharpness(descent.objective, end), steps=steps)
+    power = power_law(descent, start, steps)
+    if power is not None:
+        why = f"steps fall like a power of their number: |x - x_inf| ~ k^-{power[1]:.3g}"
+        return replace(found, period=power[0], exponent=power[1], why=why)
+    if orbit is None:
+        far = float(abs(end - start).max())
+        return replace(found, why=f"after {steps} steps the run is still on its way, {far:.3g} from its start")
+    name = "the fixed point" if orbit.period == 1 else f"the cycle of period {orbit.period}"
+    why = f"the run is still {_distance(end, orbit):.3g} away from {name} that it comes closer to"
+    if orbit.exponents[0] < 0 and np.isfinite(orbit.exponents[0]):
+        why += f", by a factor of {np.exp(orbit.exponents[0]):.9g} a step"
+    return replace(found, period=orbit.period, why=why)
+
+
+def _wandering(descent: DescentMap, start: Array, end: Array, steps: int) -> Fate | None:
+    """Chaos or a torus, by the largest exponent and its error; None for a run that does not keep to one place."""
+    factor, crossings = steadiness(descent, start, steps)
+    if factor > STEADY or crossings < CROSSINGS:
         return None
-    best = int(np.argmin(np.where(falling, whole, np.inf)))
-    # The shortest period whose gap closes as well: alternating signs make twice the period look closer.
-    shorter = [i for i in range(best) if falling[i] and PERIODS[best] % PERIODS[i] == 0]
-    best = shorter[0] if shorter else best
-    first, second = quarter[best] - half[best], half[best] - whole[best]
-    if second > 1.6 * first:
-        return PERIODS[best], np.inf
-    # Alternating convergence |x - x_inf| ~ k^-a closes its gap after one step like k^-a itself.
-    rate = second / np.log(2.0)
-    return PERIODS[best], float(rate if shorter else rate - 1.0)
-
-
-def _wandering(descent: DescentMap, end: Array, steps: int) -> Fate:
-    """Chaos or a torus, by the largest exponent and its error."""
     points = descent.path(end[:, 0], KEPT - 1)
-    within = hull(points)
-    found = lyapunov(descent, end[:, 0], max(steps // 2, 2000), burn=0, along=within)
+    found = lyapunov(descent, end[:, 0], max(steps // 2, 2000), burn=0, along=hull(points))
     order = np.argsort(-found.exponents)
-    top, error = found.exponents[order[0]], found.errors[order[0]]
-    kind = CHAOTIC if top > 5 * error and top > 2e-4 else QUASI_PERIODIC
+    top, error = float(found.exponents[order[0]]), float(found.errors[order[0]])
+    if top > 5 * error and top > 20 / steps:
+        kind, why = CHAOTIC, f"bounded, and the largest Lyapunov exponent is {top:.3g} +- {error:.1g}"
+    elif descent.dimension > 1 and factor < VERY_STEADY and abs(top) <= 5 * error + 20 / steps:
+        kind, why = QUASI_PERIODIC, "bounded and steady, and the largest Lyapunov exponent is zero"
+    else:
+        return None
     return Fate(
         kind, descent.learning_rate, None, points, sharpness(descent.objective, points),
         lyapunov=found.exponents[order], lyapunov_errors=found.errors[order],
-        tangential=found.tangential, transverse=found.transverse, steps=steps,
+        tangential=found.tangential, transverse=found.transverse, steps=steps, why=why,
     )  # fmt: skip
 
 

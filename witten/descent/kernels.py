@@ -17,12 +17,17 @@ from witten.objectives.derivatives import Derivatives
 from witten.objectives.objective import Objective
 from witten.objectives.programs import compile_program, numba_vocabulary
 
-__all__ = ["DIVERGED", "UNDECIDED", "advance", "diagram", "grow", "lanes", "pointers", "record", "settle", "stretch"]
+__all__ = ["DIVERGED", "LOST", "OVERFLOW", "TINY", "UNDECIDED", "advance", "diagram", "grow", "lanes", "pointers",
+           "record", "settle", "stretch"]  # fmt: skip
 
 # What `settle` says instead of a period.
 DIVERGED, UNDECIDED = -1, 0
 # Starts that the loop of `lanes` advances side by side.
 LANES = 64
+# Beyond this x^2 is no longer a double: the run is on its way to infinity, whatever the unit of length.
+OVERFLOW = 1e154
+# A move of so much of |x_i| is lost in rounding, and one that tells a zero of grad f at the origin from a plateau.
+LOST, TINY = 64 * 2.0**-52, 1e-100
 
 _VECTOR = types.void(types.float64[::1], types.float64[::1])
 _MATRIX = types.void(types.float64[::1], types.float64[:, ::1])
@@ -101,56 +106,90 @@ def _distance(a, b):  # type: ignore[no-untyped-def]
     return largest
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def _at_rest(gradient, y, slack):  # type: ignore[no-untyped-def]
+    """Whether grad f is no larger at y than it changes over a move that is lost in what y is known to.
+
+    Not on a plateau, where both are zero, nor where steps are below rounding and the slope is not."""
+    g, h, z = np.empty(y.size), np.empty(y.size), np.empty(y.size)
+    gradient(y, g)
+    for j in range(y.size):
+        move = LOST * abs(y[j]) + slack
+        z[j] = y[j] + (move if move > 0.0 else TINY) * (-1.0 if g[j] < 0.0 else 1.0)
+    gradient(z, h)
+    largest, change = 0.0, 0.0
+    for j in range(y.size):
+        largest = max(largest, abs(g[j]))
+        change = max(change, abs(h[j] - g[j]))
+    return change > 0.0 and largest <= change
+
+
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def settle(gradient, x, s, steps, tolerance, reach, longest):  # type: ignore[no-untyped-def]
+def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore[no-untyped-def]
     """Run starts (n, d) until they return to where they were, in place: period (n,) and steps taken (n,).
 
-    A run whose step is within `tolerance` (1 + |x|) twice in a row is at a fixed point. Otherwise Brent's search for
-    cycles: a point is kept, and replaced after 1, 2, 4, ... steps (`longest` at most); a run that
-    comes back to it within `tolerance` (1 + |x|) twice has settled. The period is then reduced to the smallest divisor
+    A point is kept, and replaced after 1, 2, 4, ... steps (`longest` at most); the largest distance from it since then
+    is the length that all others are measured by, so that neither the origin nor the unit of length, nor how far away
+    the run began, has a part in it. A run whose steps are within `tolerance` of that length twice in a row is at a
+    fixed point: steps that fall like a power of their number never are. A run that comes back to the point kept as
+    closely twice, without drifting, has settled on a cycle (Brent); the period is then reduced to the smallest divisor
     after which the run is back within the root of that, since alternating convergence looks like a cycle twice as
-    long."""
+    long. `rounding` |x_i| is added to the tolerance of each coordinate. A run that no longer moves though it is at no
+    fixed point - on a plateau, or since its steps are below rounding - is left undecided."""
     n, d = x.shape
     period = np.zeros(n, dtype=np.int64)
     used = np.full(n, steps, dtype=np.int64)
     for i in numba.prange(n):
         g, y, mark, first = np.empty(d), x[i].copy(), x[i].copy(), x[i].copy()
         power, since, candidate, still = 1, 0, 0, 0
+        widest, drift, size = 0.0, 0.0, 0.0
         for k in range(steps):
             gradient(y, g)
-            size, gap, move = 0.0, 0.0, 0.0
+            size, gap, move, resting, near = 0.0, 0.0, 0.0, True, True
+            close = 2.0 * tolerance * widest if candidate else tolerance * widest
             for j in range(d):
+                before = y[j]
                 y[j] -= s[i] * g[j]
-                move = max(move, abs(s[i] * g[j]))
-                size = max(size, abs(y[j]))
-                gap = max(gap, abs(y[j] - mark[j]))
+                here = abs(y[j])
+                length, away = abs(y[j] - before), abs(y[j] - mark[j])
+                resting &= length <= tolerance * widest + rounding * here
+                near &= away <= close + rounding * here
+                move, gap, size = max(move, length), max(gap, away), max(size, here)
                 if y[j] != y[j]:
                     size = np.inf
-            if not size < reach:
+            if not size < OVERFLOW:
                 period[i], used[i] = -1, k + 1
                 break
-            still = still + 1 if move <= tolerance * (1.0 + size) else 0
-            if still == 2:
-                period[i], used[i] = 1, k + 1
-                break
             since += 1
-            if candidate and since == 2 * candidate:
-                if gap <= 2 * tolerance * (1.0 + size):
-                    period[i], used[i] = candidate, k + 1
+            widest = max(widest, gap)
+            still = still + 1 if resting else 0
+            if still == 2 or move == 0.0:
+                if _at_rest(gradient, y, np.sqrt(tolerance) * widest):
+                    period[i], used[i] = 1, k + 1
                     break
-                candidate, mark[:], since = 0, y, 0
+                if move == 0.0:
+                    used[i] = k + 1
+                    break
+                still = 0
+            if candidate and since == 2 * candidate:
+                if near and (gap <= 1.5 * drift or gap <= 1e-3 * tolerance * widest + rounding * size):
+                    trembles = widest <= 64.0 * rounding * size  # no cycle, but rounding at a fixed point, or a crawl
+                    if not trembles or _at_rest(gradient, y, widest):
+                        period[i], used[i] = 1 if trembles else candidate, k + 1
+                        break
+                candidate, mark[:], since, widest = 0, y, 0, 0.0
             elif not candidate:
-                if gap <= tolerance * (1.0 + size):
-                    candidate = since
+                if near:
+                    candidate, drift = since, gap
                 elif since == power:
                     mark[:] = y
-                    power, since = min(2 * power, longest), 0
+                    power, since, widest = min(2 * power, longest), 0, 0.0
         first[:] = y
         for q in range(1, period[i]):
             gradient(y, g)
             for j in range(d):
                 y[j] -= s[i] * g[j]
-            if period[i] % q == 0 and _distance(y, first) <= np.sqrt(tolerance) * (1.0 + size):
+            if period[i] % q == 0 and _distance(y, first) <= np.sqrt(tolerance) * widest:
                 period[i] = q
                 break
         x[i] = first
@@ -194,7 +233,7 @@ def stretch(gradient, hessian, x, s, steps, q, logs):  # type: ignore[no-untyped
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def diagram(gradient, hessian, x, s, burn, reach, kick, out):  # type: ignore[no-untyped-def]
+def diagram(gradient, hessian, x, s, burn, kick, out):  # type: ignore[no-untyped-def]
     """One run continued through learning rates s (m,): the last points out (m, keep, d), growth of a vector (m,).
 
     Each starts where the one before it ended, moved by `kick` so that it leaves what has become unstable, or from x
@@ -217,7 +256,7 @@ def diagram(gradient, hessian, x, s, burn, reach, kick, out):  # type: ignore[no
             gradient(y, g)
             for j in range(d):
                 y[j] -= s[r] * g[j]
-                if not abs(y[j]) < reach:
+                if not abs(y[j]) < OVERFLOW:
                     lost = True
             if lost:
                 break

@@ -16,8 +16,10 @@ __all__ = ["Orbit", "hull", "orbits", "polish", "split_exponents"]
 Array = NDArray[np.float64]
 # A multiplier of modulus within this of 1 is neutral: along a manifold of minima, or at a bifurcation.
 NEUTRAL = 1e-9
-# Points closer than this, relative to 1 + |x|, are one.
+# Points closer than this, relative to how far apart points of the orbit are, or were when it was looked for, are one.
 SAME = 1e-7
+# What |x| is known to after the few operations of a step, relative to it.
+ROUNDING = 64 * 2.0**-52
 # Unknowns of the equations for a whole orbit that are solved together; longer orbits from one of their points.
 MOST_TOGETHER = 600
 # Intervals of the grid on which F^p(x) - x is searched for changes of sign, in one dimension.
@@ -50,6 +52,11 @@ class Orbit:
         return bool(abs(self.multipliers[0]) <= 1 + NEUTRAL)
 
     @property
+    def neutral(self) -> int:
+        """How many multipliers have modulus 1, as far as is known: what they do is decided by higher derivatives."""
+        return int(np.count_nonzero(abs(abs(self.multipliers) - 1) <= NEUTRAL))
+
+    @property
     def exponents(self) -> Array:
         """log |multiplier|/p, the Lyapunov exponents per step; -inf where superstable."""
         with np.errstate(divide="ignore"):
@@ -62,25 +69,36 @@ def polish(descent: DescentMap, points: ArrayLike, *, steps: int = 40) -> Orbit 
     Solving for all points at once keeps repelling orbits within reach (multiple shooting); where orbits fill a curve
     the shortest step is taken. None if Newton's method does not converge, or on a kink."""
     x = np.array(points, dtype=float).reshape(descent.dimension, -1)
-    scale, previous = 1.0 + float(abs(x).max()), np.inf
+    spread, longest, previous = float(np.ptp(x, axis=1).max()), 0.0, np.inf
     for _ in range(steps):
         try:
             step = _newton_step(descent, x)
         except (ValueError, np.linalg.LinAlgError):
             return None
         length = float(abs(step).max())
-        if not np.isfinite(length) or length > 10 * scale:
+        if not np.isfinite(length):
             return None
-        x = x + step
+        x, longest, size = x + step, max(longest, length), float(abs(x).max())
         # The last digits wander: stop when the steps no longer shrink.
-        if length <= 1e-15 * scale or (length < 1e-10 * scale and length >= previous / 2):
+        small = length < max(1e-6 * longest, 1e-10 * spread, 1e-11 * size)
+        if length <= 2.0**-50 * size or (small and length >= previous / 2):
             break
         previous = length
     else:
         return None
-    orbit = orbit_at(descent, x[:, : _minimal_period(x)])
+    known = ROUNDING * float(abs(x).max())
+    scale = max(spread, longest)
+    orbit = orbit_at(descent, x[:, : _minimal_period(x, SAME * scale + known)])
     # Where Newton's equations have no solution, the shortest step that fits them best may be none at all.
-    return orbit if orbit is not None and orbit.residual <= 1e-9 * scale else None
+    return orbit if orbit is not None and _solved(descent, orbit, 1e-9 * scale + known) else None
+
+
+def _solved(descent: DescentMap, orbit: Orbit, known: float) -> bool:
+    """Whether the orbit closes to what its points are known to; at a fixed point, however small s is."""
+    if orbit.period > 1:
+        return orbit.residual <= known
+    h = float(np.linalg.norm(descent.objective.hessian(orbit.points)[:, :, 0], 2))
+    return bool(abs(descent.objective.gradient(orbit.points)).max() <= h * known)
 
 
 def orbit_at(descent: DescentMap, points: Array) -> Orbit | None:
@@ -98,8 +116,11 @@ def orbit_at(descent: DescentMap, points: Array) -> Orbit | None:
 
 
 def _newton_step(descent: DescentMap, x: Array) -> Array:
-    """dx with F'(x_i) dx_i - dx_{i+1} = x_{i+1} - F(x_i)."""
+    """dx with F'(x_i) dx_i - dx_{i+1} = x_{i+1} - F(x_i); for a fixed point Hess f dx = -grad f, which holds no s."""
     d, p = x.shape
+    if p == 1:
+        h, g = descent.objective.hessian(x)[:, :, 0], descent.objective.gradient(x)
+        return np.linalg.lstsq(h, -g, rcond=1e-11)[0]
     jacobians, wrong = descent.jacobian(x), np.roll(x, -1, axis=1) - descent(x)
     if p * d > MOST_TOGETHER:
         return _step_from_one_point(jacobians, wrong)
@@ -125,10 +146,9 @@ def _step_from_one_point(jacobians: Array, wrong: Array) -> Array:
     return step
 
 
-def _minimal_period(x: Array) -> int:
+def _minimal_period(x: Array, same: float) -> int:
     p = x.shape[1]
-    scale = SAME * (1 + abs(x).max())
-    return next(q for q in range(1, p + 1) if p % q == 0 and abs(np.roll(x, -q, axis=1) - x).max() <= scale)
+    return next(q for q in range(1, p + 1) if p % q == 0 and abs(np.roll(x, -q, axis=1) - x).max() <= same)
 
 
 def orbits(
@@ -155,8 +175,9 @@ def orbits(
     for guess in guesses.T:
         orbit = polish(descent, _images(descent, guess, period))
         if orbit is not None and orbit.period == period and _in_box(orbit.points, corners):
-            first = orbit.points[:, np.lexsort(np.round(orbit.points, 7)[::-1])[0]]
-            found.setdefault(tuple(np.round(first, 6) + 0.0), orbit)
+            inside = (orbit.points - corners[:, :1]) / np.diff(corners)
+            first = inside[:, np.lexsort(np.round(inside, 8)[::-1])[0]]
+            found.setdefault(tuple(np.round(first, 7) + 0.0), orbit)
     return tuple(found[key] for key in sorted(found))
 
 
@@ -168,7 +189,7 @@ def _images(descent: DescentMap, x: Array, period: int) -> Array:
 
 
 def _in_box(points: Array, corners: Array) -> bool:
-    slack = SAME * (1 + abs(points))
+    slack = SAME * np.diff(corners)
     return bool(np.all((points >= corners[:, :1] - slack) & (points <= corners[:, 1:] + slack), axis=0).any())
 
 
@@ -184,10 +205,12 @@ def _sign_changes(descent: DescentMap, period: int, interval: Array) -> Array:
 
 
 def hull(points: Array, tolerance: float = 1e-6) -> Array:
-    """An orthonormal basis (d, m) of the directions in which points (d, n) differ; m = 0 for a single point."""
+    """An orthonormal basis (d, m) of the directions in which points (d, n) differ, beside that in which they differ
+    most; m = 0 for a single point, and for points that only rounding keeps apart."""
     centred = points - points.mean(axis=1, keepdims=True)
     u, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    return u[:, sizes > tolerance * np.sqrt(points.shape[1]) * (1 + abs(points).max())]
+    known = ROUNDING * np.sqrt(points.shape[1]) * abs(points).max()
+    return u[:, sizes > max(tolerance * float(sizes[0]), float(known))]
 
 
 def split_exponents(descent: DescentMap, points: Array, along: Array) -> tuple[Array, Array]:

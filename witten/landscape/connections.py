@@ -8,12 +8,13 @@ from scipy.spatial import cKDTree
 
 from witten.landscape.descent import descend, leaving
 from witten.landscape.points import CriticalPoint
+from witten.landscape.units import joined, units_around
 from witten.objectives.objective import Objective
 
 __all__ = ["connections", "descent_paths"]
 
 Array = NDArray[np.float64]
-# A path that ends this close to a minimum, relative to 1 + |x|, ends in it.
+# A path that ends this close to a minimum, in units of how far apart the points lie, ends in it.
 ARRIVED = 1e-5
 
 
@@ -24,19 +25,19 @@ def connections(
     of those paths that came to rest elsewhere, shape (d, m)."""
     if not saddles:
         return np.empty((0, 2), dtype=np.int64), np.empty((objective.dimension, 0))
-    left, right = leaving(objective, np.stack([saddle.x for saddle in saddles], axis=1))
+    units = units_around(objective, joined([*minima, *saddles]))
+    f = units.objective(objective)
     # Nothing lies further out than the critical points: a path that goes there goes for good.
-    reach = 100 * (1 + max(float(np.linalg.norm(point.x)) for point in (*minima, *saddles)))
-    ends, arrived = descend(objective, np.hstack([left, right]), reach=reach)
+    ends, arrived = descend(f, np.hstack(leaving(f, units.into(joined(saddles)))), reach=200.0)
     numbers = np.full(ends.shape[1], -1)
     if minima:
-        distance, nearest = cKDTree(np.stack([minimum.x for minimum in minima])).query(np.nan_to_num(ends.T))
+        distance, nearest = cKDTree(units.into(joined(minima)).T).query(np.nan_to_num(ends.T))
         near = distance <= ARRIVED * (1 + np.linalg.norm(ends, axis=0))
         # A path into a degenerate minimum crawls, and stops short of it.
         flat = np.array([minimum.degenerate for minimum in minima])[nearest]
         near |= flat & (distance <= 1e-2 * (1 + np.linalg.norm(ends, axis=0)))
         numbers = np.where(near, nearest, -1)
-    strays = ends[:, arrived & (numbers < 0)]
+    strays = units.out(ends[:, arrived & (numbers < 0)])
     return np.sort(numbers.reshape(2, -1).T, axis=1)[:, ::1], strays
 
 
@@ -44,14 +45,15 @@ def descent_paths(objective: Objective, saddles: tuple[CriticalPoint, ...]) -> l
     """The two paths of steepest descent from each saddle, as points (d, n) from the saddle down."""
     if not saddles:
         return []
-    tops = np.stack([saddle.x for saddle in saddles], axis=1)
-    starts = np.hstack(leaving(objective, tops))
+    units = units_around(objective, joined(saddles))
+    f, tops = units.objective(objective), units.into(joined(saddles))
+    starts = np.hstack(leaving(f, tops))
     paths = [[top, start] for top, start in zip(np.hstack([tops, tops]).T, starts.T, strict=True)]
 
     def watch(moved: NDArray[np.int64], x: Array) -> None:
         for i, point in zip(moved, x.T, strict=True):
             paths[i].append(point.copy())
 
-    descend(objective, starts, watch=watch)
-    lines = [np.stack(path, axis=1) for path in paths]
+    descend(f, starts, watch=watch)
+    lines = [units.out(np.stack(path, axis=1)) for path in paths]
     return list(zip(lines[: len(saddles)], lines[len(saddles) :], strict=True))

@@ -13,20 +13,24 @@ from witten.landscape.descent import descend
 from witten.landscape.grid_search import grid_search
 from witten.landscape.multistart import multistart
 from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.units import Units, units_around
+from witten.objectives.affine_frame import AffineFrame, affine_frame
+from witten.objectives.linear_frame import linear_frame
 from witten.objectives.objective import Objective
 from witten.objectives.polynomials import critical_bound
+from witten.objectives.reach import Reach, reach
 from witten.objectives.subdivision import Subdivision, subdivide
 
 __all__ = ["CriticalPoints", "critical_points"]
 
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
-# Where nothing else is known the whole of this cube is subdivided; its ends are no round numbers, so that cuts miss
-# the symmetric points at which zeros like to lie.
-FAR = 1e6 * np.array([-1.013, 1.027])
+# Half-widths of cubes that are looked at where reach knows nothing, in the unit that the formula is written with, and
+# critical points in one at most.
+CUBES, MOST_IN_A_CUBE = (1e4, 1e3, 1e2, 10.0), 2000
 # Cells looked at by subdivision: at a first go, and where the place is known.
 GLANCE, LOOK = 150_000, 1_500_000
-MOST_POINTS = 100_000
+MOST_POINTS, MOST_OF_MORE = 100_000, 15_000
 # A zero that subdivision left open is said to be none where |grad f| is larger than this beside Hess f.
 VANISHES = 1e-4
 
@@ -41,7 +45,8 @@ class CriticalPoints:
     method : 'subdivision', 'grid' or 'multistart'
     box : lower and upper corner of where was looked, shape (2, d); None where there was no limit
     complete : whether it is proved that there are no others in the box
-    everywhere : whether it is proved that there are none outside it
+    everywhere : whether it is proved that there are none outside it, be it by a bound for polynomials or, up to 10^13
+        of the units that the formula is written in, by subdivision
     notes : what is left open, in words
     """
 
@@ -56,10 +61,10 @@ class CriticalPoints:
 def critical_points(objective: Objective, *, box: Intervals | None = None, seed: int = 0) -> CriticalPoints:
     """The critical points of f, in a box or wherever they are.
 
-    A formula in one to three dimensions is searched by subdivision, which proves that nothing was missed: in the
-    whole space where f is a polynomial whose growth `critical_bound` knows, in |x_i| < 10^6 otherwise. Where that
-    does not end, and for Python callables, a dense grid of starts takes its place; above three dimensions, starts at
-    random. Both say so, and prove nothing.
+    A formula in one to three dimensions is searched by subdivision, which proves that nothing was missed, in all of
+    space where that ends (`objectives.reach`). Where it does not, and for Python callables, a dense grid of starts
+    takes its place; above three dimensions, starts at random. Both say so, and prove nothing. All of this is done in
+    coordinates in which the points lie around the origin at distances of about one (`units`).
 
     Raises
     ------
@@ -71,13 +76,76 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
     if objective.is_constant:
         raise RequestError(f"{objective.name} is constant: every point is critical; give an objective with a landscape")
     corners = _corners(objective, box)
-    rng = np.random.default_rng(seed)
+    points, complete, words = (corners.T, False, "") if corners is not None else _known(objective)
+    units = units_around(objective, points)
+    f, x, rng = units.objective(objective), units.into(points), np.random.default_rng(seed)
+    found = _found(f, x, None if corners is None else x.T, units, complete, rng)
+    if len(found.points) > MOST_OF_MORE and not complete:
+        raise ConvergenceError(
+            f"{objective.name} has {len(found.points)} critical points where was looked, and there may be more; give a "
+            "box that holds those of interest"
+        )
+    out = tuple(units.point_out(point) for point in found.points)
+    notes = (*found.notes, f"{words}; nothing is known of what may lie further out") if words else found.notes
+    return replace(found, points=out, box=None if found.box is None else units.out(found.box.T).T, notes=notes)
+
+
+def _known(objective: Objective) -> tuple[Array, bool, str]:
+    """Critical points (d, n), more or less, whether they are proved to be all, and what was examined if not; searched
+    for from the origin and in the unit that the formula is written with."""
+    frame = affine_frame(objective)
+    known = reach(frame.objective)
+    complete = known.complete or _holds_all(frame.objective, known)
+    if not complete and known.proved < CUBES[-1]:
+        known = _in_a_cube(frame.objective, known)
+    words = "" if complete or known.proved == 0 else f"critical points are proved complete in {_cube(known, frame)}"
+    return frame.out(known.points), complete, words
+
+
+def _in_a_cube(objective: Objective, known: Reach) -> Reach:
+    """What is proved in the largest of some cubes around the lowest point, if there is one that does not take long."""
+    if objective.formula is None or objective.dimension > 3:
+        return known
+    for half in CUBES:
+        ends = known.lowest[:, None] + half * np.array([-1.013, 1.027])
+        found = subdivide(objective, ends[:, :1], ends[:, 1:], GLANCE)
+        if found.finished and 0 < found.zeros.size <= MOST_IN_A_CUBE * objective.dimension:
+            points = np.hstack([polished(objective, found.zeros)[0], found.open])
+            return replace(known, points=points, values=np.asarray(objective(points)), proved=half)
+    return known
+
+
+def _cube(known: Reach, frame: AffineFrame) -> str:
+    """Where nothing was missed, in words."""
+    length = float(np.linalg.svd(frame.matrix, compute_uv=False)[-1])
+    return f"|x - c| < {known.proved * length:.3g}, c = ({_show(frame.out(known.centre[:, None])[:, 0])})"
+
+
+def _holds_all(objective: Objective, known: Reach) -> bool:
+    """Whether the cube in which nothing was missed holds all critical points of a polynomial."""
+    bound = critical_bound(objective)
+    return bound is not None and bool(np.all(bound + abs(known.centre) <= known.proved))
+
+
+def _found(
+    objective: Objective, known: Array, corners: Array | None, units: Units, complete: bool, rng: np.random.Generator
+) -> CriticalPoints:
+    """The critical points in units of their own, of which some (d, n) are known."""
     if objective.dimension > 3:
         found = multistart(objective, corners, rng)
         return _collected(objective, found.x, CriticalPoints((), "multistart", corners, False, notes=found.notes))
-    if objective.formula is not None and (known := _by_subdivision(objective, corners, rng)) is not None:
-        return known
-    return _by_grid(objective, corners, rng)
+    if objective.formula is not None:
+        proved = _by_subdivision(objective, known, corners, units, complete)
+        if proved is not None:
+            return proved
+    return _by_grid(objective, known, corners, rng)
+
+
+def _around(x: Array) -> Array:
+    """A box around points (d, n), as wide again on each side, shape (2, d)."""
+    low, high = x.min(axis=1), x.max(axis=1)
+    margin = np.maximum(high - low, 1.0)
+    return np.array([low - 1.013 * margin, high + 1.027 * margin])
 
 
 def _corners(objective: Objective, box: Intervals | None) -> Array | None:
@@ -92,28 +160,24 @@ def _corners(objective: Objective, box: Intervals | None) -> Array | None:
     return corners
 
 
-def _by_subdivision(objective: Objective, corners: Array | None, rng: np.random.Generator) -> CriticalPoints | None:
-    """What subdivision finds: in the given box, in all that may matter, or in the box where descents end; else None."""
+def _by_subdivision(
+    objective: Objective, known: Array, corners: Array | None, units: Units, complete: bool
+) -> CriticalPoints | None:
+    """What subdivision finds: in the given box, or around all points that are known; else None."""
     if corners is not None:
-        return _proved(objective, corners, 2 * LOOK)
-    bound = critical_bound(objective)
-    everywhere = bound is not None and bool((bound < FAR[1]).all())
-    if bound is not None and everywhere:
-        corners = np.array([-1.013 * bound, 1.027 * bound])
-    else:
-        corners = np.repeat(FAR[:, None], objective.dimension, axis=1)
-    found = _proved(objective, corners, GLANCE if objective.dimension < 3 else 2 * GLANCE, glance=True)
-    if found is not None:
-        return replace(found, everywhere=everywhere and found.complete)
-    corners, _ = _scouted(objective, rng)
-    return _proved(objective, corners, GLANCE) or _proved(objective, corners, LOOK)
+        return _proved(objective, corners, units, 2 * LOOK)
+    corners = _around(known)
+    found = _proved(objective, corners, units, GLANCE, glance=True) or _proved(objective, corners, units, LOOK)
+    return None if found is None else replace(found, everywhere=complete and found.complete)
 
 
-def _proved(objective: Objective, corners: Array, budget: int, glance: bool = False) -> CriticalPoints | None:
+def _proved(
+    objective: Objective, corners: Array, units: Units, budget: int, glance: bool = False
+) -> CriticalPoints | None:
     """The critical points in a box by subdivision; None if it does not end within the budget.
 
     Unless it is only a glance, it is then asked whether they fill a curve or a surface."""
-    found = subdivide(objective, corners[:1].T, corners[1:].T, budget)
+    found = _subdivided(objective, corners, budget)
     if found.zeros.shape[1] > 2 * MOST_POINTS:
         raise ConvergenceError(
             f"{objective.name} has more than {MOST_POINTS} critical points; give a box that holds those of interest"
@@ -123,11 +187,22 @@ def _proved(objective: Objective, corners: Array, budget: int, glance: bool = Fa
     x, converged = polished(objective, found.zeros)
     inside = _inside(x, corners)
     regular = critical_points_at(objective, x[:, inside][:, distinct(x[:, inside])], proved=True)
-    degenerate, notes = _unclear(objective, found.open, regular)
+    degenerate, notes = _unclear(objective, found.open[:, _inside(found.open, corners)], regular, units)
     if not converged.all():
         notes += (f"{np.count_nonzero(~converged)} points were proved to exist but not found to the last digit",)
     points = tuple(sorted([*regular, *degenerate], key=_place))
     return CriticalPoints(points, "subdivision", corners, not notes, notes=notes)
+
+
+def _subdivided(objective: Objective, corners: Array, budget: int) -> Subdivision:
+    """Of a box that holds the given one, in the coordinates that the formula is written in."""
+    g, back = linear_frame(objective)
+    if g is objective:
+        return subdivide(objective, corners[:1].T, corners[1:].T, budget)
+    forward = np.linalg.inv(back)
+    middle, half = forward @ corners.mean(axis=0), abs(forward) @ np.diff(corners, axis=0)[0] / 2
+    found = subdivide(g, (middle - half)[:, None], (middle + half)[:, None], budget)
+    return replace(found, zeros=back @ found.zeros, open=back @ found.open)
 
 
 def _place(point: CriticalPoint) -> tuple[float, ...]:
@@ -140,7 +215,7 @@ def _inside(x: Array, corners: Array) -> NDArray[np.bool_]:
 
 
 def _unclear(
-    objective: Objective, cells: Array, regular: list[CriticalPoint]
+    objective: Objective, cells: Array, regular: list[CriticalPoint], units: Units
 ) -> tuple[list[CriticalPoint], tuple[str, ...]]:
     """The degenerate points among the cells that were left open, and a note where it is not clear what they hold."""
     if not cells.size:
@@ -152,9 +227,10 @@ def _unclear(
         if taken.size and np.linalg.norm(taken - x[:, None], axis=0).min() < 1e-5 * (1 + np.linalg.norm(x)):
             continue
         if _is_critical(objective, x):
-            points += critical_points_at(objective, x[:, None], proved=False)
+            found = critical_points_at(objective, x[:, None], proved=False)
+            points += [replace(p, curvatures=np.full(x.size, np.nan)) if _on_a_kink(objective, x) else p for p in found]
         elif _has_neighbours(objective, x):
-            notes.append(f"whether f has a critical point near ({_show(x)}) is left open")
+            notes.append(f"whether f has a critical point near ({_show(units.out(x[:, None])[:, 0])}) is left open")
     return points, tuple(notes[:3])
 
 
@@ -169,6 +245,16 @@ def _is_critical(objective: Objective, x: Array) -> bool:
         return True
     outward = objective(around) - objective(x)
     return bool(slope <= 2 * nearby.max() and ((outward > 0).all() or (outward < 0).all()))
+
+
+def _on_a_kink(objective: Objective, x: Array) -> bool:
+    """Whether grad f jumps at x, along an axis: a change over a hundredth of the way that is hardly less."""
+    jumps = []
+    for step in (1e-5, 1e-7):
+        around = x[:, None] + step * np.hstack([np.eye(x.size), -np.eye(x.size)])
+        ahead, behind = np.split(objective.gradient(around), 2, axis=1)
+        jumps.append(np.linalg.norm(ahead - behind, axis=0))
+    return bool(np.any(jumps[1] > 0.5 * jumps[0]))
 
 
 def _has_neighbours(objective: Objective, x: Array) -> bool:
@@ -204,9 +290,9 @@ def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> 
     return CriticalPoints(tuple(sorted(points, key=_place)), "subdivision", corners, False, notes=(note,))
 
 
-def _by_grid(objective: Objective, corners: Array | None, rng: np.random.Generator) -> CriticalPoints:
+def _by_grid(objective: Objective, known: Array, corners: Array | None, rng: np.random.Generator) -> CriticalPoints:
     """What a grid of starts finds; ConvergenceError if it misses most of the minima that a few descents have met."""
-    around, ends = _scouted(objective, rng)
+    around, ends = _scouted(objective, known, rng)
     corners = around if corners is None else corners
     x, notes = grid_search(objective, corners)
     met, converged = polished(objective, ends, reach=1e-2)
@@ -224,16 +310,14 @@ def _by_grid(objective: Objective, corners: Array | None, rng: np.random.Generat
     return _collected(objective, both, CriticalPoints((), "grid", corners, False, notes=notes))
 
 
-def _scouted(objective: Objective, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A box around where descents from all distances end, almost as wide again on each side; and these ends."""
+def _scouted(objective: Objective, known: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A box around what is known and where descents from all distances end, as wide again on each side; and these
+    ends."""
     starts = 200 if objective.formula is not None else 40
     x = rng.normal(size=(objective.dimension, starts))
     x *= np.geomspace(1e-2, 1e3, starts) / np.linalg.norm(x, axis=0)
     ends, arrived = descend(objective, x, tolerance=0.02, steps=500)
-    ends = ends[:, arrived] if arrived.any() else np.zeros((objective.dimension, 1))
-    low, high = ends.min(axis=1), ends.max(axis=1)
-    margin = np.maximum(0.75 * (high - low), 0.1 * (high - low).max()) + 1.0
-    return np.array([low - 1.013 * margin, high + 1.027 * margin]), ends
+    return _around(np.hstack([known, ends[:, arrived]])), ends[:, arrived]
 
 
 def _collected(objective: Objective, x: Array, found: CriticalPoints) -> CriticalPoints:

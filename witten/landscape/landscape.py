@@ -13,6 +13,7 @@ from witten.landscape.barriers import Pair, barrier_pairs
 from witten.landscape.connections import connections
 from witten.landscape.critical_points import CriticalPoints, critical_points
 from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.units import joined, units_around
 from witten.objectives import Objective, resolve
 from witten.objectives.conditions import Conditions, conditions
 from witten.objectives.merge_tree import merge_tree
@@ -175,26 +176,32 @@ Kinds = tuple[tuple[CriticalPoint, ...], tuple[CriticalPoint, ...], tuple[Critic
 def _sorted_by_kind(objective: Objective, points: Sequence[CriticalPoint]) -> Kinds:
     """Minima, saddles of index 1, and the rest."""
     kinds: tuple[list[CriticalPoint], ...] = ([], [], [])
-    for point in sorted(points, key=lambda p: (float(f"{p.value:.9g}"), *np.round(p.x, 9).tolist())):
+    if not points:
+        return (), (), ()
+    units = units_around(objective, joined(points))
+    f = units.objective(objective)
+    values = _values(points)
+    equal = 1e-9 * float(np.ptp(values)) + 1e-14 * float(abs(values).max()) or 1.0
+    for point in sorted(points, key=lambda p: (round(p.value / equal), *np.round(units.point_into(p).x, 9).tolist())):
         if point.degenerate:
-            kinds[0 if _is_lowest(objective, point) else 2].append(point)
+            kinds[0 if _is_lowest(f, units.point_into(point)) else 2].append(point)
         else:
             kinds[min(point.index, 2)].append(point)
     return tuple(kinds[0]), tuple(kinds[1]), tuple(kinds[2])
 
 
 def _is_lowest(objective: Objective, point: CriticalPoint) -> bool:
-    """Whether a degenerate point is a minimum, judged by f on small spheres around it."""
+    """Whether a degenerate point is a minimum, judged by f on small spheres around it, in units of the points."""
     if (point.curvatures < -point.flat).any():
         return False
     d = point.x.size
     directions = np.random.default_rng(0).normal(size=(d, 400 * d))
     directions /= np.linalg.norm(directions, axis=0)
     directions = np.hstack([directions, np.eye(d), -np.eye(d)])
-    slack = 1e-14 * (1 + abs(point.value))
     radii = (1 + np.linalg.norm(point.x)) * np.array([1e-3, 3e-3, 1e-2])
-    lowest = [np.nanmin(objective(point.x[:, None] + r * directions)) for r in radii]
-    return bool(np.all(np.array(lowest) >= point.value - slack))
+    values = np.array([objective(point.x[:, None] + r * directions) for r in radii])
+    slack = 1e-14 * abs(point.value) + 1e-10 * float(np.nanmax(abs(values - point.value)))
+    return bool(np.nanmin(values) >= point.value - slack)
 
 
 def _further_minima(objective: Objective, ends: Array) -> list[CriticalPoint]:

@@ -20,6 +20,7 @@ __all__ = [
     "Function",
     "check_derivative",
     "complete",
+    "complete_unchecked",
     "differentiated",
     "twice_differentiated",
     "vectorised",
@@ -70,6 +71,15 @@ def complete(
         curvature = vectorised(hessian, dimension, 2, "Hessian")
         check_derivative("Hessian", curvature, slope, dimension)
     return {"value": f, "gradient": slope, "hessian": curvature}
+
+
+def complete_unchecked(
+    value: Evaluated, gradient: Evaluated | None = None, hessian: Evaluated | None = None
+) -> dict[str, Evaluated]:
+    """The same of functions that have their shape already and are not doubted."""
+    slope = gradient or partial(differentiated, value)
+    curvature = hessian or (partial(differentiated, slope) if gradient else partial(twice_differentiated, value))
+    return {"value": value, "gradient": slope, "hessian": curvature}
 
 
 def vectorised(function: Function, dimension: int, order: int, what: str) -> Evaluated:
