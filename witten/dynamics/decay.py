@@ -51,8 +51,8 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class DecayRate:
-    """log lambda with its standard deviation, the part of u's variance that decays so slowly, and the first two from later
-    lags: C is a sum of decays, and what is measured of it later is nearer to the slowest."""
+    """log lambda with its standard deviation, the part of u's variance that decays so slowly, and the first two from
+    later lags: C is a sum of decays, and what is measured of it later is nearer to the slowest."""
 
     log_rate: float
     log_error: float
