@@ -48,7 +48,7 @@ FEW_LIVES = 1000
 LEAST_APART = 3.5
 # The first runs: how far apart looks are, over the largest curvature, and how many paths.
 FIRST_INTERVAL, PILOTS = 0.1, 512
-# The part of the measure, the highest, where first paths do not start; rounds after which no decay is seen at all.
+# The part of the measure, the highest, where paths do not start; rounds after which no decay is seen at all.
 SELDOM, UNSEEN = 1e-3, 30
 # Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
 BURN_IN = 2.0
@@ -158,14 +158,14 @@ def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) 
         return levels, 0
     seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
-    # A single path that starts where others never come would make an observable of its own.
+    # A single path that starts where others never come would make an observable, or an error, of its own.
     points = ground.sample(PILOTS, seed, without=SELDOM) if isinstance(ground, Thermal) else ground.sample(PILOTS, seed)
     found = plan(pilot, points, FIRST_INTERVAL / ground.stiffness, request.comm, stop)
     if found is None:
         return [], 0
     for h, n, stream in runs:
         if isinstance(ground, Thermal):
-            points, burn_in = ground.sample(n, seed + stream), 0.0
+            points, burn_in = ground.sample(n, seed + stream, without=SELDOM), 0.0
         else:
             points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
         kind = MarkovStates if name == MSM else Decay

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from witten.errors import RequestError
 from witten.objectives.derivatives import Derivatives
 from witten.objectives.functions import Sign
 from witten.objectives.objective import Objective
-from witten.objectives.programs import compile_program
+from witten.objectives.programs import compile_program, logcosh
 
-__all__ = ["Interval", "enclosure", "kinks_met"]
+__all__ = ["Interval", "enclosure", "kinks_met", "singularities_met"]
 
 Array = NDArray[np.float64]
 TWO_PI = 2 * np.pi
@@ -139,8 +140,17 @@ def kinks_met(objective: Objective) -> Callable[[Array, Array], NDArray[np.bool_
     """The function (lower, upper) -> (n,) that says which boxes may hold a kink of abs, min or max.
 
     RequestError for an objective without a formula."""
-    kinks = _derivatives(objective).kinks
-    programs = [compile_program(objective.symbols, {"return": g}, vocabulary()) for g in kinks]
+    return _vanishing(objective, _derivatives(objective).kinks)
+
+
+def singularities_met(objective: Objective) -> Callable[[Array, Array], NDArray[np.bool_]]:
+    """The same for all places where f may not be analytic: roots, powers and logarithms of what vanishes included."""
+    return _vanishing(objective, objective.singularities)
+
+
+def _vanishing(objective: Objective, functions: list[Any]) -> Callable[[Array, Array], NDArray[np.bool_]]:
+    """Which boxes may hold a zero of one of the functions."""
+    programs = [compile_program(objective.symbols, {"return": g}, vocabulary()) for g in functions]
 
     def met(lower: Array, upper: Array) -> NDArray[np.bool_]:
         out = np.zeros(lower.shape[1], dtype=bool)
@@ -169,6 +179,7 @@ def vocabulary() -> dict[str, Any]:
     """What the names of a program mean for intervals."""
     rising = {name: _rising(getattr(np, name)) for name in ("exp", "sinh", "tanh")}
     own = {"log": _log, "sqrt": _sqrt, "root": _root, "cos": _cos, "sin": _sin, "tan": _tan, "cosh": _cosh}
+    own |= {"logaddexp": _logaddexp, "logcosh": _logcosh, "logistic": _rising(expit)}
     own |= {"sign": _sign, "modulus": _modulus, "larger": _larger, "smaller": _smaller, "power": _power}
     pi = Interval(np.pi, np.nextafter(np.pi, 4.0))
     return rising | own | {"ratio": _ratio, "pi": pi, "inf": np.inf}
@@ -269,6 +280,18 @@ def _tan(a: Any) -> Interval:
 def _cosh(a: Any) -> Interval:
     a = _modulus(a)
     return _widened(np.cosh(a.lower), np.cosh(a.upper))
+
+
+def _logaddexp(a: Any, b: Any) -> Interval:
+    a, b = _interval(a), _interval(b)
+    out = _widened(np.logaddexp(a.lower, b.lower), np.logaddexp(a.upper, b.upper))
+    # Where the two terms cancel their rounding is that of the larger.
+    slack = 4 * np.finfo(float).eps * np.maximum(np.abs(a.upper), np.abs(a.lower))
+    return Interval(out.lower - slack, out.upper + slack)
+
+
+def _logcosh(a: Any) -> Interval:
+    return _rising(logcosh)(_modulus(a))
 
 
 def _sign(a: Any) -> Interval:

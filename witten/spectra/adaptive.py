@@ -18,13 +18,16 @@ from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
-from witten.objectives.conditions import continuous_spectrum
+from witten.objectives.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
+from witten.operators.quadrature_errors import quadrature_errors
 from witten.operators.residuals import Residuals
 from witten.operators.walls import wall_errors
 from witten.parallel import agree, communicator
 from witten.spectra import refinement
+from witten.spectra.continuum import Gap
+from witten.spectra.eigensolve import default_solver
 from witten.spectra.element_pairs import ElementPairs, ElementSolvers
 from witten.spectra.ritz import GUARDS
 from witten.spectra.spectrum import Spectrum
@@ -36,6 +39,9 @@ Array = NDArray[np.float64]
 # Unknowns on the finest mesh.
 LARGEST = {1: 400_000, 2: 600_000, 3: 600_000}
 MOST_MESHES = 30
+# Degrees more of the quadrature that a first one is measured by; the second where f may have kinks. There the factor
+# between residuals and errors is not constant either, as cells at kinks come and go: bars are twice as long.
+MORE, SHARPER = 2, 12
 # By how much a first factor between residuals and errors may be too small.
 UNSURE = 4.0
 # Part of the residuals in the cells that are refined, while errors are not known yet.
@@ -83,8 +89,8 @@ def adapted_spectrum(
     Raises
     ------
     RequestError
-        if f has no Gibbs measure or no gap, is constant or not finite, if the box cuts off what matters, if the mesh
-        cannot be read, or an argument is out of range.
+        if f has no Gibbs measure or no gap, is constant or not finite, if the mesh cannot be read, or an argument is
+        out of range.
     ConvergenceError
         if a solver fails, or eigenvalues are missed.
     """
@@ -94,12 +100,17 @@ def adapted_spectrum(
     if mesh is not None and box is not None:
         raise RequestError("give a mesh or a box, not both: the mesh is the domain")
     began = time.perf_counter()
+    within = None if box is None else Box.of(box)
     if mesh is None:
-        grid, pairs_needed, cut, bottom = agree(ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box))
+        grid, pairs_needed, cut, bottom, edge, notes = agree(
+            ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box)
+        )
+        if edge is not None:
+            return _at_the_edge(objective, learning_rate, bottom, edge, time.perf_counter() - began, rtol)
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
-        pairs_needed, cut, bottom = k - 1 + GUARDS, np.full(k - 1, 1e-11), np.inf
+        pairs_needed, cut, bottom, notes = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf), ()
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
     log_rates, errors = found.log_rates[order], (found.errors + cut)[order]
@@ -121,6 +132,32 @@ def adapted_spectrum(
         log_rates=np.append(-np.inf, log_rates),
         relative_errors=np.append(0.0, errors),
         modes_counted=found.counted,
+        notes=notes,
+        examined="the mesh, whose boundary reflects" if mesh is not None else refinement._examined(objective, within),
+    )
+
+
+def _at_the_edge(
+    objective: Objective, s: float, bottom: Bottom, edge: Gap[Any], seconds: float, rtol: float
+) -> Spectrum:
+    """No eigenvalue, but the bottom of the continuous spectrum, which no mesh is needed for."""
+    log_rates, errors = np.log([edge.rate]), np.array([edge.error])
+    refinement._require_isolated(objective, s, np.exp(log_rates), bottom, True)
+    refinement._warn_if_wide(objective, s, log_rates, errors, rtol)
+    space, values = _nothing(objective.dimension, 2)
+    return Spectrum(
+        learning_rate=s,
+        rates=np.array([0.0, edge.rate]),
+        errors=np.array([0.0, edge.rate * edge.error]),
+        modes=values,
+        grid=space,
+        objective=objective.name,
+        solver="bottom of the continuous spectrum",
+        n_dofs=0,
+        seconds=seconds,
+        continuous=True,
+        notes=(bottom.note,) if bottom.note else (),
+        examined=refinement._examined(objective, None),
     )
 
 
@@ -146,13 +183,23 @@ class Adapted:
 
 def _domain(
     objective: Objective, s: float, wanted: int, rtol: float, box: Sequence[tuple[float, float]] | None
-) -> tuple[Any, int, Array, float]:
-    """A grid on the part of space that matters, the pairs to compute, what the cut and
-    rounding cost, where spectrum ends."""
-    bottom = continuous_spectrum(objective, s) if box is None else np.inf
+) -> tuple[Any, int, Array, Bottom, Gap[Any] | None, tuple[str, ...]]:
+    """A grid on the part of space that matters, the pairs to compute, what the cut and rounding cost, where the
+    continuous spectrum starts, the gap if it is that, and notes."""
+    bottom = essential_spectrum(objective, s) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
-    grid, pairs_needed, cut, _ = refinement._truncation(objective, s, wanted, rtol, within)
-    return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom
+    grid, pairs_needed, cut, first_rates = refinement._truncation(objective, s, wanted, rtol, within)
+    notes = refinement._notes(objective, s, bottom, within, grid, pairs_needed, first_rates)
+    if wanted > 1 or not np.isfinite(bottom.rate):
+        return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom, None, notes
+
+    def compute(grid: Any, pairs_needed: int, cut: Array) -> refinement.Computed:
+        return refinement._computed(objective, s, grid, pairs_needed, cut, rtol, default_solver)
+
+    gap = refinement._gap_beside(objective, s, bottom, compute(grid, pairs_needed, cut), rtol, compute)
+    first = gap.result.first
+    cut = cut + gap.cut + refinement.rounding_error(objective, s, first)
+    return first, pairs_needed, cut, bottom, gap if gap.continuous else None, notes
 
 
 def _adapted(
@@ -175,6 +222,8 @@ def _adapted(
     solvers = ElementSolvers(pairs_needed, wanted, petsc, 1e-3 * rtol)
     walls = np.zeros(wanted)
     coarser: ElementPairs | None = None
+    kinked = objective.formula is None or bool(objective.singularities)
+    more, safety = (SHARPER, 2.0) if kinked else (MORE, 1.0)
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
         found = solvers(operator, coarser)
@@ -189,16 +238,19 @@ def _adapted(
         residuals.append(operator.summed(by_cell.sum(axis=1)))
         noise = 2 * found.relative[:wanted]
         factor = calibrated(log_rates, residuals)
+        weights = quadrature_errors(operator, found.psi[:, :wanted], found.differences[:, :wanted], more)
+        integration = safety * operator.summed(weights.sum(axis=1))
         error = factor * residuals[-1]
-        if len(log_rates) > 1 and (error <= np.maximum(0.4 * rtol, noise)).all():
+        if len(log_rates) > 1 and (safety * error + integration <= np.maximum(0.4 * rtol, noise)).all():
             break
         if operator.n_dofs > LARGEST[objective.dimension] / 2 and len(log_rates) > 1:
             break
         coarser = found
-        mesh = refined(mesh, _marked(operator, by_cell, factor, len(log_rates) > 1, 0.2 * rtol))
+        shares = safety * (factor @ by_cell + weights.sum(axis=0))
+        mesh = refined(mesh, _marked(operator, shares, len(log_rates) > 1, 0.2 * rtol))
     # An error that is not small is not known well enough to be subtracted.
     limit = found.log_rates[:wanted] + np.log1p(-np.where(error < 0.5, error, 0.0))
-    errors = error + noise + _quadrature_error(operator, found, wanted) + walls
+    errors = safety * error + noise + integration + walls
     return Adapted(limit, errors, operator, found.psi, found.counted, found.solver)
 
 
@@ -224,10 +276,9 @@ def calibrated(log_rates: Sequence[Array], residuals: Sequence[Array]) -> Array:
 
 
 def _marked(
-    operator: FiniteElementLaplacian, by_cell: Array, factor: Array, calibrated: bool, rtol: float
+    operator: FiniteElementLaplacian, share: Array, calibrated: bool, rtol: float
 ) -> NDArray[np.int32]:
     """The cells of this rank to refine: with more than their share of the error allowed, or else most of the error."""
-    share = factor @ by_cell
     everywhere = np.concatenate(operator.comm.allgather(share))
     if calibrated and (everywhere > rtol / everywhere.size).any():
         threshold = rtol / everywhere.size
@@ -236,18 +287,6 @@ def _marked(
         total = np.cumsum(descending)
         threshold = descending[np.searchsorted(total, BULK * total[-1])]
     return np.flatnonzero(share >= threshold).astype(np.int32)
-
-
-def _quadrature_error(operator: FiniteElementLaplacian, found: ElementPairs, wanted: int) -> Array:
-    """By what part the Rayleigh quotients of the modes change when weights are integrated with two degrees more."""
-    d = operator.discretisation
-    finer = FiniteElements(d.objective, d.mesh, d.degree, d.quadrature + 2).assemble(operator.learning_rate)
-    psi, z = found.psi[:, :wanted], found.differences[:, :wanted]
-    there = finer.project(psi * np.exp(operator.log_scale - finer.log_scale)[: operator.n_owned, None])
-    # Weights are referred to other heights: z stands for the same function in both.
-    before, after = np.diag(operator.cell_form(z)), np.diag(finer.cell_form(z))
-    quotients = after / np.diag(finer.gram(there)) * np.diag(operator.gram(operator.project(psi))) / before
-    return np.asarray(abs(quotients - 1.0))
 
 
 def _nothing(dimension: int, k: int) -> tuple[NodalMesh, Array]:
