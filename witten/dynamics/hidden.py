@@ -87,7 +87,7 @@ class HiddenPlaces:
 def below(ground: Thermal, place: Place) -> CoreMap:
     """What paths from a place must reach: what is so far below it that hardly any comes back, or all of the measure but
     a hundredth, whichever reaches higher; on a grid that holds both."""
-    height = max(_height(ground, OUTSIDE), place.floor - DOWN * ground.s)
+    height = max(ground.height(OUTSIDE), place.floor - DOWN * ground.s)
     high = ground.low + ground.spacing * np.array(ground.values.shape)
     first = np.minimum(ground.low, (place.centres - place.sides[:, None]).min(axis=1))
     last = np.maximum(high, (place.centres + place.sides[:, None]).max(axis=1))
@@ -150,7 +150,7 @@ def _places(
     for number in range(1, int(parts.max(initial=0)) + 1):
         part: Mask = parts == number
         if _share(ground, values[part], sides, log_total) > SHARE:
-            part &= values > _height(ground, SELDOM)
+            part &= values > ground.height(SELDOM)
         if part.any():
             f = values[part]
             centres = low[:, None] + (np.array(np.nonzero(part), dtype=float) + 0.5) * sides[:, None]
@@ -173,15 +173,6 @@ def _few(places: list[Place]) -> list[Place]:
     sides = np.stack([place.sides for place in rest]).min(axis=0)
     together = Place(centres, sides, rest[0].floor, max(p.level for p in rest), sum(p.share for p in rest))
     return [*places[: MOST - 1], together]
-
-
-def _height(ground: Thermal, part: float) -> float:
-    """f above which there is only a part of the measure, on the grid."""
-    order = np.argsort(ground.values, axis=None, kind="stable")
-    weights = np.exp(-2 * (ground.values - ground.values.min()) / ground.s).ravel()[order]
-    cumulative = np.cumsum(weights)
-    at = int(np.searchsorted(cumulative, (1 - part) * cumulative[-1]))
-    return float(ground.values.ravel()[order[min(at, order.size - 1)]])
 
 
 def _log_measure(ground: Thermal, values: Array, sides: Array) -> float:

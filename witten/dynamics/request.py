@@ -13,8 +13,19 @@ from witten.dynamics.paths import Motion
 from witten.objectives import Objective
 from witten.parallel import Communicator
 
-__all__ = ["CONFIDENCE", "PATHS", "QUANTILE", "SGD", "STEP", "WIDTH", "Level", "Request", "Stop", "combined",
-           "reach_down"]
+__all__ = [
+    "CONFIDENCE",
+    "PATHS",
+    "QUANTILE",
+    "SGD",
+    "STEP",
+    "WIDTH",
+    "Level",
+    "Request",
+    "Stop",
+    "combined",
+    "reach_down",
+]
 
 SGD = "sgd"
 # The quantile is Student's for errors from 64 groups of paths.
@@ -95,11 +106,11 @@ def combined(levels: Sequence[Level], order: int | None) -> tuple[float, float]:
 
 
 def reach_down(levels: Sequence[Level], half: float) -> float:
-    """How far the interval of log lambda reaches down: by its half-width, or to where later times say, less their
-    standard deviation, that modes under the one that is seen may be."""
+    """How far the interval of log lambda reaches down: by its half-width, or to the lower end of the interval from
+    later times, where modes under the one that is seen would show."""
     weights = [2 / 3, 1 / 3] if len(levels) == 2 else [1.0]
     later = sum(w * (level.log_rate[0] - level.later[0]) for w, level in zip(weights, levels, strict=True))
-    error = math.hypot(*(w * level.later[1] for w, level in zip(weights, levels, strict=True)))
+    error = QUANTILE * math.hypot(*(w * level.later[1] for w, level in zip(weights, levels, strict=True)))
     return max(half, later + error) if math.isfinite(later + error) else half
 
 

@@ -119,10 +119,17 @@ class Thermal:
         index = np.array(np.unravel_index(cells, self.values.shape))
         return self.low[:, None] + (index + 0.5) * self.spacing[:, None]
 
-    def sample(self, count: int, seed: int) -> Array:
-        """Points drawn from mu_s, constant on each cell, in strata: shape (d, count)."""
+    def height(self, part: float) -> float:
+        """f above which there is only a part of the measure, on the grid."""
+        values = np.sort(self.values, axis=None)
+        cumulative = np.cumsum(np.exp(-2 * (values - values[0]) / self.s))
+        return float(values[min(int(np.searchsorted(cumulative, (1 - part) * cumulative[-1])), values.size - 1)])
+
+    def sample(self, count: int, seed: int, *, without: float = 0.0) -> Array:
+        """Points drawn from mu_s, constant on each cell, in strata: shape (d, count); `without` the highest part."""
         random = np.random.default_rng(seed)
         weights = np.exp(-2 * (self.values - self.values.min()) / self.s).ravel()
+        weights = np.where(self.values.ravel() <= self.height(without), weights, 0.0) if without else weights
         cumulative = np.cumsum(weights)
         at = (np.arange(count) + random.random(count)) / count * cumulative[-1]
         cells = np.minimum(np.searchsorted(cumulative, at, side="right"), weights.size - 1)

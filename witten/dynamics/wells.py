@@ -70,6 +70,8 @@ def find_wells(objective: Objective) -> Wells:
     if objective.dimension > 3:
         raise RequestError(f"wells are looked for in up to 3 dimensions, {objective.name} has {objective.dimension}")
     known = reach(objective)
+    if not known.points.size:
+        raise RequestError(f"{objective.name} does not rise around any point; give a confining objective")
     x = known.points[:, : MOST_POINTS[objective.dimension]]
     first = low, high = _first_box(x, known.scale)
     for _ in range(MOST_GROWTH):
@@ -84,7 +86,8 @@ def find_wells(objective: Objective) -> Wells:
             return _found(objective, f, axes, wanted)
         low, high = grown
     lowest = x[:, [0]]
-    if np.max(np.abs(x - lowest)) > ONE_PLACE * float((first[1] - first[0]).max()):
+    spread = float(np.max(np.abs(x - lowest)) / np.max(first[1] - first[0]))
+    if floor < float(objective(lowest)[0]) or spread > ONE_PLACE:
         raise RequestError(f"{objective.name} does not rise around its minima; give a confining objective")
     # The floor of a long valley rises less than any part of what is beside it, and breaks into puddles on a grid.
     return Wells(lowest, np.asarray(objective(lowest), dtype=float), np.array([np.inf]), *first)

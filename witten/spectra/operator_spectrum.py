@@ -148,17 +148,17 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     )  # fmt: skip
 
 
-def _rounding(operator: TransferOperator) -> float:
-    """What rounding changes of the matrix, as a part of it: sums, and nodes that are known to a part of themselves."""
-    farthest = max(abs(bound) for interval in operator.grid.box.intervals for bound in interval)
-    return ROUNDING * math.sqrt(operator.n_dofs) + EPS * farthest / float(operator.deviations.min())
-
-
 def _loss(operator: TransferOperator, masses: Array, survival: float) -> float:
     """1 - rho_0: as a sum of positive parts where it is small; else as that difference, which the sides of the box,
     where the trapezoid rule ends half a cell early, do not disturb."""
     leak = float(masses @ operator.killed)
     return leak if leak < LARGE_LOSS else 1.0 - survival
+
+
+def _rounding(operator: TransferOperator) -> float:
+    """What rounding changes of the matrix, as a part of it: sums, and nodes that are known to a part of themselves."""
+    farthest = max(abs(bound) for interval in operator.grid.box.intervals for bound in interval)
+    return ROUNDING * math.sqrt(operator.n_dofs) + EPS * farthest / float(operator.deviations.min())
 
 
 def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
