@@ -412,7 +412,7 @@ def _hull(points: NDArray[np.float64]) -> Box:
 def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float) -> Box:
     """Move the sides of the box until the sublevel set fills most of it and touches none of them."""
     d = objective.dimension
-    farthest = GROWTH * box.widths
+    farthest = GROWTH * box.widths.max()
     for _ in range(200):
         scan = Scan.of(objective, box, COARSE[d], s)
         inside = scan.inside(scan.height(wells, TIE * s) + margin * s)

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.objectives.intervals import enclosure, kinks_met
+from witten.objectives.linear_frame import linear_frame
 from witten.objectives.objective import Objective
+from witten.objectives.reach import EVERYWHERE, reach
 
 __all__ = ["SlowPlaces", "slow_places"]
 
@@ -25,6 +28,10 @@ Array = NDArray[np.float64]
 CELLS = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
 GROWTH = 6
+# Critical points beyond which only those nearby are looked at: there may be infinitely many.
+MOST_KNOWN = 1000
+# The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
+MOST_CELLS, FINE = 20_000, 1 / 16
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,14 @@ class SlowPlaces:
 
 
 def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) -> SlowPlaces:
-    """{V_s^+ <= 2 rate} in and around a box with these corners, shape (d,), in one to three dimensions."""
+    """{V_s^+ <= 2 rate} in one to three dimensions, on a grid over a box with these corners, shape (d,), over the
+    critical points that are known and, for a formula, over all places where V_s <= 2 rate cannot be excluded."""
+    known = reach(f)
+    if known.points.shape[1] <= MOST_KNOWN:
+        low, high = np.minimum(low, known.lower), np.maximum(high, known.upper)
+    far = enclosed(f, s, rate)
+    if far is not None:
+        low, high = np.minimum(low, far[0]), np.maximum(high, far[1])
     for _ in range(GROWTH):
         low, high = 2 * low - high, 2 * high - low
         values, potential = _on_grid(f, s, low, high)
@@ -51,6 +65,46 @@ def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) ->
         if end:
             break
     return SlowPlaces(float(values[slow].max(initial=-np.inf)), end)
+
+
+def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
+    """The corners of a box outside of which it is proved that V_s > 2 rate, in |x| < 10^13, by interval subdivision;
+    None for a callable, where there is no such place, and where that takes too many cells."""
+    if f.formula is None:
+        return None
+    g, back = linear_frame(f)
+    gradient, hessian, kinked = enclosure(g, "gradient"), enclosure(g, "hessian"), kinks_met(g)
+    turn = np.linalg.inv(back).T
+    low, high = (np.full((f.dimension, 1), end) for end in EVERYWHERE)
+    while True:
+        slope, curvature = gradient(low, high), hessian(low, high)
+        with np.errstate(all="ignore"):
+            bound = _least_squared(turn, *slope) / s - _largest_laplacian(turn, *curvature)
+        keep = ~(bound > 2 * rate) | kinked(low, high)
+        low, high = low[:, keep], high[:, keep]
+        if not 0 < low.shape[1] <= MOST_CELLS:
+            return None
+        sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
+        if (sides <= FINE * hull).all():
+            centre, half = back @ ((low + high) / 2), abs(back) @ ((high - low) / 2)
+            return (centre - half).min(axis=1), (centre + half).max(axis=1)
+        axis = int((sides / hull).argmax())
+        middle = (low[axis] + high[axis]) / 2
+        left, right = high.copy(), low.copy()
+        left[axis] = right[axis] = middle
+        low, high = np.hstack([low, right]), np.hstack([left, high])
+
+
+def _least_squared(turn: Array, low: Array, high: Array) -> Array:
+    """The least |turn v|^2 of vectors v between low and high, (d, n)."""
+    middle, spread = turn @ ((low + high) / 2), abs(turn) @ ((high - low) / 2)
+    return np.asarray((np.maximum(abs(middle) - spread, 0.0) ** 2).sum(axis=0))
+
+
+def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
+    """The largest trace of turn H turn^T for symmetric H between low and high, (d, d, n)."""
+    metric = turn.T @ turn
+    return np.einsum("ij,ijn->n", metric, (low + high) / 2) + np.einsum("ij,ijn->n", abs(metric), (high - low) / 2)
 
 
 def _on_grid(f: Objective, s: float, low: Array, high: Array) -> tuple[Array, Array]:
