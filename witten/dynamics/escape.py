@@ -25,11 +25,13 @@ __all__ = ["Escape"]
 
 Array = NDArray[np.float64]
 # Looks in the first round, and how many times 1/lambda paths are left to forget where they started.
-FIRST, SETTLED = 8, 4.0
+FIRST, SETTLED = 8, 6.0
 # Groups, and the fewest survivors from which the next round of one begins.
 GROUPS, FEWEST = 16, 2
+# Student's quantile for errors from so few groups, beside the 2 that intervals are made with.
+STUDENT = 2.13 / 2
 # Rounds whose parts make the weight of a group.
-MEMORY = 6
+MEMORY = 3
 # Rounds and steps after which a place that is not left has no rate that can be waited for.
 ROUNDS, MOST_STEPS = 400, 4_000_000_000
 
@@ -130,8 +132,15 @@ class Escape:
         parts = np.array(self.staying)
         every = self._log_hazard(parts, first)
         left_out = [self._log_hazard(np.delete(parts, group, axis=1), first) for group in range(GROUPS)]
-        spread = math.sqrt((GROUPS - 1) * float(np.var(left_out)))
-        return (every, spread) if math.isfinite(every + spread) else (math.nan, math.inf)
+        spread = STUDENT * max(math.sqrt((GROUPS - 1) * float(np.var(left_out))), self._least(parts[first:]))
+        # A ratio of means over groups is biased by their variance over their number, which leaving one out shows.
+        value = GROUPS * every - (GROUPS - 1) * float(np.mean(left_out))
+        return (value, spread) if math.isfinite(value + spread) else (math.nan, math.inf)
+
+    def _least(self, parts: Array) -> float:
+        """What chance makes of log lambda at least, if all paths were independent: rounds end when it seems small."""
+        stays = float(np.clip(parts.mean(), 1e-9, 1 - 1e-9))
+        return math.sqrt((1 - stays) / (stays * self.groups.size * len(parts))) / -math.log(stays)
 
     def _log_hazard(self, parts: Array, first: int) -> float:
         """From the parts that stay, shape (rounds, groups), of the rounds from the first on."""

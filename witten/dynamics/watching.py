@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 SCOUTS, PATIENCE = 256, 3.0
 # Streams of random numbers begin with this; the place, the time step and the round follow.
 STREAM = 0xE5 << 24
-MOST_ROUNDS = 40
+FEWEST_ROUNDS, MOST_ROUNDS = 4, 40
 HESSIANS = 4000
 # Steps of the scouts that are affordable.
 MOST_STEPS = 4_000_000_000
@@ -118,7 +118,7 @@ def _slower(estimate: Estimate, watch: _Watch, stop: Stop) -> Estimate:
         for level in levels:
             level.more(stop)
         log_rate, error = combined(levels, watch.request.order)
-        if (levels[0].rounds > 1 and 2 * QUANTILE * error <= watch.request.width) or stop() is not None:
+        if (levels[0].rounds >= FEWEST_ROUNDS and 2 * QUANTILE * error <= watch.request.width) or stop() is not None:
             break
     if not math.isfinite(error):
         return _blind(estimate, f"no rate was found at which paths leave where f is from {watch.place.floor:.4g} on")
