@@ -178,6 +178,7 @@ NEEDS_DOLFINX = {
     "witten.domains.mesh",
     "witten.operators.distributed",
     "witten.operators.finite_elements",
+    "witten.operators.quadrature_errors",
     "witten.operators.residuals",
     "witten.operators.slabs",
     "witten.operators.walls",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, places
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, with_log_error
 from witten.errors import ConvergenceError, RequestError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ EXAMPLES = options.examples(
 )
 # Eigenvalues that are computed.
 COUNT = 6
+# A relative error that is shown to a person is this at least.
+SHOWN = 5e-8
 
 
 def chain(
@@ -78,23 +80,33 @@ def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[R
 def _json_record(found: TransferSpectrum, sde: RateRecord | None) -> dict[str, Any]:
     """One learning rate; what is not resolved is null."""
     known = sde is not None and sde.resolved and sde.rate is not None
-    rate = found.rate if found.resolved else None
-    sde_rate = sde.rate if known and sde is not None else None
+    rate, error = (found.rate, found.rate_error) if found.resolved else (None, None)
+    sde_rate, sde_error = (sde.rate, sde.rate_error) if known and sde is not None else (None, None)
+    ratio, ratio_error = _ratio(rate, error, sde_rate, sde_error)
     return {
         "learning_rate": found.step_size,
         "chain_rate": rate,
-        "chain_error": found.rate_error if found.resolved else None,
+        "chain_error": error,
         "sde_rate": sde_rate,
-        "sde_error": sde.rate_error if known and sde is not None else None,
-        "ratio": rate / sde_rate if rate is not None and sde_rate is not None else None,
+        "sde_error": sde_error,
+        "ratio": ratio,
+        "ratio_error": ratio_error,
         "eigenvalues": [[value.real, value.imag] for value in found.eigenvalues.tolist()],
         "eigenvalue_errors": found.errors,
         "phases": found.phases,
         "survival": found.survival,
         "loss": found.leak,
+        "loss_error": float(found.errors[0]),
         "n_dofs": found.n_dofs,
         "seconds": found.seconds,
     }
+
+
+def _ratio(a: float | None, a_error: float | None, b: float | None, b_error: float | None) -> tuple[Any, Any]:
+    """a/b and its error; None where something is not known."""
+    if a is None or a_error is None or b is None or b_error is None:
+        return None, None
+    return a / b, a / b * (a_error / a + b_error / b)
 
 
 def _show(name: str, noise: float, rows: Sequence[dict[str, Any]]) -> None:
@@ -107,11 +119,17 @@ def _show(name: str, noise: float, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    numbers = [f"{row[key]:.6g}" if row[key] is not None else "unresolved" for key in ("chain_rate", "sde_rate")]
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.5g}"
+    numbers = [_with_error(row, name) or "unresolved" for name in ("chain_rate", "sde_rate")]
+    ratio = _with_error(row, "ratio")
     loss = f"{row['loss']:.1e}" if row["loss"] > 1e-15 else "0"
     values = " ".join(_eigenvalue(*value) for value in row["eigenvalues"][1:5])
     return (f"{row['learning_rate']:.6g}", *numbers, ratio, loss, values)
+
+
+def _with_error(row: dict[str, Any], name: str) -> str:
+    """A number with its error in brackets; nothing where it is not known."""
+    value, error = row[name], row[f"{name.removesuffix('_rate')}_error"]
+    return "" if value is None else with_log_error(math.log(value), 0.0, max(error / value, SHOWN))
 
 
 def _eigenvalue(real: float, imaginary: float) -> str:

@@ -21,6 +21,7 @@ EXAMPLES = options.examples(
     notes="As s -> 0 the rates are those of the law times 1 + O(s). --plot adds computed rates and their ratio to it.",
 )
 SMALLEST = 2.3e-308
+NO_ERROR = "leading-order law: each rate is off by a factor 1 + O(s) that the law does not know, so it has no error bar"
 # Rates shown to a person for each learning rate.
 MOST_SHOWN = 5
 
@@ -92,7 +93,7 @@ def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | N
         "prefactor": alpha,
         "tied": landscape.tied,
         "records": records,
-        "notes": landscape.notes,
+        "notes": [*landscape.notes, *([] if alpha is None else [NO_ERROR])],
     }
 
 
@@ -118,7 +119,7 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
     print_line(f"rate 1 = a exp(-2H/s) as s -> 0: barrier H = {landscape.barrier:.10g}, prefactor a = {alpha:.10g}")
     if landscape.tied:
         print_line("barriers are tied; the rates take that into account")
-    for note in landscape.notes:
+    for note in (*landscape.notes, NO_ERROR):
         print_line(f"note: {note}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import maximum_filter
 
 from witten.domains.grid import Grid
 
@@ -13,7 +13,9 @@ __all__ = ["first_spacing"]
 Array = NDArray[np.float64]
 TINY = float(np.finfo(float).tiny)
 # With steps of twice the size smooth differences of order 2 and 4 grow by 4 and 16, those over a kink by 2.
-GROWTH = {2: 3.0, 4: 9.0}
+GROWTH = {2: 3.4, 4: 9.0}
+# The part of the fourth differences that counts where there are kinks.
+AROUND = 0.95
 
 
 def first_spacing(scan: Grid, values: Array, *, weighty: float, level: float, s: float) -> Array:
@@ -50,8 +52,11 @@ def _variation(f: Array, step: int, weighty: float) -> tuple[float, float, float
     where = f[4 * step : 4 * step + n] <= weighty
     second, smooth = _differences(f, step, 2)
     fourth, resolved = _differences(f, step, 4)
-    largest = (second[where & smooth], fourth[where & resolved], second[where & ~smooth])
-    return tuple(float(part.max(initial=TINY)) for part in largest)  # type: ignore[return-value]
+    curved, jump = (float(second[where & part].max(initial=TINY)) for part in (smooth, ~smooth))
+    shapes = fourth[where & resolved]
+    # Around the tip of a cone curvatures have no bound, and no area either.
+    part = AROUND if jump > 1e-3 * curved else 1.0
+    return curved, max(float(np.quantile(shapes, part)), TINY) if shapes.size else TINY, jump
 
 
 def _differences(f: Array, step: int, order: int) -> tuple[Array, NDArray[np.bool_]]:
@@ -64,6 +69,7 @@ def _differences(f: Array, step: int, order: int) -> tuple[Array, NDArray[np.boo
         with np.errstate(invalid="ignore"):
             difference = abs(b - 2 * c + d) if order == 2 else abs(a - 4 * b + 6 * c - 4 * d + e)
         sizes.append(np.where(np.isfinite(difference), difference, 0.0))
-    # A kink shows within two wide steps; differences that pass through zero are seen by their neighbours.
-    near, wide = (maximum_filter1d(size, 8 * step + 1, axis=0) for size in sizes)
+    # A kink shows within two wide steps, the tip of a cone on the lines that pass it by; differences that pass through
+    # zero are seen by their neighbours.
+    near, wide = (maximum_filter(size, 8 * step + 1) for size in sizes)
     return sizes[0], wide >= GROWTH[order] * near

@@ -340,7 +340,10 @@ def sublevel(
 
 
 def _of_narrow_wells(objective: Objective, scan: Scan, weighty: float, s: float) -> NDArray[np.float64]:
-    """The spacing that critical points ask for which a scan does not see: sqrt(s / |D^2 f|) there, shape (d,)."""
+    """The spacing that critical points ask for which a scan does not see: sqrt(s / |D^2 f|) there, shape (d,).
+
+    A curvature counts if f does change by about s/2 so far away, which it does not at a kink or the tip of a cone.
+    """
     grid, spacing = scan.grid, np.full(scan.grid.dimension, np.inf)
     points = np.array([x for x in scan.places.values() if objective(x) <= weighty]).reshape(-1, grid.dimension).T
     if not points.size:
@@ -349,8 +352,11 @@ def _of_narrow_wells(objective: Objective, scan: Scan, weighty: float, s: float)
     with np.errstate(all="ignore"):
         unseen = abs(objective(points) - seen(points.T)) > UNSEEN * s
         curvatures = abs(np.einsum("iin->in", objective._evaluate("hessian", points)))
+        widths = np.sqrt(s / curvatures)
+        beside = [objective(points + widths[a] * np.eye(len(points))[:, a, None]) for a in range(len(points))]
+        curved = abs(np.array(beside) - objective(points)) >= s / 8
     resolved = curvatures * grid.spacing[:, None] ** 2 <= s
-    asked = np.where(np.isfinite(curvatures) & unseen & ~resolved, 1.2 * np.sqrt(s / curvatures), np.inf)
+    asked = np.where(np.isfinite(curvatures) & unseen & ~resolved & curved, 1.2 * widths, np.inf)
     return np.asarray(asked.min(axis=1))
 
 

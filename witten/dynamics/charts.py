@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -72,7 +71,7 @@ def grid_chart(f: Objective, s: float) -> Chart:
     RequestError
         above three dimensions and without two deep wells.
     """
-    wells = _wells(f)
+    wells = find_wells(f)
     kept = deep_wells(f, wells, s)
     cores = cores_of(f, wells, kept, s)
     grid = lattice(f, *_region(f, wells, s))
@@ -83,11 +82,6 @@ def grid_chart(f: Objective, s: float) -> Chart:
         cores, wells.depths[kept], flux, starts, _stiffness(f, grid, wells.top + s),
         lambda i, j, first: _coordinate(grid, fields[j], first),
     )  # fmt: skip
-
-
-@lru_cache(maxsize=8)
-def _wells(f: Objective) -> Wells:
-    return find_wells(f)
 
 
 def _region(f: Objective, wells: Wells, s: float) -> tuple[Array, Array]:

@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 # Looks at a path in a first run and in a round of measurement, how many of them there should be in 1/lambda, and the
 # lag of a fit, in looks.
 LOOKS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
-# The lags between which the decay is measured, in units of 1/lambda.
-FIRST, LAST = 0.25, 1.25
+# The lags between which the decay is measured, in units of 1/lambda; and up to which a slower one is looked for.
+FIRST, LAST, LATER = 0.25, 1.25, 2.0
 MOST_PILOTS, MOST_PILOT_STEPS = 14, 4_000_000_000
 GROUPS = 64
 # Coordinates of all paths that are held in memory, and steps of all paths between two questions whether to stop.
@@ -51,11 +51,13 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class DecayRate:
-    """log lambda with its standard deviation, and the part of u's variance that decays so slowly."""
+    """log lambda with its standard deviation, the part of u's variance that decays so slowly, and the first two from
+    later lags: C is a sum of decays, and what is measured of it later is nearer to the slowest."""
 
     log_rate: float
     log_error: float
     overlap: float
+    later: tuple[float, float] = (math.nan, math.inf)
 
 
 def plan(
@@ -136,6 +138,7 @@ class Decay:
         looks = 1 / (plan.rate * motion.dt * self.every)
         self.first = max(1, round(FIRST * looks))
         self.last = max(self.first + 1, round(LAST * looks))
+        self.latest = max(self.last + 1, round(LATER * looks))
         self.paths = Paths(motion, points, comm=comm)
         self.values = np.empty((0, points.shape[1]))
         self.paths.advance(round(burn_in / (plan.rate * motion.dt)))
@@ -170,6 +173,11 @@ class Decay:
         return found.log_rate, found.log_error
 
     @property
+    def later(self) -> tuple[float, float]:
+        """log lambda from later lags and its standard deviation; (nan, inf) as long as it is not known."""
+        return self.estimate.later
+
+    @property
     def remark(self) -> str:
         """Which observable, and the part of its variance that decays at the rate found."""
         return f"observable: {self.mode.about}, overlap {self.estimate.overlap:.3f}"
@@ -178,28 +186,37 @@ class Decay:
     def estimate(self) -> DecayRate:
         """The rate from all looks so far; paths that have diverged are left out."""
         values = self.values[:, np.isfinite(self.values).all(axis=0)]
-        return decay_rate(values, self.every * self.paths.motion.dt, self.first, self.last)
+        return decay_rate(values, self.every * self.paths.motion.dt, self.first, self.last, self.latest)
 
 
-def decay_rate(values: Array, interval: float, first: int, last: int) -> DecayRate:
+def decay_rate(values: Array, interval: float, first: int, last: int, latest: int | None = None) -> DecayRate:
     """The rate from u along paths, values (k, n), by two lags counted in looks; its error by leaving out groups of
-    paths (jackknife)."""
-    if len(values) <= last:
+    paths (jackknife). The rate from the second to a third lag, if there is one, comes with it."""
+    if len(values) <= (latest or last):
         return DecayRate(math.nan, math.inf, math.nan)
     u = values - values.mean()
     groups = np.arange(u.shape[1]) * GROUPS // u.shape[1]
-    sums = np.array([_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in (0, first, last)])
+    lags = (0, first, last, *([] if latest is None else [latest]))
+    sums = np.array([_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in lags])
     every = sums.sum(axis=1)
     without = every[:, None] - sums
-    time = (last - first) * interval
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rate = math.log(every[1] / every[2]) / time if every[2] > 0 and every[1] > every[2] else math.nan
-        left_out = np.log(without[1] / without[2]) / time
-    spread = math.sqrt((GROUPS - 1) * float(np.mean((left_out - left_out.mean()) ** 2)))
-    if not (rate > 0 and math.isfinite(spread)):
+    log_rate, log_error = _log_decay(every[1:3], without[1:3], (last - first) * interval)
+    if not math.isfinite(log_rate):
         return DecayRate(math.nan, math.inf, math.nan)
-    overlap = float(every[1] / every[0] * math.exp(rate * first * interval))
-    return DecayRate(math.log(rate), spread / rate, overlap)
+    overlap = float(every[1] / every[0] * math.exp(math.exp(log_rate) * first * interval))
+    if latest is None:
+        return DecayRate(log_rate, log_error, overlap)
+    return DecayRate(log_rate, log_error, overlap, _log_decay(every[2:], without[2:], (latest - last) * interval))
+
+
+def _log_decay(every: Array, without: Array, time: float) -> tuple[float, float]:
+    """log of the rate at which one sum over all groups becomes the next in a time, and its standard deviation from the
+    sums without each group; (nan, inf) where it does not fall."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = math.log(every[0] / every[1]) / time if 0 < every[1] < every[0] else math.nan
+        left_out = np.log(without[0] / without[1]) / time
+    spread = math.sqrt((GROUPS - 1) * float(np.mean((left_out - left_out.mean()) ** 2)))
+    return (math.log(rate), spread / rate) if rate > 0 and math.isfinite(spread) else (math.nan, math.inf)
 
 
 def _by_group(products: Array, groups: NDArray[np.int64]) -> Array:

@@ -11,29 +11,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from hashlib import blake2b
-from typing import Protocol
+from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
-from witten.dynamics import steps
 from witten.dynamics.decay import Decay, plan
 from witten.dynamics.estimates import Estimate
 from witten.dynamics.hitting import Hitting
 from witten.dynamics.msm import MarkovStates
-from witten.dynamics.paths import Motion
+from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down, seed_of
 from witten.dynamics.sampled import Sampled, sampled
 from witten.dynamics.splitting import rate_by_splitting
 from witten.dynamics.thermal import Thermal, thermal
+from witten.dynamics.watching import watched
 from witten.errors import ConvergenceError, RequestError
-from witten.objectives import Objective
-from witten.parallel import Communicator
+from witten.objectives.conditions import continuous_spectrum
 
-__all__ = ["ESTIMATORS", "Request", "Stop", "chosen", "estimate_rate"]
+__all__ = ["ESTIMATORS", "chosen", "estimate_rate"]
 
-SGD = "sgd"
 ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
     "auto",
     "autocorrelation",
@@ -41,81 +37,23 @@ ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
     "splitting",
     "msm",
 )
-# The quantile is Student's for errors from 64 groups of paths.
-CONFIDENCE, QUANTILE = 0.95, 2.0
-# The finer time step times the largest curvature where paths often are.
-STEP = 0.2
-# Paths with the finer step, and how many times fewer with the coarser one.
-PATHS, FEWER = 2048, 2
 # A barrier of so many s/2 keeps apart the rates between wells and those within; below it, correlations tell.
 APART = 7.0
 # Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
 MOST_STEPS = 20_000_000_000
 RARE, LONG = 1e-7, 1_000_000_000
+# So many relaxation times of the softest well are simulated at least, whatever the estimator.
+FEW_LIVES = 1000
 # A slow well that holds e^{-a} of the mass is left to the lives of paths in it at a barrier lower by a, down to this.
 LEAST_APART = 3.5
-# (upper - lower)/rate of an interval that is narrow enough.
-WIDTH = 0.24
 # The first runs: how far apart looks are, over the largest curvature, and how many paths.
 FIRST_INTERVAL, PILOTS = 0.1, 512
+# The part of the measure, the highest, where paths do not start; rounds after which no decay is seen at all.
+SELDOM, UNSEEN = 1e-3, 30
 # Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
 BURN_IN = 2.0
 
-Stop = Callable[[], str | None]
 Ground = Thermal | Sampled
-
-
-class Level(Protocol):
-    """One time step's paths."""
-
-    def more(self, stop: Stop) -> None: ...
-
-    @property
-    def n_steps(self) -> int: ...
-
-    @property
-    def log_rate(self) -> tuple[float, float]: ...
-
-    @property
-    def diverged(self) -> int: ...
-
-    @property
-    def remark(self) -> str: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What is simulated, and how far."""
-
-    objective: Objective
-    learning_rate: float
-    noise: float
-    paths: int
-    dt: float | None
-    scheme: str
-    seed: int
-    width: float
-    comm: Communicator
-
-    @property
-    def order(self) -> int | None:
-        """Of the rate in h; None where it is not extrapolated."""
-        return {SGD: None, steps.HEUN: 2}.get(self.scheme, 1)
-
-    @property
-    def s(self) -> float:
-        """s sigma^2."""
-        return self.learning_rate * self.noise**2
-
-    def motion(self, dt: float, stream: int) -> Motion:
-        own = _seed(self.seed, self.learning_rate, self.noise)
-        scheme = steps.EULER_MARUYAMA if self.scheme == SGD else self.scheme
-        return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream)
-
-    def runs(self, dt: float) -> list[tuple[float, int, int]]:
-        """Time step, number of paths and stream of each run."""
-        fine = (dt, self.paths, 1)
-        return [fine] if self.order is None else [fine, (2 * dt, -(-self.paths // FEWER), 2)]
 
 
 def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> Estimate | None:
@@ -128,6 +66,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     look = thermal if request.objective.dimension <= 3 else sampled
     ground: Ground = look(request.objective, request.s, seed=request.seed)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
+    _check_steps(request, ground, dt)
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
         return rate_by_splitting(
@@ -138,31 +77,54 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     if not levels:
         return None
     stopped = False
-    while True:
+    for done in count(1):
         for level in levels:
             level.more(stop)
-        found = _combined(levels, request.order)
+        found = combined(levels, request.order)
         n_steps = extra + sum(level.n_steps for level in levels)
         if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
+            break
+        if done >= UNSEEN and name in (AUTOCORRELATION, MSM) and not math.isfinite(found[1]):
             break
         stopped = stop() is not None
         if stopped:
             break
     if stopped and not math.isfinite(found[1]):
         return None
-    estimate = _estimate(request, name, levels, found, n_steps, dt, time.perf_counter() - began)
-    return replace(_with_blind_spot(estimate, ground), stopped=stopped)
+    estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
+    return replace(_elsewhere(estimate, ground, request, stop), seconds=time.perf_counter() - began)
 
 
-def _with_blind_spot(estimate: Estimate, ground: Ground) -> Estimate:
-    """Correlations in equilibrium show nothing of a mode that lives where next to no path is; it may be slower."""
-    if estimate.estimator not in (AUTOCORRELATION, MSM) or not isinstance(ground, Thermal):
+def _check_steps(request: Request, ground: Ground, dt: float) -> None:
+    """ConvergenceError if steps that resolve the narrowest well are too many for a path to get anywhere."""
+    softest = ground.softest if isinstance(ground, Thermal) else ground.softness
+    if FEW_LIVES / (softest * dt) > MOST_STEPS:
+        raise ConvergenceError(
+            f"{request.objective.name} has a well or a bend so narrow that steps of {dt:.1g} are asked for, of which "
+            f"paths need {1 / (softest * dt):.1g} to move about in the widest; use witten gap"
+        )
+
+
+def _elsewhere(estimate: Estimate, ground: Ground, request: Request, stop: Stop) -> Estimate:
+    """The estimate with what may be slower where its paths do not come, and no rate where the spectrum has no gap below
+    which it could be one.
+
+    Raises
+    ------
+    ConvergenceError
+        if the rate is not below the continuous spectrum.
+    """
+    if not isinstance(ground, Thermal):
         return estimate
-    height = ground.out_of_sight(estimate.rate)
-    if height is None:
-        return estimate
-    remark = f"slow modes may live where f is about {height:.4g}; no path of equilibrium comes there, and none is seen"
-    return replace(estimate, blind=True, remarks=(*estimate.remarks, remark))
+    bottom = continuous_spectrum(request.objective, request.s)
+    if not estimate.high < math.log(bottom):
+        raise ConvergenceError(
+            f"the spectrum of {request.objective.name} at learning rate {request.learning_rate:g} is continuous from "
+            f"{bottom:.6g} on, and paths show no rate below that (about {estimate.rate:.4g}): correlations there decay "
+            "by no single rate; use witten gap"
+        )
+    started = ground.deep if estimate.estimator == HITTING else ground.deep[:0]
+    return watched(estimate, ground, request, stop, seen=ground.wells.minima[:, started])
 
 
 def chosen(ground: Ground, dt: float, paths: int) -> str:
@@ -194,28 +156,21 @@ def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) 
             )
         levels += [Hitting(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
         return levels, 0
-    seed = _seed(request.seed, request.learning_rate, request.noise) % 2**32
+    seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
-    found = plan(pilot, ground.sample(PILOTS, seed), FIRST_INTERVAL / ground.stiffness, request.comm, stop)
+    # A single path that starts where others never come would make an observable, or an error, of its own.
+    points = ground.sample(PILOTS, seed, without=SELDOM) if isinstance(ground, Thermal) else ground.sample(PILOTS, seed)
+    found = plan(pilot, points, FIRST_INTERVAL / ground.stiffness, request.comm, stop)
     if found is None:
         return [], 0
     for h, n, stream in runs:
         if isinstance(ground, Thermal):
-            points, burn_in = ground.sample(n, seed + stream), 0.0
+            points, burn_in = ground.sample(n, seed + stream, without=SELDOM), 0.0
         else:
             points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
         kind = MarkovStates if name == MSM else Decay
         levels.append(kind(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
     return levels, found.n_steps
-
-
-def _combined(levels: list[Level], order: int | None) -> tuple[float, float]:
-    """log lambda at h -> 0 and its standard deviation."""
-    values, errors = zip(*(level.log_rate for level in levels), strict=True)
-    if order is None:
-        return values[0], errors[0]
-    a = 2**order
-    return (a * values[0] - values[1]) / (a - 1), math.hypot(a * errors[0], errors[1]) / (a - 1)
 
 
 def _estimate(
@@ -225,7 +180,6 @@ def _estimate(
     found: tuple[float, float],
     n_steps: int,
     dt: float,
-    seconds: float,
 ) -> Estimate:
     log_rate, log_error = found
     diverged = sum(level.diverged for level in levels)
@@ -243,13 +197,8 @@ def _estimate(
     if 2 * QUANTILE * log_error > request.width:
         notes.append("stopped before the interval was narrow")
     half = QUANTILE * log_error
+    low = log_rate - reach_down(levels, half)
     return Estimate(
-        request.learning_rate, log_rate, log_rate - half, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt,
-        seconds, diverged, remarks=tuple(notes),
+        request.learning_rate, log_rate, low, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt, 0.0, diverged,
+        remarks=tuple(notes),
     )  # fmt: skip
-
-
-def _seed(seed: int, learning_rate: float, noise: float) -> int:
-    """A seed for each learning rate, so that the errors along a curve are independent."""
-    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -13,6 +13,7 @@ lambda = 2k. Looks that have not seen a next core yet count for n_i: nothing is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -108,6 +109,11 @@ class Hitting:
         """The rates from all lives so far."""
         seed = (self.motion.seed + self.motion.stream) % 2**32
         return life_rates(self.paths.lives(), self.every * self.motion.dt, seed)
+
+    @property
+    def later(self) -> tuple[float, float]:
+        """Not known."""
+        return math.nan, math.inf
 
     @property
     def log_rate(self) -> tuple[float, float]:

@@ -61,6 +61,11 @@ class MarkovStates(Decay):
         return f"reversible chain on {len(self.centres)} cells"
 
     @property
+    def later(self) -> tuple[float, float]:
+        """Not known."""
+        return math.nan, math.inf
+
+    @property
     def log_rate(self) -> tuple[float, float]:
         """log lambda, and its standard deviation by leaving out groups of paths."""
         if len(self.values) <= self.lag:

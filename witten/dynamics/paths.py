@@ -160,10 +160,17 @@ class Paths:
     points : (d, n) where all of them start, the same on every rank
     comm : the ranks that share them
     cores : the wells that are watched
+    home : the core that all paths count as coming from; -1 for none, before one has been seen
     """
 
     def __init__(
-        self, motion: Steps, points: Array, *, comm: Communicator | None = None, cores: CoreMap | None = None
+        self,
+        motion: Steps,
+        points: Array,
+        *,
+        comm: Communicator | None = None,
+        cores: CoreMap | None = None,
+        home: int = -1,
     ) -> None:
         self.motion = motion
         self.comm = comm or Communicator()
@@ -174,7 +181,7 @@ class Paths:
         self.x = np.array(points[:, self.first : last], dtype=float, order="C")
         m, own = self.cores.count, self.x.shape[1]
         blocks = own // steps.WIDTH_OF_LONG + 1
-        self._state = np.vstack([np.full(own, -1), np.zeros(own, dtype=np.int64)]).astype(np.int64)
+        self._state = np.vstack([np.full(own, home), np.zeros(own, dtype=np.int64)]).astype(np.int64)
         self._counts = tuple(np.zeros((blocks, *shape), dtype=np.int64) for shape in ((m,), (m, m), (m, m)))
 
     @property
@@ -203,6 +210,10 @@ class Paths:
     def lives(self) -> Lives:
         """What all paths have done while they were watched."""
         return Lives(*(self.comm.allreduce(each.sum(axis=0)) for each in self._counts))
+
+    def of_home(self, home: int) -> NDArray[np.bool_]:
+        """Which of all paths have last been seen in a core and are not lost, shape (n,)."""
+        return self.gathered((self._state[0] == home) & (np.abs(self.x) < steps.FAR).all(axis=0)).astype(bool)
 
     @property
     def diverged(self) -> int:

@@ -169,7 +169,8 @@ def _calls(f: Objective, minima: list[Array], pair: tuple[int, int], string: Arr
     for k in range(1, len(heights) - 1):
         left, right = heights[:k], heights[k + 1 :]
         if heights[k] <= min(left[-1], right[0]) and min(left.max(), right.max()) > heights[k] + dip:
-            number = _number(f, minima, descended(f, string[k][:, None])[:, 0])
+            reach = np.full(f.dimension, 2 * float(lengths(string)[-1]) / len(string))
+            number = _number(f, minima, descended(f, string[k][:, None], reach)[:, 0])
             found += [number] if number not in (found[-1], pair[1]) else []
     return [*found, pair[1]]
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from witten.dynamics import steps
 from witten.dynamics.estimates import as_record
-from witten.dynamics.estimation import AUTO, ESTIMATORS, MSM, PATHS, SGD, SPLITTING, WIDTH, Request, Stop, estimate_rate
+from witten.dynamics.estimation import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
 from witten.dynamics.msm import require_deeptime
+from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint

@@ -24,8 +24,8 @@ SCHEMES = EULER_MARUYAMA, LEIMKUHLER_MATTHEWS, HEUN = ("euler-maruyama", "leimku
 # Paths that are computed together, one in each lane of vector instructions; fewer where a point is long.
 WIDTH, WIDTH_OF_LONG = 64, 16
 LONG = 32
-# A coordinate beyond this has left for infinity.
-FAR = 1e10
+# A coordinate beyond this has left for infinity: wells are looked for to 1e13.
+FAR = 1e18
 
 u64, f64, i64 = types.uint64, types.float64, types.int64
 SIGNATURE = types.void(

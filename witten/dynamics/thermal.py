@@ -19,7 +19,6 @@ from witten.dynamics.wells import Wells, find_wells
 from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.objectives.conditions import continuous_spectrum
-from witten.objectives.slow_places import slow_places
 
 __all__ = ["DEEP", "Thermal", "thermal"]
 
@@ -76,32 +75,32 @@ class Thermal:
         often = self.values <= self.wells.floors[0] + (OFTEN + 0.5 * self.values.ndim) * self.s
         often |= self.values <= self.wells.top + self.s
         curvatures: Array = np.abs(np.linalg.eigvalsh(self._hessians(often)))
-        curvature = float(np.max(curvatures, initial=0.0))
+        curvature = max(float(np.max(curvatures, initial=0.0)), float(np.max(np.abs(self._in_wells), initial=0.0)))
         jump = self._jump(often, curvature)
         return max(curvature, jump * jump / self.s, 1e-300)
 
     @cached_property
     def softness(self) -> float:
         """The smallest curvature at the deep minima, a thousandth of the largest at least."""
-        minima = self.wells.minima[:, self.deep]
-        hessians = np.moveaxis(self.objective._evaluate("hessian", minima), -1, 0)
-        curvatures = np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0))
-        return max(float(curvatures.min()), 1e-3 * max(float(curvatures.max()), self.stiffness))
+        return max(float(self._in_wells.min()), 1e-3 * max(float(self._in_wells.max()), self.stiffness))
 
-    def out_of_sight(self, rate: float) -> float | None:
-        """The largest f where a mode of this rate may live, if equilibrium paths do not come so high.
+    @property
+    def softest(self) -> float:
+        """The smallest curvature at the deep minima that is positive, however small; else `softness`."""
+        positive = self._in_wells[self._in_wells > 0]
+        return float(positive.min()) if positive.size else self.softness
 
-        A plateau or a shallow well far above the others: slower modes of it are none of those that paths show.
-        """
-        low, high = self.low, self.low + self.spacing * np.array(self.values.shape)
-        slow = slow_places(self.objective, self.s, low, high, rate)
-        return slow.level if slow.end and slow.level > self.wells.top + RIM * self.s else None
+    @cached_property
+    def _in_wells(self) -> Array:
+        """The curvatures at the deep minima, 0 at kinks, shape (m, d)."""
+        hessians = np.moveaxis(self.objective._evaluate("hessian", self.wells.minima[:, self.deep]), -1, 0)
+        return np.asarray(np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0)))
 
     def _jump(self, mask: NDArray[np.bool_], curvature: float) -> float:
         """The largest change of grad f from one cell of the mask to the next that curvature does not explain."""
         slopes = np.full((self.values.ndim, self.values.size), np.nan)
         cells = np.flatnonzero(mask)
-        slopes[:, cells] = self.objective.gradient(self._centres(cells))
+        slopes[:, cells] = self.objective.gradient(self.centres(cells))
         slopes = slopes.reshape(-1, *self.values.shape)
         largest = 0.0
         for axis, h in enumerate(self.spacing):
@@ -110,23 +109,31 @@ class Thermal:
         return largest
 
     def _hessians(self, mask: NDArray[np.bool_]) -> Array:
-        points = self._centres(np.flatnonzero(mask))
+        points = self.centres(np.flatnonzero(mask))
         some = points[:, :: max(1, points.shape[1] // 4000)]
         hessians = np.moveaxis(self.objective._evaluate("hessian", some), -1, 0)
         return hessians[np.isfinite(hessians).all(axis=(1, 2))]
 
-    def _centres(self, cells: NDArray[np.int64]) -> Array:
+    def centres(self, cells: NDArray[np.int64]) -> Array:
+        """The centres of cells, by their number on the grid, shape (d, n)."""
         index = np.array(np.unravel_index(cells, self.values.shape))
         return self.low[:, None] + (index + 0.5) * self.spacing[:, None]
 
-    def sample(self, count: int, seed: int) -> Array:
-        """Points drawn from mu_s, constant on each cell, in strata: shape (d, count)."""
+    def height(self, part: float) -> float:
+        """f above which there is only a part of the measure, on the grid."""
+        values = np.sort(self.values, axis=None)
+        cumulative = np.cumsum(np.exp(-2 * (values - values[0]) / self.s))
+        return float(values[min(int(np.searchsorted(cumulative, (1 - part) * cumulative[-1])), values.size - 1)])
+
+    def sample(self, count: int, seed: int, *, without: float = 0.0) -> Array:
+        """Points drawn from mu_s, constant on each cell, in strata: shape (d, count); `without` the highest part."""
         random = np.random.default_rng(seed)
         weights = np.exp(-2 * (self.values - self.values.min()) / self.s).ravel()
+        weights = np.where(self.values.ravel() <= self.height(without), weights, 0.0) if without else weights
         cumulative = np.cumsum(weights)
         at = (np.arange(count) + random.random(count)) / count * cumulative[-1]
         cells = np.minimum(np.searchsorted(cumulative, at, side="right"), weights.size - 1)
-        points = self._centres(cells) + (random.random((self.low.size, count)) - 0.5) * self.spacing[:, None]
+        points = self.centres(cells) + (random.random((self.low.size, count)) - 0.5) * self.spacing[:, None]
         return points[:, random.permutation(count)]
 
     def cores(self) -> CoreMap:
@@ -160,24 +167,29 @@ def thermal(objective: Objective, s: float, *, seed: int = 0) -> Thermal:
         above three dimensions, and where e^{-2f/s} has no integral.
     """
     continuous_spectrum(objective, s)
-    wells = find_wells(objective, seed=seed)
+    wells = find_wells(objective)
     low, high = wells.low.copy(), wells.high.copy()
     for _ in range(MOST_GROWTH):
-        values = _on_cells(objective, low, high)
+        values, sides = on_cells(objective, low, high)
         change = _change(values, max(wells.top, float(values.min())) + RIM * s, high - low)
         if change is None:
-            return Thermal(objective, s, wells, low, (high - low) / np.array(values.shape), values)
+            return Thermal(objective, s, wells, low, sides, values)
         low, high = low + change[0], high + change[1]
     raise RequestError(f"{objective.name} does not rise by {RIM * s:.4g} around its wells; give a confining objective")
 
 
-def _on_cells(objective: Objective, low: Array, high: Array) -> Array:
-    n = CELLS[objective.dimension]
-    axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
-    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+def on_cells(objective: Objective, low: Array, high: Array) -> tuple[Array, Array]:
+    """f at the centres of the cells of a box, inf where it is not a number, and the sides of the cells."""
+    shape = (CELLS[objective.dimension],) * objective.dimension
+    sides = (high - low) / shape
     with np.errstate(all="ignore"):
-        values = np.asarray(objective(points), dtype=float)
-    return np.where(np.isnan(values), np.inf, values).reshape((n,) * low.size)
+        values = np.asarray(objective(centres_of(low, sides, shape)), dtype=float)
+    return np.where(np.isnan(values), np.inf, values).reshape(shape), sides
+
+
+def centres_of(low: Array, sides: Array, shape: tuple[int, ...]) -> Array:
+    """The centres of all cells of a grid, shape (d, n)."""
+    return np.asarray(low[:, None] + (np.indices(shape).reshape(low.size, -1) + 0.5) * sides[:, None])
 
 
 def _change(values: Array, height: float, widths: Array) -> tuple[Array, Array] | None:

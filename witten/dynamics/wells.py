@@ -1,8 +1,10 @@
-"""The wells of f as the sampling route finds them: descents from many places, and the merge tree of f on a grid."""
+"""The wells of f as the sampling route finds them: around the critical points that are known, by descents and by the
+merge tree of f on a grid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +13,22 @@ from scipy.optimize import minimize
 from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.objectives.merge_tree import merge_tree
+from witten.objectives.reach import reach
 
 __all__ = ["Wells", "descended", "find_wells", "scattered_minima"]
 
 Array = NDArray[np.float64]
-STARTS = 60
+# The lowest of the critical points known, from so many of which the box is made: its cells must tell them apart.
+MOST_POINTS = {1: 1000, 2: 150, 3: 60}
 # Cells along each axis of the grid whose merge tree is looked at.
 CELLS = {1: 4000, 2: 280, 3: 56}
 # The box grows until f at its faces is above all barriers by this part of the range of heights.
 MARGIN = 0.25
 MOST_GROWTH = 40
 SAME = 1e-4
-# Descents that end nearer to each other than this end in one minimum.
+# A valley whose lows spread over more than this part of the box is a long one.
 ONE_PLACE = 1e-2
-# The same for descents from a few points near the origin, in any dimension.
+# Descents from a few points in any dimension, how far away they start, and how near, beside that, two ends are one.
 FEW_STARTS, FARTHEST, NEAR = 24, 3.0, 1e-3
 
 
@@ -54,18 +58,22 @@ class Wells:
         return float(np.max((self.floors + self.depths)[joined], initial=self.floors[0]))
 
 
-def find_wells(objective: Objective, *, seed: int = 0) -> Wells:
+@lru_cache(maxsize=8)
+def find_wells(objective: Objective) -> Wells:
     """The wells of f in one to three dimensions.
 
     Raises
     ------
     RequestError
-        above three dimensions, and where no descent ends or f does not rise around the minima.
+        above three dimensions, and where f does not rise around the minima.
     """
     if objective.dimension > 3:
         raise RequestError(f"wells are looked for in up to 3 dimensions, {objective.name} has {objective.dimension}")
-    x = descended(objective, _scattered(objective.dimension, seed))
-    low, high = _first_box(x)
+    known = reach(objective)
+    if not known.points.size:
+        raise RequestError(f"{objective.name} does not rise around any point; give a confining objective")
+    x = known.points[:, : MOST_POINTS[objective.dimension]]
+    first = low, high = _first_box(x, known.scale)
     for _ in range(MOST_GROWTH):
         f, axes = _on_grid(objective, low, high)
         tree = merge_tree(f)
@@ -77,32 +85,32 @@ def find_wells(objective: Objective, *, seed: int = 0) -> Wells:
         if grown is None:
             return _found(objective, f, axes, wanted)
         low, high = grown
-    lowest = x[:, [int(np.argmin(objective(x)))]]
-    if np.max(np.abs(x - lowest)) > ONE_PLACE * (1 + np.max(np.abs(lowest))):
+    lowest = x[:, [0]]
+    spread = float(np.max(np.abs(x - lowest)) / np.max(first[1] - first[0]))
+    if floor < float(objective(lowest)[0]) or spread > ONE_PLACE:
         raise RequestError(f"{objective.name} does not rise around its minima; give a confining objective")
     # The floor of a long valley rises less than any part of what is beside it, and breaks into puddles on a grid.
-    return Wells(lowest, np.asarray(objective(lowest), dtype=float), np.array([np.inf]), *_first_box(x))
+    return Wells(lowest, np.asarray(objective(lowest), dtype=float), np.array([np.inf]), *first)
 
 
-def _scattered(dimension: int, seed: int) -> Array:
-    points = np.random.default_rng(seed).normal(size=(dimension, STARTS))
-    return points * np.geomspace(0.05, 20.0, STARTS)
+def descended(objective: Objective, starts: Array, reach: Array) -> Array:
+    """Where descents end that may go as far as `reach` (d,) from their starts, shape (d, n)."""
+    return np.array([_descended(objective, x, reach) for x in starts.T]).T
 
 
-def descended(objective: Objective, starts: Array, reach: Array | None = None) -> Array:
-    """Where descents end, those that do, shape (d, n); with a reach (d,), not further from the start than that."""
-    ends = []
-    for x in starts.T:
-        bounds = None if reach is None else list(zip(x - reach, x + reach, strict=True))
-        with np.errstate(all="ignore"):
-            end = minimize(
-                objective, x, jac=objective.gradient, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}
-            )
-        if np.isfinite(end.fun) and np.abs(end.x).max() < 1e4:
-            ends.append(end.x)
-    if not ends:
-        raise RequestError(f"no descent on {objective.name} ends in a minimum; give a confining objective")
-    return np.array(ends).T
+def _descended(objective: Objective, start: Array, unit: Array) -> Array:
+    """The end of one descent, in lengths `unit` (d,) and with a slope of 1 at the start: tolerances are of that."""
+    slope = float(np.linalg.norm(unit * objective.gradient(start)))
+    if not (np.isfinite(slope) and slope > 0):
+        return start
+    floor = float(objective(start))
+    with np.errstate(all="ignore"):
+        end = minimize(
+            lambda z: (float(objective(start + unit * z)) - floor) / slope, np.zeros_like(start),
+            jac=lambda z: unit * objective.gradient(start + unit * z) / slope, method="L-BFGS-B",
+            bounds=[(-1.0, 1.0)] * start.size, options={"maxiter": 200, "ftol": 1e-14, "gtol": 1e-9},
+        )  # fmt: skip
+    return np.asarray(start + unit * end.x) if np.isfinite(end.fun) and end.fun <= 0 else start
 
 
 def scattered_minima(objective: Objective, seed: int) -> Array:
@@ -119,19 +127,19 @@ def scattered_minima(objective: Objective, seed: int) -> Array:
     for start in starts.T:
         with np.errstate(all="ignore"):
             end = minimize(objective, start, jac=objective.gradient, method="L-BFGS-B", options={"maxiter": 500})
-        scale = 1 + float(np.abs(end.x).max())
-        far = all(np.abs(end.x - other).max() > NEAR * scale for other in found)
-        if np.isfinite(end.fun) and scale < 1e4 and far:
+        near = NEAR * (float(np.abs(end.x).max()) + float(np.abs(end.x - start).max()))
+        if np.isfinite(end.fun) and all(np.abs(end.x - other).max() > near for other in found):
             found.append(end.x)
     if not found:
         raise RequestError(f"no descent on {objective.name} ends in a minimum; give a confining objective")
     return np.array(found).T
 
 
-def _first_box(x: Array) -> tuple[Array, Array]:
+def _first_box(x: Array, scale: float) -> tuple[Array, Array]:
+    """A box around points; where they are one, or on a line along an axis, as wide as f asks for."""
     low, high = x.min(axis=1), x.max(axis=1)
     width = np.maximum(high - low, 0.3 * float(np.max(high - low, initial=0.0)))
-    width = np.where(width > 1e-3, width, 1.0)
+    width = np.where(width > 0, width, 2 * scale)
     middle = (low + high) / 2
     return middle - 0.7 * width, middle + 0.7 * width
 

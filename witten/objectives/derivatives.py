@@ -5,7 +5,7 @@ from functools import cached_property
 
 import sympy as sp
 
-from witten.objectives.functions import Sign
+from witten.objectives.functions import Log, Power, Sign, Sqrt
 from witten.objectives.stable import stable
 
 __all__ = ["Derivatives"]
@@ -45,6 +45,13 @@ class Derivatives:
         """The functions g under a sign(g) in grad f: f can have a kink where one of them is zero, and nowhere else."""
         signs: set[sp.Expr] = set().union(*(component.atoms(Sign) for component in self.gradient))
         return sorted((sign.args[0] for sign in signs), key=sp.default_sort_key)
+
+    @cached_property
+    def singularities(self) -> list[sp.Expr]:
+        """The functions that vanish where f may not be analytic: those of the kinks, and what stands under a root, a
+        power that is no integer or a logarithm."""
+        roots = {node.args[0] for node in self.formula.atoms(Sqrt, Power, Log)}
+        return sorted(roots.union(self.kinks), key=sp.default_sort_key)
 
     def jumps(self, g: sp.Expr) -> list[sp.Expr]:
         """The jumps of the gradient's and the Hessian's components across g = 0."""

@@ -22,7 +22,7 @@ from witten.objectives.functions import Sign
 from witten.objectives.objective import Objective
 from witten.objectives.programs import compile_program, logcosh
 
-__all__ = ["Interval", "enclosure", "kinks_met"]
+__all__ = ["Interval", "enclosure", "kinks_met", "singularities_met"]
 
 Array = NDArray[np.float64]
 TWO_PI = 2 * np.pi
@@ -140,8 +140,17 @@ def kinks_met(objective: Objective) -> Callable[[Array, Array], NDArray[np.bool_
     """The function (lower, upper) -> (n,) that says which boxes may hold a kink of abs, min or max.
 
     RequestError for an objective without a formula."""
-    kinks = _derivatives(objective).kinks
-    programs = [compile_program(objective.symbols, {"return": g}, vocabulary()) for g in kinks]
+    return _vanishing(objective, _derivatives(objective).kinks)
+
+
+def singularities_met(objective: Objective) -> Callable[[Array, Array], NDArray[np.bool_]]:
+    """The same for all places where f may not be analytic: roots, powers and logarithms of what vanishes included."""
+    return _vanishing(objective, objective.singularities)
+
+
+def _vanishing(objective: Objective, functions: list[Any]) -> Callable[[Array, Array], NDArray[np.bool_]]:
+    """Which boxes may hold a zero of one of the functions."""
+    programs = [compile_program(objective.symbols, {"return": g}, vocabulary()) for g in functions]
 
     def met(lower: Array, upper: Array) -> NDArray[np.bool_]:
         out = np.zeros(lower.shape[1], dtype=bool)

@@ -125,6 +125,11 @@ class Objective:
         self._refuse_kinks(x)
         return self._evaluate("laplacian", x)
 
+    @property
+    def singularities(self) -> list[sp.Expr]:
+        """The functions of a formula that vanish where f may not be analytic; none are known of a callable."""
+        return [] if self.formula is None else self._derivatives.singularities
+
     def kernels(self) -> Kernels:
         """Numba kernels value(x), gradient(x, out), hessian(x, out), each compiled when first called."""
         return self._kernels

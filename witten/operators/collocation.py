@@ -15,8 +15,8 @@ from witten.operators.noise import AtomicNoise
 __all__ = ["AtomicMap", "chebyshev_points", "interpolation_matrix"]
 
 Array = NDArray[np.float64]
-# An invariant box is given up beyond this many enlargements.
-ENLARGED = 60
+# An invariant box is given up beyond this many enlargements, or so many times the width of the first.
+ENLARGED, WIDEST = 60, 1e8
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,14 @@ class AtomicMap:
         ConvergenceError
             if there is none.
         """
+        widest = WIDEST * box.widths.max()
         for _ in range(ENLARGED):
             faces = [np.linspace(a, b, 400 if box.dimension == 1 else 60) for a, b in box.intervals]
             x = np.stack([z.ravel() for z in np.meshgrid(*faces, indexing="ij")])
             images = np.moveaxis(self.images(x), 1, 0).reshape(box.dimension, -1)
             low = np.minimum(images.min(axis=1), box.lower)
             high = np.maximum(images.max(axis=1), box.upper)
-            if not (np.isfinite(low).all() and np.isfinite(high).all()) or max(-low.min(), high.max()) > 1e8:
+            if not (np.isfinite(low).all() and np.isfinite(high).all()) or (high - low).max() > widest:
                 break
             if np.array_equal(low, box.lower) and np.array_equal(high, box.upper):
                 return box

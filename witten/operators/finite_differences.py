@@ -15,6 +15,7 @@ from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 from witten.operators.kernels import kernel
+from witten.operators.kinked import Averages, kinked_cells
 from witten.operators.witten_laplacian import WittenLaplacian
 
 __all__ = ["FiniteDifferences", "Pattern"]
@@ -59,7 +60,8 @@ class FiniteDifferences:
 
     With B the map from nodes to edges, (B psi)_e = sqrt(s/2) (e^{(f_j-f_i)/2s} psi_j - e^{(f_i-f_j)/2s} psi_i)/h_e,
     A = B^T B: symmetric, non-negative, and B e^{-f/s} = 0 exactly. Boundaries reflect. The error is a series in
-    h^2, h^4, ...; flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)).
+    h^2, h^4, ...; flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a
+    formula weights are averages (see `Averages`).
 
     Parameters
     ----------
@@ -99,6 +101,11 @@ class FiniteDifferences:
             )
         return values
 
+    @cached_property
+    def kinked(self) -> NDArray[np.bool_]:
+        """The nodes beside a kink of f, shape (n,)."""
+        return kinked_cells(self.objective, self.grid)
+
     def assemble(self, learning_rate: float, out: WittenLaplacian | None = None) -> WittenLaplacian:
         """The operator at learning rate s; `out`, an operator of this discretisation that is not needed any more, lends
         its matrix: memory that is not new is several times faster.
@@ -113,12 +120,32 @@ class FiniteDifferences:
         data = np.empty(pattern.indices.size) if out is None else out.matrix.data
         if data.shape != pattern.indices.shape:
             raise ValueError(f"out has {data.size} entries, not {pattern.indices.size}; lend an operator from here")
+        if self.kinked.any():
+            return self._averaged(learning_rate, data)
         weights = (values.min() - values) / learning_rate
         np.exp(weights, out=weights)  # psi_0 but for its norm
         couplings = np.append(0.5 * learning_rate / self.grid.spacing**2, 0.0)
         _fill(values, weights, 1.0 / learning_rate, couplings, pattern.indptr, pattern.indices, pattern.axis, data)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))
         return WittenLaplacian(learning_rate, matrix, values, self.grid, self.objective.name)
+
+    def _averaged(self, s: float, data: NDArray[np.float64]) -> WittenLaplacian:
+        """The operator with means for weights: A_ij = -(s/2)/h_a^2 c_ij / (psi_0i psi_0j), psi_0 = e^{-values/s}."""
+        indptr, columns, axis = self.pattern.indptr, self.pattern.indices.astype(np.int64), self.pattern.axis
+        averages = Averages(self.objective, self.grid, self.kinked)
+        values = averages.values(s)
+        rows = np.repeat(np.arange(values.size), np.diff(indptr))
+        keys = rows * values.size + columns
+        for a, h in enumerate(self.grid.spacing):
+            upper = np.flatnonzero((axis == a) & (columns > rows))
+            i, j = rows[upper], columns[upper]
+            logs = averages.log_conductances(i, j, a, s) + (values[i] + values[j]) / s
+            data[upper] = data[np.searchsorted(keys, j * values.size + i)] = -0.5 * s / h**2 * np.exp(logs)
+        diagonal = columns == rows
+        data[diagonal] = 0.0
+        data[diagonal] = -np.bincount(rows, weights=data * np.exp((values[rows] - values[columns]) / s))
+        matrix = csr_array((data, self.pattern.indices, indptr), shape=(values.size, values.size))
+        return WittenLaplacian(s, matrix, values, self.grid, self.objective.name)
 
 
 @kernel

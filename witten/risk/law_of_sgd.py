@@ -347,7 +347,7 @@ class LawOfSGD:
         f, d = self.term.objective, self.term.objective.dimension
         deviations = np.full(d, learning_rate * self.noise)
         if (deviations >= 1.5 * grid.spacing).all():
-            return TransferOperator(grid, np.eye(d), images, deviations, learning_rate, f.name)
+            return TransferOperator(grid, np.eye(d), images, deviations, learning_rate, f.name, f(grid.points))
         return PushAndBlur(grid, images, deviations)
 
     def plateaus(self) -> dict[float, float]:

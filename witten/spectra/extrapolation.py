@@ -37,9 +37,14 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     return values * finest, errors * finest
 
 
-def extrapolated_logs(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same for logarithms of values of any size: logarithms of the limits, and relative errors, (k,) each."""
-    values, errors = _limits(np.exp(np.array(levels) - levels[-1]), levels[-1])
+def extrapolated_logs(
+    levels: Sequence[NDArray[np.float64]], *, erratic: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same for logarithms of values of any size: logarithms of the limits, and relative errors, (k,) each.
+
+    Where f is not smooth (`erratic` above 0) there is no series: see `_without_a_series`.
+    """
+    values, errors = _limits(np.exp(np.array(levels) - levels[-1]), levels[-1], erratic)
     # A correction by more than half says that the grids are too coarse for one.
     wild = values < 0.5
     change = abs(np.expm1(levels[-2] - levels[-1]))
@@ -48,12 +53,20 @@ def extrapolated_logs(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np
 
 
 def _limits(
-    t0: NDArray[np.float64], log_finest: NDArray[np.float64]
+    t0: NDArray[np.float64], log_finest: NDArray[np.float64], erratic: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Limits and error bars from values on all grids, coarse to fine, everything as parts of the finest values."""
     steps = np.diff(t0, axis=0)
     if len(steps) == 1:
         return t0[-1] + steps[-1] / 3, abs(steps[-1])
+    values, errors = _without_a_series(t0, steps, erratic) if erratic else _on_a_series(t0, steps)
+    return values, errors + _repulsion(log_finest, values - t0[-1])
+
+
+def _on_a_series(
+    t0: NDArray[np.float64], steps: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Limits and error bars for errors that are a series in h^2, from the values on three grids or more."""
     t1 = t0[1:] + steps / 3
     t2 = t1[1:] + np.diff(t1, axis=0) / 15
     if len(t2) == 1:
@@ -64,7 +77,28 @@ def _limits(
     errors = np.maximum(errors, abs(steps[-1]) / 900 / 16.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     values = np.where(second_order, t2[-1], t0[-1])
-    return values, np.where(second_order, errors, 3 * abs(steps[-1])) + _repulsion(log_finest, values - t0[-1])
+    return values, np.where(second_order, errors, 3 * abs(steps[-1]))
+
+
+def _without_a_series(
+    t0: NDArray[np.float64], steps: NDArray[np.float64], erratic: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Limits and error bars for errors of the order h^2 of which a part is erratic: where a kink lies in its cell is
+    another on each grid.
+
+    T_1 is as far as it goes, if the h^2 is there at all; else the last value, whose error is thrice the last
+    difference. The error of T_1 is its last change, a quarter of the one before, or a 60th of the last step, whichever
+    is most, so that it takes two accidents for all to be small; on three grids, which know one change, it is thrice
+    that, and else as many times as `erratic` says: 1 where the erratic part falls faster than h^2, 2 where it does not.
+    """
+    t1 = t0[1:] + steps / 3
+    changes = abs(np.diff(t1, axis=0))
+    known = len(changes) > 1
+    before = changes[-2] / 4 if known else np.zeros_like(changes[-1])
+    errors = (erratic if known else 3) * np.maximum(np.maximum(changes[-1], before), abs(steps[-1]) / 60)
+    second_order = _between(steps[-2], steps[-1], 2.5, 6.5)
+    step = np.maximum(abs(steps[-1]), abs(steps[-2]) / 4)
+    return np.where(second_order, t1[-1], t0[-1]), np.where(second_order, errors, 3 * step)
 
 
 def _repulsion(log_finest: NDArray[np.float64], corrections: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,8 +34,12 @@ DENSE = 300
 # Gaps below the first are computed by elimination, on chains of up to so many states, by dimension; on larger ones by
 # committors, if eigenvalues know the gap only to this part.
 SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
+# The steps that are looked ahead are 2 to this power, at most.
+SQUARINGS = 60
 # What a chain loses in a step, as a part of its gap, that does not matter for the gap.
 NEGLIGIBLE = 1e-10
+# A loss from which on a difference of 1 knows it to 1e-8.
+LARGE_LOSS = 1e-6
 # Eigenvalues among which slow ones are told from the others.
 TOLD_APART = 6
 # Products that Arnoldi may ask for; a few hundred are usual.
@@ -80,8 +84,8 @@ class TransferSpectrum:
 
     @property
     def survival(self) -> float:
-        """rho_0: 1 for a chain that has a stationary law, never more: what is above is rounding."""
-        return min(float(self.eigenvalues[0].real), 1.0)
+        """rho_0 = 1 - leak: 1 for a chain that has a stationary law."""
+        return 1.0 - self.leak
 
     @property
     def rate(self) -> float:
@@ -125,7 +129,7 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     began = time.perf_counter()
     balanced = Balanced.of(operator)
     values, errors, masses = _leading(balanced, k)
-    leak, rounding = float(masses @ operator.killed), _rounding(operator)
+    leak, rounding = _loss(operator, masses, values[0].real), _rounding(operator)
     gap = 1.0 - abs(values[1]) / values[0].real if values[0].real > 0 else math.nan
     error = float(errors[:2].sum()) / max(abs(values[0]), 1e-300)
     solver = "arnoldi" if operator.n_dofs > DENSE else "dense"
@@ -142,6 +146,13 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
         operator.step_size, values, errors, leak, gap, error, masses, operator,
         operator.objective, operator.n_dofs, time.perf_counter() - began, solver,
     )  # fmt: skip
+
+
+def _loss(operator: TransferOperator, masses: Array, survival: float) -> float:
+    """1 - rho_0: as a sum of positive parts where it is small; else as that difference, which the sides of the box,
+    where the trapezoid rule ends half a cell early, do not disturb."""
+    leak = float(masses @ operator.killed)
+    return leak if leak < LARGE_LOSS else 1.0 - survival
 
 
 def _rounding(operator: TransferOperator) -> float:
@@ -205,8 +216,28 @@ def _leading(balanced: Balanced, k: int) -> tuple[Complex, Array, Array]:
     values, right, left_values, left = values[order], right[:, order], left_values[others], left[:, others]
     apart = np.abs(values[:, None] - left_values).min(axis=1)
     errors = apart + _rounding(balanced.operator) * balanced.norm * conditions(values, right, left_values, left)
+    if n <= DENSE:
+        return values[:k], errors[:k], _masses_by_squaring(balanced.operator.dense())
     masses = np.abs(balanced.weights * left[:, np.argmax(left_values.real)].real)
     return values[:k], errors[:k], np.asarray(masses / masses.sum())
+
+
+def _masses_by_squaring(matrix: Array) -> Array:
+    """The leading left eigenvector of a non-negative matrix, of sum 1: the column sums of P^(2^m), without a
+    subtraction.
+
+    (LAPACK scales rows and columns first, which keeps the eigenvalues of a graded matrix and ruins its vectors.)
+    """
+    before = np.zeros(len(matrix))
+    for _ in range(SQUARINGS):
+        masses = matrix.sum(axis=0)
+        if not masses.sum() > 0:  # all is lost in a step, from wherever
+            return np.full(len(matrix), 1.0 / len(matrix))
+        masses /= masses.sum()
+        if np.abs(masses - before).sum() < ROUNDING:
+            break
+        before, matrix = masses, matrix @ (matrix / matrix.max())
+    return np.asarray(masses)
 
 
 def leading_masses(adjoint: Callable[[Array], Array], n: int, start: Array | None = None) -> Array:

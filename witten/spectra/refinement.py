@@ -18,6 +18,7 @@ from witten.objectives.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.reach import reach
 from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.kinked import is_smooth
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.continuum import Attempt, Gap, continuous_from, gap_beside
 from witten.spectra.eigensolve import default_solver, require_count
@@ -363,7 +364,7 @@ def _none_missed(operator: WittenLaplacian, pairs: RitzPairs) -> bool:
     low, high = pairs.rates[-GUARDS - 1 : -1], pairs.rates[-GUARDS:]
     at = int((high / low).argmax())
     bound = 0.5 * (low[at] + high[at])
-    if bound < 1e-10 * operator.matrix.diagonal().max():
+    if bound < 1e-10 * operator.scale:
         return True  # so close to zero that signs of pivots mean nothing; residuals guard these
     return count_below(operator, bound) == pairs.rates.size - GUARDS + at
 
@@ -379,7 +380,8 @@ def _refined(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], WittenLaplacian, RitzPairs, str]:
     """Halve the cells until the wanted rates, extrapolated, have errors below rtol/2, or the grid is too large.
 
-    Rates are logarithms and errors relative, so that no learning rate is too small.
+    Whether f is smooth is asked of the formula, and of f itself on the last grid. Rates are logarithms and errors
+    relative, so that no learning rate is too small.
     """
     levels: list[NDArray[np.float64]] = []
     noise = np.zeros(wanted)
@@ -389,7 +391,8 @@ def _refined(
     fewest = 3 if rtol >= 3e-5 and grid.dimension > 1 else 4
     solver, pairs = _first_pairs(objective, s, grid, pairs_needed, wanted)
     while True:
-        operator = FiniteDifferences(objective, grid).assemble(s)
+        discretisation = FiniteDifferences(objective, grid)
+        operator = discretisation.assemble(s)
         if levels:
             solver = adapted(solver, choose(operator.n_dofs, grid.dimension))
             pairs = solver.solve(operator, pairs_needed, start)
@@ -397,14 +400,25 @@ def _refined(
         noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
         if len(levels) >= 2:
             known = min(map(len, levels))
-            log_rates, errors = (array[:wanted] for array in extrapolated_logs([level[:known] for level in levels]))
+            erratic = _erratic(discretisation, s)
+            limits = extrapolated_logs([level[:known] for level in levels], erratic=erratic)
+            log_rates, errors = (array[:wanted] for array in limits)
             unfinished = errors > np.maximum(0.5 * rtol, noise)
-            if (len(levels) >= fewest and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
+            enough = len(levels) >= (fewest if erratic <= 1 else 4)
+            if (enough and not unfinished.any()) or grid.n_nodes * 2**grid.dimension > LARGEST_GRID[
                 grid.dimension
             ]:
                 return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
         start = grid.prolongate(pairs.psi)
         grid = grid.refined()
+
+
+def _erratic(discretisation: FiniteDifferences, s: float) -> float:
+    """What `extrapolated_logs` should know of f on its finest grid: 0 if f is smooth, 1 if averages take its kinks into
+    account, 2 if it has some, or bends that are not resolved, and nothing does."""
+    if discretisation.kinked.any():
+        return 1.0
+    return 0.0 if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
 
 
 def _require(objective: Objective, s: float, k: int, rtol: float, box: Sequence[tuple[float, float]] | None) -> None:

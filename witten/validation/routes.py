@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from witten.dynamics.estimation import WIDTH
+from witten.dynamics.request import WIDTH
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.landscape.eyring_kramers import eyring_kramers
@@ -29,7 +29,6 @@ Intervals = Sequence[tuple[float, float]]
 Compute = Callable[[Objective, float], RateCurve]
 # The seed of a second look differs from that of the first in this bit.
 OTHER_PATHS = 1 << 63
-BLIND = "the slowest mode lives where no path of equilibrium comes"
 
 
 def validate(
@@ -102,13 +101,10 @@ def validate(
 def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Compute) -> Route:
     """Monte Carlo where it has missed, from other paths and with an interval half as wide: a miss by chance is not met
     twice, an error is."""
-    records, why, details = list(route.records), list(route.why), list(route.details)
+    records, details = list(route.records), list(route.details)
     for i, c in enumerate(found.records):
         first = records[i]
         if first is None or all(j.agree for j in c.judgements if MONTE_CARLO in j.pair):
-            continue
-        if _looks_past(first, c.spectral):
-            records[i], why[i] = None, f"its paths see a faster mode, of rate {scientific(first.log_rate, 3)}: {BLIND}"
             continue
         try:
             record, _, detail = _usable(MONTE_CARLO, compute(f, c.learning_rate))
@@ -119,17 +115,11 @@ def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Com
             remark = "a second run with other paths, as the first was far off: {} from {} to {}".format(*values)
             remarks = (*detail.get("remarks", ()), remark)
             records[i], details[i] = _remarked(record, remarks), detail | {"remarks": remarks}
-    return replace(route, records=tuple(records), why=tuple(why), details=tuple(details))
+    return replace(route, records=tuple(records), details=tuple(details))
 
 
 def _remarked(record: RateRecord, remarks: tuple[str, ...]) -> RateRecord:
     return record if record.sampling is None else replace(record, sampling=replace(record.sampling, remarks=remarks))
-
-
-def _looks_past(sampled: RateRecord, spectral: RateRecord | None) -> bool:
-    """Whether Monte Carlo is above the spectral rate, and says itself that it may miss a slower mode."""
-    blind = sampled.sampling is not None and sampled.sampling.blind
-    return blind and spectral is not None and sampled.log_rate > spectral.log_rate
 
 
 def _half_the_smallest(
