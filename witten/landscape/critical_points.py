@@ -15,7 +15,6 @@ from witten.landscape.multistart import multistart
 from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
 from witten.landscape.units import Units, units_around
 from witten.objectives.affine_frame import AffineFrame, affine_frame
-from witten.objectives.linear_frame import linear_frame
 from witten.objectives.objective import Objective
 from witten.objectives.polynomials import critical_bound
 from witten.objectives.reach import Reach, reach
@@ -196,13 +195,14 @@ def _proved(
 
 def _subdivided(objective: Objective, corners: Array, budget: int) -> Subdivision:
     """Of a box that holds the given one, in the coordinates that the formula is written in."""
-    g, back = linear_frame(objective)
-    if g is objective:
+    frame = affine_frame(objective)
+    if frame.objective is objective:
         return subdivide(objective, corners[:1].T, corners[1:].T, budget)
-    forward = np.linalg.inv(back)
-    middle, half = forward @ corners.mean(axis=0), abs(forward) @ np.diff(corners, axis=0)[0] / 2
-    found = subdivide(g, (middle - half)[:, None], (middle + half)[:, None], budget)
-    return replace(found, zeros=back @ found.zeros, open=back @ found.open)
+    forward = np.linalg.inv(frame.matrix)
+    middle = (forward @ (corners.mean(axis=0) - frame.origin))[:, None]
+    half = (abs(forward) @ np.diff(corners, axis=0)[0])[:, None] / 2
+    found = subdivide(frame.objective, middle - half, middle + half, budget)
+    return replace(found, zeros=frame.out(found.zeros), open=frame.out(found.open))
 
 
 def _place(point: CriticalPoint) -> tuple[float, ...]:

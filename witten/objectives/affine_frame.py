@@ -44,14 +44,14 @@ class AffineFrame:
 
 @lru_cache(maxsize=64)
 def affine_frame(objective: Objective) -> AffineFrame:
-    """The affine forms that stand in the formula most often, scaled to a first coefficient of 1, in one unit.
+    """The affine forms that stand in the formula most often, their largest coefficient 1, in one unit.
 
     A form that is only added to f, such as a tilt, counts least; axes that no form is left for keep their own. The
     unit is one over the coefficient of all forms that is furthest from 1: that of (x/l)^2 + y/l is only seen in y. A
-    callable keeps its coordinates."""
+    callable keeps its coordinates, and so does a formula in more than three."""
     d = objective.dimension
     same = AffineFrame(objective, np.eye(d), np.zeros(d))
-    if objective.formula is None or isinstance(objective, CallableObjective):
+    if objective.formula is None or isinstance(objective, CallableObjective) or d > 3:
         return same
     forms, unit = _chosen(objective)
     matrix = sp.Matrix([form[:-1] for form in forms])
@@ -71,9 +71,8 @@ def _chosen(objective: Objective) -> tuple[list[Form], sp.Rational]:
     d = len(symbols)
     terms = [term for term in sp.Add.make_args(formula) if not term.as_coeff_Mul()[1].is_Symbol]
     inside = [form for term in terms for form in _forms(term, symbols)]
-    first = [next(c for c in form if c != 0) for form in inside]
-    unit = max((1 / c for c in first), key=lambda c: abs(np.log(float(c))), default=sp.S.One)
-    counts = Counter(tuple(c / scale for c in form) for form, scale in zip(inside, first, strict=True))
+    unit = max((1 / _largest(form) for form in inside), key=lambda c: abs(np.log(float(c))), default=sp.S.One)
+    counts = Counter(_scaled(form) for form in inside)
     added = Counter(_scaled(form) for form in _forms(formula, symbols))
     own = [tuple(sp.Integer(int(i == j)) for j in range(d)) + (sp.S.Zero,) for i in range(d)]
     chosen: list[Form] = []
@@ -84,9 +83,14 @@ def _chosen(objective: Objective) -> tuple[list[Form], sp.Rational]:
     return chosen, unit
 
 
+def _largest(form: Form) -> sp.Rational:
+    return max(abs(c) for c in form[:-1])
+
+
 def _scaled(form: Form) -> Form:
-    first = next(c for c in form if c != 0)
-    return tuple(c / first for c in form)
+    """With a largest coefficient of 1 or so, in magnitude: the rows of a rotation stay as long as each other."""
+    largest = _largest(form)
+    return tuple(c / largest for c in form)
 
 
 def _forms(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Iterator[Form]:

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.objectives.affine_frame import AffineFrame, affine_frame
 from witten.objectives.linear_frame import linear_frame
 from witten.objectives.objective import Objective
 from witten.objectives.scale_search import scale_search
@@ -83,10 +84,14 @@ class Reach:
 def reach(objective: Objective) -> Reach:
     """The critical points of f in one to three dimensions, wherever they are; for more dimensions, lows that were seen.
 
-    A formula is searched by interval subdivision in the coordinates that it is written in, in |x_i| < 10^13; where that
+    A formula is searched by interval subdivision in the coordinates that it is written in, from their origin and in
+    their unit (`affine_frame`), up to 10^13 of these; where that
     takes too many cells, in the largest of some cubes around the lows that a search over all scales finds. A callable
     is only searched.
     """
+    frame = affine_frame(objective)
+    if frame.objective is not objective:
+        return _in_frame(objective, reach(frame.objective), frame)
     if objective.formula is not None and objective.dimension <= 3:
         found = _subdivided(objective, np.zeros(objective.dimension), float(abs(EVERYWHERE).max()))
         if found is not None:
@@ -102,6 +107,17 @@ def reach(objective: Objective) -> Reach:
                     return _reach(objective, np.hstack([found, lows.points[:, outside]]), half, words)
     words = f"f sampled at distances from {lows.nearest:.2g} to {lows.farthest:.2g} around {_show(lows.centre)}"
     return _reach(objective, lows.points, 0.0, words)
+
+
+def _in_frame(objective: Objective, known: Reach, frame: AffineFrame) -> Reach:
+    """What is known of f(B u + b), said of f; a cube in u holds another in x, smaller by the least that B stretches."""
+    proved = known.proved * float(np.linalg.svd(frame.matrix, compute_uv=False)[-1])
+    centre = frame.out(known.centre[:, None])[:, 0]
+    words = known.examined
+    if np.isfinite(proved):
+        words = f"critical points proved complete within {proved:.3g} of {_show(centre)}" if proved else (
+            f"{words}, in the coordinates that the formula is written in")  # fmt: skip
+    return _reach(objective, frame.out(known.points), proved, words)
 
 
 def _subdivided(objective: Objective, centre: Array, half: float) -> Array | None:
