@@ -173,7 +173,7 @@ def rates_1d(
     if interval is None:
         interval = significant_interval(f, s, margin)
     base = float(f(np.linspace(*interval, 100_001)).min())
-    ends = [interval[0], *sorted(kink for kink in kinks if interval[0] < kink < interval[1]), interval[1]]
+    ends = [interval[0], *sorted({float(x) for x in kinks if interval[0] < x < interval[1]}), interval[1]]
     breaks = np.unique([x for part in zip(ends, ends[1:], strict=False) for x in panels(f, s, part, order)])
     a, _, _ = inverse_factor(f, s, breaks, order, base)
     first = largest_singular_values(a, 1) ** -2.0
