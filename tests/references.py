@@ -35,8 +35,9 @@ The objectives are written here once more by hand.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import pi
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -52,23 +53,72 @@ Function = Callable[[Array], Array]
 # ------------------------------------------------------------------------------------------------ one dimension
 
 
-def significant_interval(f: Function, s: float, margin: float, *, scan: float = 30.0) -> tuple[float, float]:
+def scan_grid(scan: float, points: Sequence[float] = (), cells: int = 200_000) -> Array:
+    """[-scan, scan] in equal cells, and ever finer ones towards each of the points."""
+    near = np.geomspace(1e-9 * scan, scan, 400)
+    parts = [np.linspace(-scan, scan, cells + 1), *(p + sign * near for p in points for sign in (-1, 1)), points]
+    x = np.unique(np.concatenate(parts))
+    return x[(x >= -scan) & (x <= scan)]
+
+
+def climb(y: Array) -> tuple[int, Array]:
+    """Where y is lowest, and c, the highest y passed on the way from there to each place."""
+    lowest = int(np.argmin(y))
+    left, right = np.maximum.accumulate(y[lowest::-1])[::-1], np.maximum.accumulate(y[lowest + 1 :])
+    return lowest, np.concatenate([left, right])
+
+
+def significant_interval(
+    f: Function,
+    s: float,
+    margin: float,
+    *,
+    scan: float = 30.0,
+    points: Sequence[float] = (),
+    reach: Sequence[float] = (),
+    rate: float | None = None,
+) -> tuple[float, float]:
     """Where f <= (height of the saddle that sets the rate) + margin s, searched for in [-scan, scan].
 
     Climbing from the lowest point outwards, the highest point passed on the way to x is c(x); the barrier out of x is
     c(x) - f(x), and the saddle that sets the rate is c where that is largest. Beyond the interval w is smaller than at
     the saddle by exp(-2 margin).
+
+    `points` are kinks and fine features of f. The places of `reach` are inside with the same margin, and if a rate is
+    given, also those above where a mode of such a rate could live, |f'|^2/s - f'' <= 2.2 rate, up to 340 s.
+
+    Raises
+    ------
+    ArithmeticError
+        if w vanishes in extended precision at one of all these; ValueError if the scan is too short.
     """
-    x = np.linspace(-scan, scan, 200_001)
-    y = f(x)
-    lowest = int(np.argmin(y))
-    climbed = np.concatenate([np.maximum.accumulate(y[lowest::-1])[::-1], np.maximum.accumulate(y[lowest + 1 :])])
+    x = scan_grid(scan, points)
+    with np.errstate(over="ignore"):
+        y = f(x)
+    lowest, climbed = climb(y)
     barrier = climbed - y
-    saddle = climbed[np.argmax(barrier)] if barrier.max() > 0 else y[lowest]
-    inside = np.flatnonzero(climbed <= saddle + margin * s)
+    level = climbed[np.argmax(barrier)] if barrier.max() > 0 else y[lowest]
+    heights = np.interp([] if rate is None else slow_places(f, s, rate, scan, points), x, climbed)
+    level = max([level, *np.interp(reach, x, climbed), *heights[heights <= y[lowest] + HIGH * s]])
+    if level - y[lowest] > (HIGHEST - 20) * s:
+        raise ArithmeticError(f"f varies by {(level - y[lowest]) / s:.0f} s, which is more than weights can hold")
+    inside = np.flatnonzero(climbed <= min(level + margin * s, y[lowest] + HIGHEST * s))
     if inside[0] == 0 or inside[-1] == x.size - 1:
         raise ValueError("the scan is too short for this f")
     return float(x[inside[0] - 1]), float(x[inside[-1] + 1])
+
+
+# exp(-2 HIGHEST) is an extended double, exp(-2 HIGH) a double
+HIGHEST, HIGH = 5_600.0, 340.0
+
+
+def slow_places(f: Function, s: float, rate: float, scan: float, points: Sequence[float]) -> Array:
+    """Where |f'|^2/s - f'' <= 2.2 rate by differences, the kinks left out."""
+    x, h = np.linspace(-scan, scan, 100_001, retstep=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = np.gradient(f(x), x)
+        slow = slope**2 / s - np.gradient(slope, x) <= 2.2 * rate
+    return x[slow & ~np.isin(np.arange(x.size), [round((p + scan) / h) + i for p in points for i in range(-3, 4)])]
 
 
 @cache
@@ -80,14 +130,20 @@ def gauss_legendre(n: int) -> tuple[Array, Array, Array, Array]:
     return (nodes + 1) / 2, weights / 2, integrals @ to_coefficients / 2, to_coefficients
 
 
-def panels(f: Function, s: float, interval: tuple[float, float], order: int) -> Array:
-    """Break points between which exp(-2f/s) and exp(+-f/s) are polynomials of degree < order to double precision."""
+LARGEST = 60_000  # nodes
+
+
+def panels(
+    f: Function, s: float, interval: tuple[float, float], order: int, points: Sequence[float] = ()
+) -> Array:
+    """Break points, the given ones among them, between which exp(-2f/s) and exp(+-f/s) are polynomials of degree
+    < order to double precision."""
     nodes, _, _, to_coefficients = gauss_legendre(order)
 
     def resolved(a: float, b: float) -> bool:
-        y = 2 * f(a + (b - a) * nodes) / s
+        y = 2 * f((a + (b - a) * nodes).astype(np.longdouble)) / s
         roundoff = 4e-16 * (np.abs(y).max() + max(abs(a), abs(b)) * np.ptp(y) / (b - a))
-        y = y - y.mean()
+        y = np.asarray(y - y.mean(), float)
         if np.ptp(y) > 12:
             return False
         size = np.abs(to_coefficients @ np.exp(np.outer(y, [-1.0, -0.5, 0.5])))
@@ -99,39 +155,113 @@ def panels(f: Function, s: float, interval: tuple[float, float], order: int) -> 
         middle = (a + b) / 2
         return split(a, middle) + split(middle, b)
 
-    coarse = np.linspace(*interval, 5)
-    return np.array([coarse[0], *(x for a, b in zip(coarse, coarse[1:], strict=False) for x in split(a, b))])
+    inside = [p for p in points if interval[0] < p < interval[1]]
+    coarse = np.union1d(np.linspace(*interval, 5), inside)
+    found = np.array([coarse[0], *(x for a, b in zip(coarse, coarse[1:], strict=False) for x in split(a, b))])
+    if found.size * order > LARGEST:
+        raise ArithmeticError(f"{found.size} panels are too many")
+    return found
 
 
-def inverse_factor(f: Function, s: float, breaks: Array, order: int, base: float) -> tuple[Array, Array, Array]:
-    """A at the Gauss-Legendre nodes of the panels, scaled by the square roots of the quadrature weights; and F, 1 - F
-    divided by the square root of w = exp(-2 (f - base)/s), scaled in the same way."""
+@dataclass(frozen=True)
+class InverseFactor:
+    """A at the Gauss-Legendre nodes of P panels of n nodes, scaled by the square roots of the quadrature weights:
+    row (kernel) column, all of shape (P, n).
+
+    Parameters
+    ----------
+    widths : (P,) of the panels
+    lower, upper : F and 1 - F at the nodes
+    q : quadrature weights
+    row, column : what stands before and behind the kernel
+    """
+
+    widths: Array
+    lower: Array
+    upper: Array
+    q: Array
+    row: Array
+    column: Array
+
+    @cached_property
+    def here(self) -> Array:
+        """What multiplies the integral over a node's own panel: -F, or 1 - F where that is smaller."""
+        return np.where(self.lower < 0.5, -self.lower, self.upper)
+
+    @cached_property
+    def steps(self) -> Array:
+        """(P, n, n): int of 1{y < x} inside a panel, exactly; less the whole integral where F > 1/2."""
+        _, weights, integrate, _ = gauss_legendre(self.q.shape[1])
+        low = (self.lower < 0.5)[:, :, None]
+        return self.widths[:, None, None] * np.where(low, integrate, integrate - weights)
+
+    @property
+    def matrix(self) -> Array:
+        count, order = self.q.shape
+        panel = np.repeat(np.arange(count), order)
+        upper, lower = self.upper.reshape(-1, 1), self.lower.reshape(-1, 1)
+        kernel = np.where(panel[None, :] < panel[:, None], upper, -lower) * self.q.ravel()
+        for k in range(count):
+            block = slice(k * order, (k + 1) * order)
+            kernel[block, block] = self.steps[k] + self.here[k][:, None] * self.q[k]
+        return self.row.reshape(-1, 1) * kernel * self.column.ravel()
+
+    def __matmul__(self, g: Array) -> Array:
+        """A g, for g of shape (P n, m), by running sums."""
+        g = self.column[:, :, None] * g.reshape(*self.q.shape, -1)
+        whole = np.einsum("pi,pim->pm", self.q, g)
+        left, right = _before(whole), _before(whole[::-1])[::-1]
+        outside = self.upper[:, :, None] * left[:, None] - self.lower[:, :, None] * right[:, None]
+        inside = self.steps @ g + self.here[:, :, None] * whole[:, None]
+        return np.asarray(self.row[:, :, None] * (outside + inside), float).reshape(self.q.size, -1)
+
+    def transposed(self, g: Array) -> Array:
+        """A^T g."""
+        g = self.row[:, :, None] * g.reshape(*self.q.shape, -1)
+        up, low, here = (np.einsum("pi,pim->pm", each, g) for each in (self.upper, self.lower, self.here))
+        outside = _before(up[::-1])[::-1] - _before(low) + here
+        inside = self.steps.transpose(0, 2, 1) @ g
+        found = self.column[:, :, None] * (self.q[:, :, None] * outside[:, None] + inside)
+        return np.asarray(found, float).reshape(self.q.size, -1)
+
+
+def _before(a: Array) -> Array:
+    """Sums over all earlier rows."""
+    return np.concatenate([np.zeros_like(a[:1]), np.cumsum(a, axis=0)[:-1]])
+
+
+def inverse_factor(f: Function, s: float, breaks: Array, order: int, base: float) -> tuple[InverseFactor, Array, Array]:
+    """A; and F, 1 - F divided by the square root of w = exp(-2 (f - base)/s), scaled in the same way."""
     nodes, weights, integrate, _ = gauss_legendre(order)
     width = np.diff(breaks)
     x = breaks[:-1, None] + width[:, None] * nodes  # (panels, order)
     q = width[:, None] * weights
-    y = f(x) - base
+    y = f(x.astype(np.longdouble)) - base
+    y = y.astype(float if y.max() < HIGH * s else np.longdouble)
     w = np.exp(-2 * y / s)
 
     # F and 1 - F at the nodes, each a sum of what lies on its own side
     mass = (q * w).sum(axis=1)
-    left = np.concatenate([[0.0], np.cumsum(mass)[:-1]])
-    right = np.concatenate([np.cumsum(mass[:0:-1])[::-1], [0.0]])
-    lower = ((left[:, None] + width[:, None] * (w @ integrate.T)) / mass.sum()).ravel()
-    upper = ((right[:, None] + width[:, None] * (w @ (weights - integrate).T)) / mass.sum()).ravel()
+    left, right = _before(mass), _before(mass[::-1])[::-1]
+    lower = (left[:, None] + width[:, None] * (w @ integrate.T)) / mass.sum()
+    upper = (right[:, None] + width[:, None] * (w @ (weights - integrate).T)) / mass.sum()
 
-    panel = np.repeat(np.arange(width.size), order)
-    kernel = np.where(panel[None, :] < panel[:, None], upper[:, None], -lower[:, None]) * q.ravel()
-    for k, h in enumerate(width):  # inside a panel the step 1{y < x} is integrated exactly
-        block = slice(k * order, (k + 1) * order)
-        near_left = lower[block, None] < 0.5
-        step = h * np.where(near_left, integrate, integrate - weights)
-        kernel[block, block] = step + np.where(near_left, -lower[block, None], upper[block, None]) * q[k]
+    half, root = np.exp(-y / s), np.sqrt(q)
+    a = InverseFactor(width, lower, upper, q, np.sqrt(2 / s) * root / half, half / root)
+    return a, (lower * root / half).ravel(), (upper * root / half).ravel()
 
-    half = np.exp(-y / s).ravel()
-    root = np.sqrt(q).ravel()
-    a = np.sqrt(2 / s) * (root / half)[:, None] * kernel * (half / root)
-    return a, lower * root / half, upper * root / half
+
+def largest_singular_value(a: InverseFactor) -> float:
+    """By subspace iteration, orthonormal at each half step."""
+    rows = np.random.default_rng(0).standard_normal((a.q.size, 12))
+    sigma = 0.0
+    for _ in range(200):
+        columns = np.linalg.qr(a @ rows)[0]
+        rows, r = np.linalg.qr(a.transposed(columns))
+        before, sigma = sigma, float(np.linalg.norm(r, 2))
+        if abs(sigma - before) <= 1e-15 * sigma:
+            break
+    return sigma
 
 
 def largest_singular_values(a: Array, k: int) -> Array:
@@ -162,43 +292,79 @@ def rates_1d(
     interval: tuple[float, float] | None = None,
     order: int = 24,
     margin: float | None = None,
-    kinks: Sequence[float] = (),
+    points: Sequence[float] = (),
 ) -> Array:
     """The k lowest positive eigenvalues of -L u = -(s/2) u'' + f' u' on the line, to about 1e-12 of each.
 
-    At most one of them may be tiny, below 1e-15. Panels end at the kinks.
+    f is smooth but for kinks at some of the `points`; at most one rate may be tiny, below 1e-15.
     """
     if margin is None:
         margin = 18 + 1.5 * k  # the k-th mode reaches further out
     if interval is None:
-        interval = significant_interval(f, s, margin)
-    base = float(f(np.linspace(*interval, 100_001)).min())
-    ends = [interval[0], *sorted({float(x) for x in kinks if interval[0] < x < interval[1]}), interval[1]]
-    breaks = np.unique([x for part in zip(ends, ends[1:], strict=False) for x in panels(f, s, part, order)])
-    a, _, _ = inverse_factor(f, s, breaks, order, base)
-    first = largest_singular_values(a, 1) ** -2.0
-    if k == 1 or first[0] > 1e-15:
-        return largest_singular_values(a, k) ** -2.0
-    return np.append(first, rates_beside_a_tiny_one(f, s, k - 1, interval, order, base))
+        interval = significant_interval(f, s, margin, points=points)
+    x = np.union1d(np.linspace(*interval, 100_001), [p for p in points if interval[0] < p < interval[1]])
+    base = float(f(x).min())
+    a, _, _ = inverse_factor(f, s, panels(f, s, interval, order, points), order, base)
+    first = np.array([largest_singular_value(a) ** -2.0])
+    if k == 1:
+        return first
+    if first[0] > 1e-15:
+        return largest_singular_values(a.matrix, k) ** -2.0
+    return np.append(first, rates_beside_a_tiny_one(f, s, k - 1, x, order, base, points))
 
 
 def rates_beside_a_tiny_one(
-    f: Function, s: float, k: int, interval: tuple[float, float], order: int, base: float
+    f: Function, s: float, k: int, x: Array, order: int, base: float, points: Sequence[float] = ()
 ) -> Array:
-    """The k rates that follow a first one which is tiny; see the top of this file."""
-    x = np.linspace(*interval, 100_001)
+    """The k rates that follow a first one which is tiny; see the top of this file. x samples the interval."""
     y = f(x)
-    deep = int(np.argmin(y))
-    climbed = np.concatenate([np.maximum.accumulate(y[deep::-1])[::-1], np.maximum.accumulate(y[deep + 1 :])])
+    deep, climbed = climb(y)
     other = int(np.argmax((climbed - y)[1:-1])) + 1
     z = float(x[min(deep, other) + np.argmax(y[min(deep, other) : max(deep, other)])])
     (left, flux, _), (right, _, rest) = (
-        inverse_factor(f, s, panels(f, s, part, order), order, base) for part in ((interval[0], z), (z, interval[1]))
+        inverse_factor(f, s, panels(f, s, part, order, points), order, base) for part in ((x[0], z), (z, x[-1]))
     )
     q = np.concatenate([flux, rest])
     q /= np.linalg.norm(q)
-    a = block_diag(left, right)
+    a = block_diag(left.matrix, right.matrix)
     return largest_singular_values(a - np.outer(q, q @ a), k) ** -2.0
+
+
+MARGINS = (20.0, 30.0, 60.0, 120.0, 240.0)
+
+
+def gap_1d(
+    f: Function, s: float, points: Sequence[float] = (), reach: Sequence[float] = ()
+) -> tuple[float, float]:
+    """The lowest positive eigenvalue on the line, and a bound of its own error: it is found with growing intervals,
+    in turns with 24 and 30 nodes on each panel, until two agree to 1e-10, which is what a wider one changes at most.
+
+    Raises
+    ------
+    ArithmeticError
+        if no two agree to 1e-6: where the spectrum is continuous, say.
+    """
+    rate, difference = np.inf, np.inf
+    for margin, order in zip(MARGINS, (24, 30, 24, 30, 24), strict=True):
+        bound = None if np.isinf(rate) else rate
+        interval = far_interval(f, s, margin, points=points, reach=reach, rate=bound)
+        before, rate = rate, rates_1d(f, s, 1, interval=interval, points=points, order=order)[0]
+        difference = abs(rate - before)
+        if difference <= 1e-10 * rate:
+            break
+    if not difference <= 1e-6 * rate:
+        raise ArithmeticError(f"the gap depends on the interval: {rate} at last, changed by {difference}")
+    return float(rate), float(difference + 1e-11 * rate)
+
+
+def far_interval(f: Function, s: float, margin: float, **options: Any) -> tuple[float, float]:
+    """`significant_interval`, by a scan as long as it must be."""
+    for scan in (30.0, 120.0, 480.0, 1920.0):
+        try:
+            return significant_interval(f, s, margin, scan=scan, **options)
+        except ValueError:
+            continue
+    raise ArithmeticError("f grows too slowly to be scanned")
 
 
 def shooting_rate(

@@ -33,6 +33,7 @@ def test_every_benchmark_is_tested_and_listed():
         "eyring_kramers",
         "measure",
         "plain_schroedinger",
+        "random_objectives",
         "six_digits",
         "splitting",
         "tiny_gaps",
@@ -76,6 +77,12 @@ def test_descent_steps_alike_everywhere(quickly):
     result = quickly("descent")
     assert result.difference < 1e-12
     assert result.converged == pytest.approx(0.212, abs=0.002)
+
+
+def test_rates_of_random_objectives_lie_inside_their_bars(quickly):
+    rows = quickly("random_objectives")
+    assert [(row.case, row.outcome) for row in rows if row.outcome != "inside"] == []
+    assert max(row.seconds for row in rows) < 60
 
 
 def test_the_machine_has_a_bandwidth(quickly):

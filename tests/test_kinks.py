@@ -57,7 +57,7 @@ def found(objective, s, **options):
 @cache
 def truth(name):
     _, f, s, kinks = LINES[name]
-    return rates_1d(f, s, 1, kinks=kinks)[0]
+    return rates_1d(f, s, 1, points=kinks)[0]
 
 
 @pytest.mark.parametrize("name", QUOTED)
@@ -93,7 +93,7 @@ def test_kinks_anywhere_on_any_scale(at, first, second, size, s):
     is the same."""
     other, length = at / 3 - np.sqrt(2) / 2, 10.0**size
     f = lambda x: x**2 / 2 + first * abs(x - at) + second * abs(x - other)  # noqa: E731
-    exact = rates_1d(f, s, 1, kinks=(at, other))[0] / length**2
+    exact = rates_1d(f, s, 1, points=(at, other))[0] / length**2
     y = f"(x/{length!r})"
     formula = f"{y}**2/2+({first!r})*abs({y}-({at!r}))+({second!r})*abs({y}-({float(other)!r}))"
     record, _ = found(formula, s)
@@ -138,7 +138,7 @@ def radial_rate(s, n=4000, end=4.0):
 @cache
 def rotated_truth():
     """|u - 0.3|/4 + u^2/5 + v^2/2."""
-    return min(rates_1d(lambda x: abs(x - 0.3) / 4 + 0.2 * x**2, 0.3, 1, kinks=(0.3,))[0], 1.0)
+    return min(rates_1d(lambda x: abs(x - 0.3) / 4 + 0.2 * x**2, 0.3, 1, points=(0.3,))[0], 1.0)
 
 
 PLANES = {

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 import xarray
 
+import witten
 from witten import Grid, files, storage
 from witten.descent.bifurcation import Diagram, bifurcation_diagram
+from witten.dynamics.estimates import Estimate
+from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
-from witten.objectives import resolve
+from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
 from witten.rates import RateCurve, RateRecord
 from witten.risk import RiskCurve, excess_risk
+from witten.spectra.beside_sde import BesideSDE
 from witten.spectra.spectrum import Spectrum
 
 OPTIONS = {"rtol": 1e-4, "noise": 1.0, "box": None}
@@ -197,6 +202,161 @@ def test_a_save_under_way_keeps_what_an_earlier_run_left(tmp_path):
     kept = [record(0.3), record(0.1)]
     storage.save_sweep(path, [record(0.1), record(0.2)], kept, options=OPTIONS, **REQUEST)
     assert RateCurve.load(path).learning_rates.tolist() == [0.1, 0.2, 0.3]
+
+
+MODULE = """
+import numpy as np
+import witten
+
+SCALE = {scale}
+formula = witten.Objective.from_formula("(x^2-1)^2/{scale}", name="g")
+function = witten.Objective.from_callable(lambda x: (x[0]**2 - 1)**2 / SCALE, 1, name="g")
+"""
+
+
+def test_an_edited_file_is_not_gone_on_with(tmp_path):
+    module, path = tmp_path / "m.py", tmp_path / "g.nc"
+
+    def run(scale, *more):
+        module.write_text(MODULE.format(scale=scale))
+        words = [sys.executable, "-m", "witten", "gap", f"{module}:function", "--lr", "0.4", "-o", str(path), *more]
+        return subprocess.run(words, capture_output=True, text=True, timeout=120)
+
+    assert run(4).returncode == 0
+    before = path.read_bytes()
+    changed = run(8, "--json", "--resume")
+    assert (changed.returncode, changed.stdout) == (2, "") and path.read_bytes() == before
+    assert "g has been changed since" in changed.stderr and changed.stderr.count("\n") == 1
+    assert "restore the objective, or give another file" in changed.stderr
+
+
+@pytest.mark.parametrize("route", ["gap", "simulate"])
+def test_rates_of_another_objective_of_that_name_are_not_gone_on_with(tmp_path, monkeypatch, route):
+    found = Estimate(0.4, -2.0, -2.1, -1.9, 0.95, "autocorrelation", 128, 1000, 0.01, 1.0)
+    monkeypatch.setattr("witten.dynamics.simulation.estimate_rate", lambda *_: found)
+    rates = witten.gap if route == "gap" else simulate_rate
+    first, second = (Objective.from_formula(f"(x^2-1)^2/{scale}", name="g") for scale in (4, 8))
+    before = rates(first, [0.4], output=tmp_path / "g.nc")
+    assert rates(first, [0.4], output=tmp_path / "g.nc", resume=True).records == before.records
+    with pytest.raises(RequestError, match="g has been changed since its rates were computed"):
+        rates(second, [0.4], output=tmp_path / "g.nc", resume=True)
+
+
+def test_fingerprints_tell_objectives_apart_whatever_their_names():
+    formulas = [Objective.from_formula(text, name="g") for text in ("x^2", "x^2 + 1", "x^2/2")]
+    functions = [
+        Objective.from_callable(lambda x, a=a: a * x[0] ** 2, 1, gradient, name="g")
+        for a, gradient in ((1.0, None), (1.0 + 1e-4, None), (1.0, lambda x: 2 * x))
+    ]
+    marks = [fingerprint(f) for f in formulas + functions]
+    assert len(set(marks)) == 6 and marks[0] == fingerprint(Objective.from_formula("x*x", name="h"))
+    assert marks[3] == fingerprint(Objective.from_callable(functions[0].given[0], 1))
+
+
+def test_a_file_without_a_mark_is_not_gone_on_with(tmp_path):
+    path = tmp_path / "old.nc"
+    curve(0.1).save(path)
+    with pytest.raises(RequestError, match="may be another one: the file holds no mark"):
+        opened(path, [0.1, 0.2], fingerprint="sha256:1234")
+
+
+def test_a_learning_rate_asked_for_twice_is_kept_once(tmp_path):
+    path = tmp_path / "curve.nc"
+    found = curve(0.1, 0.2, 0.1)
+    found.save(path)
+    assert len(found.records) == 3 and RateCurve.load(path).learning_rates.tolist() == [0.1, 0.2]
+    two = RateCurve.from_records([record(0.1), record(0.1, -3.0)], options=OPTIONS, **REQUEST)
+    with pytest.raises(RequestError, match=r"learning rate 0\.1 has two rates that exclude each other"):
+        two.save(path)
+
+
+# ------------------------------------------------------------------------------------------ what cannot be true
+def _set(name, index, value):
+    def change(dataset):
+        values = np.array(dataset[name].values)
+        values[index] = value
+        if name in dataset.coords:
+            return dataset.assign_coords({name: (dataset[name].dims, values)})
+        return dataset.assign({name: (dataset[name].dims, values)})
+
+    return change
+
+
+BROKEN_RATES = {
+    "the rate is resolved and not known at 0.2": _set("log_rate", 1, np.nan),
+    "the rate is resolved and not known at 0.1": _set("log_rate_upper", 0, np.inf),
+    "there are two rates at 0.1": _set("learning_rate", 1, 0.1),
+    "a learning rate is not positive at -0.2": _set("learning_rate", 1, -0.2),
+    "the rate is not within its error bar at 0.1": _set("log_rate_lower", 0, -1.0),
+    "rate and log_rate are two different rates at 0.2": _set("rate", 1, 0.5),
+    "resolved does not hold zeros and ones alone": _set("resolved", 0, 7),
+    "solver does not hold words": lambda d: d.assign(solver=("learning_rate", [1.0, 2.0])),
+    "log_rate does not hold numbers": lambda d: d.assign(log_rate=("learning_rate", np.array(["a", "b"], object))),
+    r"log_rate lies along \(index\) instead of": lambda d: d.assign(log_rate=("index", np.zeros(1))),
+    "n_dofs does not hold whole numbers": lambda d: d.assign(n_dofs=("learning_rate", [1.5, 2.0])),
+    "log_rate_upper is missing": lambda d: d.drop_vars("log_rate_upper"),
+    "method is missing": lambda d: d.drop_attrs().assign_attrs({k: v for k, v in d.attrs.items() if k != "method"}),
+    "the options are no table": lambda d: d.assign_attrs(options="[1]"),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN_RATES)
+def test_rates_that_cannot_be_true_are_refused_by_every_reader(tmp_path, message):
+    path = tmp_path / "curve.nc"
+    files.write_dataset(BROKEN_RATES[message](curve(0.1, 0.2).to_dataset()), path)
+    readers = (RateCurve.load, BesideSDE.load, lambda p: opened(p, [0.1, 0.2]))
+    for read in readers:
+        with pytest.raises(RequestError, match=message) as refused:
+            read(path)
+        assert "compute it again" in str(refused.value)
+
+
+BROKEN_RISKS = {
+    "the risk is not known at 3": _set("excess_risk", 3, np.nan),
+    "the risk is not within its error bar at 2": _set("lower", 2, 10.0),
+    "another time at 1": _set("time", 1, 7.0),
+    "another learning rate at 1": _set("learning_rate", 1, 7.0),
+    "the schedule has ended before the step at 99": _set("step", 5, 99),
+    "the steps do not ascend at 2": _set("step", 4, 2),
+    "plateau does not hold numbers": lambda d: d.assign(plateau=("step", np.array(["a"] * d.step.size, object))),
+    "write stages": lambda d: d.assign_attrs(schedule="often"),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN_RISKS)
+def test_risks_that_cannot_be_true_are_refused(tmp_path, message):
+    path = tmp_path / "risk.nc"
+    files.write_dataset(BROKEN_RISKS[message](excess_risk("quadratic", "0.2:5", 1.0).to_dataset()), path)
+    with pytest.raises(RequestError, match=message):
+        RiskCurve.load(path)
+
+
+BROKEN_SPECTRA = {
+    "a rate is resolved and not known at 1": _set("rate", 1, np.nan),
+    "an error is negative at 1": _set("rate_error", 1, -1.0),
+    "a rate is negative at 1": _set("rate", 1, -1.0),
+    "no mode on the nodes of the first at 1": _set("modes", (1, 0), np.nan),
+    "the coordinate x does not ascend": _set("x", 2, -9.0),
+    "the learning rate is -1": lambda d: d.assign_attrs(learning_rate=-1.0),
+    "modes is missing": lambda d: d.drop_vars("modes"),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN_SPECTRA)
+def test_spectra_that_cannot_be_true_are_refused(tmp_path, message):
+    path = tmp_path / "modes.nc"
+    files.write_dataset(BROKEN_SPECTRA[message](storage.spectrum_dataset(spectrum((7,)), bowl)), path)
+    with pytest.raises(RequestError, match=message):
+        storage.load_spectrum(path)
+
+
+def test_the_commands_refuse_them_too(tmp_path):
+    path = tmp_path / "curve.nc"
+    files.write_dataset(_set("log_rate", 0, np.nan)(curve(0.1, 0.2).to_dataset()), path)
+    for arguments in (("plot", str(path)), ("gap", "double-well", "--lr", "0.1,0.2", "-o", str(path), "--resume")):
+        words = [sys.executable, "-m", "witten", *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=90)
+        assert (done.returncode, done.stdout) == (2, "") and "resolved and not known at 0.1" in done.stderr
 
 
 # ---------------------------------------------------------------------------------------------------- spectra

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
@@ -14,7 +15,16 @@ from witten import files
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["SPECTRUM", "GridLike", "MeshLike", "SpectrumLike", "is_mesh", "nodal_fields", "spectrum_dataset"]
+__all__ = [
+    "SPECTRUM",
+    "GridLike",
+    "MeshLike",
+    "SpectrumLike",
+    "is_mesh",
+    "nodal_fields",
+    "require_spectrum",
+    "spectrum_dataset",
+]
 
 SPECTRUM = "spectrum"
 AXES = ("x", "y", "z")
@@ -143,6 +153,34 @@ def spectrum_dataset(
         coords=place.coordinates,
         attrs=files.provenance(SPECTRUM, "Lowest rates and modes of the Witten-Laplacian", attributes),
     )
+
+
+def require_spectrum(dataset: xarray.Dataset) -> None:
+    """KeyError or ValueError unless a dataset is what `spectrum_dataset` makes, and may be true."""
+    rates, errors = (files.column(dataset, name, ("mode",)) for name in ("rate", "rate_error"))
+    resolved = files.column(dataset, "resolved", ("mode",), bool)
+    number = np.arange(rates.size, dtype=float)
+    files.require(~resolved | (np.isfinite(rates) & np.isfinite(errors)), number, "a rate is resolved and not known")
+    files.require(~(errors < 0), number, "an error is negative")
+    files.require(~(rates < -np.abs(errors)), number, "a rate is negative")
+    for name in ("learning_rate", "noise"):
+        value = float(dataset.attrs.get(name, 1.0) if name == "noise" else dataset.attrs[name])
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"the {name.replace('_', ' ')} is {value}")
+    if "modes" not in dataset:
+        raise KeyError("modes")
+    places = ("node",) if "node" in dataset["modes"].dims else AXES[: dataset["modes"].ndim - 1]
+    modes = files.column(dataset, "modes", ("mode", *places)).reshape(rates.size, -1)
+    known = np.isfinite(modes)
+    files.require(known.any(axis=1) & (known == known[0]).all(axis=1), number, "no mode on the nodes of the first")
+    for axis in AXES[: len(places)] if places != ("node",) else ():
+        x = files.column(dataset, axis, (axis,))
+        if not (np.isfinite(x).all() and (np.diff(x) > 0).all()):
+            raise ValueError(f"the coordinate {axis} does not ascend")
+    if places == ("node",):
+        cells = files.column(dataset, "cells", ("cell", "corner"), int)
+        if not ((cells >= 0) & (cells < dataset.sizes["node"])).all():
+            raise ValueError("cells have corners that are no nodes")
 
 
 @dataclass(frozen=True, eq=False)

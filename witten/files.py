@@ -11,11 +11,15 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from witten import __version__
 from witten.errors import ConvergenceError, RequestError
@@ -28,9 +32,12 @@ __all__ = [
     "check_folder",
     "check_output",
     "check_writable",
+    "column",
     "provenance",
     "read_dataset",
     "read_kind",
+    "require",
+    "whole",
     "write_bytes",
     "write_dataset",
     "write_folder",
@@ -287,6 +294,56 @@ def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
         raise RequestError(f"{str(path)!r} cannot be read as {KINDS[kind]}: {' '.join(str(error).split())}") from None
 
 
+# Letters that NumPy has for what a variable of a file may hold.
+LETTERS = {float: "fiu", int: "iu", bool: "biu", str: "OUS"}
+
+
+def column(dataset: xarray.Dataset, name: str, dims: tuple[str, ...], kind: type = float) -> NDArray[Any]:
+    """A variable of a file as numbers, whole numbers, truth values or words along these dimensions.
+
+    Raises
+    ------
+    KeyError, ValueError
+        if it is missing, lies along others, or holds something else.
+    """
+    if name not in dataset.variables:
+        raise KeyError(name)
+    variable = dataset[name]
+    if variable.dims != dims:
+        raise ValueError(f"{name} lies along ({', '.join(map(str, variable.dims))}) instead of ({', '.join(dims)})")
+    values = np.asarray(variable.values)
+    fits = values.dtype.kind in LETTERS[kind] or not values.size
+    if kind is bool:
+        fits = fits and bool(np.isin(values, (0, 1)).all())
+    if kind is str:
+        fits = fits and all(isinstance(word, str) for word in values.ravel().tolist())
+    if not fits:
+        raise ValueError(f"{name} does not hold {WORDS[kind]}")
+    return values if kind is str else values.astype(kind)
+
+
+WORDS = {float: "numbers", int: "whole numbers", bool: "zeros and ones alone", str: "words"}
+
+
+def require(fits: NDArray[np.bool_], learning_rates: NDArray[np.float64], what: str) -> None:
+    """ValueError that says at which learning rate, or step, something does not fit."""
+    if not fits.all():
+        raise ValueError(f"{what} at {learning_rates[int(np.argmin(fits))]:.6g}")
+
+
+@contextmanager
+def whole(path: str | Path, kind: str) -> Iterator[None]:
+    """What is missing in a file, or cannot be true, as a RequestError that names the file."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        held = KINDS[kind].partition(" ")[2]
+        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise RequestError(
+            f"{str(path)!r} is not a whole {held}: {what}; take another file, or compute it again"
+        ) from None
+
+
 class Saved(ABC):
     """A result that can be kept on disk: `kind` is one of `KINDS`."""
 
@@ -299,7 +356,7 @@ class Saved(ABC):
     @classmethod
     @abstractmethod
     def from_dataset(cls, dataset: xarray.Dataset) -> Self:
-        """The result that `to_dataset` described; KeyError or ValueError where a part is missing."""
+        """The result that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
 
     def save(self, path: str | Path) -> None:
         """Write netCDF-4, whole or not at all; only a result of the same kind is ever overwritten.
@@ -319,11 +376,8 @@ class Saved(ABC):
         Raises
         ------
         RequestError
-            if the file is missing or holds something else.
+            if the file is missing, holds something else, or what cannot be true.
         """
         dataset = read_dataset(path, cls.kind)
-        try:
+        with whole(path, cls.kind):
             return cls.from_dataset(dataset)
-        except (KeyError, ValueError) as error:
-            held = KINDS[cls.kind].partition(" ")[2]
-            raise RequestError(f"{str(path)!r} is not a whole {held}: {error}") from None

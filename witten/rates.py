@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BarrierFit", "RateCurve", "RateRecord", "Sampling", "effective_learning_rate"]
 
 KIND = "rate-curve"
-DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted")
+DETAILS = ("solver", "n_dofs", "seconds", "rates", "modes_counted", "continuous", "notes", "examined")
 # What a `Sampling` is on disk: a name, its meaning, and units.
 SAMPLING = {
     "n_steps": ("steps of all paths together", "1"),
@@ -32,6 +32,8 @@ SAMPLING = {
     "blind": ("1 where a mode may live where the paths hardly ever come, else 0", "1"),
     "remarks": ("what a reader should know, a line each", ""),
 }
+# Relative difference of a rate and the exponential of its logarithm in a file.
+SAME = 1e-9
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
 
@@ -97,6 +99,9 @@ class RateRecord:
     rates : all rates computed at this s, without the zero
     modes_counted : eigenvalues that inertia counts below a bound, zero included; None where nothing was counted
     sampling : where the rate is from simulated paths (`n_dofs` of them, by the estimator `solver`), more of that
+    continuous : whether the rate is the bottom of the continuous spectrum, and no eigenvalue
+    notes : what a reader should know, in words
+    examined : how far f was looked at, in words; "" where nothing was left out
     """
 
     learning_rate: float
@@ -110,6 +115,9 @@ class RateRecord:
     rates: tuple[float, ...] = ()
     modes_counted: int | None = None
     sampling: Sampling | None = None
+    continuous: bool = False
+    notes: tuple[str, ...] = ()
+    examined: str = ""
 
     @property
     def rate(self) -> float | None:
@@ -155,8 +163,8 @@ class RateCurve(files.Saved):
     method : 'finite-differences', ...
     objective : its name or formula
     options : what was asked for (rtol, noise, box, ...), as JSON values
-    details : n dicts with solver, n_dofs, seconds, rates, modes_counted; of simulated paths also estimator, n_paths and
-        what a `Sampling` holds
+    details : n dicts with solver, n_dofs, seconds, rates, modes_counted, continuous, notes, examined; of simulated
+        paths also estimator, n_paths and what a `Sampling` holds
     """
 
     kind: ClassVar[str] = KIND
@@ -225,12 +233,17 @@ class RateCurve(files.Saved):
         return np.array([math.nan if r.rate_error is None else r.rate_error for r in self.records])
 
     @property
+    def continuous(self) -> NDArray[np.bool_]:
+        """Whether the rate is the bottom of the continuous spectrum, shape (n,)."""
+        return np.array([bool(detail.get("continuous", False)) for detail in self.details], dtype=bool)
+
+    @property
     def noise(self) -> float:
         """sigma, the scale of the gradient noise: the SDE is that of learning rate s sigma^2."""
         return float(self.options.get("noise") or 1.0)
 
     def fit_barrier(self) -> BarrierFit:
-        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from the resolved points.
+        """Barrier H and prefactor alpha of lambda_s = alpha e^{-2H/(s sigma^2)} (1 + O(s)), from resolved eigenvalues.
 
         Raises
         ------
@@ -238,14 +251,39 @@ class RateCurve(files.Saved):
             for fewer than 3 resolved learning rates.
         """
         log_errors = np.maximum(self.upper - self.log_rates, self.log_rates - self.lower)
-        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors)
+        use = self.resolved & np.isfinite(self.log_rates) & np.isfinite(log_errors) & ~self.continuous
         return fit_barrier(self.noise**2 * self.learning_rates[use], self.log_rates[use], log_errors[use])
 
+    def each_once(self) -> RateCurve:
+        """The curve without the learning rates that are there already.
+
+        Raises
+        ------
+        RequestError
+            where two records of one learning rate contradict each other.
+        """
+        first: dict[float, RateRecord] = {}
+        for record in self.records:
+            known = first.setdefault(record.learning_rate, record)
+            if not (known.upper < record.lower or record.upper < known.lower):
+                continue
+            raise RequestError(
+                f"learning rate {record.learning_rate:g} has two rates that exclude each other; keep one of them"
+            )
+        if len(first) == len(self.records):
+            return self
+        return RateCurve.from_records(
+            first.values(), method=self.method, objective=self.objective, options=self.options
+        )
+
     def to_dataset(self) -> xarray.Dataset:
-        """The curve as an xarray Dataset that describes itself."""
+        """The curve as an xarray Dataset that describes itself; each learning rate once."""
+        return self.each_once()._to_dataset()
+
+    def _to_dataset(self) -> xarray.Dataset:
         import xarray
 
-        records = self.records
+        records, resolved = self.records, self.resolved & np.isfinite(self.log_rates)
         along = "learning_rate"
         variables = {
             "rate": (along, self.rates, _about("lambda_s, the spectral gap (nan where a double cannot hold it)")),
@@ -253,7 +291,7 @@ class RateCurve(files.Saved):
             "log_rate": (along, self.log_rates, _about("natural logarithm of rate")),
             "log_rate_lower": (along, self.lower, _about("natural logarithm of the lower end of the error bar")),
             "log_rate_upper": (along, self.upper, _about("natural logarithm of the upper end of the error bar")),
-            "resolved": (along, self.resolved.astype(np.int8), {"long_name": "1 where the rate is resolved, else 0"}),
+            "resolved": (along, resolved.astype(np.int8), {"long_name": "1 where the rate is resolved, else 0"}),
             "rates": ((along, "index"), _padded([r.rates for r in records]), _about("all rates computed, nan-padded")),
             "solver": (along, np.array([r.solver for r in records], dtype=object), {"long_name": "what computed it"}),
             "n_dofs": (along, np.array([r.n_dofs for r in records], dtype=np.int64), _about("number of unknowns")),
@@ -263,6 +301,13 @@ class RateCurve(files.Saved):
                 np.array([-1 if r.modes_counted is None else r.modes_counted for r in records], dtype=np.int64),
                 _about("eigenvalues counted by inertia, zero included; -1 where none were counted"),
             ),
+            "continuous": (
+                along,
+                np.array([r.continuous for r in records], dtype=np.int8),
+                _about("1 where the rate is the bottom of the continuous spectrum, else 0"),
+            ),
+            "notes": (along, _words("\n".join(r.notes) for r in records), _about("what a reader should know", "")),
+            "examined": (along, _words(r.examined for r in records), _about("how far the objective was looked at", "")),
         }
         sampled = [record.sampling for record in records]
         if sampled and all(sampled):
@@ -277,30 +322,57 @@ class RateCurve(files.Saved):
 
     @classmethod
     def from_dataset(cls, dataset: xarray.Dataset) -> RateCurve:
-        """The curve that `to_dataset` described."""
-        rates = dataset["rates"].values
-        details = tuple(
-            {
-                "solver": str(dataset["solver"].values[i]),
-                "n_dofs": int(dataset["n_dofs"].values[i]),
-                "seconds": float(dataset["seconds"].values[i]),
-                "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
-                "modes_counted": _counted(dataset, i),
-                **_sampled(dataset, i),
-            }
-            for i in range(dataset.sizes["learning_rate"])
-        )
-        return cls(
-            learning_rates=dataset["learning_rate"].values,
-            log_rates=dataset["log_rate"].values,
-            lower=dataset["log_rate_lower"].values,
-            upper=dataset["log_rate_upper"].values,
-            resolved=dataset["resolved"].values.astype(bool),
+        """The curve that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
+        along = ("learning_rate",)
+        names = ("learning_rate", "log_rate", "log_rate_lower", "log_rate_upper", "seconds")
+        s, log_rates, lower, upper, seconds = (files.column(dataset, name, along) for name in names)
+        rates = files.column(dataset, "rates", (*along, "index"))
+        solvers, n_dofs = files.column(dataset, "solver", along, str), files.column(dataset, "n_dofs", along, int)
+        curve = cls(
+            learning_rates=s,
+            log_rates=log_rates,
+            lower=lower,
+            upper=upper,
+            resolved=files.column(dataset, "resolved", along, bool),
             method=str(dataset.attrs["method"]),
             objective=str(dataset.attrs["objective"]),
-            options=json.loads(dataset.attrs["options"]),
-            details=details,
+            options=_options(dataset.attrs["options"]),
+            details=tuple(
+                {
+                    "solver": str(solvers[i]),
+                    "n_dofs": int(n_dofs[i]),
+                    "seconds": float(seconds[i]),
+                    "rates": tuple(rates[i][~np.isnan(rates[i])].tolist()),
+                    "modes_counted": _counted(dataset, i),
+                    **_said(dataset, i),
+                    **_sampled(dataset, i),
+                }
+                for i in range(s.size)
+            ),
         )
+        _require_true(curve, files.column(dataset, "rate", along))
+        return curve
+
+
+def _options(text: Any) -> dict[str, Any]:
+    options = json.loads(text)
+    if not isinstance(options, dict):
+        raise ValueError("the options are no table")
+    return options
+
+
+def _require_true(curve: RateCurve, rates: NDArray[np.float64]) -> None:
+    """ValueError for a learning rate that is none or there twice, and for a rate that contradicts itself."""
+    s, log_rates = curve.learning_rates, curve.log_rates
+    files.require(np.isfinite(s) & (s > 0), s, "a learning rate is not positive")
+    files.require(np.isin(np.arange(s.size), np.unique(s, return_index=True)[1]), s, "there are two rates")
+    known = np.isfinite(log_rates) & ~np.isnan(curve.lower) & np.isfinite(curve.upper)
+    files.require(known | ~curve.resolved, s, "the rate is resolved and not known")
+    wrong = (curve.lower > log_rates) | (log_rates > curve.upper) | (curve.lower > curve.upper)
+    files.require(~wrong, s, "the rate is not within its error bar")
+    with np.errstate(over="ignore", invalid="ignore"):
+        differ = np.abs(rates - np.exp(log_rates)) > SAME * np.abs(rates)
+    files.require(~(np.isfinite(rates) & differ), s, "rate and log_rate are two different rates")
 
 
 def _record(
@@ -318,6 +390,9 @@ def _record(
         seconds=float(detail.get("seconds", math.nan)),
         rates=tuple(detail.get("rates", ())),
         modes_counted=detail.get("modes_counted"),
+        continuous=bool(detail.get("continuous", False)),
+        notes=tuple(detail.get("notes", ())),
+        examined=str(detail.get("examined", "")),
         sampling=Sampling(**{name: detail[name] for name in SAMPLING}) if "n_steps" in detail else None,
     )
 
@@ -343,18 +418,38 @@ def _sampled(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
     """What `_column` has written, as details; nothing where paths had no part."""
     if "n_steps" not in dataset:
         return {}
-    defaults = {"stopped": 0, "blind": 0, "remarks": ""}
-    found = {name: dataset[name].values[i] if name in dataset else defaults[name] for name in SAMPLING}
+    found: dict[str, Any] = {"stopped": False, "blind": False, "remarks": ""}
+    kinds = {"n_steps": int, "diverged": int, "stopped": bool, "blind": bool, "remarks": str}
+    for name in SAMPLING:
+        if name in dataset or name not in found:
+            found[name] = files.column(dataset, name, ("learning_rate",), kinds.get(name, float))[i]
     found = {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
-    found |= {name: bool(found[name]) for name in ("stopped", "blind")}
-    found |= {"remarks": tuple(str(found["remarks"]).splitlines())}
+    found |= {"remarks": tuple(found["remarks"].splitlines())}
     return found | {"estimator": str(dataset["solver"].values[i]), "n_paths": int(dataset["n_dofs"].values[i])}
 
 
 def _counted(dataset: xarray.Dataset, i: int) -> int | None:
     """What a file of this or an earlier version says of eigenvalues counted."""
-    counted = int(dataset["modes_counted"].values[i]) if "modes_counted" in dataset else -1
+    if "modes_counted" not in dataset:
+        return None
+    counted = int(files.column(dataset, "modes_counted", ("learning_rate",), int)[i])
     return None if counted < 0 else counted
+
+
+def _words(texts: Iterable[str]) -> NDArray[Any]:
+    """Texts as a netCDF variable."""
+    return np.array(list(texts), dtype=object)
+
+
+def _said(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
+    """What a file says of the nature of a rate; files of earlier versions say nothing."""
+    if "continuous" not in dataset:
+        return {}
+    return {
+        "continuous": bool(dataset["continuous"].values[i]),
+        "notes": tuple(str(dataset["notes"].values[i]).splitlines()),
+        "examined": str(dataset["examined"].values[i]),
+    }
 
 
 def _about(long_name: str, units: str = "1") -> dict[str, str]:

@@ -234,13 +234,17 @@ class Schedule:
         words = ",".join(stage.text for stage in self.stages)
         return words if self.stop is None else f"{words} {self.stop.text}"
 
-    def runs(self) -> Iterator[Run]:
-        """Steps of equal learning rate put together."""
+    def runs(self, steps: int | None = None) -> Iterator[Run]:
+        """Steps of equal learning rate put together, of the first so many steps."""
+        left = self.steps if steps is None else steps
         for stage in self.stages:
-            s = stage.learning_rates
+            s = stage.learning_rates[:left]
+            if not s.size:
+                return
             starts = np.flatnonzero(np.append(True, s[1:] != s[:-1]))
             for first, last in zip(starts, np.append(starts[1:], s.size), strict=True):
                 yield Run(float(s[first]), int(last - first), stage.flow)
+            left -= s.size
 
     def in_continuous_time(self) -> Schedule:
         """The same times and learning rates, of the SDE or the gradient flow."""

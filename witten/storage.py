@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten import files
-from witten.datasets import SPECTRUM, SpectrumLike, spectrum_dataset
+from witten.datasets import SPECTRUM, SpectrumLike, require_spectrum, spectrum_dataset
 from witten.errors import RequestError
 from witten.files import check_output
 from witten.rates import KIND as RATE_CURVE
@@ -36,6 +36,8 @@ __all__ = [
 Array = NDArray[np.float64]
 # Options of a file that does not hold them.
 UNSAID = {"seed": 0}
+# The option that says what the objective is, whatever its name.
+FINGERPRINT = "fingerprint"
 
 
 def open_sweep(
@@ -83,10 +85,21 @@ def _same_request(
     for name in dict.fromkeys((*before, *now)):
         old, new = (files.dump_options({name: request.get(name)}) for request in (before, now))
         if old != new:
+            if name == FINGERPRINT:
+                raise RequestError(_another_objective(path, objective_name, name in before))
             raise RequestError(
                 f"cannot resume from {str(path)!r}: it was made with {name} {_said(before.get(name))}, "
                 f"now it is {_said(now.get(name))}; give the same options, or another file"
             )
+
+
+def _another_objective(path: str | Path, objective_name: str, known: bool) -> str:
+    """Why rates of an objective of the same name are not gone on with."""
+    why = "has been changed since its rates were computed" if known else "may be another one: the file holds no mark"
+    return (
+        f"cannot resume from {str(path)!r}: {objective_name} {why}, and old rates would stand beside new ones; restore "
+        "the objective, or give another file"
+    )
 
 
 def _said(value: Any) -> str:
@@ -190,10 +203,9 @@ def load_spectrum(path: str | Path) -> xarray.Dataset:
     Raises
     ------
     RequestError
-        if the file is missing or holds something else.
+        if the file is missing, holds something else, or what cannot be true: a rate that is resolved and not known, ...
     """
     dataset = files.read_dataset(path, SPECTRUM)
-    missing = {"rate", "rate_error", "resolved", "modes"} - set(dataset)
-    if missing:
-        raise RequestError(f"{str(path)!r} is not a whole spectrum: {', '.join(sorted(missing))} missing")
+    with files.whole(path, SPECTRUM):
+        require_spectrum(dataset)
     return dataset

@@ -27,6 +27,9 @@ LONGEST_LINE = 600
 USR1 = getattr(signal, "SIGUSR1", None)
 # A launcher may pass on what the terminal has already sent to everybody: within so many seconds it is the same signal.
 ECHO = 1.0
+# Seconds that the work in hand has to come to a good place after Ctrl-C or SIGTERM, and after which it is told again
+# where a library has swallowed the exception that should have ended it.
+GRACE = 5.0
 
 
 class Interrupted(BaseException):
@@ -58,6 +61,7 @@ def exit_status(
     warnings.showwarning = _show_warning
     sys.excepthook = _say_by_itself
     status, lines = _outcome(command, debug)
+    _signals.relent()
     _signals.patient = True  # from here on the end is near anyway
     heard = parallel.outcomes(comm, status, None if status == FINE else parallel.patience(comm))
     if heard is None:
@@ -151,7 +155,10 @@ def _unread() -> int:
 
 # ----------------------------------------------------------------------------------------------------- signals
 class _Signals:
-    """Ctrl-C, SIGTERM and SIGUSR1: they end a command at once, or a sweep after the learning rate in hand."""
+    """Ctrl-C, SIGTERM and SIGUSR1: they end a command at once, or a sweep after the learning rate in hand.
+
+    A learning rate that takes longer than GRACE is given up; SIGUSR1, which comes long before the limit, waits for it.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -166,9 +173,26 @@ class _Signals:
             os.kill(os.getpid(), number)
         if not self.patient:
             _by_default(signal.SIGINT, signal.SIGTERM)
+            self.insist()
             raise Interrupted(self.reason)
+        if number != USR1:
+            self.insist()
         if sys.stderr.isatty():
-            say(f"{self.reason}, after the learning rate in hand; once more ends it at once")
+            say(f"{self.reason}, after the learning rate in hand or {GRACE:.0f} s; once more ends it at once")
+
+    def insist(self) -> None:
+        """Raise Interrupted after GRACE, and again until it is heard; Windows has no such timer."""
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, self.overdue)
+            signal.setitimer(signal.ITIMER_REAL, GRACE, GRACE)
+
+    def overdue(self, number: int, frame: FrameType | None) -> None:
+        raise Interrupted(self.reason or "")
+
+    def relent(self) -> None:
+        """The work has ended: no more of that."""
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 _signals = _Signals()
@@ -193,6 +217,7 @@ def patiently() -> Iterator[Callable[[], str | None]]:
     try:
         yield lambda: _signals.reason
     finally:
+        _signals.relent()
         _signals.patient = False
 
 

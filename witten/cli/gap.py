@@ -108,6 +108,9 @@ def _computed(
             )
         except ConvergenceError as error:
             return _kept(objective, done, learning_rates, request), error
+        except Interrupted as cut:  # a learning rate that would have taken long
+            line = places.stopped_line(str(cut), len(done), len(learning_rates), output)
+            return _kept(objective, done, learning_rates, request), Interrupted(line)
         except Stopped as early:
             line = places.stopped_line(early.reason, len(early.curve.records), len(learning_rates), output)
             return (early.curve if early.curve.records else None), Interrupted(line)
@@ -152,6 +155,9 @@ def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
         "solver": record.solver,
         "n_dofs": record.n_dofs,
         "seconds": record.seconds,
+        **({"continuous": True} if record.continuous else {}),
+        **({"notes": record.notes} if record.notes else {}),
+        **({"examined": record.examined} if record.examined else {}),
     }
 
 
@@ -167,6 +173,10 @@ def _show(curve: RateCurve) -> None:
         [_row(record) for record in curve.records],
         left=("solver",),
     )
+    if any(record.continuous for record in curve.records):
+        print_line("* the bottom of the continuous spectrum: there is no eigenvalue below it")
+    for line in dict.fromkeys(note for record in curve.records for note in record.notes):
+        print_line(f"note: {line}")
     fit = sensible_fit(curve)
     if fit is not None:
         print_line(
@@ -179,6 +189,7 @@ def _show(curve: RateCurve) -> None:
 def _row(record: RateRecord) -> tuple[str, ...]:
     if record.resolved:
         rate, log10_rate = with_log_error(record.log_rate, record.log_error), f"{record.log_rate / LOG_10:.4f}"
+        rate += " *" if record.continuous else ""
     else:
         rate, log10_rate = _unresolved(record), ""
     return (

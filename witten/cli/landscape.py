@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, places
+from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def landscape(
         from witten.plots import plot_landscape
 
         plot_landscape(found, plot)
+    for note in found.cut:
+        say(f"note: {note}")
     if as_json:
         print_json(_json(objective, found))
     else:

@@ -20,8 +20,10 @@ EXAMPLES = options.examples(
     "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
     notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
     "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
-    "the end stops early. chain is the law of SGD, spectral that of the SDE: they differ by O(s).",
+    "the end stops early, after any step. chain is the law of SGD, spectral that of the SDE: they differ by O(s).",
 )
+# Where a smaller part of the runs stays, it is said.
+KEPT = 1 - 1e-7
 # Lines of the table.
 SHOWN = 12
 
@@ -140,6 +142,12 @@ def _show(curve: RiskCurve) -> None:
             for i in rows
         ],
     )
+    for told in curve.details.get("boxes", ()):
+        if told["survival"] < KEPT:
+            print_line(
+                f"{told['term']}: {100 * (1 - told['survival']):.2g} % of all runs leave {told['box']}; the risk is "
+                "that of the others, the error what a larger box changes"
+            )
     for told in curve.details.get("overlaps", ())[:2]:
         modes = ", ".join(f"{mode['rate']:.4g} ({100 * mode['part']:.2g} %)" for mode in told["modes"][:4])
         where = f"s = {told['learning_rate']:g}, {told['term']}"

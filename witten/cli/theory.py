@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, places
+from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def theory(
         law.save(output)
     if plot is not None:
         _draw(landscape, law, request, plot)
+    for note in landscape.cut:
+        say(f"note: {note}")
     if as_json:
         print_json(_json(objective, landscape, law, alpha))
     else:
@@ -95,6 +98,9 @@ def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | N
 
 def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
     name = landscape.objective.name
+    if landscape.unbounded:
+        print_line(f"{name} has no smallest barrier to pass and no law: its barriers grow without bound")
+        return
     if alpha is None:
         print_line(f"{name} has one minimum: no rate is exponentially small, and the law says nothing")
         print_line(f"as s -> 0 the rate tends to the smallest curvature there, {landscape.minima[0].curvatures[0]:.8g}")

@@ -385,7 +385,9 @@ def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box
         found = Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)
         if known.points.shape[1] <= MOST_KNOWN and not further.holds(known.points).all():
             further = further.joined(_hull(known.points)).expanded(0.01, 0.01)
-            found = np.hstack([found, Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)])
+            # On a line, cells fine enough for all of the wells that are known.
+            cells = max(2 * COARSE[d], 12 * known.points.shape[1] if d == 1 else 0)
+            found = np.hstack([found, Scan.of(objective, further, cells, s).wells(wells)])
         outside = found[:, ~box.holds(found)]
         if not outside.size:
             return box

@@ -18,6 +18,7 @@ from witten.dynamics.estimation import AUTO, ESTIMATORS, MSM, PATHS, SGD, SPLITT
 from witten.dynamics.msm import require_deeptime
 from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator, agree, communicator, together
 from witten.rates import RateCurve, RateRecord
 from witten.storage import Ledger
@@ -83,7 +84,8 @@ def simulate_rate(
         raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {seed}")
     ends = _ends(ranks, walltime, stop)
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
-    request: dict[str, Any] = {"method": METHOD, "objective": f.name, "options": options | {"width": width}}
+    options |= {"width": width, "fingerprint": agree(ranks, partial(fingerprint, f))}
+    request: dict[str, Any] = {"method": METHOD, "objective": f.name, "options": options}
     ledger = Ledger(asked, None if output is None else Path(output), progress or (lambda record: None), request)
     agree(ranks, lambda: ledger.open(resume))
     reason = None

@@ -51,8 +51,8 @@ def eyring_kramers(
     """lambda_s of -Q at each learning rate: the law, exact as s -> 0 up to a relative error of order s.
 
     The bars of the curve are those of its evaluation, which is exact: how far the law itself is from the rate they do
-    not say. Each of `details` holds all rates and their logarithms, `log_rates`. With one minimum the law says
-    nothing: the rate is nan and not resolved.
+    not say. Each of `details` holds all rates and their logarithms, `log_rates`. With one minimum, or barriers that
+    grow without bound, the law says nothing: the rate is nan and not resolved.
 
     Parameters
     ----------
@@ -87,8 +87,10 @@ def eyring_kramers(
 
 
 def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0) -> Array:
-    """Logarithms of the non-zero eigenvalues of -Q at s, ascending, shape (n_min - 1,); errors as `eyring_kramers`."""
-    if len(landscape.minima) < 2:
+    """Logarithms of the non-zero eigenvalues of -Q at s, ascending, shape (n_min - 1,); errors as `eyring_kramers`.
+
+    None where barriers grow without bound: of endlessly many rates, with zero as their limit, a list is no part."""
+    if len(landscape.minima) < 2 or landscape.unbounded:
         require_law(landscape)
         _require_positive(learning_rate)
         return np.empty(0)
@@ -132,7 +134,7 @@ def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
 
 
 def prefactor(landscape: Landscape) -> float | None:
-    """alpha = lim lambda_s e^{2 H_f/s} as s -> 0, ties and symmetry included; None for one minimum."""
+    """alpha = lim lambda_s e^{2 H_f/s} as s -> 0, ties and symmetry included; None where `Landscape.barrier` is."""
     h = landscape.barrier
     if h is None:
         return None

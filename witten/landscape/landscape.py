@@ -68,9 +68,15 @@ class Landscape:
 
     @property
     def barrier(self) -> float | None:
-        """H_f = max S over the pairs, the Morse saddle barrier; None for one minimum, or if the graph is in pieces."""
+        """H_f = max S over the pairs, the Morse saddle barrier; None for one minimum, for a graph in pieces, and where
+        barriers grow without bound."""
         barriers = [pair.barrier for pair in self.pairs if pair.barrier is not None]
-        return max(barriers) if barriers and self.connected else None
+        return max(barriers) if barriers and self.connected and not self.unbounded else None
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether barriers grow without bound the further out one looks: H_f is infinite. Not in a box."""
+        return not self.boxed and self.conditions.endless_barrier == np.inf
 
     @property
     def connected(self) -> bool:
@@ -86,6 +92,11 @@ class Landscape:
     def tied(self) -> bool:
         """Whether equal heights leave a choice in the labels of the pairs; the rates of the law do not depend on it."""
         return any(pair.tied for pair in self.pairs)
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """What the lists leave out where there are wells without end, in words. Nothing in a box."""
+        return () if self.boxed else self.conditions.notes
 
     @cached_property
     def euler_sum(self) -> int | None:
@@ -196,7 +207,7 @@ def _further_minima(objective: Objective, ends: Array) -> list[CriticalPoint]:
 
 def _checked(landscape: Landscape) -> list[str]:
     """What does not fit together, in words."""
-    notes = []
+    notes = list(landscape.cut)
     if landscape.degenerate:
         notes.append("not Morse: there are degenerate critical points")
     if not landscape.connected:

@@ -39,7 +39,12 @@ def separate(objective: Objective) -> list[tuple[sp.Expr, sp.Symbol]] | None:
     if objective.formula is None:
         return None
     parts = dict.fromkeys(objective.symbols, sp.S.Zero)
-    for term in sp.Add.make_args(sp.expand(objective.formula)):
+    # Terms of one variable stay as they are: multiplied out, (x - 1000)^2 would lose six digits.
+    plain: list[sp.Expr] = []
+    mixed: list[sp.Expr] = []
+    for term in sp.Add.make_args(objective.formula):
+        (mixed if len(term.free_symbols) > 1 else plain).append(term)
+    for term in (*plain, *sp.Add.make_args(sp.expand(sp.Add(*mixed)))):
         used = term.free_symbols
         if len(used) > 1:
             return None

@@ -6,15 +6,18 @@ from functools import cached_property
 import sympy as sp
 
 from witten.objectives.functions import Log, Power, Sign, Sqrt
+from witten.objectives.stable import stable
 
 __all__ = ["Derivatives"]
 
 
 class Derivatives:
-    """The derivatives of a formula with respect to its symbols, each derived when first asked for."""
+    """The derivatives of a formula with respect to its symbols, each derived when first asked for.
+
+    They are those of its stable form."""
 
     def __init__(self, formula: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
-        self.formula = formula
+        self.formula = stable(formula)
         self.symbols = tuple(symbols)
 
     @cached_property

@@ -20,6 +20,9 @@ __all__ = [
     "Exp",
     "Larger",
     "Log",
+    "LogAddExp",
+    "LogCosh",
+    "Logistic",
     "Modulus",
     "Power",
     "RealFunction",
@@ -170,6 +173,59 @@ class Tanh(RealFunction):
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return 1 - self**2
+
+
+class LogCosh(RealFunction):
+    """log cosh a = |a| + log(1 + e^{-2|a|}) - log 2, however large a is; see `stable`."""
+
+    title = "logcosh"
+
+    @classmethod
+    def eval(cls, a: sp.Expr) -> sp.Expr | None:
+        if a == 0:
+            return sp.S.Zero
+        return cls(-a) if a.could_extract_minus_sign() else None
+
+    def doit(self, **hints: Any) -> sp.Expr:
+        return sp.log(sp.cosh(self.args[0].doit(**hints)))
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return Tanh(self.args[0])
+
+
+class LogAddExp(RealFunction):
+    """log(e^a + e^b) = max(a, b) + log(1 + e^{-|a - b|}), however large a and b are; see `stable`."""
+
+    title = "logaddexp"
+
+    @classmethod
+    def eval(cls, a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
+        return None
+
+    def doit(self, **hints: Any) -> sp.Expr:
+        a, b = (argument.doit(**hints) for argument in self.args)
+        return sp.log(sp.exp(a) + sp.exp(b))
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        a, b = self.args
+        return Logistic(a - b if argindex == 1 else b - a)
+
+
+class Logistic(RealFunction):
+    """1/(1 + e^{-a}), however large a is; see `stable`."""
+
+    title = "logistic"
+    is_extended_positive = True
+
+    @classmethod
+    def eval(cls, a: sp.Expr) -> sp.Expr | None:
+        return None
+
+    def doit(self, **hints: Any) -> sp.Expr:
+        return 1 / (1 + sp.exp(-self.args[0].doit(**hints)))
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return self * Logistic(-self.args[0])
 
 
 class Sign(RealFunction):

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from witten.errors import RequestError
 from witten.objectives.derivatives import Derivatives
 from witten.objectives.functions import Sign
 from witten.objectives.objective import Objective
-from witten.objectives.programs import compile_program
+from witten.objectives.programs import compile_program, logcosh
 
 __all__ = ["Interval", "enclosure", "kinks_met", "singularities_met"]
 
@@ -178,6 +179,7 @@ def vocabulary() -> dict[str, Any]:
     """What the names of a program mean for intervals."""
     rising = {name: _rising(getattr(np, name)) for name in ("exp", "sinh", "tanh")}
     own = {"log": _log, "sqrt": _sqrt, "root": _root, "cos": _cos, "sin": _sin, "tan": _tan, "cosh": _cosh}
+    own |= {"logaddexp": _logaddexp, "logcosh": _logcosh, "logistic": _rising(expit)}
     own |= {"sign": _sign, "modulus": _modulus, "larger": _larger, "smaller": _smaller, "power": _power}
     pi = Interval(np.pi, np.nextafter(np.pi, 4.0))
     return rising | own | {"ratio": _ratio, "pi": pi, "inf": np.inf}
@@ -278,6 +280,18 @@ def _tan(a: Any) -> Interval:
 def _cosh(a: Any) -> Interval:
     a = _modulus(a)
     return _widened(np.cosh(a.lower), np.cosh(a.upper))
+
+
+def _logaddexp(a: Any, b: Any) -> Interval:
+    a, b = _interval(a), _interval(b)
+    out = _widened(np.logaddexp(a.lower, b.lower), np.logaddexp(a.upper, b.upper))
+    # Where the two terms cancel their rounding is that of the larger.
+    slack = 4 * np.finfo(float).eps * np.maximum(np.abs(a.upper), np.abs(a.lower))
+    return Interval(out.lower - slack, out.upper + slack)
+
+
+def _logcosh(a: Any) -> Interval:
+    return _rising(logcosh)(_modulus(a))
 
 
 def _sign(a: Any) -> Interval:

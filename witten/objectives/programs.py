@@ -19,6 +19,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import sympy as sp
+from scipy.special import expit
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -28,6 +29,7 @@ from witten.objectives.grammar import as_double
 __all__ = [
     "FUNCTIONS",
     "compile_program",
+    "logcosh",
     "mpmath_point",
     "mpmath_vocabulary",
     "numba_vocabulary",
@@ -35,6 +37,7 @@ __all__ = [
     "ufl_vocabulary",
 ]
 
+LOG_2 = math.log(2.0)
 FUNCTIONS: dict[type[sp.Basic], str] = {
     functions.Exp: "exp",
     functions.Log: "log",
@@ -46,6 +49,9 @@ FUNCTIONS: dict[type[sp.Basic], str] = {
     functions.Sinh: "sinh",
     functions.Cosh: "cosh",
     functions.Tanh: "tanh",
+    functions.LogCosh: "logcosh",
+    functions.LogAddExp: "logaddexp",
+    functions.Logistic: "logistic",
     functions.Sign: "sign",
     functions.Modulus: "modulus",
     functions.Larger: "larger",
@@ -121,12 +127,20 @@ def _numpy_power(base: Any, exponent: int) -> Any:
     return root * root * base if exponent % 2 else root * root
 
 
+def logcosh(a: Any) -> Any:
+    """log cosh a of an array, to all digits near zero and far out."""
+    size = np.abs(a)
+    near = np.log1p(2 * np.sinh(np.minimum(size, 2.0) / 2) ** 2)
+    return np.where(size < 2, near, size + np.log1p(np.exp(-2 * size)) - LOG_2)
+
+
 def numpy_vocabulary() -> dict[str, Any]:
     """Arrays."""
     names = {
         name: getattr(np, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
     }
     own = {"modulus": np.abs, "larger": np.maximum, "smaller": np.minimum, "power": _numpy_power, "root": np.power}
+    own |= {"logcosh": logcosh, "logaddexp": np.logaddexp, "logistic": expit}
     return names | own | {"pi": math.pi, "inf": math.inf}
 
 
@@ -150,8 +164,22 @@ def numba_vocabulary() -> dict[str, Any]:
     def smaller(a, b):  # type: ignore[no-untyped-def]
         return a if a < b or a != a else b
 
+    @numba.njit
+    def logcosh(a):  # type: ignore[no-untyped-def]
+        size = math.fabs(a)
+        return math.log1p(2 * math.sinh(size / 2) ** 2) if size < 2 else size + math.log1p(math.exp(-2 * size)) - LOG_2
+
+    @numba.njit
+    def logaddexp(a, b):  # type: ignore[no-untyped-def]
+        return larger(a, b) + math.log1p(math.exp(-math.fabs(a - b)))
+
+    @numba.njit
+    def logistic(a):  # type: ignore[no-untyped-def]
+        return 1 / (1 + math.exp(-a)) if a > 0 or a != a else math.exp(a) / (1 + math.exp(a))
+
     names = {name: getattr(math, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
-    own = {"modulus": math.fabs, "sign": sign, "larger": larger, "smaller": smaller, "power": power, "root": power}
+    own = {"logcosh": logcosh, "logaddexp": logaddexp, "logistic": logistic}
+    own |= {"modulus": math.fabs, "sign": sign, "larger": larger, "smaller": smaller, "power": power, "root": power}
     return names | own | {"pi": math.pi, "inf": math.inf}
 
 
@@ -167,6 +195,9 @@ def ufl_vocabulary() -> dict[str, Any]:
         "smaller": ufl.min_value,
         "power": operator.pow,
         "root": operator.pow,
+        "logcosh": lambda a: abs(a) + ufl.ln(1 + ufl.exp(-2 * abs(a))) - LOG_2,
+        "logaddexp": lambda a, b: ufl.max_value(a, b) + ufl.ln(1 + ufl.exp(-abs(a - b))),
+        "logistic": lambda a: (1 + ufl.tanh(a / 2)) / 2,
     }
     return names | own | {"pi": math.pi, "inf": math.inf}
 
@@ -181,6 +212,11 @@ def mpmath_vocabulary() -> dict[str, Any]:
     names = {name: getattr(mpmath, name) for name in ("exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")}
     own = {"log": _mpmath_real(mpmath.log), "sqrt": _mpmath_real(mpmath.sqrt), "root": _mpmath_real(operator.pow)}
     own |= {"modulus": abs, "larger": max, "smaller": min, "power": operator.pow}
+    own |= {
+        "logcosh": lambda a: abs(a) + mpmath.log1p(mpmath.exp(-2 * abs(a))) - mpmath.log(2),
+        "logaddexp": lambda a, b: max(a, b) + mpmath.log1p(mpmath.exp(-abs(a - b))),
+        "logistic": lambda a: 1 / (1 + mpmath.exp(-a)),
+    }
     return names | own | {"ratio": lambda p, q: mpmath.mpf(p) / q, "pi": mpmath.pi}
 
 

@@ -77,10 +77,10 @@ class DistributedLaplacian(ABC):
         """All nodes, and u = psi / psi_0 on them, (n_owned, k) -> (k, n), on every rank."""
 
     @cached_property
-    def largest_ratio(self) -> float:
-        """The largest K_ii / M_ii: a bound on rates but for a factor of a few."""
-        ratio = self.stiffness.getDiagonal().array / (1.0 if self.mass is None else self.mass.getDiagonal().array)
-        return float(max(self.comm.allgather(float(ratio.max(initial=0.0)))))
+    def scale(self) -> float:
+        """sum_i K_ii psi_0i^2: rounding moves the lowest eigenvalues by eps times this. It does not grow where f is
+        steep, since psi_0 falls as K_ii grows."""
+        return float(self.gram_diagonal(self.ground_state[:, None])[0])
 
     def gram_diagonal(self, psi: Array) -> Array:
         """sum_i K_ii psi_i^2 for each column, summed."""

@@ -41,6 +41,7 @@ class TransferOperator:
     deviations : of e along each axis, shape (d,)
     step_size : h
     objective : its name
+    values : f at the nodes, shape (n,)
     """
 
     grid: Grid
@@ -49,6 +50,7 @@ class TransferOperator:
     deviations: Array
     step_size: float
     objective: str
+    values: Array
 
     @property
     def n_dofs(self) -> int:
@@ -187,9 +189,10 @@ def on_grid(
     x = axes @ grid.points
     with np.errstate(all="ignore"):
         images = axes.T @ (x - step_size * objective.gradient(x))
+        values = np.asarray(objective(x), dtype=float)
     # An image that overflows has left, wherever to.
     images = np.where(np.isfinite(images), images, 1e300)
-    return TransferOperator(grid, axes, images, deviations, float(step_size), objective.name)
+    return TransferOperator(grid, axes, images, deviations, float(step_size), objective.name, values)
 
 
 @kernel

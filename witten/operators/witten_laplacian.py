@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from witten.domains.grid import Grid
 from witten.operators.kernels import kernel
 
-__all__ = ["WittenLaplacian"]
+__all__ = ["BLOCKS", "WittenLaplacian"]
 
 # Sums over edges are formed in this many blocks, whatever the number of threads, so that results do not depend on it.
 BLOCKS = 64
@@ -47,6 +47,12 @@ class WittenLaplacian:
     @property
     def n_dofs(self) -> int:
         return int(self.matrix.shape[0])
+
+    @property
+    def scale(self) -> float:
+        """sum_a s/h_a^2, what A_ii is where f is flat. Rounding moves eigenvalues by eps times this, however large A_ii
+        grows where f is steep: sum_i A_ii psi_0i^2 = sum_ij |A_ij| psi_0i psi_0j is not larger."""
+        return float((self.learning_rate / np.asarray(self.grid.spacing) ** 2).sum())
 
     @cached_property
     def log_ground_state(self) -> NDArray[np.float64]:

@@ -89,6 +89,19 @@ def _draw_points(axes: Axes, curve: RateCurve, inverse: Array, scale: LogScale) 
             zorder=3,
             label=f"{curve.method.replace('-', ' ')}{note}",
         )
+    edge = good & curve.continuous
+    if edge.any():
+        axes.plot(
+            inverse[edge],
+            scale(curve.log_rates[edge]),
+            linestyle="none",
+            marker="s",
+            markerfacecolor="none",
+            markeredgecolor=GREY,
+            markersize=9,
+            zorder=2,
+            label="bottom of the continuous spectrum",
+        )
     bad = ~good & np.isfinite(curve.upper)
     if bad.any():
         axes.plot(

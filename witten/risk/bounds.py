@@ -11,7 +11,7 @@ from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.risk.law_of_sde import on_two_grids
 from witten.risk.law_of_sgd import gibbs_points
-from witten.risk.terms import Term, starting_point, terms
+from witten.risk.terms import HEIGHT, Term, starting_point, terms, without_constant
 from witten.schedules import Schedule
 
 __all__ = ["Plateau", "RiskBound", "plateau", "risk_bound"]
@@ -86,7 +86,7 @@ def plateau(objective: Objective | str, learning_rate: float, *, noise: float = 
     RequestError
         unless f is a sum of functions of one variable, or has at most three.
     """
-    f = resolve(objective)
+    f = without_constant(resolve(objective))
     if not (np.isfinite(learning_rate) and learning_rate > 0):
         raise RequestError(f"learning rate must be positive, got {learning_rate}")
     s = learning_rate * noise**2
@@ -126,11 +126,11 @@ def risk_bound(
     RequestError
         if the times are out of order, or the law at t_0 has no finite norm: take a later one.
     """
-    f = resolve(objective)
+    f = without_constant(resolve(objective))
     t0 = time / 100 if after is None else float(after)
     if not 0 < t0 < time:
         raise RequestError(f"the bound starts from a time between 0 and {time:g}, got {t0:g}")
-    start = starting_point(f, x0)
+    start = starting_point(f, x0, HEIGHT * f.dimension * learning_rate * noise**2)
     times = np.linspace(t0, time, points)
     risk, chi = np.zeros(points), 1.0
     rates = []

@@ -106,25 +106,45 @@ class RiskCurve(files.Saved):
 
     @classmethod
     def from_dataset(cls, dataset: xarray.Dataset) -> RiskCurve:
-        """The curve that `to_dataset` described."""
+        """The curve that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
         about = dataset.attrs
-        return cls(
+        curve = cls(
             method=str(about["method"]),
             objective=str(about["objective"]),
             schedule=Schedule.parse(str(about["schedule"])),
-            start=np.atleast_1d(about["x0"]),
-            steps=dataset["step"].values,
+            start=np.atleast_1d(np.asarray(about["x0"], dtype=float)),
+            steps=files.column(dataset, "step", ("step",), int),
             details=json.loads(about["details"]),
-            **{name: dataset[name].values for name in COLUMNS},
+            **{name: files.column(dataset, name, ("step",)) for name in COLUMNS},
         )
+        _require_true(curve)
+        return curve
 
 
-def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED) -> NDArray[np.int64]:
-    """All steps 0 ... N, or about `most` of them, ends of constant runs included where these are few."""
-    n = schedule.steps
+def _require_true(curve: RiskCurve) -> None:
+    """ValueError for steps that are none of the schedule, and for a risk that contradicts itself."""
+    plan, steps = curve.schedule, curve.steps
+    at = steps.astype(float)
+    if not (steps.size and np.isfinite(curve.start).all() and isinstance(curve.details, dict)):
+        raise ValueError("no steps, no start, or no details")
+    files.require(np.append(0 <= steps[0] <= plan.steps, np.diff(steps) > 0), at, "the steps do not ascend")
+    files.require(steps <= plan.steps, at, "the schedule has ended before the step")
+    rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
+    files.require(np.isclose(curve.time, plan.times[steps], rtol=1e-9, atol=0), at, "another time")
+    files.require(np.isclose(curve.learning_rate, rates, rtol=1e-9, atol=0), at, "another learning rate")
+    files.require(np.isfinite(curve.excess_risk), at, "the risk is not known")
+    held = (curve.lower <= curve.excess_risk) & (curve.excess_risk <= curve.upper)
+    files.require(held, at, "the risk is not within its error bar")
+
+
+def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED, last: int | None = None) -> NDArray[np.int64]:
+    """All steps 0 ... N, or about `most` of them, ends of constant runs included where these are few.
+
+    N is the last step of the schedule, or the one at which it is stopped."""
+    n = schedule.steps if last is None else last
     if n < most:
         return np.arange(n + 1)
-    ends = np.cumsum([run.steps for run in schedule.runs()])
+    ends = np.cumsum([run.steps for run in schedule.runs(n)])
     even = np.round(np.linspace(0, n, most)).astype(np.int64)
     return np.unique(np.concatenate([even, ends[: most // 4], [n]]))
 

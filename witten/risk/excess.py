@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.rates import effective_learning_rate
 from witten.risk.curve import RiskCurve, recorded_steps
-from witten.risk.law_of_sde import on_two_grids, overlaps
+from witten.risk.law_of_sde import LEFT_OUT, on_two_grids, overlaps
 from witten.risk.law_of_sgd import LawOfSGD, each_rate, gibbs_risk
 from witten.risk.runs_of_sgd import simulated_risk
-from witten.risk.terms import Term, starting_point, terms
+from witten.risk.terms import HEIGHT, Term, starting_point, terms, without_constant
 from witten.schedules import Schedule
 
 __all__ = ["METHODS", "excess_risk"]
@@ -27,6 +26,8 @@ METHODS = ("chain", "spectral", "simulate")
 Found = tuple[Array, Array, Array, Mapping[str, Any]]
 # Learning rates of whose modes the overlaps are told.
 TOLD = 6
+# Steps that are looked at first for a rule to stop, and how many times more each time after that.
+FIRST_LOOK, GROWTH = 2000, 4
 
 
 def excess_risk(
@@ -63,29 +64,47 @@ def excess_risk(
     RequestError
         if the request is wrong; ConvergenceError if the law runs away, or is too narrow for a grid.
     """
-    f, plan = resolve(objective), Schedule.of(schedule)
+    given, plan = resolve(objective), Schedule.of(schedule)
     if method not in METHODS:
         raise RequestError(f"method {method[:40]!r} is not known; use one of {', '.join(METHODS)}")
     for s in (plan.learning_rates.min(), plan.learning_rates.max()):
         effective_learning_rate(float(s), noise)
     if plan.stop is not None and plan.stop.quantity != "risk":
         raise RequestError(f"a law has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
-    start, steps = starting_point(f, x0), recorded_steps(plan, records)
+    f = without_constant(given)
+    start = starting_point(f, x0, HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2)
     parts = terms(f, start)
-    if method == "simulate":
-        found = simulated_risk(f, start, plan, steps, lowest=_lowest(f, parts), noise=noise, paths=paths, seed=seed)
-        risk, lower, upper, details = found
-    else:
+
+    def found(steps: Steps) -> Found:
+        if method == "simulate":
+            return simulated_risk(f, start, plan, steps, lowest=_lowest(parts), noise=noise, paths=paths, seed=seed)
         try:
-            risk, lower, upper, details = (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
+            return (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
         except GridError:
             raise RequestError(_no_grid(f, start, plan)) from None
+
+    steps, (risk, lower, upper, details) = _recorded(found, plan, records)
     plateau = _plateaus(parts, plan, steps, noise, method) if plateaus else np.full(steps.size, np.nan)
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
-    curve = RiskCurve(
-        method, f.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details
+    return RiskCurve(
+        method, given.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details
     )
-    return _stopped(curve)
+
+
+def _recorded(found: Callable[[Steps], Found], plan: Schedule, records: int) -> tuple[Steps, Found]:
+    """The steps that are told, and what is found there; a rule to stop is asked after every step up to its end."""
+    if plan.stop is None:
+        steps = recorded_steps(plan, records)
+        return steps, found(steps)
+    last = 0
+    while True:
+        last = min(max(FIRST_LOOK, GROWTH * last), plan.steps)
+        risk, lower, upper, details = found(np.arange(last + 1))
+        below = np.flatnonzero(risk <= plan.stop.below)
+        if below.size or last == plan.steps:
+            break
+    steps = recorded_steps(plan, records, int(below[0]) if below.size else last)
+    return steps, (risk[steps], lower[steps], upper[steps], details)
 
 
 def _no_grid(f: Objective, start: Array, plan: Schedule) -> str:
@@ -98,26 +117,28 @@ def _no_grid(f: Objective, start: Array, plan: Schedule) -> str:
 
 
 def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
-    """The sum over the terms; what was lost bounds the error where f is not huge outside."""
-    risk, lost = np.zeros(steps.size), 0.0
+    """The sum over the terms; where part of the law runs away, the mean of the rest, and of which box it is."""
+    risk, bar = np.zeros((2, steps.size))
+    lost, boxes = 0.0, []
     for term in parts:
         law = LawOfSGD(term, plan, noise)
-        found, gone = law.risks(steps)
-        risk += term.count * found
-        lost += term.count * gone
-    bar = (1e-12 + lost) * np.maximum(risk, risk[0])
-    return risk, risk - bar, risk + bar, {"lost": lost}
+        found = law.risks(steps)
+        risk += term.count * found.risks
+        bar += term.count * (found.bars + law.error(steps, found))
+        lost += term.count * found.lost
+        boxes.append({"term": term.objective.name, "box": str(found.box), "survival": 1.0 - found.lost})
+    return risk, risk - bar, risk + bar, {"lost": lost, "boxes": boxes[:TOLD]}
 
 
 def _by_modes(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
-    """On two grids, extrapolated; the bar is the correction that made."""
+    """On two grids, extrapolated; the bar is the correction that made, and what modes leave out."""
     risk, bar = np.zeros((2, steps.size))
     told: list[dict[str, Any]] = []
     for term in parts:
         rough, fine = ((law, law.risks(steps)) for law in on_two_grids(term, plan, noise))
         correction = (fine[1] - rough[1]) / 3
         risk += term.count * (fine[1] + correction)
-        bar += term.count * abs(correction)
+        bar += term.count * (abs(correction) + LEFT_OUT * abs(fine[1]))
         for s in dict.fromkeys(run.learning_rate for run in plan.runs()) if len(told) < TOLD else ():
             if len(told) < TOLD:
                 told.append({"term": term.objective.name, "learning_rate": s, "modes": overlaps(fine[0], s)})
@@ -139,7 +160,7 @@ def _plateaus(parts: list[Term], plan: Schedule, steps: Steps, noise: float, met
     return out
 
 
-def _lowest(f: Objective, parts: list[Term]) -> float:
+def _lowest(parts: list[Term]) -> float:
     """min f, from its terms."""
     return sum(term.count * term.lowest for term in parts)
 
@@ -149,13 +170,3 @@ def _along(plan: Schedule, steps: Steps, values: Mapping[float, float]) -> Array
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
     known, index = np.unique(rates, return_inverse=True)
     return np.array([values[s] for s in known.tolist()])[index]
-
-
-def _stopped(curve: RiskCurve) -> RiskCurve:
-    """The curve up to where the rule of its schedule stops it."""
-    rule = curve.schedule.stop
-    below = np.flatnonzero(curve.excess_risk <= rule.below) if rule is not None else np.zeros(0, dtype=int)
-    if not below.size:
-        return curve
-    names = ("steps", "time", "learning_rate", "excess_risk", "plateau", "lower", "upper")
-    return replace(curve, **{name: getattr(curve, name)[: below[0] + 1] for name in names})

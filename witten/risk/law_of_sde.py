@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,19 +16,24 @@ from scipy.sparse.linalg import splu
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.risk.flows import curvature
 from witten.risk.push_and_blur import deal_out
 from witten.risk.terms import Term
 from witten.schedules import Run, Schedule
 from witten.spectra.eigensolve import eigensolve
 
-__all__ = ["LawOfSDE", "Modes", "overlaps"]
+__all__ = ["LEFT_OUT", "LawOfSDE", "Modes", "on_two_grids", "overlaps"]
 
 Array = NDArray[np.float64]
 # f at the rim above the saddles in units of the largest learning rate; cells along an axis of the coarser grid.
 MARGIN, CELLS = 14.0, {1: 400, 2: 72}
+# How many deviations of the narrowest law a cell of the coarser grid may be wide; how many there are, at most.
+WIDE, FINEST = {1: 1.0, 2: 3.0}, {1: 6400, 2: 110}
+# A time step over the curvature; what modes that are left out and rounding may add to a risk, as a part of it.
+STEP, LEFT_OUT = 0.25, 1e-8
 # Modes that are computed.
 COUNT = {1: 60, 2: 30}
 # A law is expanded in modes once the fastest of them add less than this part to the risk.
@@ -83,12 +89,15 @@ class LawOfSDE:
     schedule : its times are those of continuous time
     grid : where
     noise : sigma; the learning rate s counts as s sigma^2
+    parts : into which a time step is divided: with half the step on the finer of two grids, what both differ by holds
+        the error in time as well
     """
 
     term: Term
     schedule: Schedule
     grid: Grid
     noise: float = 1.0
+    parts: int = 1
     operators: dict[float, WittenLaplacian] = field(default_factory=dict)
     modes_at: dict[float, Modes] = field(default_factory=dict)
     solvers: dict[tuple[float, float], list[tuple[complex, Solver]]] = field(default_factory=dict)
@@ -96,6 +105,12 @@ class LawOfSDE:
     @cached_property
     def discretisation(self) -> FiniteDifferences:
         return FiniteDifferences(self.term.objective, self.grid)
+
+    @cached_property
+    def curvature(self) -> float:
+        """The largest at the start and at the minima."""
+        points = [self.term.start, *(minimum.x for minimum in self.term.landscape.minima)]
+        return curvature(self.term.objective, np.array(points).T)
 
     @cached_property
     def excess(self) -> Array:
@@ -144,7 +159,7 @@ class LawOfSDE:
             raise RequestError(f"the start {self.term.start.tolist()} is not in the box {self.grid.box}")
         if steps[0] == 0:
             out[0] = self.term.excess(self.term.start[:, None])[0]
-        for run in self.schedule.runs():
+        for run in self.schedule.runs(int(steps[-1])):
             here = np.flatnonzero((steps > first) & (steps <= first + run.steps))
             asked = np.union1d(steps[here] - first, [run.steps])
             found, masses = self._along(run, asked, masses)
@@ -160,7 +175,7 @@ class LawOfSDE:
         """
         masses = deal_out(self.grid, self.term.start[:, None], np.ones(1)).ravel()
         for part in PARTS:
-            masses = self._stepped(learning_rate, masses, part * float(times[0]))
+            masses = self._moved(learning_rate, masses, part * float(times[0]))
         modes = self.modes(learning_rate)
         c = modes.functions.T @ masses
         norm = float(np.sum(c[1:] ** 2))
@@ -177,7 +192,7 @@ class LawOfSDE:
             if not short and self._expandable(s, masses, done):
                 return self._expanded(s, masses, asked, done, out, i)
             for part in PARTS if done == 0.0 and not short else (0.5, 0.5):
-                masses = self._stepped(s, masses, part * s * (k - done))
+                masses = self._moved(s, masses, part * s * (k - done))
             done = float(k)
             out[i] = masses @ self.excess
         return out, masses
@@ -197,6 +212,13 @@ class LawOfSDE:
         times = s * (asked[i:] - done)
         out[i:] = np.exp(-np.multiply.outer(times, modes.rates)) @ (c * modes.seen)
         return out, modes.masses @ (np.exp(-times[-1] * modes.rates) * c)
+
+    def _moved(self, s: float, masses: Array, time: float) -> Array:
+        """exp(t G) masses in equal steps, short beside the curvature."""
+        count = self.parts * max(1, math.ceil(time * self.curvature / STEP))
+        for _ in range(count):
+            masses = self._stepped(s, masses, time / count)
+        return masses
 
     def _stepped(self, s: float, masses: Array, time: float) -> Array:
         """exp(t G) masses by the Pade approximant of Radau IIA: positive where it matters, damping what is fast."""
@@ -236,27 +258,47 @@ def domain_of(term: Term, schedule: Schedule, noise: float) -> Box:
     """Where the law of the largest learning rate is, and the start, and the way down from it."""
     s = float(schedule.learning_rates.max()) * noise**2
     box = sublevel(term.objective, s, wells=6, margin=MARGIN).box
-    room = 6 * np.sqrt(s) * np.ones(box.dimension) * 0.5
-    low = np.minimum(box.lower, term.start - room)
-    high = np.maximum(box.upper, term.start + room)
+    low, high = np.minimum(box.lower, term.start), np.maximum(box.upper, term.start)
+    # Behind the start f rises by the margin, too.
+    slope = np.maximum(abs(term.objective.gradient(term.start)), 1e-300)
+    room = np.minimum(MARGIN * s / slope, 0.25 * (high - low))
+    low, high = np.minimum(low, term.start - room), np.maximum(high, term.start + room)
     return Box(tuple(low.tolist()), tuple(high.tolist()))
 
 
 def on_two_grids(term: Term, schedule: Schedule, noise: float) -> Iterator[LawOfSDE]:
-    """The same problem on cells of half the size: differences tell the error, which is of second order."""
-    if term.objective.dimension > 2:
+    """The same problem on cells and in time steps of half the size: differences tell the error, of second order.
+
+    Raises
+    ------
+    RequestError
+        above dimension 2; GridError where cells that are narrower than the law of the smallest learning rate are too
+        many.
+    """
+    f = term.objective
+    if f.dimension > 2:
         raise RequestError(
-            f"{term.objective.name} is no sum of functions of one variable, and its law is computed up to dimension "
-            "2; use the method 'simulate'"
+            f"{f.name} is no sum of functions of one variable, and its law is computed up to dimension 2; use the "
+            "method 'simulate'"
         )
-    box = domain_of(term, schedule, noise)
-    narrow = np.sqrt(float(schedule.learning_rates.min()) * noise**2)
+    box, cells = domain_of(term, schedule, noise), CELLS[f.dimension]
+    if schedule.steps > 1:
+        cells = max(cells, _cells_of_the_narrowest(term, schedule, noise, box))
     for factor in (1, 2):
-        cells = CELLS[box.dimension] * factor
-        law = LawOfSDE(term, schedule, Grid(box, (cells,) * box.dimension), noise)
-        if factor == 1 and narrow * 4 < law.grid.spacing.max() and schedule.steps > 1:
-            law = LawOfSDE(term, schedule, Grid(box, (2 * cells,) * box.dimension), noise)
-        yield law
+        yield LawOfSDE(term, schedule, Grid(box, (cells * factor,) * box.dimension), noise, factor)
+
+
+def _cells_of_the_narrowest(term: Term, schedule: Schedule, noise: float, box: Box) -> int:
+    """Cells along an axis that are WIDE standard deviations, sqrt(s/2f''), of the law of the smallest learning rate."""
+    d, s = box.dimension, float(schedule.learning_rates.min()) * noise**2
+    curvature = max((float(m.curvatures.max()) for m in term.landscape.minima), default=0.0)
+    wanted = float(box.widths.max()) * math.sqrt(2 * max(curvature, 0.0) / s) / WIDE[d]
+    if not wanted <= FINEST[d]:
+        raise GridError(
+            f"at learning rate {s:g} the law of {term.objective.name} is narrower than the smallest cells that are "
+            "taken; end at a larger learning rate"
+        )
+    return math.ceil(wanted)
 
 
 def overlaps(law: LawOfSDE, learning_rate: float, count: int = 6) -> list[dict[str, float]]:

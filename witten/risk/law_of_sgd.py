@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -15,16 +15,17 @@ from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective
 from witten.operators.collocation import chebyshev_points, interpolation_matrix
 from witten.operators.noise import GaussianNoise
-from witten.operators.transfer import TransferOperator, on_grid
+from witten.operators.transfer import REACH, TransferOperator
 from witten.risk.long_runs import long_run
 from witten.risk.push_and_blur import PushAndBlur, resampled
+from witten.risk.runaway import distance, runs_out
 from witten.risk.terms import Term
 from witten.schedules import Schedule
 from witten.spectra.operator_spectrum import leading_masses
 from witten.spectra.state_reduction import StateReduction
 from witten.spectra.transfer_spectrum import first_domain
 
-__all__ = ["LawOfSGD", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
+__all__ = ["ChainRisk", "LawOfSGD", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
 
 Array = NDArray[np.float64]
 # Nodes per standard deviation of the noise of a step; how many nodes along an axis, at least and at most.
@@ -34,6 +35,18 @@ MOST = {1: 2400, 2: 200}
 SERVES = 1.3
 # Mass that may be lost over a whole schedule before the box is enlarged, and how often it is.
 LOST, ENLARGED = 1e-8, 6
+# How near plateaus in two boxes must be, relatively, where part of the law leaves both.
+SAME = 0.05
+# Rounding of a risk, as a part of it or of that at the start.
+ROUNDED = 1e-12
+# Far from the origin x is rounded to EPS |x|; over the width of a box, and so many times it, that changes a risk.
+PLACES, EPS = 200.0, float(np.finfo(float).eps)
+# Mass at a node that is not followed on the way to the box, as a part of all; what no box holds.
+UNFOLLOWED, FAR = 1e-17, 1e300
+# Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
+NARROW, BULK = 0.25, 1e-3
+# How much wider a box may be for a start outside, and of how many steps it holds the way.
+WIDER, FIRST_STEPS = 3.0, 50
 # Equal steps from which on, and nodes up to which, powers of the matrix are formed.
 POWER, DENSE = 40, 700
 # Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
@@ -74,8 +87,23 @@ class _Mover:
             while run is None or k - begun > run.last:
                 if run is not None:
                     masses, begun = run.after(run.last), begun + run.last
-                run = long_run(lambda m: _one_step(self.step, m), masses, counts[-1] - begun)
+                run = long_run(self.one, masses, counts[-1] - begun)
             yield k, run.after(k - begun)
+
+    def sums(self, masses: Array, values: Array, last: int) -> tuple[Array, Array]:
+        """values (n, m) summed over the masses k steps later, k = 0, ..., last, (last + 1, m); and the last masses."""
+        out, done = np.empty((last + 1, values.shape[1])), 0
+        while True:
+            run = long_run(self.one, masses, last - done)
+            end = min(done + run.last, last)
+            out[done : end + 1] = run.sums(values, end - done + 1)
+            masses, done = run.after(end - done), end
+            if done == last:
+                return out, masses
+
+    def one(self, masses: Array) -> Array:
+        """A step later."""
+        return _one_step(self.step, masses)
 
     def moved(self, masses: Array, count: int) -> Array:
         if count in self.powers:
@@ -84,13 +112,61 @@ class _Mover:
             self.powers[count] = np.linalg.matrix_power(self.step.dense(), count)
             return self.moved(masses, count)
         for _ in range(count):
-            masses = _one_step(self.step, masses)
+            masses = self.one(masses)
         return masses
+
+
+@dataclass(eq=False)
+class _Stretch:
+    """Steps on one grid: the law after `begun` steps, and how many more are asked for, the last one at the end."""
+
+    grid: Grid
+    mover: _Mover
+    masses: Array
+    begun: int
+    counts: NDArray[np.int64]
+
+    def laws(self) -> Iterator[tuple[int, Array]]:
+        """(k, masses) after k steps from the start, at those asked for; `masses` are then the last ones."""
+        for ahead, law in self.mover.along(self.masses, self.counts.tolist()):
+            self.masses = law
+            yield self.begun + ahead, law
+
+    def means(self, values: Array) -> Array:
+        """The mean of values (n,) after the steps asked for; of those who have not left, as what has is not counted."""
+        both = np.column_stack([values, np.ones(values.size)])
+        if self.counts.size > LONG and self.counts[-1] - self.counts[0] == self.counts.size - 1:
+            found, self.masses = self.mover.sums(self.masses, both, int(self.counts[-1]))
+            sums = found[self.counts[0] :]
+        else:
+            sums = np.array([masses @ both for _, masses in self.laws()])
+        return np.asarray(sums[:, 0] / sums[:, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class ChainRisk:
+    """What the law of SGD says of one term.
+
+    Attributes
+    ----------
+    risks : E f_i - min f_i, shape (n,), of those who have not left the box
+    bars : half-widths of their error bars: rounding, what has left, and what a larger box would say
+    lost : the part of the mass that has left the box
+    box : the box; where next to nothing leaves it no larger one says anything else
+    """
+
+    risks: Array
+    bars: Array
+    lost: float
+    box: Box
 
 
 @dataclass(frozen=True, eq=False)
 class LawOfSGD:
     """masses <- masses P_s, one step after the other, on grids as fine as the noise of each step needs.
+
+    A start far outside of the box where the law of the largest learning rate lives is followed on its way there, on
+    grids that go along.
 
     Parameters
     ----------
@@ -98,12 +174,14 @@ class LawOfSGD:
     schedule : in discrete time
     noise : sigma
     nodes : per standard deviation of the noise, at least; with 2 the law is exact to rounding, with 1.5 to 1e-9
+    most : part of the largest number of cells along an axis that may be taken
     """
 
     term: Term
     schedule: Schedule
     noise: float = 1.0
     nodes: float = PER_DEVIATION
+    most: float = 1.0
 
     def __post_init__(self) -> None:
         if any(stage.flow for stage in self.schedule.stages):
@@ -118,79 +196,136 @@ class LawOfSGD:
 
     @cached_property
     def box(self) -> Box:
-        """Where the law of the largest learning rate lives, and the way there from the start."""
-        f, s = self.term.objective, float(self.schedule.learning_rates.max())
-        box = _domain(f, s, self.noise)
-        x = self.term.start
-        way = [x]
-        for each in self.schedule.learning_rates[:50].tolist():
-            x = x - each * f.gradient(x)
-            way.append(x)
-        reach = 9 * s * self.noise
-        low = np.minimum(box.lower, np.min(way, axis=0) - reach)
-        high = np.maximum(box.upper, np.max(way, axis=0) + reach)
-        if not (np.isfinite(low).all() and np.isfinite(high).all() and (high - low).max() < 1e6):
-            raise ConvergenceError(f"descent on {f.name} from {way[0].tolist()} runs away; take smaller learning rates")
-        return Box(tuple(low.tolist()), tuple(high.tolist()))
+        """Where the law of the largest learning rate lives."""
+        return _domain(self.term.objective, float(self.schedule.learning_rates.max()), self.noise)
 
-    def risks(self, steps: NDArray[np.int64]) -> tuple[Array, float]:
-        """E f_i - min f_i at these steps, shape (n,), and the part of the mass that left the box on the way.
+    def _with_start(self) -> Box:
+        """The box, and the start with its first steps where that makes it not much wider and noise is narrow."""
+        f, x, box = self.term.objective, self.term.start, self.box
+        way, s = [x], float(self.schedule.learning_rates.max())
+        with np.errstate(all="ignore"):
+            for each in self.schedule.learning_rates[:FIRST_STEPS].tolist():
+                x = x - each * f.gradient(x)
+                way.append(x)
+        low, high = np.min(way, axis=0) - REACH * s * self.noise, np.max(way, axis=0) + REACH * s * self.noise
+        low, high = np.minimum(box.lower, low), np.maximum(box.upper, high)
+        near = ((high - low) < WIDER * box.widths).all() and (REACH * s * self.noise < NARROW * box.widths).all()
+        return Box(tuple(low.tolist()), tuple(high.tolist())) if near else box
+
+    def risks(self, steps: NDArray[np.int64]) -> ChainRisk:
+        """E f_i - min f_i at these steps, ascending.
 
         Raises
         ------
         ConvergenceError
             if mass keeps leaving, or the law becomes narrower than the finest grid.
         """
-        box = self.box
+        box = self._with_start()
         found, lost = self._followed(box, steps)
+        bars = np.full(found.size, lost * self._top(box))
         for _ in range(ENLARGED):
             if lost < LOST:
                 break
-            box, before = box.expanded(0.1, 0.1), lost
-            larger, lost = self._followed(box, steps)
-            # Where runs escape to infinity, a larger box only makes the cells coarser.
+            wide, before = box.expanded(0.1, 0.1), lost
+            larger, lost = self._followed(wide, steps)
+            bars = abs(larger - found)
+            # Where runs escape to infinity, no box ends it.
             if lost > 0.3 * before:
-                return found, before
-            found = larger
-        return found, lost
+                lost = before
+                break
+            box, found, bars = wide, larger, np.full(found.size, lost * self._top(wide))
+        rounded = ROUNDED + PLACES * EPS * float(np.max(np.maximum(np.abs(box.lower), np.abs(box.upper)) / box.widths))
+        bars = bars + rounded * np.maximum(found, min(found[0], self._top(box)))
+        return ChainRisk(found, bars, lost, box)
+
+    def error(self, steps: NDArray[np.int64], found: ChainRisk) -> Array:
+        """What half as many cells change, shape (n,), where the noise of a step is narrower than the cells; else 0."""
+        least = float(self.schedule.learning_rates[: int(steps[-1])].min(initial=np.inf)) * self.noise
+        if least >= 1.5 * found.box.widths.max() / (self.most * MOST[found.box.dimension]):
+            return np.zeros(steps.size)
+        rough = replace(self, most=0.5 * self.most)
+        return np.asarray(abs(rough._followed(found.box, steps)[0] - found.risks))
+
+    def _top(self, box: Box) -> float:
+        """The largest f_i - min f_i on the rim of a box, at the middles of its sides: where mass leaves."""
+        middle = 0.5 * (np.array(box.lower) + box.upper)
+        sides = np.repeat(middle[:, None], 2 * middle.size, axis=1)
+        for axis in range(middle.size):
+            sides[axis, 2 * axis : 2 * axis + 2] = box.lower[axis], box.upper[axis]
+        return float(np.nanmax(self.term.excess(sides)))
 
     def _followed(self, box: Box, steps: NDArray[np.int64]) -> tuple[Array, float]:
-        out = [float(self.term.excess(self.term.start[:, None])[0])] if steps[0] == 0 else []
-        values, masses = None, np.ones(1)
-        for _, grid, masses in self.laws(box, steps[steps > 0]):
-            if values is None or values[0] is not grid:
-                values = grid, self.term.excess(grid.points)
-            # What has left is not counted: the mean is that of those who have not.
-            out.append(float(masses @ values[1] / masses.sum()))
-        return np.array(out), max(0.0, 1.0 - float(masses.sum()))
+        out = [self.term.excess(self.term.start[:, None])] if steps[0] == 0 else []
+        grid, excess, masses = None, np.zeros(0), np.ones(1)
+        for stretch in self._stretches(box, steps[steps > 0]):
+            if grid is not stretch.grid:
+                grid, excess = stretch.grid, self.term.excess(stretch.grid.points)
+            means, wanted = stretch.means(excess), np.isin(stretch.begun + stretch.counts, steps)
+            out.append(means[wanted])
+            masses = stretch.masses
+        return np.concatenate(out), max(0.0, 1.0 - float(masses.sum()))
 
     def laws(self, box: Box, steps: NDArray[np.int64]) -> Iterator[tuple[int, Grid, Array]]:
         """(k, grid, masses) after these numbers k > 0 of steps, ascending."""
-        f, x, done = self.term.objective, self.term.start, 0
-        grid, masses = self._grid(box, self.schedule.learning_rates[0], None), None
-        for run in self.schedule.runs():
+        for stretch in self._stretches(box, steps):
+            yield from ((k, stretch.grid, masses) for k, masses in stretch.laws() if k in steps)
+
+    def _stretches(self, box: Box, steps: NDArray[np.int64]) -> Iterator[_Stretch]:
+        """Steps from the start to the last one asked for, in pieces; `masses` of each are used when it has been."""
+        done, grid, masses = 0, None, np.ones(1)
+        for run in self.schedule.runs(int(steps[-1]) if steps.size else 0):
+            last = done + run.steps
+            while done < last and (grid is None or grid.box is not box):
+                grid, masses = self._on_the_way(box, run.learning_rate, done, grid, masses)
+                done += 1
+                if done in steps:
+                    yield _Stretch(grid, _Mover(self.step(grid, run.learning_rate)), masses, done, np.zeros(1, int))
+            if done == last or grid is None:
+                continue
             finer = self._grid(box, run.learning_rate, grid)
-            if finer is not grid and masses is not None:
+            if finer is not grid:
                 _require_seen(grid, masses, run.learning_rate)
                 masses = resampled(masses, grid, finer)
-            grid, begun, last = finer, done, done + run.steps
-            mover = _Mover(self.step(grid, run.learning_rate))
-            if masses is None:
-                # The first step from a point is exact.
-                masses, done = mover.step.around(x - run.learning_rate * f.gradient(x)), 1
-            asked = np.union1d(steps[(steps > begun) & (steps <= last)], [last])
-            for ahead, law in mover.along(masses, (asked - done).tolist()):
-                masses = law
-                if ahead + done in steps:
-                    yield ahead + done, grid, masses
-            done = last
-        if masses is not None:
+            grid = finer
+            asked = np.union1d(steps[(steps > done) & (steps <= last)], [last]) - done
+            stretch = _Stretch(grid, _Mover(self.step(grid, run.learning_rate)), masses, done, asked)
+            yield stretch
+            masses, done = stretch.masses, last
+        if grid is not None:
             _require_seen(grid, masses, run.learning_rate)
+
+    def _on_the_way(
+        self, box: Box, learning_rate: float, done: int, grid: Grid | None, masses: Array
+    ) -> tuple[Grid, Array]:
+        """One step of a law that is not yet in the box: a grid around where it goes, or that of the box, and masses."""
+        f, s = self.term.objective, learning_rate
+        x = self.term.start[:, None] if grid is None else grid.points
+        kept = abs(masses) > UNFOLLOWED * abs(masses).sum()
+        x, masses = x[:, kept], masses[kept]
+        with np.errstate(all="ignore"):
+            images = x - s * f.gradient(x)
+        outwards = ~(distance(box, images) <= max(distance(box, x).max(), 1.0))
+        if outwards.any():
+            outwards[outwards] = runs_out(f, images[:, outwards], self.schedule.learning_rates[done + 1 :], box)
+            images, masses = images[:, ~outwards], masses[~outwards]
+            if not masses.sum() > 0.5:
+                where = ", ".join(f"{each:.6g}" for each in self.term.start)
+                raise ConvergenceError(f"descent on {f.name} from ({where}) runs away; take smaller learning rates")
+        reach = REACH * s * self.noise
+        low, high = images.min(axis=1) - reach, images.max(axis=1) + reach
+        if (reach < NARROW * box.widths).all():
+            arrived = (low >= box.lower).all() and (high <= box.upper).all()
+        else:
+            # Noise as wide as the box takes some of the law out of it from wherever it is.
+            arrived = (distance(box, images[:, masses > BULK * masses.sum()]) <= 1).all()
+        target = box if arrived else Box(tuple(low.tolist()), tuple(high.tolist()))
+        grid = self._grid(target, s, None)
+        return grid, _one_step(self._step_of(grid, s, images), masses)
 
     def _grid(self, box: Box, learning_rate: float, grid: Grid | None) -> Grid:
         """The grid in use, if it is right for this learning rate, or a better one."""
         wanted = learning_rate * self.noise / self.nodes
-        most = MOST[box.dimension]
+        most = int(self.most * MOST[box.dimension])
         if grid is not None:
             finest = np.array(grid.shape) >= most
             if ((grid.spacing <= wanted) | finest).all() and (grid.spacing > wanted / 8).any():
@@ -201,12 +336,19 @@ class LawOfSGD:
 
     def step(self, grid: Grid, learning_rate: float) -> Step:
         """One step at a learning rate, by windows where the noise is resolved."""
+        f = self.term.objective
+        with np.errstate(all="ignore"):
+            images = grid.points - learning_rate * f.gradient(grid.points)
+        # An image that overflows has left, wherever to.
+        return self._step_of(grid, learning_rate, np.where(np.isfinite(images), images, FAR))
+
+    def _step_of(self, grid: Grid, learning_rate: float, images: Array) -> Step:
+        """From points whose images (d, m) are given to the nodes of a grid."""
         f, d = self.term.objective, self.term.objective.dimension
         deviations = np.full(d, learning_rate * self.noise)
-        operator = on_grid(f, learning_rate, grid, np.eye(d), deviations)
         if (deviations >= 1.5 * grid.spacing).all():
-            return operator
-        return PushAndBlur(grid, operator.images, deviations)
+            return TransferOperator(grid, np.eye(d), images, deviations, learning_rate, f.name, f(grid.points))
+        return PushAndBlur(grid, images, deviations)
 
     def plateaus(self) -> dict[float, float]:
         """The stationary excess risk at each learning rate of the schedule."""
@@ -238,7 +380,17 @@ def _narrowest(law: LawOfSGD) -> float:
 
 
 def _stationary(law: LawOfSGD, learning_rate: float) -> float:
-    grid = law._grid(law.box, learning_rate, None)
+    """On the box; where part of the law leaves it in every step, nan unless a larger one says the same."""
+    risk, leak = _stationary_in(law, learning_rate, law.box)
+    if leak <= LOST:
+        return risk
+    wide, _ = _stationary_in(law, learning_rate, law.box.expanded(0.1, 0.1))
+    return risk if abs(wide - risk) < SAME * risk else np.nan
+
+
+def _stationary_in(law: LawOfSGD, learning_rate: float, box: Box) -> tuple[float, float]:
+    """The mean under the (quasi-)stationary law in a box, and what leaves it in a step."""
+    grid = law._grid(box, learning_rate, None)
     step = law.step(grid, learning_rate)
     assert isinstance(step, TransferOperator)  # the caller has seen to that
     excess = law.term.excess(grid.points)
@@ -251,7 +403,7 @@ def _stationary(law: LawOfSGD, learning_rate: float) -> float:
     if grid.dimension > 1 or masses @ step.killed > LOST:
         gibbs = np.exp(-2.0 * excess / (learning_rate * law.noise**2))
         masses = leading_masses(lambda m: step.adjoint(m, NEGLIGIBLE), step.n_dofs, gibbs / gibbs.sum())
-    return float(masses @ excess)
+    return float(masses @ excess), float(masses @ step.killed)
 
 
 def gibbs_risk(term: Term, learning_rate: float) -> float:

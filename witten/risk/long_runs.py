@@ -39,6 +39,16 @@ class LongRun:
         cycles, rest = divmod(k, STRIDE)
         return np.asarray(self.norm * np.linalg.matrix_power(self.small, cycles)[:, 0] @ self.ways[:, rest])
 
+    def sums(self, values: Array, count: int) -> Array:
+        """values (n, m) summed over the masses k steps later, k = 0, ..., count - 1, shape (count, m)."""
+        cycles = -(-count // STRIDE)
+        states = np.empty((cycles, self.small.shape[0]))
+        states[0] = np.eye(self.small.shape[0])[0] * self.norm
+        for n in range(1, cycles):
+            states[n] = self.small @ states[n - 1]
+        seen = self.ways @ values
+        return np.asarray(np.einsum("nr,rjm->njm", states, seen).reshape(cycles * STRIDE, -1)[:count])
+
 
 def long_run(step: Callable[[Array], Array], masses: Array, most: int) -> LongRun:
     """All laws up to `most` steps later; fewer where MOST vectors do not span what is left.

@@ -1,9 +1,11 @@
-"""Whether SGD stays where it is: how much of it runs away in a step."""
+"""Whether SGD stays where it is: how much of it runs away in a step, and whether descent from afar comes home."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.objectives import Objective
 from witten.operators.noise import GaussianNoise
@@ -12,7 +14,7 @@ from witten.spectra.operator_spectrum import leading_masses
 from witten.spectra.state_reduction import StateReduction
 from witten.spectra.transfer_spectrum import Domain, first_domain
 
-__all__ = ["runs_away"]
+__all__ = ["distance", "runs_away", "runs_out"]
 
 # Nodes per standard deviation of the noise, and in all; how often a box is enlarged.
 NODES, MOST, ENLARGED = {1: 1.5, 2: 1.3}, {1: 3000, 2: 60_000}, 16
@@ -22,6 +24,8 @@ CELLS = {1: 4000, 2: 300}
 SETTLED = 0.7
 # What moves from one node to another in a step and is not looked at, as a part of all.
 NEGLIGIBLE = 1e-18
+# Steps of descent after which a point that has not come nearer counts as one that runs away.
+PATIENCE = 1000
 
 
 def runs_away(objective: Objective, learning_rate: float, noise: float, safe: float) -> bool:
@@ -63,3 +67,23 @@ def _climbs(objective: Objective, learning_rate: float, domain: Domain) -> bool:
     with np.errstate(all="ignore"):
         x = x[:, objective(x) <= domain.level]
         return not (objective(x - learning_rate * objective.gradient(x)) <= domain.level).all()
+
+
+def distance(box: Box, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far points (d, n) are from the middle of a box, in halves of its widths, the worst axis: 1 on its rim."""
+    lower, upper = np.array(box.lower)[:, None], np.array(box.upper)[:, None]
+    return np.asarray(np.max(abs(2 * x - lower - upper) / (upper - lower), axis=0))
+
+
+def runs_out(
+    objective: Objective, x: NDArray[np.float64], learning_rates: NDArray[np.float64], box: Box
+) -> NDArray[np.bool_]:
+    """Whether descent from points (d, n) never comes nearer to the box than they are, however far off that is."""
+    at_first, near = distance(box, x), np.zeros(x.shape[1], dtype=bool)
+    for s in learning_rates[:PATIENCE].tolist():
+        with np.errstate(all="ignore"):
+            x = x - s * objective.gradient(x)
+            near |= distance(box, x) < at_first
+        if near.all() or not np.isfinite(x[:, ~near]).any():
+            break
+    return ~near

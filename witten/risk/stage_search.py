@@ -18,6 +18,8 @@ __all__ = ["NEVER", "StageSearch"]
 Array = NDArray[np.float64]
 # Steps beyond which a schedule counts as never.
 NEVER = 500_000
+# A risk of so many targets is as bad as one that the model has lost.
+BAD = 1e9
 # Times at which a constant learning rate is looked at.
 LOOKS = 40
 # How far along the learning rates a stage is moved at a time while that saves steps, and by what part it must.
@@ -94,7 +96,7 @@ class StageSearch:
 
     def _risk(self, stages: tuple[int, ...], times: Array) -> float:
         risk = self.model.risk(stages, times.tolist())
-        return risk if 0 < risk < 1e6 else 1e6
+        return risk if 0 < risk < BAD * self.target else BAD * self.target
 
     def best(self, count: int) -> list[tuple[tuple[int, ...], float, Array]]:
         """The best 1, 2, ..., `count` stages found: each time the best so far with one stage split, then moved."""

@@ -12,15 +12,14 @@ from scipy.optimize import minimize_scalar
 
 from witten.errors import ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
-from witten.risk.curve import recorded_steps
 from witten.risk.excess import excess_risk
 from witten.risk.law_of_sde import domain_of
 from witten.risk.law_of_sgd import LawOfSGD, stationary_risk
 from witten.risk.mode_model import ModeModel
 from witten.risk.runaway import runs_away
 from witten.risk.stage_search import NEVER, StageSearch
-from witten.risk.terms import Term, starting_point, terms
-from witten.schedules import Schedule
+from witten.risk.terms import Term, starting_point, terms, without_constant
+from witten.schedules import Schedule, Stop
 
 __all__ = ["Plan", "classical_laws", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
 
@@ -43,8 +42,10 @@ NODES = {1: 2.0, 2: 1.5}
 GROWTH = {1: 8, 2: 2}
 # A start that makes the box so much wider is what keeps a grid from serving.
 FAR = 1.5
-# Steps at which the risk of a schedule is looked at.
+# Steps at which the target is first looked for.
 RECORDS = 301
+# How far above a single minimum, in targets, runs start where no point is given.
+ABOVE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +114,10 @@ def plan_schedule(
     ConvergenceError
         if no schedule that is considered reaches the target.
     """
-    f = resolve(objective)
-    start = starting_point(f, x0)
+    given = resolve(objective)
+    f = without_constant(given)
+    _require_target(target)
+    start = starting_point(f, x0, ABOVE * target)
     parts = terms(f, start)
     _require(target, stages, parts)
     choices = _choices(parts, target, noise, largest)
@@ -157,15 +160,14 @@ class _SGD:
     start: Array
     noise: float
 
-    def told(self, stages: Sequence[tuple[float, int]]) -> tuple[NDArray[np.int64], Array]:
-        """Steps, and the risk after them; the last are those of the end."""
+    def told(self, stages: Sequence[tuple[float, int]], steps: NDArray[np.int64]) -> Array:
+        """The risk after these numbers of steps."""
         plan = Schedule.piecewise(stages)
-        steps = recorded_steps(plan, RECORDS)
-        return steps, np.asarray(sum(law.term.count * law.risks(steps)[0] for law in self.laws(plan)))
+        return np.asarray(sum(law.term.count * law.risks(steps).risks for law in self.laws(plan)))
 
     def at_end(self, stages: Sequence[tuple[float, int]]) -> float:
         """The risk after all of them."""
-        return float(self.told(stages)[1][-1])
+        return float(self.told(stages, np.array([0, sum(steps for _, steps in stages)]))[-1])
 
     def plateau(self, learning_rate: float) -> float:
         """The risk after very many steps."""
@@ -260,9 +262,12 @@ def _largest(parts: list[Term], noise: float) -> float:
     return s
 
 
-def _require(target: float, stages: int, parts: list[Term]) -> None:
+def _require_target(target: float) -> None:
     if not (math.isfinite(target) and target > 0):
         raise RequestError(f"the target must be a positive excess risk, got {target}")
+
+
+def _require(target: float, stages: int, parts: list[Term]) -> None:
     if not 1 <= stages <= 6:
         raise RequestError(f"the number of stages must be from 1 to 6, got {stages}")
     at_start = sum(term.count * float(term.excess(term.start[:, None])[0]) for term in parts)
@@ -278,8 +283,8 @@ def steps_against_learning_rate(
 
     By the exact law of SGD; at once None where the plateau is above the target.
     """
-    f = resolve(objective)
-    law = _SGD(f, starting_point(f, x0), noise)
+    f = without_constant(resolve(objective))
+    law = _SGD(f, starting_point(f, x0, ABOVE * target), noise)
     asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
     return [_first_below(law, s, target, most) for s in asked]
 
@@ -288,13 +293,9 @@ def _first_below(law: _SGD, s: float, target: float, most: int, guess: float = 2
     """The first step at which a constant learning rate is below the target; None if its plateau is not."""
     steps, reachable = min(math.ceil(guess), most), False
     while True:
-        told, risks = law.told([(s, steps)])
-        below = risks <= target
-        if below.any():
-            last = int(below.argmax())
-            # Between steps that are told the risk is taken as linear.
-            k, risk = told[last - 1 : last + 1], risks[last - 1 : last + 1]
-            return math.ceil(k[0] + (k[1] - k[0]) * (risk[0] - target) / (risk[0] - risk[1]))
+        below = np.flatnonzero(law.told([(s, steps)], np.arange(steps + 1)) <= target)
+        if below.size:
+            return int(below[0])
         reachable = reachable or law.plateau(s) < target
         if steps >= most or not reachable:
             return None
@@ -310,11 +311,12 @@ def classical_schedules(
     'cosine': the shortest one that ends at or below the target; 'step decay': by 10, the first half at the full
     learning rate; 'logarithmic': C/log(2 + k) with C = 2H, H the barrier.
     """
-    f = resolve(objective)
-    law, out = _SGD(f, starting_point(f, x0), noise), dict[str, int | None]()
+    f = without_constant(resolve(objective))
+    law, out = _SGD(f, starting_point(f, x0, ABOVE * target), noise), dict[str, int | None]()
     for name, make in classical_laws(f, law.start, learning_rate=learning_rate).items():
         if name == "logarithmic":  # does not depend on where it ends
-            curve = excess_risk(f, make(most), law.start, noise=noise, records=1001, plateaus=False)
+            plan = make(most).until(Stop("risk", target))
+            curve = excess_risk(f, plan, law.start, noise=noise, records=2, plateaus=False)
             out[name] = curve.first_below(target)
         else:
             out[name] = _shortest(law, make, target, most)
@@ -326,7 +328,7 @@ def classical_laws(
 ) -> dict[str, Callable[[int], Schedule]]:
     """The schedules of `classical_schedules`, by the number of their steps."""
     f = resolve(objective)
-    barriers = [term.landscape.barrier for term in terms(f, starting_point(f, x0))]
+    barriers = [term.landscape.barrier for term in terms(f, starting_point(f, x0, learning_rate))]
     out: dict[str, Callable[[int], Schedule]] = {
         "cosine": lambda n: Schedule.cosine(learning_rate, n),
         "step decay": lambda n: Schedule.step_decay(learning_rate, n, 10.0, max(1, n // 2)),

@@ -18,7 +18,7 @@ from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
-from witten.objectives.conditions import continuous_spectrum
+from witten.objectives.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.operators.quadrature_errors import quadrature_errors
@@ -26,6 +26,8 @@ from witten.operators.residuals import Residuals
 from witten.operators.walls import wall_errors
 from witten.parallel import agree, communicator
 from witten.spectra import refinement
+from witten.spectra.continuum import Gap
+from witten.spectra.eigensolve import default_solver
 from witten.spectra.element_pairs import ElementPairs, ElementSolvers
 from witten.spectra.ritz import GUARDS
 from witten.spectra.spectrum import Spectrum
@@ -87,8 +89,8 @@ def adapted_spectrum(
     Raises
     ------
     RequestError
-        if f has no Gibbs measure or no gap, is constant or not finite, if the box cuts off what matters, if the mesh
-        cannot be read, or an argument is out of range.
+        if f has no Gibbs measure or no gap, is constant or not finite, if the mesh cannot be read, or an argument is
+        out of range.
     ConvergenceError
         if a solver fails, or eigenvalues are missed.
     """
@@ -98,12 +100,17 @@ def adapted_spectrum(
     if mesh is not None and box is not None:
         raise RequestError("give a mesh or a box, not both: the mesh is the domain")
     began = time.perf_counter()
+    within = None if box is None else Box.of(box)
     if mesh is None:
-        grid, pairs_needed, cut, bottom = agree(ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box))
+        grid, pairs_needed, cut, bottom, edge, notes = agree(
+            ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box)
+        )
+        if edge is not None:
+            return _at_the_edge(objective, learning_rate, bottom, edge, time.perf_counter() - began, rtol)
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
-        pairs_needed, cut, bottom = k - 1 + GUARDS, np.full(k - 1, 1e-11), np.inf
+        pairs_needed, cut, bottom, notes = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf), ()
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
     log_rates, errors = found.log_rates[order], (found.errors + cut)[order]
@@ -125,6 +132,32 @@ def adapted_spectrum(
         log_rates=np.append(-np.inf, log_rates),
         relative_errors=np.append(0.0, errors),
         modes_counted=found.counted,
+        notes=notes,
+        examined="the mesh, whose boundary reflects" if mesh is not None else refinement._examined(objective, within),
+    )
+
+
+def _at_the_edge(
+    objective: Objective, s: float, bottom: Bottom, edge: Gap[Any], seconds: float, rtol: float
+) -> Spectrum:
+    """No eigenvalue, but the bottom of the continuous spectrum, which no mesh is needed for."""
+    log_rates, errors = np.log([edge.rate]), np.array([edge.error])
+    refinement._require_isolated(objective, s, np.exp(log_rates), bottom, True)
+    refinement._warn_if_wide(objective, s, log_rates, errors, rtol)
+    space, values = _nothing(objective.dimension, 2)
+    return Spectrum(
+        learning_rate=s,
+        rates=np.array([0.0, edge.rate]),
+        errors=np.array([0.0, edge.rate * edge.error]),
+        modes=values,
+        grid=space,
+        objective=objective.name,
+        solver="bottom of the continuous spectrum",
+        n_dofs=0,
+        seconds=seconds,
+        continuous=True,
+        notes=(bottom.note,) if bottom.note else (),
+        examined=refinement._examined(objective, None),
     )
 
 
@@ -150,13 +183,23 @@ class Adapted:
 
 def _domain(
     objective: Objective, s: float, wanted: int, rtol: float, box: Sequence[tuple[float, float]] | None
-) -> tuple[Any, int, Array, float]:
-    """A grid on the part of space that matters, the pairs to compute, what the cut and
-    rounding cost, where spectrum ends."""
-    bottom = continuous_spectrum(objective, s) if box is None else np.inf
+) -> tuple[Any, int, Array, Bottom, Gap[Any] | None, tuple[str, ...]]:
+    """A grid on the part of space that matters, the pairs to compute, what the cut and rounding cost, where the
+    continuous spectrum starts, the gap if it is that, and notes."""
+    bottom = essential_spectrum(objective, s) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
-    grid, pairs_needed, cut, _ = refinement._truncation(objective, s, wanted, rtol, within)
-    return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom
+    grid, pairs_needed, cut, first_rates = refinement._truncation(objective, s, wanted, rtol, within)
+    notes = refinement._notes(objective, s, bottom, within, grid, pairs_needed, first_rates)
+    if wanted > 1 or not np.isfinite(bottom.rate):
+        return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom, None, notes
+
+    def compute(grid: Any, pairs_needed: int, cut: Array) -> refinement.Computed:
+        return refinement._computed(objective, s, grid, pairs_needed, cut, rtol, default_solver)
+
+    gap = refinement._gap_beside(objective, s, bottom, compute(grid, pairs_needed, cut), rtol, compute)
+    first = gap.result.first
+    cut = cut + gap.cut + refinement.rounding_error(objective, s, first)
+    return first, pairs_needed, cut, bottom, gap if gap.continuous else None, notes
 
 
 def _adapted(

@@ -38,7 +38,8 @@ class KrylovSchur:
 
     Parameters
     ----------
-    shift : relative to the largest K_ii / M_ii; positive, so that K + shift M is positive definite
+    shift : relative to `DistributedLaplacian.scale`, far below the rates that are wanted and far above rounding, so
+        that K + shift M is positive definite
     tolerance : of SLEPc, relative to each eigenvalue
     polish : at most this many steps of inverse iteration
     options : for PETSc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}; what is set here wins
@@ -109,12 +110,11 @@ class KrylovSchur:
         return solver
 
     def _set(self, solver: Any, operator: DistributedLaplacian, k: int, start: Array | None) -> None:
-        largest = operator.largest_ratio
         solver.setOperators(operator.stiffness, operator.mass)
         kinds = SLEPc.EPS.ProblemType
         solver.setProblemType(kinds.HEP if operator.mass is None else kinds.GHEP)
         solver.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_MAGNITUDE)
-        solver.setTarget(-self.shift * largest)
+        solver.setTarget(-self.shift * operator.scale)
         solver.setDimensions(k, max(2 * k + 4, 12), PETSc.DETERMINE)  # or else what an earlier k led to
         solver.setTolerances(self.tolerance, 200)
         solver.setDeflationSpace([operator.vector(column) for column in operator.deflated.T])

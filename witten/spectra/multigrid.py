@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator, lobpcg
 
 from witten.errors import ConvergenceError, RequestError
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.spectra.limits import bounded
 from witten.spectra.ritz import GUARDS, RitzPairs, rayleigh_ritz
 
 __all__ = ["Multigrid"]
@@ -23,7 +24,7 @@ class Multigrid:
 
     Parameters
     ----------
-    shift : added to A for the preconditioner, relative to the mean diagonal entry of A
+    shift : added to A for the preconditioner, relative to `WittenLaplacian.scale`
     tolerance : wanted relative error of the rates, the last GUARDS of them excepted
     iterations : at most this many in each of `attempts` restarts
     """
@@ -47,7 +48,7 @@ class Multigrid:
         if operator.n_dofs < 5 * k + 5:
             raise RequestError(f"{operator.n_dofs} nodes are too few for a block of {k} vectors; use Dense()")
         a = csr_matrix(operator.matrix)
-        preconditioner = self._preconditioner(a)
+        preconditioner = self._preconditioner(a, self.shift * operator.scale, k)
         psi = np.random.default_rng(0).standard_normal((operator.n_dofs, k))
         if start is not None:
             psi[:, : start.shape[1]] = start[:, :k]
@@ -83,10 +84,14 @@ class Multigrid:
         apart = np.maximum(last - theta, self.tolerance * theta)
         return float(np.clip(np.sqrt(self.tolerance * theta * apart).min(), 1e-9 * last, 1e-4 * last))
 
-    def _preconditioner(self, a: csr_matrix) -> LinearOperator:
+    def _preconditioner(self, a: csr_matrix, shift: float, k: int) -> LinearOperator:
         from pyamg import ruge_stuben_solver
 
-        shifted = csr_matrix(a + self.shift * a.diagonal().mean() * eye_array(a.shape[0]))
+        shifted = csr_matrix(a + shift * eye_array(a.shape[0]))
         sweeps = [("gauss_seidel", {"sweep": direction}) for direction in ("forward", "backward")]
         hierarchy = ruge_stuben_solver(shifted, presmoother=sweeps[0], postsmoother=sweeps[1])
-        return hierarchy.aspreconditioner(cycle="V")
+        cycle = hierarchy.aspreconditioner(cycle="V")
+        # Each of k columns, in each iteration of each attempt.
+        most = 2 * k * (self.iterations + 1) * self.attempts
+        what, remedy = f"multigrid LOBPCG on {a.shape[0]} nodes", "ask for fewer eigenvalues, or a larger rtol"
+        return LinearOperator(a.shape, matvec=bounded(cycle.matvec, most, what, remedy), dtype=float)

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eig
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 
 from witten.errors import ConvergenceError, RequestError
 from witten.operators.transfer import TransferOperator
+from witten.spectra.balanced import Balanced, conditions
 from witten.spectra.chain_cores import SlowChain, small_gap, spread_states
+from witten.spectra.limits import bounded
 from witten.spectra.state_reduction import StateReduction
 
 __all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "by_modulus", "leading_eigenvalues",
@@ -35,7 +38,12 @@ SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
 NEGLIGIBLE = 1e-10
 # Eigenvalues among which slow ones are told from the others.
 TOLD_APART = 6
-ROUNDING = 64 * float(np.finfo(float).eps)
+# Products that Arnoldi may ask for; a few hundred are usual.
+MOST = 20_000
+# Eigenvalues computed beyond those asked for, so that a multiple one is seen whole.
+MORE = 2
+EPS = float(np.finfo(float).eps)
+ROUNDING = 64 * EPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,23 +123,31 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     too large for that and eigenvalues know little of the gap, by committors (`small_gap`).
     """
     began = time.perf_counter()
-    values, masses = leading_eigenvalues(operator, k)
-    leak, rounding = float(masses @ operator.killed), ROUNDING * math.sqrt(operator.n_dofs)
+    balanced = Balanced.of(operator)
+    values, errors, masses = _leading(balanced, k)
+    leak, rounding = float(masses @ operator.killed), _rounding(operator)
     gap = 1.0 - abs(values[1]) / values[0].real if values[0].real > 0 else math.nan
-    error, solver = rounding, "arnoldi" if operator.n_dofs > DENSE else "dense"
+    error = float(errors[:2].sum()) / max(abs(values[0]), 1e-300)
+    solver = "arnoldi" if operator.n_dofs > DENSE else "dense"
     small = gap < SMALL_GAP and values[1].real > 0
     if small and operator.n_dofs <= ELIMINATED[operator.grid.dimension]:
         g, masses = _reduced(operator, masses)
         leak, solver = float(masses @ operator.killed), "reduction"
         gap, error = (g - leak) / (1.0 - leak), rounding * (g + leak)
-    elif small and leak < LEAK and rounding > COARSELY * gap:
-        slow, masses = _between_wells(operator, k)
+    elif small and leak < LEAK and error > COARSELY * gap:
+        slow, masses = _between_wells(balanced, k)
         gap, error, solver = slow.gap, slow.error * slow.gap, "committors"
         masses, leak = slow.weighted(masses), 0.0
     return TransferSpectrum(
-        operator.step_size, values, np.full(values.size, rounding), leak, gap, error, masses, operator,
+        operator.step_size, values, errors, leak, gap, error, masses, operator,
         operator.objective, operator.n_dofs, time.perf_counter() - began, solver,
     )  # fmt: skip
+
+
+def _rounding(operator: TransferOperator) -> float:
+    """What rounding changes of the matrix, as a part of it: sums, and nodes that are known to a part of themselves."""
+    farthest = max(abs(bound) for interval in operator.grid.box.intervals for bound in interval)
+    return ROUNDING * math.sqrt(operator.n_dofs) + EPS * farthest / float(operator.deviations.min())
 
 
 def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
@@ -151,30 +167,46 @@ def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
     return g, reduced.stationary
 
 
-def _between_wells(operator: TransferOperator, k: int) -> tuple[SlowChain, Array]:
+def _between_wells(balanced: Balanced, k: int) -> tuple[SlowChain, Array]:
     """The slow chain between wells, told from the gap in the spectrum, and masses right but for the sums of wells."""
     # The gap behind the slow ones is only seen among a few more.
-    values, vectors = _arnoldi(operator.apply, operator.n_dofs, max(k, TOLD_APART))
+    n, w = balanced.weights.size, balanced.weights
+    values, vectors = _arnoldi(balanced.apply, n, max(k, TOLD_APART))
     order = np.argsort(-abs(values))
     slowness = np.maximum(1.0 - abs(values[order]), ROUNDING)
     count = 2 + int(np.argmax(slowness[2:] / slowness[1:-1]))
-    _, left = _arnoldi(operator.adjoint, operator.n_dofs, count)
-    masses = np.abs(left).sum(axis=1)
-    cores = spread_states(vectors[:, order[:count]].real, masses)
-    return small_gap(operator, cores), masses / masses.sum()
+    _, left = _arnoldi(balanced.adjoint, n, count)
+    masses = np.abs(w[:, None] * left).sum(axis=1)
+    cores = spread_states(vectors[:, order[:count]].real / w[:, None], masses)
+    return small_gap(balanced.operator, cores), masses / masses.sum()
 
 
 def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Array]:
     """The k eigenvalues of largest modulus, and the leading left eigenvector, non-negative and of sum 1."""
-    n = operator.n_dofs
-    if n <= DENSE:
-        values, left = np.linalg.eig(operator.dense().T)
-        masses = left[:, np.argmax(values.real)]
+    values, _, masses = _leading(Balanced.of(operator), k)
+    return values, masses
+
+
+def _leading(balanced: Balanced, k: int) -> tuple[Complex, Array, Array]:
+    """The k eigenvalues of largest modulus, their errors, and the leading left eigenvector, as above.
+
+    Right and left vectors are found one without the other: the eigenvalues must agree, and the angles between the
+    vectors say what rounding does to them.
+    """
+    n, enough = balanced.weights.size, k + MORE
+    if n <= max(DENSE, 2 * enough):
+        values, left, right = eig(balanced.dense(), left=True, right=True)
+        left_values = values
     else:
-        values, _ = _arnoldi(operator.apply, n, k)
-        return by_modulus(values)[:k], leading_masses(operator.adjoint, n)
-    masses = np.abs(masses.real)
-    return by_modulus(values)[:k], np.asarray(masses / masses.sum())
+        values, right = _arnoldi(balanced.apply, n, enough)
+        left_values, left = _arnoldi(balanced.adjoint, n, enough)
+        left = left.conj()
+    order, others = _order(values)[:enough], _order(left_values)[:enough]
+    values, right, left_values, left = values[order], right[:, order], left_values[others], left[:, others]
+    apart = np.abs(values[:, None] - left_values).min(axis=1)
+    errors = apart + _rounding(balanced.operator) * balanced.norm * conditions(values, right, left_values, left)
+    masses = np.abs(balanced.weights * left[:, np.argmax(left_values.real)].real)
+    return values[:k], errors[:k], np.asarray(masses / masses.sum())
 
 
 def leading_masses(adjoint: Callable[[Array], Array], n: int, start: Array | None = None) -> Array:
@@ -185,8 +217,11 @@ def leading_masses(adjoint: Callable[[Array], Array], n: int, start: Array | Non
 
 def by_modulus(values: NDArray[Any]) -> Complex:
     """By modulus; conjugate and opposite pairs in an order that rounding does not decide."""
-    order = np.lexsort((-values.imag, -values.real.round(12), -np.abs(values).round(12)))
-    return np.asarray(values[order], dtype=complex)
+    return np.asarray(values[_order(values)], dtype=complex)
+
+
+def _order(values: NDArray[Any]) -> NDArray[np.int64]:
+    return np.lexsort((-values.imag, -values.real.round(12), -np.abs(values).round(12)))
 
 
 def _arnoldi(
@@ -195,11 +230,11 @@ def _arnoldi(
     """The k eigenvalues of largest modulus and their vectors."""
     if start is None:
         start = 1.0 + 0.5 * np.random.default_rng(0).random(n)
-    operator = LinearOperator((n, n), matvec=lambda x: apply(x.ravel()), dtype=float)
+    what, remedy = f"Arnoldi for {k} eigenvalues on {n} nodes", "ask for a larger learning rate"
+    product = bounded(lambda x: apply(x.ravel()), MOST, what, remedy)
+    operator = LinearOperator((n, n), matvec=product, dtype=float)
     try:
         values, vectors = eigs(operator, k=k, which="LM", v0=start, ncv=min(n, max(4 * k, 24)))
     except ArpackError as error:
-        raise ConvergenceError(
-            f"Arnoldi did not converge for {k} eigenvalues on {n} nodes: {error}; ask for a larger learning rate"
-        ) from error
+        raise ConvergenceError(f"{what} did not converge: {error}; {remedy}") from error
     return values, vectors

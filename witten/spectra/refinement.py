@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,13 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
-from witten.objectives.conditions import continuous_spectrum
+from witten.objectives.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
+from witten.objectives.reach import reach
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.kinked import is_smooth
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.spectra.continuum import Attempt, Gap, continuous_from, gap_beside
 from witten.spectra.eigensolve import default_solver, require_count
 from witten.spectra.extrapolation import extrapolated_logs
 from witten.spectra.lanczos import Lanczos, count_below
@@ -35,6 +38,10 @@ LARGEST_MARGIN = {1: 400.0, 2: 40.0, 3: 20.0}
 STEP = 4.0
 ENOUGH = {1: 1000, 2: 1, 3: 1}
 MOST_EIGENVALUES = 50
+# What lies so many s above the saddles of a user's box counts less than rounding, unless a mode lives there.
+BOX_MARGIN = 20.0
+# Walls are spoken of where a rate would change by so much without them.
+WALLS_MATTER = 1e-3
 # Rates below this are those of barriers.
 TINY = 1e-6
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
@@ -62,44 +69,165 @@ def refined_spectrum(
     learning_rate : s > 0
     k : number of eigenvalues, the zero counted
     rtol : wanted relative error
-    box : (low, high) per axis, reflecting walls, instead of the automatic truncation
+    box : (low, high) per axis, whose walls reflect, instead of all of space; what lies outside does not count
     choose : (number of nodes, dimension) -> the solver for a grid that is not the first
+
+    Where k = 2 and there is no eigenvalue below the continuous spectrum, the second rate is its bottom.
 
     Raises
     ------
     RequestError
-        if f has no Gibbs measure or no gap, is constant or not finite, if the box cuts off what matters, or an
-        argument is out of range.
+        if f has no Gibbs measure or no gap, is constant or not finite, or an argument is out of range.
     ConvergenceError
-        if a solver fails.
+        if a solver fails, or there are too few eigenvalues below the continuous spectrum.
     """
     _require(objective, learning_rate, k, rtol, box)
     began = time.perf_counter()
-    bottom = continuous_spectrum(objective, learning_rate) if box is None else np.inf
+    bottom = essential_spectrum(objective, learning_rate) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
-    grid, pairs_needed, cut, _ = _truncation(objective, learning_rate, k - 1, rtol, within)
-    log_rates, errors, operator, pairs, solver = _refined(
-        objective, learning_rate, grid, k - 1, pairs_needed, rtol, choose
-    )
-    # Each value is extrapolated by itself; nearly equal ones can change places.
-    order = np.argsort(log_rates, kind="stable")
-    log_rates, errors = log_rates[order], (errors + cut + rounding_error(objective, learning_rate, grid))[order]
-    rates = np.exp(log_rates)
-    _require_isolated(objective, learning_rate, rates, bottom)
+
+    def compute(grid: Grid, pairs_needed: int, cut: NDArray[np.float64]) -> Computed:
+        return _computed(objective, learning_rate, grid, pairs_needed, cut, rtol, choose)
+
+    grid, pairs_needed, cut, first = _truncation(objective, learning_rate, k - 1, rtol, within)
+    found = compute(grid, pairs_needed, cut)
+    log_rates, errors, continuous = found.log_rates, found.errors, False
+    if np.isfinite(bottom.rate) and k == 2:
+        gap = _gap_beside(objective, learning_rate, bottom, found, rtol, compute)
+        log_rates, errors, continuous, found = np.log([gap.rate]), np.array([gap.error]), gap.continuous, gap.result
+    _require_isolated(objective, learning_rate, np.exp(log_rates), bottom, continuous)
     _warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
     return Spectrum(
         learning_rate=learning_rate,
-        rates=np.append(0.0, rates),
-        errors=np.append(0.0, errors * rates),
-        modes=functions(operator, pairs)[np.append(0, order + 1)],
-        grid=operator.grid,
+        rates=np.append(0.0, np.exp(log_rates)),
+        errors=np.append(0.0, errors * np.exp(log_rates)),
+        modes=functions(found.operator, found.pairs)[np.append(0, found.order + 1)],
+        grid=found.operator.grid,
         objective=objective.name,
-        solver=solver,
-        n_dofs=operator.n_dofs,
+        solver=found.solver,
+        n_dofs=found.operator.n_dofs,
         seconds=time.perf_counter() - began,
         log_rates=np.append(-np.inf, log_rates),
         relative_errors=np.append(0.0, errors),
+        continuous=continuous,
+        notes=_notes(objective, learning_rate, bottom, within, grid, pairs_needed, first),
+        examined=_examined(objective, within),
     )
+
+
+def _notes(
+    objective: Objective,
+    s: float,
+    bottom: Bottom,
+    box: Box | None,
+    grid: Grid,
+    pairs_needed: int,
+    log_rates: NDArray[np.float64],
+) -> tuple[str, ...]:
+    """What a reader should know: what is undecided far out, and how much the walls of a box matter.
+
+    An AccuracyWarning says the latter, too: who gives a box may have all of space in mind."""
+    notes = [bottom.note] if bottom.note else []
+    worst = 0.0 if box is None else _without_walls(objective, s, box, grid, pairs_needed, log_rates)
+    if worst > WALLS_MATTER:
+        notes.append(
+            f"the walls of the box {box} reflect, and they matter: were they a little further out, the rate would "
+            f"change by {worst:.0%}"
+        )
+        warnings.warn(f"{objective.name} at learning rate {s:g}: {notes[-1]}", AccuracyWarning, stacklevel=3)
+    return tuple(notes)
+
+
+def _without_walls(
+    objective: Objective, s: float, box: Box, grid: Grid, pairs_needed: int, log_rates: NDArray[np.float64]
+) -> float:
+    """By what part the wanted rates change when cells around a box join in; 0 where there are none, or too many."""
+    region = sublevel(objective, s, wells=log_rates.size, margin=BOX_MARGIN, box=box)
+    try:
+        wide = region.wider(grid, region.level)
+        if wide is None:
+            return 0.0
+        outer = _rates_on(objective, s, wide, pairs_needed, log_rates.size)
+    except (ConvergenceError, RequestError):
+        return 0.0
+    return float(_shared(*_changes(log_rates, outer)).max(initial=0.0))
+
+
+def _examined(objective: Objective, box: Box | None) -> str:
+    """How far f was looked at; "" for all of space."""
+    if box is not None:
+        return f"the box {box}, whose walls reflect"
+    known = reach(objective)
+    return "" if known.complete else known.examined
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """The wanted rates in one domain: logarithms ascending, their relative errors, and how they were found.
+
+    `first` is the first grid; `order` tells which of the pairs each rate is."""
+
+    first: Grid
+    log_rates: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    order: NDArray[np.int64]
+    operator: WittenLaplacian
+    pairs: RitzPairs
+    solver: str
+
+
+def _computed(
+    objective: Objective,
+    s: float,
+    grid: Grid,
+    pairs_needed: int,
+    cut: NDArray[np.float64],
+    rtol: float,
+    choose: Callable[[int, int], Solver],
+) -> Computed:
+    """As many rates as `cut` has values on a first grid and finer ones."""
+    log_rates, errors, operator, pairs, solver = _refined(objective, s, grid, cut.size, pairs_needed, rtol, choose)
+    # Each value is extrapolated by itself; nearly equal ones can change places.
+    order = np.argsort(log_rates, kind="stable")
+    errors = errors + cut + rounding_error(objective, s, grid)
+    return Computed(grid, log_rates[order], errors[order], order, operator, pairs, solver)
+
+
+def _gap_beside(
+    objective: Objective,
+    s: float,
+    bottom: Bottom,
+    found: Computed,
+    rtol: float,
+    compute: Callable[[Grid, int, NDArray[np.float64]], Computed],
+) -> Gap[Computed]:
+    """The gap below a finite bottom, from what the usual domain gave and wider ones."""
+    domains = Widening(objective, s, compute)
+    return gap_beside(bottom, s, domains.attempt(found), domains, rtol)
+
+
+@dataclass(frozen=True)
+class Widening:
+    """Domains that reach ever higher, for a mode that ends slowly: margin -> Attempt; None where one is too large."""
+
+    objective: Objective
+    learning_rate: float
+    compute: Callable[[Grid, int, NDArray[np.float64]], Computed]
+
+    def __call__(self, margin: float) -> Attempt[Computed] | None:
+        try:
+            grid = sublevel(self.objective, self.learning_rate, margin=margin).grid()
+        except RequestError:  # no such grid
+            return None
+        if grid.n_nodes * 16**grid.dimension > LARGEST_GRID[grid.dimension]:
+            return None
+        return self.attempt(self.compute(grid, 1 + GUARDS, np.zeros(1)))
+
+    @staticmethod
+    def attempt(found: Computed) -> Attempt[Computed]:
+        """The lowest rate, in a domain as long as its longest side."""
+        extent = float(found.operator.grid.box.widths.max())
+        return Attempt(float(np.exp(found.log_rates[0])), float(found.errors[0]), extent, found)
 
 
 def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
@@ -122,25 +250,26 @@ def _truncation(
     """A first grid, the number of pairs to compute, what a still wider domain would change in the wanted rates, as
     parts of them, and these rates as logarithms.
 
+    A box of the user's is all of space: its walls reflect, and nothing is cut.
+
     The domain is widened in steps, as long as a step of STEP s changes them; what the steps beyond would add follows
     from the last two. All is measured on the first grid, refined: coarse cells make the effect of a cut too small.
     """
+    if box is not None:
+        return _in_box(objective, s, wanted, box)
     margin = max(3.0 - 0.5 * np.log(rtol), 5.0)
     while True:
-        region = sublevel(objective, s, wells=max(wanted, 1), margin=margin, box=box)
+        region = sublevel(objective, s, wells=max(wanted, 1), margin=margin)
         pairs_needed = wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         levels = [_rates_on(objective, s, grid, pairs_needed, wanted)]
-        slow = region.level if box is not None else _slow_level(region, levels[0][wanted - 1], wanted)
+        slow = _slow_level(region, levels[0][wanted - 1], wanted)
         level = max(region.level + STEP * s, slow)
         wide = region.wider(grid, level)
         if wide is None:
             return grid, pairs_needed, np.zeros(wanted), levels[0][:wanted]
         levels.append(_rates_on(objective, s, wide, pairs_needed, wanted))
         change = _shared(*_changes(*levels))[:wanted]
-        if box is not None:
-            _require_room(objective, s, box, change)
-            return grid, pairs_needed, 2 * change, levels[0][:wanted]
         rest = change
         if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + STEP * s)) is not None:
             levels.append(_rates_on(objective, s, wider, pairs_needed, wanted))
@@ -149,6 +278,24 @@ def _truncation(
         if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
             return wide, pairs_needed, rest, levels[1][:wanted]
         margin = max(1.3 * margin, (slow - region.height) / s)
+
+
+def _in_box(
+    objective: Objective, s: float, wanted: int, box: Box
+) -> tuple[Grid, int, NDArray[np.float64], NDArray[np.float64]]:
+    """As `_truncation`, in a box: cells that matter to no mode as slow as those wanted are left out."""
+    region = sublevel(objective, s, wells=max(wanted, 1), margin=BOX_MARGIN, box=box)
+    while True:
+        pairs_needed = wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
+        grid = _fine_enough(region.grid(), 4 * pairs_needed)
+        log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+        if log_rates[wanted - 1] > np.log(TINY):
+            slow = region.slow_places(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
+        else:
+            slow = sublevel(objective, s, wells=2 * wanted + 4, margin=BOX_MARGIN, box=box).level
+        if slow <= region.level or grid.n_nodes == np.prod(grid.shape):
+            return grid, pairs_needed, np.zeros(wanted), log_rates[:wanted]
+        region = replace(region, level=max(slow, region.level + BOX_MARGIN * s))
 
 
 def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> NDArray[np.float64]:
@@ -161,11 +308,14 @@ def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -
 def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
     """Up to which f there may be other modes as slow as the last one wanted.
 
-    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat.
+    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat. Where
+    that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
     """
     s = region.learning_rate
     if log_rate > np.log(TINY):
-        return region.slow_places(1.2 * np.exp(log_rate)).level + 2 * s
+        found = region.slow_places(1.2 * np.exp(log_rate))
+        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
+        return region.level if endless else found.level + 2 * s
     margin = (region.level - region.height) / s
     return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
 
@@ -295,29 +445,18 @@ def _require_affordable(objective: Objective, s: float, grid: Grid) -> None:
         raise ConvergenceError(too_small(objective, s, grid.n_nodes))
 
 
-def _require_room(objective: Objective, s: float, box: Box, change: NDArray[np.float64]) -> None:
-    worst = float(change.max(initial=0.0))
-    if worst > 0.05:
-        raise RequestError(
-            f"the box {box} cuts off what matters of {objective.name} at learning rate {s:g}: without its walls "
-            f"the rates would change by {worst:.0%}; give a larger box, or none"
-        )
-
-
-def _require_isolated(objective: Objective, s: float, rates: NDArray[np.float64], bottom: float) -> None:
+def _require_isolated(
+    objective: Objective, s: float, rates: NDArray[np.float64], bottom: Bottom, continuous: bool = False
+) -> None:
     """Rates below the continuous spectrum are eigenvalues and stand; there are none above its bottom."""
-    if not np.isfinite(bottom):
+    if not np.isfinite(bottom.rate):
         return
-    if rates.size and rates[-1] >= 0.99 * bottom:
-        fewer = "no isolated rate below it: that is the gap" if rates.size == 1 else "too few isolated rates below it"
-        remedy = "" if rates.size == 1 else "ask for fewer, or "
-        raise ConvergenceError(
-            f"{objective.name} at learning rate {s:g} has continuous spectrum from rate {bottom:.6g} on and {fewer}; "
-            f"{remedy}give a box, or, where f is smooth at its minimum, a smaller learning rate"
-        )
+    if not continuous and rates.size > 1 and rates[-1] >= 0.99 * bottom.rate:
+        raise ConvergenceError(continuous_from(objective.name, s, bottom.rate, rates.size))
+    what = "there is no eigenvalue below: that is the gap" if continuous else "the rates below it stand"
     warnings.warn(
         f"{objective.name} grows too slowly for the Villani condition: at learning rate {s:g} the spectrum is "
-        f"continuous from rate {bottom:.6g} on; the rates below it stand",
+        f"continuous from rate {bottom.rate:.6g} on; {what}",
         AccuracyWarning,
         stacklevel=3,
     )

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, lapack, qr
 
 from witten.errors import ConvergenceError
-from witten.operators.witten_laplacian import WittenLaplacian
+from witten.operators.witten_laplacian import BLOCKS, WittenLaplacian
 
 __all__ = ["GUARDS", "RitzPairs", "functions", "rayleigh_ritz", "rounding"]
 
 # Pairs computed beyond those asked for: they bound what lies outside the subspace.
 GUARDS = 3
+# A_ii beyond this many times what it is where f is flat, and how often such nodes follow their neighbours.
+STEEP, SWEEPS = 1e8, 4
+EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +62,15 @@ class RitzPairs:
     def errors(self, wanted: int) -> NDArray[np.float64]:
         """Bounds on the errors of the first `wanted` values, those behind them serving as guards.
 
-        A Ritz vector's error lies outside the subspace, where the spectrum starts near the last Ritz value:
-        |lambda - theta| <= r^2 / (theta_last - theta) (Kato, Temple), or r where that is smaller or says nothing.
+        Ritz values lie above the eigenvalues of the same number. How far is told by `_reach`, and the i-th eigenvalue
+        is not below the i-th of all theta_j - reach_j: a guard that is hardly known may still come down upon a value
+        that seems to be. Where a solver knows an error without residuals, that one is taken.
         """
-        theta, r = self.rates[:wanted], self.residuals[:wanted]
-        distance = self.rates[-1] - theta
-        bound = np.divide(r**2, distance, out=np.full_like(r, np.inf), where=distance > 1e-2 * self.rates[-1])
-        # The last Ritz value is itself an estimate: four times the bound.
         known = self.relative[:wanted]
-        return np.where(np.isnan(known), 4 * np.minimum(bound, r) + self.noise[:wanted], known * theta)
+        reach = _reach(self.rates, self.residuals)
+        lower = np.sort(self.rates - np.where(np.isnan(self.relative), reach, self.relative * self.rates))[:wanted]
+        bars = self.rates[:wanted] - lower + self.noise[:wanted]
+        return np.where(np.isnan(known), bars, known * self.rates[:wanted])
 
     def relative_errors(self, wanted: int) -> NDArray[np.float64]:
         """The same, relative to each value: for values of any size."""
@@ -75,6 +78,25 @@ class RitzPairs:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = self.errors(wanted) / self.rates[:wanted]
         return np.where(np.isnan(known), np.where(np.isnan(ratio), np.inf, ratio), known)
+
+
+def _reach(theta: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far below each Ritz value its eigenvalue can lie, from all residuals, (k,).
+
+    What is outside the subspace begins near the last Ritz value, g_j = theta_last - theta_j above theta_j. It acts on
+    the subspace like the matrix E with |E_jk| <= r_j r_k / g_j: its diagonal lowers theta_j by r_j^2 / g_j (Kato,
+    Temple), and theta_k at a distance D by another min(|E_jk|, E_jk^2 / D). In a cluster a pair that is known well
+    thus has its share of the error of one that is not. Where this says nothing, |lambda - theta_j| <= r_j.
+    """
+    gap = theta[-1] - theta
+    usable = gap > 1e-2 * theta[-1]
+    coupling = np.outer(r, r) / np.where(usable, gap, np.inf)[:, None]
+    apart = abs(theta[:, None] - theta)
+    np.fill_diagonal(apart, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(coupling > 0, coupling / np.maximum(1.0, apart / coupling), 0.0)
+    # The last Ritz value is itself an estimate: four times the bound.
+    return 4 * np.where(usable, np.minimum(share.sum(axis=1), r), r)
 
 
 def functions(operator: WittenLaplacian, pairs: RitzPairs) -> NDArray[np.float64]:
@@ -88,7 +110,24 @@ def functions(operator: WittenLaplacian, pairs: RitzPairs) -> NDArray[np.float64
 def rounding(operator: WittenLaplacian) -> float:
     """What rounding of f at the nodes and of its exponentials does to any rate, relatively."""
     exponents = float(abs(operator.values).max() + np.ptp(operator.values)) / operator.learning_rate
-    return 8 * float(np.finfo(float).eps) * (2 + exponents)
+    return 8 * EPS * (2 + exponents)
+
+
+def _relaxed(operator: WittenLaplacian, psi: NDArray[np.float64]) -> NDArray[np.float64]:
+    """psi with psi_i = sum_j |A_ij| psi_j / A_ii where A_ii is very large, (n, k): what low modes are there.
+
+    Orthogonalisation leaves a rounding of 1 at every node, which costs eps^2 A_ii: more than a rate, where f is so
+    steep that e^(f/s) changes by many digits from one cell to the next.
+    """
+    diagonal = operator.matrix.diagonal()
+    steep = np.flatnonzero(diagonal > STEEP * operator.scale)
+    if not steep.size:
+        return psi
+    others, psi = operator.matrix[steep], psi.copy()
+    others.data[others.indices == np.repeat(steep, np.diff(others.indptr))] = 0.0
+    for _ in range(SWEEPS):  # from one such node to the next
+        psi[steep] = -(others @ psi) / diagonal[steep, None]
+    return psi
 
 
 def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPairs:
@@ -100,6 +139,7 @@ def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPa
     basis = psi
     for _ in range(2):  # once is not enough where the vectors nearly depend on each other
         basis = qr(operator.project(basis), mode="economic", check_finite=False)[0]
+    basis = _relaxed(operator, basis)
     try:
         factor = cholesky(operator.dirichlet_form(basis), lower=True)
     except LinAlgError as error:
@@ -116,5 +156,7 @@ def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPa
     psi = basis @ left[:, order]
     residuals = np.linalg.norm(operator.apply(psi) - psi * rates, axis=0)
     # psi_i is known to one rounding: the form then knows each value to eps^2 sum_i A_ii psi_i^2, and to the cross term.
-    floor = np.finfo(float).eps ** 2 * (operator.matrix.diagonal() @ psi**2)
-    return RitzPairs(rates, psi, residuals, floor + np.sqrt(floor * rates) + 32 * np.finfo(float).eps * rates)
+    floor = EPS**2 * (operator.matrix.diagonal() @ psi**2)
+    # Sums of so many positive numbers are known to as many roundings, in whatever order they are taken.
+    relative = rounding(operator) + EPS * (32 + operator.matrix.nnz / BLOCKS)
+    return RitzPairs(rates, psi, residuals, floor + np.sqrt(floor * rates) + relative * rates)

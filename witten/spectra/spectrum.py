@@ -37,6 +37,9 @@ class Spectrum:
     relative_errors : the error bars as parts of the rates, shape (k,); 0 for the zero
     modes_counted : how many eigenvalues, zero included, the inertia of a factorisation counts below a bound between two
         of those computed; as many as were found there. None where nothing was counted
+    continuous : whether the last rate is the bottom of the continuous spectrum, no eigenvalue: its mode means nothing
+    notes : what a reader should know, in words
+    examined : how far f was looked at, in words; "" where nothing was left out
     """
 
     learning_rate: float
@@ -52,6 +55,9 @@ class Spectrum:
     log_rates: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
     relative_errors: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
     modes_counted: int | None = None
+    continuous: bool = False
+    notes: tuple[str, ...] = ()
+    examined: str = ""
 
     def __post_init__(self) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):

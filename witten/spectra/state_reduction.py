@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 
 from witten.errors import ConvergenceError
+from witten.spectra.limits import bounded
 
 __all__ = ["StateReduction"]
 
 Array = NDArray[np.float64]
 # Arnoldi has nothing to look for in fewer states.
 DENSE = 12
+# Products that Arnoldi may ask for; some dozens are usual.
+MOST = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +88,12 @@ class StateReduction:
             inverses = np.linalg.eigvals(np.stack([inverse(row) for row in np.eye(n)], axis=1))
             return np.asarray(1.0 / inverses[np.argsort(-abs(inverses))][:k].astype(complex))
         start = np.random.default_rng(0).standard_normal(n)
-        operator = LinearOperator((n, n), matvec=inverse, dtype=float)
+        what, remedy = f"Arnoldi on a chain of {n} states", "ask for a larger learning rate"
+        operator = LinearOperator((n, n), matvec=bounded(inverse, MOST, what, remedy), dtype=float)
         try:
             found = eigs(operator, k=k, which="LM", v0=start, return_eigenvectors=False)
         except ArpackError as error:
-            raise ConvergenceError(f"Arnoldi did not converge on a chain of {n} states: {error}") from error
+            raise ConvergenceError(f"{what} did not converge: {error}; {remedy}") from error
         return np.asarray(1.0 / found[np.argsort(-abs(found))])
 
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from witten.dealing import deal
-from witten.errors import RequestError, Stopped
+from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.spectra.continuum import continuous_from
 from witten.spectra.crew import Crew
 from witten.spectra.eigensolve import Solver, eigensolve
 from witten.spectra.refinement import refined_spectrum
@@ -79,12 +81,15 @@ def spectrum(
     Raises
     ------
     RequestError
-        if the request is wrong; ConvergenceError if a solver fails.
+        if the request is wrong; ConvergenceError if a solver fails, or where so many isolated rates are not there.
     """
     how = _method(method, degree, mesh)
     ranks = communicator(comm)
     _require_use(petsc, how, ranks)
-    return _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    found = _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    if found.continuous:
+        raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
+    return found
 
 
 def _spectrum(
@@ -163,7 +168,7 @@ def gap(
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
-        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(how, petsc))),
+        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc))),
     }
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
@@ -208,9 +213,11 @@ def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: M
     }
 
 
-def _identified(how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None) -> dict[str, Any]:
-    """Settings of finite elements and of PETSc as JSON values; of a mesh file what is in it counts."""
-    settings = {**(how or {}), "petsc": dict(petsc or {})}
+def _identified(
+    f: Objective, how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None
+) -> dict[str, Any]:
+    """What f is, and settings of finite elements and of PETSc, as JSON values; of a mesh file what is in it counts."""
+    settings = {"fingerprint": fingerprint(f), **(how or {}), "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
         try:
@@ -264,6 +271,9 @@ def _record(found: Spectrum) -> RateRecord:
         seconds=found.seconds,
         rates=tuple(found.rates[1:].tolist()),
         modes_counted=found.modes_counted,
+        continuous=found.continuous,
+        notes=found.notes,
+        examined=found.examined,
     )
 
 
