@@ -25,9 +25,9 @@ from witten.objectives import resolve
 
 # Two of each kind on a line, and sums that are quick.
 SOME = [case(kind, 0, index) for kind in KINDS for index in range(2)]
-SOME += [case("plane", 0, index) for index in (0, 1, 2, 3, 4, 6, 13, 17, 18)]
-SOME += [case("plane-kinked", 0, index) for index in range(3)]
-SOME += [case("space-far", 0, index) for index in range(2)]
+SOME += [case("plane", 0, index) for index in (0, 1, 3, 4, 6, 12, 13, 17, 18)]
+SOME += [case("plane-kinked", 0, index) for index in (2, 6, 9)]
+SOME += [case("space", 0, index) for index in (3, 29)]
 
 
 @pytest.mark.parametrize("one", SOME, ids=str)
@@ -65,17 +65,17 @@ def test_a_case_depends_on_its_own_number_alone():
 
 @pytest.mark.parametrize("kind", COUNTS)
 def test_the_formula_says_what_the_reference_computes(kind):
-    """The text by SymPy and by the package at random places, against the terms in their own variables."""
+    """The text by SymPy at random places, against the terms in their own variables."""
     rng = np.random.default_rng(1)
+    words = {"abs": sp.Abs, "min": sp.Min, "max": sp.Max}
     for index in range(2):
         one = case(kind, 2, index)
-        f = resolve(one.formula)
-        assert f.dimension == one.dimension
+        f = sp.lambdify(sp.symbols("x y z")[: one.dimension], sp.sympify(one.formula, words, rational=True), "mpmath")
         x, u = places(one, rng)
         exact = sum(term.height * term.shape.f(v) for term, v in zip(one.terms, u, strict=True))
         scale = np.abs(exact).max()
         # x is rounded to 1e-16 of the distance from the origin, up to 1e-10 of a width
-        np.testing.assert_allclose(f(x) / scale, exact / scale, atol=1e-6)
+        np.testing.assert_allclose([float(f(*p)) / scale for p in x.T], exact / scale, atol=1e-6)
 
 
 def places(one, rng):
