@@ -270,6 +270,13 @@ def _truncation(
             return grid, pairs_needed, np.zeros(wanted), levels[0][:wanted]
         levels.append(_rates_on(objective, s, wide, pairs_needed, wanted))
         change = _shared(*_changes(*levels))[:wanted]
+        if grid.dimension == 3:
+            # A wider domain costs too much to be more than a measure: what it changes is what the smaller one lacks.
+            rest = 3 * change
+            if (rest <= 0.2 * rtol).all() or (margin >= LARGEST_MARGIN[3] and slow <= region.level):
+                return grid, pairs_needed, rest, levels[0][:wanted]
+            margin = max(margin + 2.0, (slow - region.height) / s)
+            continue
         rest = change
         if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + STEP * s)) is not None:
             levels.append(_rates_on(objective, s, wider, pairs_needed, wanted))
