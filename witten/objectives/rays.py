@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 # How far is looked, in units of length: a formula keeps its digits, differences of a Python function do not.
 FORMULA, CALLABLE = 1e8, 1e5
+# From where on, in units; and how many units there are at least before f overflows.
+NEAR, WITHIN = 1e-8, 100.0
 
 
 def ray(objective: Objective, centre: Array, direction: Array, unit: float) -> Line:
@@ -41,8 +43,8 @@ def ray(objective: Objective, centre: Array, direction: Array, unit: float) -> L
         return np.asarray((e * objective.gradient(c + e * t)).sum(axis=0), dtype=float)
 
     limit = FORMULA if objective.formula is not None else CALLABLE
-    furthest = _furthest(objective, c, e, value, slope, unit * np.geomspace(1.0, limit, 257))
-    return Line(value, slope, _waves(objective, c, e), unit, furthest)
+    furthest = _furthest(objective, c, e, value, slope, unit * np.geomspace(NEAR, limit, 513))
+    return Line(value, slope, _waves(objective, c, e), min(unit, furthest / WITHIN), furthest)
 
 
 def _furthest(objective: Objective, c: Array, e: Array, value: Function, slope: Function, t: Array) -> float:

@@ -85,13 +85,16 @@ def reach(objective: Objective) -> Reach:
     """The critical points of f in one to three dimensions, wherever they are; for more dimensions, lows that were seen.
 
     A formula is searched by interval subdivision in the coordinates that it is written in, from their origin and in
-    their unit (`affine_frame`), up to 10^13 of these; where that
-    takes too many cells, in the largest of some cubes around the lows that a search over all scales finds. A callable
-    is only searched.
+    their unit (`affine_frame`), up to 10^13 of these; where that takes too many cells, in the largest of some cubes
+    around the lows that a search over all scales finds. A callable is only searched.
     """
     frame = affine_frame(objective)
-    if frame.objective is not objective:
-        return _in_frame(objective, reach(frame.objective), frame)
+    found = _searched(frame.objective)
+    return found if frame.objective is objective else _in_frame(objective, found, frame)
+
+
+def _searched(objective: Objective) -> Reach:
+    """What is found in the coordinates as they are."""
     if objective.formula is not None and objective.dimension <= 3:
         found = _subdivided(objective, np.zeros(objective.dimension), float(abs(EVERYWHERE).max()))
         if found is not None:
