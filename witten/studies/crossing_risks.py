@@ -193,15 +193,18 @@ def _both(method: str, flow: str, paths: int = 2, seed: int = 0) -> tuple[RiskCu
 
 
 def _crossing_of_runs(batches: list[tuple[RiskCurve, RiskCurve]], around: float) -> tuple[float, float]:
-    """Where a parabola through the difference of the risks vanishes: mean over the batches, half an interval."""
-    found = []
-    for large, small in batches:
-        near = abs(large.time - around) <= WINDOW
-        t = large.time[near] - around
-        parabola = np.polynomial.Polynomial.fit(t, small.at_time(large.time[near]) - large.excess_risk[near], 2)
-        roots = parabola.roots()
-        real = roots[abs(roots.imag) < 1e-9].real if roots.size else np.zeros(0)
-        # One that has no zero in sight leaves the interval infinite.
-        found.append(around + min(real, key=abs) if real.size else np.inf)
-    half = float(student.ppf(0.5 + CONFIDENCE / 2, BATCHES - 1)) * float(np.std(found, ddof=1)) / np.sqrt(BATCHES)
-    return float(np.mean(found)), half
+    """Where a parabola through the mean difference of the risks vanishes, and half an interval, by the jackknife."""
+    near = abs(batches[0][0].time - around) <= WINDOW
+    t = batches[0][0].time[near]
+    differences = np.array([small.at_time(t) - large.excess_risk[near] for large, small in batches])
+    others = [_zero(t - around, np.delete(differences, i, axis=0).mean(axis=0)) for i in range(BATCHES)]
+    error = np.sqrt((BATCHES - 1) * np.mean((others - np.mean(others)) ** 2))
+    half = float(student.ppf(0.5 + CONFIDENCE / 2, BATCHES - 1)) * float(error)
+    return around + _zero(t - around, differences.mean(axis=0)), half
+
+
+def _zero(t: Array, difference: Array) -> float:
+    """The zero nearest to t = 0 of a parabola through the values; nan where it has none."""
+    roots = np.polynomial.Polynomial.fit(t, difference, 2).roots()
+    real = roots[abs(roots.imag) < 1e-9].real if roots.size else np.zeros(0)
+    return float(min(real, key=abs)) if real.size else float("nan")
