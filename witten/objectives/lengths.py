@@ -14,6 +14,8 @@ __all__ = ["nonlinear_length"]
 Array = NDArray[np.float64]
 # Distances are powers of two from what rounding lets see, beside |x|, to where squares overflow.
 KNOWN, SMALLEST, LARGEST = 1e6 * 2.0**-52, 2.0**-400, 400
+# Numbers below this have lost digits already.
+DENORMAL = float(np.finfo(float).tiny / np.finfo(float).eps)
 # The power of r in |grad f(x + r e) - grad f(x)| may change by this.
 CHANGED = 0.1
 # Directions beside the axes, and axes at most.
@@ -51,7 +53,7 @@ def _change(objective: Objective, x: Array) -> Callable[[Array], Array]:
             else:
                 there, start = objective.gradient(x[:, None] + v), objective.gradient(x)[:, None]
                 size, known = np.linalg.norm(there - start, axis=0), KNOWN * float(np.linalg.norm(start))
-        return np.where(np.isfinite(size) & (size > known), size, np.nan)
+        return np.where(np.isfinite(size) & (size > max(known, DENORMAL)), size, np.nan)
 
     return change
 
