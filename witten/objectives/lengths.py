@@ -14,8 +14,8 @@ __all__ = ["nonlinear_length"]
 Array = NDArray[np.float64]
 # Distances are powers of two from what rounding lets see, beside |x|, to where squares overflow.
 KNOWN, SMALLEST, LARGEST = 1e6 * 2.0**-52, 2.0**-400, 400
-# Numbers below this have lost digits already.
-DENORMAL = float(np.finfo(float).tiny / np.finfo(float).eps)
+# Numbers below this lose digits when they are squared.
+DENORMAL = float(np.sqrt(np.finfo(float).tiny / np.finfo(float).eps))
 # The power of r in |grad f(x + r e) - grad f(x)| may change by this.
 CHANGED = 0.1
 # Directions beside the axes, and axes at most.
