@@ -57,17 +57,19 @@ def is_smooth(grid: Grid, values: Array, s: float) -> bool:
     for axis, n in enumerate(grid.shape):
         if n > 8:
             near, wide = (_fourth(np.moveaxis(f, axis, 0), step) for step in (1, 2))
+            known = np.isfinite(near) & np.isfinite(wide)
+            near, wide = (maximum_filter(np.where(known, each, 0.0), 9) for each in (near, wide))
             if ((near > matters) & (wide < GROWTH * near)).any():
                 return False
     return True
 
 
 def _fourth(f: Array, step: int) -> Array:
-    """The largest |fourth difference| along the first axis within four cells; four cells from its ends."""
+    """|fourth difference| along the first axis, four cells from its ends; not finite where a value is not."""
     n = len(f) - 8
     a, b, c, d, e = (f[4 + i * step : 4 + i * step + n] for i in range(-2, 3))
-    difference = abs(a - 4 * b + 6 * c - 4 * d + e)
-    return np.asarray(maximum_filter(np.where(np.isfinite(difference), difference, 0.0), 9))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(abs(a - 4 * b + 6 * c - 4 * d + e))
 
 
 @dataclass(frozen=True, eq=False)
