@@ -17,6 +17,8 @@ __all__ = ["Attempt", "Gap", "continuous_from", "gap_beside"]
 
 # Rates below this part of the bottom are eigenvalues whose modes end well within the first domain.
 FAR_BELOW = 0.3
+# A mode closer to the bottom than this, as a part of it, is not looked for: domains would grow without end.
+CLOSE = 1e-4
 # How far above the wells, in units of s, the walls stand at first, and at most.
 FIRST_MARGIN, LARGEST_MARGIN = 10.0, 3e4
 
@@ -65,7 +67,7 @@ def gap_beside[Result](
         if wider is None:
             break
         attempt, margin = wider, 2 * margin
-        if _cut(attempt, bottom, s) <= 0.3 * rtol or _within(attempt, bottom, s) <= 0.3 * rtol:
+        if _cut(attempt, bottom, s) <= 0.3 * rtol or _within(attempt, bottom, s) <= 0.3 * max(rtol, CLOSE):
             break
     if _is_below(attempt, bottom):
         cut = _cut(attempt, bottom, s)
