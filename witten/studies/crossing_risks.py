@@ -197,8 +197,8 @@ def _crossing_of_runs(batches: list[tuple[RiskCurve, RiskCurve]], around: float)
     near = abs(batches[0][0].time - around) <= WINDOW
     t = batches[0][0].time[near]
     differences = np.array([small.at_time(t) - large.excess_risk[near] for large, small in batches])
-    others = [_zero(t - around, np.delete(differences, i, axis=0).mean(axis=0)) for i in range(BATCHES)]
-    error = np.sqrt((BATCHES - 1) * np.mean((others - np.mean(others)) ** 2))
+    others = np.array([_zero(t - around, np.delete(differences, i, axis=0).mean(axis=0)) for i in range(BATCHES)])
+    error = np.sqrt((BATCHES - 1) * np.var(others))
     half = float(student.ppf(0.5 + CONFIDENCE / 2, BATCHES - 1)) * float(error)
     return around + _zero(t - around, differences.mean(axis=0)), half
 
