@@ -1,0 +1,183 @@
+"""Wherever the wells are: the search for critical points, and rates that do not depend on origin, unit and axes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from references import rates_1d
+
+import witten
+from witten.objectives import Objective, resolve
+from witten.objectives.reach import reach, rise
+from witten.objectives.slow_places import enclosed, slow_places
+
+BANANA = "(y-x**2)**2+0.1*(x**2-1)**2+0.05*x"
+
+
+def far_well(x):
+    return x**2 * ((x - 8) ** 2 + 0.1) / 64
+
+
+def tilted(x):
+    return 5 * ((x / 10) ** 2 - 1) ** 2 + 0.3 * x / 10
+
+
+def narrow(x):
+    return x**2 / 2 - 2 * np.exp(-(((x - 1.23456) / 0.0002) ** 2))
+
+
+def within(record, truth):
+    assert record.resolved
+    assert record.lower - 1e-10 <= np.log(truth) <= record.upper + 1e-10
+
+
+# ------------------------------------------------------------------------------------------------ critical points
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("x**2*((x-8)**2+0.1)/64", 3),
+        ("((x-1000000)**2-1)**2/4", 3),
+        ("((x*1e6)**2-1)**2/4", 3),
+        ("x**2/2-2*exp(-((x-1.23456)/0.0002)**2)", 3),
+        ("abs(x**2-1)/2", 3),
+        ("((0.6*x+0.8*y-3)**2-1)**2/4+(0.8*x-0.6*y)**2", 3),
+        ("((0.36*x+0.48*y+0.8*z-100)**2-1)**2/4+(0.8*x-0.6*y)**2+(0.48*x+0.64*y-0.6*z)**2", 3),
+        ("min((x+1)**2+y**2,(x-1)**2+2*y**2+0.2)", 3),
+        ("himmelblau", 9),
+        ("double-well:dim=3", 3),
+    ],
+)
+def test_critical_points_are_proved_complete_in_all_of_space(text, points):
+    f = resolve(text)
+    known = reach(f)
+    assert known.complete and known.points.shape == (f.dimension, points)
+    assert known.values[0] == known.values.min() == pytest.approx(f(known.lowest), abs=1e-12)
+
+
+def test_curved_valleys_are_proved_as_far_as_that_goes():
+    known = reach(resolve(BANANA))
+    assert known.points.shape[1] == 3 and known.proved > 1e3
+    assert known.complete or "proved complete within" in known.examined
+
+
+@given(st.floats(-6, 6), st.floats(-1e6, 1e6))
+@settings(max_examples=10, deadline=None)
+def test_lows_of_a_callable_are_found_on_every_scale(log_length, shift):
+    length = 10.0**log_length
+    f = Objective.from_callable(lambda x: ((x[0] / length - shift) ** 2 - 1) ** 2 / 4, 1, name="wells")
+    known = reach(f)
+    assert known.proved == 0 and "sampled" in known.examined
+    np.testing.assert_allclose(np.sort(known.points[0] / length) - shift, [-1, 1], atol=1e-3)
+
+
+def test_the_floor_of_a_steep_valley_is_no_well():
+    f = Objective.from_callable(
+        lambda x: ((0.6 * x[0] + 0.8 * x[1] - 3) ** 2 - 1) ** 2 / 4 + (0.8 * x[0] - 0.6 * x[1]) ** 2, 2, name="valley"
+    )
+    assert reach(f).points.shape[1] == 2
+
+
+def test_how_far_f_rises_is_measured_along_the_axes():
+    sides = rise(resolve("x**2/2+y**4"), np.zeros(2), 1.0)
+    np.testing.assert_allclose(sides, [[2**0.5] * 2, [1.0] * 2], rtol=0.06)
+
+
+# ------------------------------------------------------------------------------------------------ slow places
+
+
+def test_where_a_slow_mode_may_live_is_enclosed_in_all_of_space():
+    """V_s = x^2/s - 1 <= 2 where |x| <= sqrt(3 s)."""
+    low, high = enclosed(resolve("(x-1000)**2/2"), 0.1, 1.0)
+    assert low[0] < 1000 - 0.3**0.5 and high[0] > 1000 + 0.3**0.5
+    assert high[0] - low[0] < 2
+
+
+def test_a_steep_curved_valley_is_no_flat_one():
+    """Up the valley y = x^2 V_s is negative, since it is narrow; the energy of the narrow direction is zero."""
+    f = resolve(BANANA)
+    found = slow_places(f, 0.1, np.array([-2.0, -1.0]), np.array([2.0, 4.0]), 0.03)
+    assert found.end and found.level < 1.0
+
+
+# ------------------------------------------------------------------------------------------------ rates
+
+
+@pytest.mark.parametrize(
+    ("text", "s", "f", "scale"),
+    [
+        ("x**2*((x-8)**2+0.1)/64", 0.1, far_well, 1.0),
+        ("5*((x/10)**2-1)**2+0.3*x/10", 0.1, tilted, 1.0),
+        ("5*(((x-10)/10)**2-1)**2+0.3*(x-10)/10", 0.1, tilted, 1.0),
+        ("5*(((x+10)/10)**2-1)**2+0.3*(x+10)/10", 0.1, tilted, 1.0),
+        ("(x/3)**2*((x/3-4)**2+0.1)/16", 0.02, lambda x: x**2 * ((x - 4) ** 2 + 0.1) / 16, 3.0),
+        ("x**2/2-2*exp(-((x-1.23456)/0.0002)**2)", 0.2, narrow, 1.0),
+    ],
+)
+def test_wells_are_seen_wherever_they_are(text, s, f, scale):
+    fine = tuple(1.23456 + 0.0002 * np.linspace(-6, 6, 49)) if f is narrow else ()
+    (record,) = witten.gap(text, s).records
+    within(record, rates_1d(f, s, 1, points=fine)[0] / scale**2)
+
+
+
+@pytest.mark.parametrize("method", ["finite-differences", pytest.param("finite-elements", marks=pytest.mark.fem)])
+def test_both_discretisations_see_the_second_well(method):
+    if method == "finite-elements":
+        pytest.importorskip("dolfinx_solver")
+    (record,) = witten.gap("x**2*((x-8)**2+0.1)/64", 0.1, method=method).records
+    assert abs(record.log_rate - np.log(2.03813459e-35)) <= record.log_error + 1e-8
+
+
+def test_a_callable_says_how_far_it_was_examined():
+    f = Objective.from_callable(lambda x: far_well(x[0]), 1, name="far well")
+    (record,) = witten.gap(f, 0.1).records
+    assert abs(record.log_rate - np.log(2.03813459e-35)) <= record.log_error + 1e-8
+    assert "sampled at distances" in record.examined
+
+
+WELLS = "((U)**2-1)**2/4+0.1*(U)"
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-6, 6))
+@settings(max_examples=15, deadline=None)
+def test_a_shift_and_a_dilation_of_a_line_change_nothing_but_the_unit(shift, power):
+    length = 10.0**power
+    text = WELLS.replace("U", f"x/{length!r}-({shift})" if power >= 0 else f"x*{10.0**-power!r}-({shift})")
+    plain, moved = (witten.gap(t, 0.1).records[0] for t in (WELLS.replace("U", "x"), text))
+    off = abs(moved.log_rate + 2 * np.log(length) - plain.log_rate)
+    assert off <= moved.log_error + plain.log_error
+
+
+@pytest.mark.parametrize(("cosine", "sine"), [(0.6, 0.8), (0.28, -0.96), (-0.8, 0.6)])
+@pytest.mark.parametrize("shift", [0, 3000])
+def test_nor_does_a_turn_of_the_plane(cosine, sine, shift):
+    u, v = f"({cosine}*(x-{shift})+{sine}*y)", f"({cosine}*y-{sine}*(x-{shift}))"
+    (record,) = witten.gap(f"({u}**2-1)**2/4+0.1*{u}+{v}**2", 0.1).records
+    within(record, rates_1d(lambda x: (x**2 - 1) ** 2 / 4 + 0.1 * x, 0.1, 1)[0])
+
+
+@pytest.mark.parametrize(("text", "s", "exact"), [("log(cosh(x))", 0.5, 0.75), ("2*log(cosh(x))", 1.0, 1.5)])
+@pytest.mark.parametrize("rtol", [1e-4, 1e-8])
+def test_what_a_cut_changes_is_in_the_bar(text, s, exact, rtol):
+    (record,) = witten.gap(text, s, rtol=rtol).records
+    within(record, exact)
+
+
+@pytest.mark.fem
+def test_a_curved_valley_by_differences_and_by_elements():
+    pytest.importorskip("dolfinx_solver")
+    differences, *elements = (
+        witten.gap(BANANA, 0.1, **how).records[0]
+        for how in ({}, {"method": "finite-elements"}, {"method": "finite-elements", "degree": 2})
+    )
+    for record in elements:
+        assert abs(record.log_rate - differences.log_rate) <= record.log_error + differences.log_error
+
+
+def test_rounding_far_from_the_origin_is_in_the_bar():
+    """x is known to eps |x|, f to |f'| eps |x|, and weights e^{-2f/s} to twice that over s."""
+    (record,) = witten.gap("((x-1000000)**2-1)**2/4", 0.1, rtol=1e-9).records
+    assert record.log_error > 2 * 0.1 * 1e6 * 2.0**-53 / 0.1
+    within(record, 2.7761406366e-3)
