@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.objectives.affine_frame import AffineFrame, affine_frame
-from witten.objectives.linear_frame import linear_frame
 from witten.objectives.objective import Objective
 from witten.objectives.scale_search import scale_search
 from witten.objectives.subdivision import Subdivision, subdivide
@@ -125,16 +124,11 @@ def _in_frame(objective: Objective, known: Reach, frame: AffineFrame) -> Reach:
 
 def _subdivided(objective: Objective, centre: Array, half: float) -> Array | None:
     """Every critical point in a cube, and points in the cells that are left open; None where that takes too long."""
-    g, back = linear_frame(objective)
-    middle = np.linalg.solve(back, centre)
-    # The cube in the coordinates of g that holds this one.
-    half = half * float(abs(np.linalg.inv(back)).sum(axis=1).max()) if g is not objective else half
-    ends = middle[:, None] + half * EVERYWHERE / abs(EVERYWHERE).max()
-    found: Subdivision = subdivide(g, ends[:, :1], ends[:, 1:], BUDGET)
+    ends = centre[:, None] + half * EVERYWHERE / abs(EVERYWHERE).max()
+    found: Subdivision = subdivide(objective, ends[:, :1], ends[:, 1:], BUDGET)
     if not found.finished or found.zeros.shape[1] > MOST_POINTS:
         return None
-    points: Array = back @ np.hstack([found.zeros, found.open])
-    return points
+    return np.hstack([found.zeros, found.open])
 
 
 def _reach(objective: Objective, points: Array, proved: float, examined: str) -> Reach:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.objectives.affine_frame import affine_frame
 from witten.objectives.intervals import enclosure, kinks_met
-from witten.objectives.linear_frame import linear_frame
 from witten.objectives.objective import Objective
 from witten.objectives.reach import EVERYWHERE, reach
 
@@ -68,11 +68,13 @@ def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) ->
 
 
 def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
-    """The corners of a box outside of which it is proved that V_s > 2 rate, in |x| < 10^13, by interval subdivision;
-    None for a callable, where there is no such place, and where that takes too many cells."""
+    """The corners of a box outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates
+    of the formula, up to 10^13 of them; None for a callable, where there is no such place, and where that takes too
+    many cells."""
     if f.formula is None:
         return None
-    g, back = linear_frame(f)
+    frame = affine_frame(f)
+    g, back = frame.objective, frame.matrix
     gradient, hessian, kinked = enclosure(g, "gradient"), enclosure(g, "hessian"), kinks_met(g)
     turn = np.linalg.inv(back).T
     low, high = (np.full((f.dimension, 1), end) for end in EVERYWHERE)
@@ -86,7 +88,7 @@ def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
             return None
         sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
         if (sides <= FINE * hull).all():
-            centre, half = back @ ((low + high) / 2), abs(back) @ ((high - low) / 2)
+            centre, half = frame.out((low + high) / 2), abs(back) @ ((high - low) / 2)
             return (centre - half).min(axis=1), (centre + half).max(axis=1)
         axis = int((sides / hull).argmax())
         middle = (low[axis] + high[axis]) / 2
