@@ -43,7 +43,7 @@ def interval(text, s, **options):
 def test_a_shallow_well_that_equilibrium_does_not_visit(s, quoted):
     truth = schroedinger(HIGH_WELL, s, 2.2)[1]
     assert quoted is None or truth == pytest.approx(quoted, rel=1e-3)
-    low, high, record = interval(HIGH_WELL, s, paths=512, width=0.5)
+    low, high, record = interval(HIGH_WELL, s, paths=512, width=0.5, seed=1)  # of seeds 0 to 39, 38 on average hold
     assert low <= truth <= high < 1.6 * truth and record.solver == "hitting"
     assert "watched by paths that start there" in record.sampling.remarks[-1]
 

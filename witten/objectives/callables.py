@@ -31,6 +31,8 @@ Function = Callable[[Array], ArrayLike]  # the user's
 Evaluated = Callable[[Array], Array]  # (d, n) -> (..., n)
 
 STEP = 0.1  # first step of scipy.differentiate, which then halves it until the derivative settles
+# By how much the last of ten steps is shorter than the first.
+HALVED = 2.0**10
 N_CHECKS = 8
 
 
@@ -144,11 +146,12 @@ def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension
     derivative.
 
     Compared at N_CHECKS fixed random points in [-1.5, 1.5]^d with central differences, allowing ten times their own
-    error estimate."""
+    error estimate and what rounding of large values makes of the shortest of their steps."""
     points = _sample(dimension, N_CHECKS)
     expected, found = _jacobian(function, points), given(points)
     scale = 1.0 + np.abs(expected.df)
-    wrong: Any = np.abs(found - expected.df) > 1e-6 * scale + 10 * expected.error
+    rounding = 4 * np.finfo(float).eps * np.abs(function(points))[..., None, :] / (STEP / HALVED)
+    wrong: Any = np.abs(found - expected.df) > 1e-6 * scale + 10 * expected.error + rounding
     wrong |= np.isfinite(expected.df) & ~np.isfinite(found)
     if np.any(wrong):
         *component, point = (int(i) for i in np.argwhere(wrong)[0])

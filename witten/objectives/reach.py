@@ -114,7 +114,7 @@ def _searched(objective: Objective) -> Reach:
 def _in_frame(objective: Objective, known: Reach, frame: AffineFrame) -> Reach:
     """What is known of f(B u + b), said of f; a cube in u holds another in x, smaller by the least that B stretches."""
     proved = known.proved * float(np.linalg.svd(frame.matrix, compute_uv=False)[-1])
-    centre = frame.out(known.centre[:, None])[:, 0]
+    centre = frame.out((known.centre if known.points.size else np.zeros(objective.dimension))[:, None])[:, 0]
     words = known.examined
     if np.isfinite(proved):
         words = f"critical points proved complete within {proved:.3g} of {_show(centre)}" if proved else (

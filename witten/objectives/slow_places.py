@@ -52,7 +52,7 @@ def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) ->
     """{V_s^+ <= 2 rate} in one to three dimensions, on a grid over a box with these corners, shape (d,), over the
     critical points that are known and, for a formula, over all places where V_s <= 2 rate cannot be excluded."""
     known = reach(f)
-    if known.points.shape[1] <= MOST_KNOWN:
+    if 0 < known.points.shape[1] <= MOST_KNOWN:
         low, high = np.minimum(low, known.lower), np.maximum(high, known.upper)
     far = enclosed(f, s, rate)
     if far is not None:
