@@ -135,29 +135,31 @@ def _krawczyk(gradient: Enclosure, hessian: Enclosure, low: Array, high: Array) 
         low = np.where(known, np.maximum(low, at - around), low)
         high = np.where(known, np.minimum(high, at + around), high)
     keep &= ~closed & np.all(low <= high, axis=0)
-    return _refined(gradient, hessian, at[:, closed], y[:, :, closed]), low[:, keep], high[:, keep]
+    found = _refined(gradient, hessian, at[:, closed], centre[:, closed], radius[:, closed])
+    return found, low[:, keep], high[:, keep]
 
 
-def _refined(gradient: Enclosure, hessian: Enclosure, at: Array, y: Array) -> Array:
-    """The zeros of closed cells: x <- x - Y grad f(x) contracts there, however wide they are; where a step of Newton's
-    method contracts more, that is taken."""
+def _refined(gradient: Enclosure, hessian: Enclosure, at: Array, centre: Array, radius: Array) -> Array:
+    """The zeros of closed cells |x - centre| <= radius, where Hess f is regular: by Newton's steps, halved while they
+    leave the cell or |grad f| does not fall."""
 
     def middle(enclose: Enclosure, x: Array) -> Array:
         low, high = enclose(x, x)
         return np.asarray((low + high) / 2)
 
-    def times(matrices: Array, vectors: Array) -> Array:
-        return np.asarray(np.einsum("ijn,jn->in", matrices, vectors))
-
-    for _ in range(REFINED):
-        g = middle(gradient, at)
-        step = times(y, g)
-        if not np.any(abs(step) > 1e-16 * abs(at)):
-            break
+    at = np.clip(at, centre - radius, centre + radius)
+    g, size = middle(gradient, at), np.ones(at.shape[1])
+    for _ in range(REFINED if at.size else 0):
         with np.errstate(all="ignore"):
-            newton = at - times(_inverses(middle(hessian, at)), g)
-            better = abs(times(y, middle(gradient, newton))).max(axis=0) < 0.5 * abs(step).max(axis=0)
-        at = np.where(better, newton, at - step)
+            step = size * np.einsum("ijn,jn->in", _inverses(middle(hessian, at)), g)
+            if not np.any(abs(step) > 1e-16 * abs(at)):
+                break
+            there = at - step
+            slope = middle(gradient, there)
+            better = np.linalg.norm(slope, axis=0) < np.linalg.norm(g, axis=0)
+            better &= np.all(abs(there - centre) <= radius, axis=0)
+        at, g = np.where(better, there, at), np.where(better, slope, g)
+        size = np.where(better, np.minimum(2 * size, 1.0), size / 2)
     return at
 
 
