@@ -30,6 +30,8 @@ CELLS = {1: 2000, 2: 400, 3: 64}
 GROWTH = 6
 # Critical points beyond which only those nearby are looked at: there may be infinitely many.
 MOST_KNOWN = 1000
+# Heights, in units of s, at which no double tells places apart.
+TOO_HIGH = 1e30
 # The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
 MOST_CELLS, FINE = 20_000, 1 / 16
 
@@ -51,12 +53,19 @@ class SlowPlaces:
 def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) -> SlowPlaces:
     """{V_s^+ <= 2 rate} in one to three dimensions, on a grid over a box with these corners, shape (d,), over the
     critical points that are known and, for a formula, over all places where V_s <= 2 rate cannot be excluded."""
-    known = reach(f)
+    known, boxes = reach(f), [(low, high)]
     if 0 < known.points.shape[1] <= MOST_KNOWN:
-        low, high = np.minimum(low, known.lower), np.maximum(high, known.upper)
+        boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
     far = enclosed(f, s, rate)
     if far is not None:
-        low, high = np.minimum(low, far[0]), np.maximum(high, far[1])
+        boxes.append((np.minimum(low, far[0]), np.maximum(high, far[1])))
+    # A larger box has coarser cells: each has its say.
+    found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
+    return SlowPlaces(max(each.level for each in found), all(each.end for each in found))
+
+
+def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array) -> SlowPlaces:
+    """On a grid over a box, that is tripled as long as such places reach its rim."""
     for _ in range(GROWTH):
         low, high = 2 * low - high, 2 * high - low
         values, potential = _on_grid(f, s, low, high)
@@ -75,14 +84,15 @@ def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
         return None
     frame = affine_frame(f)
     g, back = frame.objective, frame.matrix
-    gradient, hessian, kinked = enclosure(g, "gradient"), enclosure(g, "hessian"), kinks_met(g)
+    value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
     turn = np.linalg.inv(back).T
     low, high = (np.full((f.dimension, 1), end) for end in EVERYWHERE)
     while True:
         slope, curvature = gradient(low, high), hessian(low, high)
         with np.errstate(all="ignore"):
             bound = _least_squared(turn, *slope) / s - _largest_laplacian(turn, *curvature)
-        keep = ~(bound > 2 * rate) | kinked(low, high)
+        # Where f overflows, all the more where its derivatives do, it is too high to matter.
+        keep = (~(bound > 2 * rate) | kinked(low, high)) & ~(value(low, high)[0] > TOO_HIGH * s)
         low, high = low[:, keep], high[:, keep]
         if not 0 < low.shape[1] <= MOST_CELLS:
             return None

@@ -60,13 +60,18 @@ def gap_beside[Result](
     rtol : wanted relative error
     """
     attempt, margin = first, FIRST_MARGIN
-    if first.rate * (1 + first.error) < FAR_BELOW * bottom.rate:
+    far_below = first.rate * (1 + first.error) < FAR_BELOW * bottom.rate
+    if far_below or (_is_below(first, bottom) and first.error + _cut(first, bottom, s) <= rtol):
         return Gap(first.rate, first.error, False, first.result)
     while margin <= LARGEST_MARGIN:
         wider = widen(margin)
         if wider is None:
             break
-        attempt, margin = wider, 2 * margin
+        margin *= 2
+        # Beyond the first domain alone f is as it is far out.
+        if wider.extent <= first.extent:
+            continue
+        attempt = wider
         if _cut(attempt, bottom, s) <= 0.3 * rtol or _within(attempt, bottom, s) <= 0.3 * max(rtol, CLOSE):
             break
     if _is_below(attempt, bottom):
