@@ -31,6 +31,8 @@ TIE = 0.1
 CHECKED = 6
 # How far f at a critical point may lie off what a scan says, in units of s.
 UNSEEN = 1e-5
+# Places without a value at which it is asked whether that is overflow alone.
+PROBES = 9
 # By how much a box is grown.
 GROWTH = 1e9
 # Critical points beyond which only those nearby are looked at: there may be infinitely many.
@@ -254,7 +256,7 @@ def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> ND
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """f at the points, shape (n,), +inf where it overflows upwards.
+    """f at the points, shape (n,), +inf where it overflows upwards, or a part of it.
 
     Raises
     ------
@@ -263,6 +265,11 @@ def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray
     """
     with np.errstate(all="ignore"):
         values = np.asarray(objective(points), dtype=float)
+    nan = np.flatnonzero(np.isnan(values))
+    if nan.size and objective.formula is not None:
+        some = nan[np.linspace(0, nan.size - 1, min(nan.size, PROBES)).astype(int)]
+        if all(objective.is_number(x) for x in points[:, some].T):
+            values[nan] = np.inf
     bad = np.isnan(values) | (values == -np.inf)
     if bad.any():
         where = ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import mpmath as mp
 import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,8 @@ __all__ = ["CallableObjective", "Kernels", "Objective"]
 
 Array = NDArray[np.float64]
 MAX_DIMENSION = 1_000
+# Places at which f must be known before it is called constant, or undefined.
+FEW = 20
 
 
 class Kernels(NamedTuple):
@@ -52,7 +55,7 @@ class Objective:
         """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`)."""
         formula, symbols = parse(text)
         objective = Objective(name or text.strip(), formula, symbols)
-        if not np.any(np.isfinite(objective(_scattered(objective.dimension)))):
+        if not np.any(np.isfinite(objective(_scattered(objective.dimension)))) and not objective._only_overflows():
             raise RequestError(f"the formula {quoted(text)} is complex, undefined or infinite everywhere")
         return objective
 
@@ -103,9 +106,24 @@ class Objective:
             return True
         values = self(_scattered(self.dimension))
         values = values[~np.isnan(values)]
-        if values.size == 0 or not np.all(np.isfinite(values)):
+        if values.size < FEW or not np.all(np.isfinite(values)):
             return False
         return bool(np.ptp(values) <= 1e-12 * (1.0 + np.abs(values[0])))
+
+    def is_number(self, x: ArrayLike) -> bool:
+        """Whether f is a real number at one point (d,), be it too large for a double on the way; of a callable, whether
+        it is finite."""
+        if self.formula is None:
+            return bool(np.isfinite(self(x)))
+        try:
+            with mp.workdps(30):
+                return bool(mp.isfinite(self.mpmath(np.asarray(x, dtype=float).tolist())))
+        except (OverflowError, ValueError, ZeroDivisionError, mp.libmp.NoConvergence):
+            return False
+
+    def _only_overflows(self) -> bool:
+        """Whether f is a number at some of the places where no double holds it."""
+        return any(self.is_number(x) for x in _scattered(self.dimension).T[:: 200 // FEW])
 
     def __call__(self, x: ArrayLike) -> Any:
         """f(x): (d, n) -> (n,), (d,) -> float."""

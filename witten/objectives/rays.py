@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import mpmath
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
@@ -71,13 +70,8 @@ def _furthest(objective: Objective, c: Array, e: Array, value: Function, slope: 
 
 def _require_number(objective: Objective, x: Array, first: int) -> None:
     """RequestError unless f is a number at x to a higher precision, and only doubles do not hold what it is made of."""
-    if objective.formula is not None and first:
-        try:
-            with mpmath.workdps(30):
-                if mpmath.isfinite(objective.mpmath(x.tolist())):
-                    return
-        except (OverflowError, ValueError, ZeroDivisionError, mpmath.libmp.NoConvergence):
-            pass
+    if objective.formula is not None and first and objective.is_number(x):
+        return
     raise RequestError(f"{objective.name} is not a number at {show(x)}; give a box on which it is finite")
 
 
