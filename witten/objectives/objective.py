@@ -22,7 +22,7 @@ __all__ = ["CallableObjective", "Kernels", "Objective"]
 
 Array = NDArray[np.float64]
 MAX_DIMENSION = 1_000
-# Places at which f must be known before it is called constant, or undefined.
+# Places at which f must be known before it is called constant.
 FEW = 20
 
 
@@ -55,7 +55,7 @@ class Objective:
         """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`)."""
         formula, symbols = parse(text)
         objective = Objective(name or text.strip(), formula, symbols)
-        if not np.any(np.isfinite(objective(_scattered(objective.dimension)))) and not objective._only_overflows():
+        if not objective._is_somewhere_finite():
             raise RequestError(f"the formula {quoted(text)} is complex, undefined or infinite everywhere")
         return objective
 
@@ -121,9 +121,12 @@ class Objective:
         except (OverflowError, ValueError, ZeroDivisionError, mp.libmp.NoConvergence):
             return False
 
-    def _only_overflows(self) -> bool:
-        """Whether f is a number at some of the places where no double holds it."""
-        return any(self.is_number(x) for x in _scattered(self.dimension).T[:: 200 // FEW])
+    def _is_somewhere_finite(self) -> bool:
+        """Whether f is finite at some place around the origin, or around that of the forms it is written in."""
+        from witten.objectives.affine_frame import affine_frame
+
+        around = _scattered(self.dimension)
+        return bool(np.isfinite(self(around)).any() or np.isfinite(self(affine_frame(self).out(around))).any())
 
     def __call__(self, x: ArrayLike) -> Any:
         """f(x): (d, n) -> (n,), (d,) -> float."""
