@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
 
 from witten.objectives.affine_frame import affine_frame
 from witten.objectives.intervals import enclosure, kinks_met
+from witten.objectives.merge_tree import merge_tree
 from witten.objectives.objective import Objective
 from witten.objectives.reach import EVERYWHERE, reach
 
@@ -30,6 +32,8 @@ CELLS = {1: 2000, 2: 400, 3: 64}
 GROWTH = 6
 # Critical points beyond which only those nearby are looked at: there may be infinitely many.
 MOST_KNOWN = 1000
+# A place is looked at if it is left at most so many times faster than the rate.
+SLOWLY = 10.0
 # Heights, in units of s, at which no double tells places apart.
 TOO_HIGH = 1e30
 # The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
@@ -69,11 +73,33 @@ def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array)
     for _ in range(GROWTH):
         low, high = 2 * low - high, 2 * high - low
         values, potential = _on_grid(f, s, low, high)
-        slow = potential <= 2 * rate
+        slow = _left_slowly(values, potential <= 2 * rate, (high - low) / values.shape[0], s, rate)
         end = not _touches_rim(slow)
         if end:
             break
     return SlowPlaces(float(values[slow].max(initial=-np.inf)), end)
+
+
+def _left_slowly(values: Array, slow: NDArray[np.bool_], spacing: Array, s: float, rate: float) -> NDArray[np.bool_]:
+    """The pieces of {V_s^+ <= 2 rate} that may be left as slowly as the rate, and that of the lowest cell.
+
+    A piece of extent L whose deepest well has the barrier b is left at about (s/2) (pi/L)^2 e^{-2b/s} at least: among
+    wells without end, far out, most are left too fast to matter.
+    """
+    pieces, count = label(slow, structure=np.ones((3,) * slow.ndim))
+    if count <= 1:
+        return slow
+    tree = merge_tree(values)
+    barriers = np.zeros(count + 1)
+    np.maximum.at(barriers, pieces.ravel()[tree.minima], tree.persistence)
+    extents = [max(h * (axis.stop - axis.start) for h, axis in zip(spacing, box, strict=True))
+               for box in find_objects(pieces)]  # fmt: skip
+    with np.errstate(under="ignore"):
+        left = 0.5 * s * (np.pi / np.array([np.inf, *extents])) ** 2 * np.exp(-2 * barriers / s)
+    keep = left <= SLOWLY * rate
+    keep[0] = False
+    out: NDArray[np.bool_] = keep[pieces]
+    return out
 
 
 def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
