@@ -417,8 +417,10 @@ def _hull(points: NDArray[np.float64]) -> Box:
 
 
 def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float) -> Box:
-    """Move the sides of the box until the sublevel set fills most of it and touches none of them."""
-    d = objective.dimension
+    """Move the sides of the box until the sublevel set fills most of it and touches none of them.
+
+    A larger box has coarser cells, in which thin ends are lost: it is not made smaller than one that was touched."""
+    d, touched = objective.dimension, None
     farthest = GROWTH * box.widths.max()
     for _ in range(200):
         scan = Scan.of(objective, box, COARSE[d], s)
@@ -427,13 +429,15 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         first, last = np.array([span[0] for span in spans]), np.array([span[-1] for span in spans])
         below, above = first == 0, last == COARSE[d] - 1
         if below.any() or above.any():
-            box = box.expanded(0.5 * below, 0.5 * above)
+            touched, box = box, box.expanded(0.5 * below, 0.5 * above)
             if (box.widths > farthest).any():
                 break
             continue
         fitted = box.expanded((3 - first) / COARSE[d], (last + 4 - COARSE[d]) / COARSE[d])
         if (fitted.widths > 0.6 * box.widths).all():
             return fitted
+        if touched is not None and touched.holds(np.transpose([fitted.lower, fitted.upper])).all():
+            return box
         box = fitted
     level = scan.height(wells, TIE * s) + margin * s
     raise RequestError(

@@ -132,9 +132,17 @@ def _subdivided(objective: Objective, centre: Array, half: float) -> Array | Non
 
 
 def _reach(objective: Objective, points: Array, proved: float, examined: str) -> Reach:
-    values = np.asarray(objective(points), dtype=float)
+    with np.errstate(all="ignore"):
+        values = np.asarray(objective(points), dtype=float)
+    # Where f overflows it is too high for a place there to matter.
+    matters = np.array([not _overflows(objective, x, v) for x, v in zip(points.T, values, strict=True)], dtype=bool)
+    points, values = points[:, matters], values[matters]
     order = np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")
     return Reach(objective, points[:, order], values[order], proved, examined)
+
+
+def _overflows(objective: Objective, x: Array, value: float) -> bool:
+    return not np.isfinite(value) and value != -np.inf and objective.formula is not None and objective.is_number(x)
 
 
 def rise(objective: Objective, x: Array, height: float) -> Array:

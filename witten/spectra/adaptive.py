@@ -193,8 +193,8 @@ def _domain(
     if wanted > 1 or not np.isfinite(bottom.rate):
         return grid, pairs_needed, cut + refinement.rounding_error(objective, s, grid), bottom, None, notes
 
-    def compute(grid: Any, pairs_needed: int, cut: Array) -> refinement.Computed:
-        return refinement._computed(objective, s, grid, pairs_needed, cut, rtol, default_solver)
+    def compute(grid: Any, pairs_needed: int, cut: Array, tolerance: float = rtol) -> refinement.Computed:
+        return refinement._computed(objective, s, grid, pairs_needed, cut, tolerance, default_solver)
 
     gap = refinement._gap_beside(objective, s, bottom, compute(grid, pairs_needed, cut), rtol, compute)
     first = gap.result.first

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,8 @@ __all__ = ["Attempt", "Gap", "continuous_from", "gap_beside"]
 FAR_BELOW = 0.3
 # A mode closer to the bottom than this, as a part of it, is not looked for: domains would grow without end.
 CLOSE = 1e-4
+# The error of rates by which only the walls are judged.
+ROUGHLY = 0.01
 # How far above the wells, in units of s, the walls stand at first, and at most.
 FIRST_MARGIN, LARGEST_MARGIN = 10.0, 3e4
 
@@ -46,8 +49,19 @@ class Gap[Result]:
     cut: float = 0.0
 
 
+class Domain[Result](Protocol):
+    """A domain in which nothing is computed yet."""
+
+    @property
+    def extent(self) -> float: ...
+
+    def attempt(self, tolerance: float) -> Attempt[Result]:
+        """The lowest rate, to a relative error."""
+        ...
+
+
 def gap_beside[Result](
-    bottom: Bottom, s: float, first: Attempt[Result], widen: Callable[[float], Attempt[Result] | None], rtol: float
+    bottom: Bottom, s: float, first: Attempt[Result], widen: Callable[[float], Domain[Result] | None], rtol: float
 ) -> Gap[Result]:
     """The gap below a finite bottom, from domains that are doubled until it is known to rtol.
 
@@ -56,24 +70,25 @@ def gap_beside[Result](
     bottom : of the continuous spectrum
     s : the learning rate
     first : what the usual domain gave
-    widen : margin -> what a domain that reaches so many s above the wells gives; None where that is too large
+    widen : margin -> a domain that reaches so many s above the wells; None where that is too large
     rtol : wanted relative error
+
+    How far the walls must be is asked of rough rates; the last domain is then computed as well as its walls allow.
     """
-    attempt, margin = first, FIRST_MARGIN
     far_below = first.rate * (1 + first.error) < FAR_BELOW * bottom.rate
     if far_below or (_is_below(first, bottom) and first.error + _cut(first, bottom, s) <= rtol):
         return Gap(first.rate, first.error, False, first.result)
-    while margin <= LARGEST_MARGIN:
-        wider = widen(margin)
-        if wider is None:
-            break
+    attempt, widest, margin = first, None, FIRST_MARGIN
+    while margin <= LARGEST_MARGIN and (domain := widen(margin)) is not None:
         margin *= 2
         # Beyond the first domain alone f is as it is far out.
-        if wider.extent <= first.extent:
-            continue
-        attempt = wider
-        if _cut(attempt, bottom, s) <= 0.3 * rtol or _within(attempt, bottom, s) <= 0.3 * max(rtol, CLOSE):
-            break
+        if domain.extent > first.extent:
+            attempt, widest = domain.attempt(max(rtol, ROUGHLY)), domain
+            if _walls(attempt, bottom, s, rtol) <= 0.3:
+                break
+    tolerance = rtol * max(1.0, 0.3 * min(_walls(attempt, bottom, s, rtol), 1 / rtol))
+    if widest is not None and attempt.error > tolerance:
+        attempt = widest.attempt(tolerance)
     if _is_below(attempt, bottom):
         cut = _cut(attempt, bottom, s)
         return Gap(attempt.rate, attempt.error + cut, False, attempt.result, cut)
@@ -83,6 +98,11 @@ def gap_beside[Result](
 
 def _is_below(attempt: Attempt[object], bottom: Bottom) -> bool:
     return attempt.rate * (1 + attempt.error) < bottom.rate - bottom.error
+
+
+def _walls(attempt: Attempt[object], bottom: Bottom, s: float, rtol: float) -> float:
+    """What walls leave unknown, in units of the wanted error."""
+    return min(_cut(attempt, bottom, s) / rtol, _within(attempt, bottom, s) / max(rtol, CLOSE))
 
 
 def _cut(attempt: Attempt[object], bottom: Bottom, s: float) -> float:

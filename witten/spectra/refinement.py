@@ -44,6 +44,8 @@ BOX_MARGIN = 20.0
 WALLS_MATTER = 1e-3
 # Rates below this are those of barriers.
 TINY = 1e-6
+# A logarithm of a ratio of rates that makes block iterations fast.
+WELL_ABOVE = np.log(8.0)
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
@@ -86,8 +88,8 @@ def refined_spectrum(
     bottom = essential_spectrum(objective, learning_rate) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
 
-    def compute(grid: Grid, pairs_needed: int, cut: NDArray[np.float64]) -> Computed:
-        return _computed(objective, learning_rate, grid, pairs_needed, cut, rtol, choose)
+    def compute(grid: Grid, pairs_needed: int, cut: NDArray[np.float64], tolerance: float = rtol) -> Computed:
+        return _computed(objective, learning_rate, grid, pairs_needed, cut, tolerance, choose)
 
     grid, pairs_needed, cut, first = _truncation(objective, learning_rate, k - 1, rtol, within)
     found = compute(grid, pairs_needed, cut)
@@ -199,35 +201,39 @@ def _gap_beside(
     bottom: Bottom,
     found: Computed,
     rtol: float,
-    compute: Callable[[Grid, int, NDArray[np.float64]], Computed],
+    compute: Callable[[Grid, int, NDArray[np.float64], float], Computed],
 ) -> Gap[Computed]:
     """The gap below a finite bottom, from what the usual domain gave and wider ones."""
-    domains = Widening(objective, s, compute)
-    return gap_beside(bottom, s, domains.attempt(found), domains, rtol)
-
-
-@dataclass(frozen=True)
-class Widening:
-    """Domains that reach ever higher, for a mode that ends slowly: margin -> Attempt; None where one is too large."""
-
-    objective: Objective
-    learning_rate: float
-    compute: Callable[[Grid, int, NDArray[np.float64]], Computed]
-
-    def __call__(self, margin: float) -> Attempt[Computed] | None:
+    def widen(margin: float) -> Domain | None:
         try:
-            grid = sublevel(self.objective, self.learning_rate, margin=margin).grid()
+            grid = sublevel(objective, s, margin=margin).grid()
         except RequestError:  # no such grid
             return None
-        if grid.n_nodes * 16**grid.dimension > LARGEST_GRID[grid.dimension]:
-            return None
-        return self.attempt(self.compute(grid, 1 + GUARDS, np.zeros(1)))
+        return Domain(grid, compute) if grid.n_nodes * 16**grid.dimension <= LARGEST_GRID[grid.dimension] else None
 
-    @staticmethod
-    def attempt(found: Computed) -> Attempt[Computed]:
-        """The lowest rate, in a domain as long as its longest side."""
-        extent = float(found.operator.grid.box.widths.max())
-        return Attempt(float(np.exp(found.log_rates[0])), float(found.errors[0]), extent, found)
+    return gap_beside(bottom, s, _attempt(found), widen, rtol)
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """A first grid that reaches higher, for a mode that ends slowly."""
+
+    grid: Grid
+    compute: Callable[[Grid, int, NDArray[np.float64], float], Computed]
+
+    @property
+    def extent(self) -> float:
+        return float(self.grid.box.widths.max())
+
+    def attempt(self, tolerance: float) -> Attempt[Computed]:
+        """The lowest rate, to a relative error."""
+        return _attempt(self.compute(self.grid, 1 + GUARDS, np.zeros(1), tolerance))
+
+
+def _attempt(found: Computed) -> Attempt[Computed]:
+    """The lowest rate, in a domain as long as its longest side."""
+    extent = float(found.operator.grid.box.widths.max())
+    return Attempt(float(np.exp(found.log_rates[0])), float(found.errors[0]), extent, found)
 
 
 def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
@@ -416,8 +422,15 @@ def _refined(
                 grid.dimension
             ]:
                 return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
+            pairs_needed = _guarded(pairs.log_rates, wanted)
         start = grid.prolongate(pairs.psi)
         grid = grid.refined()
+
+
+def _guarded(log_rates: NDArray[np.float64], wanted: int) -> int:
+    """How many pairs make a block that converges to the wanted ones soon: one of its last is well above them."""
+    apart = int(np.searchsorted(log_rates, log_rates[wanted - 1] + WELL_ABOVE)) + 1
+    return min(max(wanted + GUARDS, apart), log_rates.size)
 
 
 def _erratic(discretisation: FiniteDifferences, s: float) -> float:
