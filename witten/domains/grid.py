@@ -100,9 +100,22 @@ class Grid:
         return out
 
     def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, constant on each cell."""
-        numbers = np.zeros(self.shape, dtype=np.int64)
-        numbers[self.mask] = np.arange(self.n_nodes)
+        """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, linear along each axis; constant
+        where there is no next cell."""
+        mask = self.mask
+        full = np.zeros((*self.shape, values.shape[1]))
+        full[mask] = values
         for axis in range(self.dimension):
-            numbers = numbers.repeat(2, axis=axis)
-        return values[numbers[self.refined().mask]]
+            mask, full = mask.repeat(2, axis=axis), _linear(mask, full, axis)
+        return np.asarray(full[mask])
+
+
+def _linear(mask: NDArray[np.bool_], values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Halves of cells along an axis: three quarters of the cell and one of the next cell on that side."""
+    mask, values = np.moveaxis(mask, axis, 0), np.moveaxis(values, axis, 0)
+    both = (mask[1:] & mask[:-1])[..., None]
+    slope = np.where(both, np.diff(values, axis=0), 0.0) / 4
+    halves = np.stack([values, values], axis=1)
+    halves[1:, 0] -= slope
+    halves[:-1, 1] += slope
+    return np.moveaxis(halves.reshape(-1, *values.shape[1:]), 0, axis)

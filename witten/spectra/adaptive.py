@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.objectives.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
@@ -226,7 +226,12 @@ def _adapted(
     more, safety = (SHARPER, 2.0) if kinked else (MORE, 1.0)
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
-        found = solvers(operator, coarser)
+        try:
+            found = solvers(operator, coarser)
+        except ConvergenceError:
+            if len(log_rates) < 2:
+                raise
+            break  # what the coarser mesh gave stands, with its longer bar
         if coarser is None and curved:
             walls = 2 * wall_errors(
                 operator, found.psi[:, :wanted], found.differences[:, :wanted], np.exp(found.log_rates[:wanted])
@@ -251,7 +256,7 @@ def _adapted(
     # An error that is not small is not known well enough to be subtracted.
     limit = found.log_rates[:wanted] + np.log1p(-np.where(error < 0.5, error, 0.0))
     errors = safety * error + noise + integration + walls
-    return Adapted(limit, errors, operator, found.psi, found.counted, found.solver)
+    return Adapted(limit, errors, found.operator, found.psi, found.counted, found.solver)
 
 
 def calibrated(log_rates: Sequence[Array], residuals: Sequence[Array]) -> Array:

@@ -17,6 +17,9 @@ from witten.spectra.ritz import GUARDS, RitzPairs, rayleigh_ritz
 
 __all__ = ["Multigrid"]
 
+# Relative errors above this are not results.
+GOOD_ENOUGH = 0.01
+
 
 @dataclass(frozen=True)
 class Multigrid:
@@ -26,13 +29,14 @@ class Multigrid:
     ----------
     shift : added to A for the preconditioner, relative to `WittenLaplacian.scale`
     tolerance : wanted relative error of the rates, the last GUARDS of them excepted
-    iterations : at most this many in each of `attempts` restarts
+    iterations : so many before it is asked whether the wanted pairs are good enough, without the guards
+    attempts : how often it is asked
     """
 
     shift: float = 1e-4
     tolerance: float = 1e-7
-    iterations: int = 20
-    attempts: int = 8
+    iterations: int = 6
+    attempts: int = 26
     name = "multigrid-lobpcg"
 
     def solve(self, operator: WittenLaplacian, k: int, start: NDArray[np.float64] | None = None) -> RitzPairs:
@@ -53,7 +57,7 @@ class Multigrid:
         if start is not None:
             psi[:, : start.shape[1]] = start[:, :k]
         pairs = rayleigh_ritz(operator, psi)
-        wanted = max(k - GUARDS, 1)
+        wanted, best = max(k - GUARDS, 1), np.inf
         for _ in range(self.attempts):
             target = self._residual(pairs, wanted)
             with warnings.catch_warnings():
@@ -68,15 +72,22 @@ class Multigrid:
                     largest=False,
                 )
             pairs = rayleigh_ritz(operator, psi)
-            if pairs.residuals[:wanted].max() <= self._residual(pairs, wanted):
+            residual, worst = float(pairs.residuals[:wanted].max()), self._worst(pairs, wanted)
+            # What no longer falls has met rounding.
+            if residual <= self._residual(pairs, wanted) or (residual > 0.9 * best and worst <= GOOD_ENOUGH):
                 return pairs
-        worst = float((pairs.errors(wanted) / pairs.rates[:wanted]).max())
-        if worst <= 0.01:
+            best = min(best, residual)
+        if worst <= GOOD_ENOUGH:
             return pairs
         raise ConvergenceError(
             f"multigrid LOBPCG stopped at a relative error of {worst:.1e} on {operator.n_dofs} nodes; "
             "ask for fewer eigenvalues, or a larger rtol"
         )
+
+    @staticmethod
+    def _worst(pairs: RitzPairs, wanted: int) -> float:
+        """The largest relative error of the wanted rates."""
+        return float((pairs.errors(wanted) / pairs.rates[:wanted]).max())
 
     def _residual(self, pairs: RitzPairs, wanted: int) -> float:
         """The residual at which the bounds of `RitzPairs.errors` reach the tolerance, within what rounding allows."""

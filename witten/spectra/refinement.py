@@ -46,6 +46,8 @@ WALLS_MATTER = 1e-3
 TINY = 1e-6
 # A logarithm of a ratio of rates that makes block iterations fast.
 WELL_ABOVE = np.log(8.0)
+# The part of its maximum down to which a ground state is divided by.
+NOT_TINY = 1e-6
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
@@ -398,7 +400,7 @@ def _refined(
     """
     levels: list[NDArray[np.float64]] = []
     noise = np.zeros(wanted)
-    start = None
+    coarse = None
     # Three grids cannot tell a small error from two that cancel; that is enough for four digits.
     # On a line a fourth costs nothing.
     fewest = 3 if rtol >= 3e-5 and grid.dimension > 1 else 4
@@ -406,9 +408,9 @@ def _refined(
     while True:
         discretisation = FiniteDifferences(objective, grid)
         operator = discretisation.assemble(s)
-        if levels:
+        if coarse is not None:
             solver = adapted(solver, choose(operator.n_dofs, grid.dimension))
-            pairs = solver.solve(operator, pairs_needed, start)
+            pairs = solver.solve(operator, pairs_needed, _start(coarse, pairs.psi, operator))
         levels.append(pairs.log_rates)
         noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
         if len(levels) >= 2:
@@ -423,8 +425,14 @@ def _refined(
             ]:
                 return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
             pairs_needed = _guarded(pairs.log_rates, wanted)
-        start = grid.prolongate(pairs.psi)
-        grid = grid.refined()
+        coarse, grid = operator, grid.refined()
+
+
+def _start(coarse: WittenLaplacian, psi: NDArray[np.float64], fine: WittenLaplacian) -> NDArray[np.float64]:
+    """Modes (n, k) carried to the next grid as multiples of the ground state, smooth ones, where it is not tiny."""
+    low, high = coarse.log_ground_state[:, None], fine.log_ground_state[:, None]
+    u = np.where(low > low.max() + np.log(NOT_TINY), psi * np.exp(-np.maximum(low, -600.0)), 0.0)
+    return np.asarray(np.exp(high) * coarse.grid.prolongate(u))
 
 
 def _guarded(log_rates: NDArray[np.float64], wanted: int) -> int:
