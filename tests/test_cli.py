@@ -453,3 +453,14 @@ def test_numbers_carry_their_errors(value, error, text):
 
 def test_numbers_below_the_doubles_are_written_too():
     assert with_log_error(-4999.0, 1e-6) == f"{mpmath.nstr(mpmath.exp(-4999), 7).split('e')[0]}(10)e-2172"
+
+
+def test_a_center_for_ones_own_objective_alone(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("from witten import Objective\nf = Objective.from_callable(lambda p: (p[0] - 3) ** 2, 1)\n")
+    found = witten("gap", f"{own}:f", "--lr", "0.1", "--center", "2.9", "--scale", "0.5", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["records"][0]["rate"] == pytest.approx(2, rel=1e-4)
+    refused = witten("gap", "(x-3)^2", "--lr", "0.1", "--center", "2.9")
+    assert refused.returncode == 2 and "all of space" in refused.stderr
+    assert witten("gap", f"{own}:f", "--lr", "0.1", "--scale", "2").returncode == 2

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from references import rates_1d
 
 import witten
+from witten.errors import RequestError
 from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
 from witten.objectives.reach import reach, rise
 from witten.objectives.slow_places import enclosed, slow_places
 
@@ -181,3 +183,46 @@ def test_rounding_far_from_the_origin_is_in_the_bar():
     (record,) = witten.gap("((x-1000000)**2-1)**2/4", 0.1, rtol=1e-9).records
     assert record.log_error > 2 * 0.1 * 1e6 * 2.0**-53 / 0.1
     within(record, 2.7761406366e-3)
+
+
+# ------------------------------------------------------------------------------------------------ a center of one's own
+
+
+def dimple(p):
+    return 5e-5 * p[0] ** 2 - 3 * np.exp(-(((p[0] - 300.3) / 1e-3) ** 2))
+
+
+def test_a_well_that_no_lattice_meets_is_found_from_a_center():
+    hidden = Objective.from_callable(dimple, 1)
+    assert abs(reach(hidden).points - 300.3).min() > 1
+    given = Objective.from_callable(dimple, 1, center=300.3004, scale=1e-3)
+    for found in (hidden.searched_from([300.3004], 1e-3), given):
+        assert abs(reach(found).points - 300.3).min() < 1e-6
+        assert "around" in reach(found).examined
+
+
+def test_a_scale_is_the_step_of_derivatives():
+    narrow = Objective.from_callable(dimple, 1).searched_from([300.3], 1e-3)
+    formula = Objective.from_formula("5e-5*x^2-3*exp(-((x-300.3)/1e-3)^2)")
+    x = 300.3 + 1e-3 * np.array([[-1.0, -0.3, 0.2, 0.9]])
+    np.testing.assert_allclose(narrow.gradient(x), formula.gradient(x), rtol=1e-6)
+    np.testing.assert_allclose(narrow.hessian(x), formula.hessian(x), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("center", "scale", "why"),
+    [([1.0, 2.0], 1.0, "1 finite"), ([np.nan], 1.0, "1 finite"), ([0.0], 0.0, "scale"), ([0.0], np.inf, "scale")],
+)
+def test_what_is_no_center_is_refused(center, scale, why):
+    with pytest.raises(RequestError, match=why):
+        Objective.from_callable(dimple, 1).searched_from(center, scale)
+
+
+def test_a_formula_needs_no_center():
+    with pytest.raises(RequestError, match="all of space"):
+        Objective.from_formula("x^2").searched_from([0.0])
+
+
+def test_another_center_is_another_request():
+    f = Objective.from_callable(dimple, 1)
+    assert fingerprint(f) != fingerprint(f.searched_from([300.3])) != fingerprint(f.searched_from([300.3], 1e-3))

@@ -34,6 +34,8 @@ def chain(
     lr: options.LearningRates,
     noise: options.Noise = "1",
     box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
     output: options.Output = None,
     plot: options.Plot = None,
     as_json: options.Json = False,
@@ -42,11 +44,10 @@ def chain(
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     places.check_places(output, plot)
-    from witten.objectives import resolve
     from witten.spectra.beside_sde import BesideSDE
     from witten.spectra.transfer_spectrum import chain_spectra, rate_curve
 
-    f = resolve(objective)
+    f = options.resolved(objective, center, scale)
     found = chain_spectra(f, learning_rates, **request)
     curve = rate_curve(found, **request)
     sde, why = _sde(f, learning_rates, request["noise"])

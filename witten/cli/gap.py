@@ -41,6 +41,8 @@ def gap(
     box: options.Box = None,
     degree: options.Degree = None,
     mesh: options.Mesh = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
@@ -65,7 +67,8 @@ def gap(
     }
     learning_rates = options.parse_learning_rates(lr)
     parallel.agree(parallel.world(), lambda: places.check_places(output, plot, resume))
-    curve, ending = _computed(objective, learning_rates, request, output, resume)
+    f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
+    curve, ending = _computed(f, objective, learning_rates, request, output, resume)
     if as_json:
         print_json(_json(objective, curve))
     elif curve is not None:
@@ -83,6 +86,7 @@ def _seconds_left(walltime: float | None) -> float | None:
 
 
 def _computed(
+    f: Any,
     objective: str,
     learning_rates: Sequence[float],
     request: Mapping[str, Any],
@@ -90,9 +94,6 @@ def _computed(
     resume: bool,
 ) -> tuple[RateCurve | None, BaseException | None]:
     """The curve; or as much of it as there is, with the reason why it ends there."""
-    from witten.objectives import resolve
-
-    f = resolve(objective)  # a misspelt objective is refused before the numerics are loaded
     import witten
 
     done: list[RateRecord] = []

@@ -24,6 +24,8 @@ MOST_ROWS, MOST_COORDINATES = 30, 6
 def landscape(
     objective: options.Objective,
     box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     plot: options.Plot = None,
     as_json: options.Json = False,
@@ -33,9 +35,8 @@ def landscape(
     number = options.whole("--seed", seed, 0)
     places.check_plot(plot)
     import witten
-    from witten.objectives import resolve
 
-    found = witten.describe_landscape(resolve(objective), box=intervals, seed=number)
+    found = witten.describe_landscape(options.resolved(objective, center, scale), box=intervals, seed=number)
     if plot is not None:
         from witten.plots import plot_landscape
 

@@ -28,6 +28,7 @@ __all__ = [
     "parse_point",
     "parse_walltime",
     "positive",
+    "resolved",
     "whole",
 ]
 
@@ -156,6 +157,15 @@ Box = Annotated[
         "--box", metavar="BOX", help='The domain, "-2:2,-1:3", one interval per axis (default: found from f).'
     ),
 ]
+Center = Annotated[
+    str | None,
+    typer.Option(
+        "--center", metavar="X", help="Of file.py:name: roughly where its wells are, if they are not found."
+    ),
+]
+Scale = Annotated[
+    str | None, typer.Option("--scale", metavar="L", help="With --center: a length over which the objective changes.")
+]
 Seed = Annotated[
     str, typer.Option("--seed", metavar="N", help="Seed of what is random; nothing is, by finite differences.")
 ]
@@ -182,6 +192,25 @@ Petsc = Annotated[
 ]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the result: .png, .svg or .pdf.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+
+
+def resolved(objective: str, center: str | None, scale: str | None) -> Any:
+    """The objective that is meant, to be searched from a center where one is given.
+
+    Raises
+    ------
+    RequestError
+        for what is no objective, point or length, and for a center of a formula.
+    """
+    from witten.objectives import resolve
+
+    f = resolve(objective)
+    if center is None and scale is not None:
+        raise RequestError("--scale: give the --center, too")
+    if center is None:
+        return f
+    length = 1.0 if scale is None else positive("--scale", scale)
+    return f.searched_from(parse_point(center, f.dimension, "--center"), length)
 
 
 def parse_learning_rates(text: str) -> tuple[float, ...]:

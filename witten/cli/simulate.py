@@ -62,6 +62,8 @@ def simulate(
     dt: Step = None,
     scheme: Scheme = "heun",
     noise: options.Noise = "1",
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
@@ -82,7 +84,8 @@ def simulate(
     limit = options.parse_walltime(walltime)
     request["walltime"] = None if limit is None else max(limit - (time.monotonic() - STARTED), 0.0)
     parallel.agree(parallel.world(), lambda: places.check_places(output, plot, resume))
-    curve, ending = _simulated(objective, learning_rates, request | {"output": output, "resume": resume})
+    request |= {"output": output, "resume": resume}
+    curve, ending = _simulated(options.resolved(objective, center, scale), objective, learning_rates, request)
     parallel.agree(parallel.world(), lambda: places.draw_curve(curve, plot))
     if as_json:
         print_json({"objective": objective, "method": "monte-carlo", "records": _rows(curve)})
@@ -94,12 +97,9 @@ def simulate(
 
 
 def _simulated(
-    objective: str, learning_rates: Sequence[float], request: Mapping[str, Any]
+    f: Any, objective: str, learning_rates: Sequence[float], request: Mapping[str, Any]
 ) -> tuple[RateCurve | None, BaseException | None]:
     """The curve; or as much of it as there is, with the reason why it ends there."""
-    from witten.objectives import resolve
-
-    f = resolve(objective)
     from witten.dynamics.simulation import METHOD, simulate_rate
     from witten.rates import RateCurve
 

@@ -43,6 +43,8 @@ def spectrum(
     degree: options.Degree = None,
     mesh: options.Mesh = None,
     form: Form = "0",
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     modes: Modes = None,
     output: options.Output = None,
@@ -69,9 +71,8 @@ def spectrum(
     ranks = parallel.world()
     parallel.agree(ranks, lambda: _check_files(output, modes, plot))
     import witten
-    from witten.objectives import resolve
 
-    f = resolve(objective)
+    f = options.resolved(objective, center, scale)
     with progress_bar(1, objective):
         found = witten.spectrum(f, learning_rate, count, **request)
     if files or plot is not None:

@@ -31,6 +31,8 @@ def theory(
     lr: options.LearningRates,
     noise: options.Noise = "1",
     box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
@@ -43,9 +45,8 @@ def theory(
     places.check_places(output, plot)
     import witten
     from witten.landscape.eyring_kramers import prefactor
-    from witten.objectives import resolve
 
-    f = resolve(objective)
+    f = options.resolved(objective, center, scale)
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
     law = witten.eyring_kramers(landscape, learning_rates, **request)
     alpha = prefactor(landscape)

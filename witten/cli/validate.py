@@ -38,6 +38,8 @@ def validate(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     report: Report = None,
     plot: options.Plot = None,
@@ -54,7 +56,7 @@ def validate(
     }
     limit = options.parse_walltime(walltime)
     _check_files(report, plot)
-    found, reason = _validated(objective, learning_rates, request, limit)
+    found, reason = _validated(options.resolved(objective, center, scale), objective, learning_rates, request, limit)
     if report is not None:
         from witten.report.validation import write_validation
 
@@ -83,12 +85,9 @@ def _check_files(report: Path | None, plot: Path | None) -> None:
 
 
 def _validated(
-    objective: str, learning_rates: tuple[float, ...], request: dict[str, Any], walltime: float | None
+    f: Any, objective: str, learning_rates: tuple[float, ...], request: dict[str, Any], walltime: float | None
 ) -> tuple[Validation, str | None]:
     """The comparison, and why it was ended early if it was."""
-    from witten.objectives import resolve
-
-    f = resolve(objective)
     from witten.validation import ROUTES
     from witten.validation import validate as side_by_side
 

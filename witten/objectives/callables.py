@@ -76,11 +76,12 @@ def complete(
 
 
 def complete_unchecked(
-    value: Evaluated, gradient: Evaluated | None = None, hessian: Evaluated | None = None
+    value: Evaluated, gradient: Evaluated | None = None, hessian: Evaluated | None = None, scale: float = 1.0
 ) -> dict[str, Evaluated]:
-    """The same of functions that have their shape already and are not doubted."""
-    slope = gradient or partial(differentiated, value)
-    curvature = hessian or (partial(differentiated, slope) if gradient else partial(twice_differentiated, value))
+    """The same of functions that have their shape already and are not doubted; steps are in units of the scale."""
+    first, second = partial(differentiated, scale=scale), partial(twice_differentiated, scale=scale)
+    slope = gradient or partial(first, value)
+    curvature = hessian or (partial(first, slope) if gradient else partial(second, value))
     return {"value": value, "gradient": slope, "hessian": curvature}
 
 
@@ -123,22 +124,23 @@ def _any_trailing(function: Evaluated, points: Array) -> Array:
     return values.reshape(values.shape[:-1] + points.shape[1:])
 
 
-def differentiated(function: Evaluated, points: Array) -> Array:
+def differentiated(function: Evaluated, points: Array, scale: float = 1.0) -> Array:
     """grad f, (d, n) -> (d, n), from values; or Hess f, (d, n) -> (d, d, n), from gradients. Central differences of
     order 8 with step halving (scipy.differentiate.jacobian), nine to eleven digits for smooth functions of order one;
     nan where it fails."""
-    return np.asarray(_jacobian(function, points).df)
+    return np.asarray(_jacobian(function, points, scale).df)
 
 
-def twice_differentiated(value: Evaluated, points: Array) -> Array:
+def twice_differentiated(value: Evaluated, points: Array, scale: float = 1.0) -> Array:
     """Hess f, (d, n) -> (d, d, n), from values alone: scipy.differentiate.hessian, six to nine digits."""
     with np.errstate(all="ignore"):
-        return np.asarray(differentiate.hessian(partial(_any_trailing, value), points, initial_step=STEP).ddf)
+        found = differentiate.hessian(partial(_any_trailing, value), points, initial_step=STEP * scale)
+    return np.asarray(found.ddf)
 
 
-def _jacobian(function: Evaluated, points: Array) -> Any:
+def _jacobian(function: Evaluated, points: Array, scale: float = 1.0) -> Any:
     with np.errstate(all="ignore"):
-        return differentiate.jacobian(partial(_any_trailing, function), points, initial_step=STEP)
+        return differentiate.jacobian(partial(_any_trailing, function), points, initial_step=STEP * scale)
 
 
 def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension: int) -> None:

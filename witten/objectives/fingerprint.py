@@ -21,7 +21,8 @@ LETTERS = 16
 
 
 def fingerprint(objective: Objective) -> str:
-    """sha256 of the formula and its variables; of Python functions that of their files' text and of f at fixed points.
+    """sha256 of the formula and its variables; of Python functions that of their files' text and of f at fixed points,
+    and of where they are searched from.
 
     The name has no part in it: `m.py:g` stays `m.py:g` when the file is edited.
     """
@@ -29,6 +30,7 @@ def fingerprint(objective: Objective) -> str:
     parts = [variables, str(objective.formula)]
     if isinstance(objective, CallableObjective):
         parts += [*_sources(objective), *_values(objective)]
+        parts += [] if objective.center is None else [repr(objective.center), repr(objective.scale)]
     return f"sha256:{sha256('\n'.join(parts).encode()).hexdigest()[:LETTERS]}"
 
 

@@ -1,7 +1,7 @@
 """An objective f: R^d -> R, stated once as a formula; everything else about it is derived, never retyped."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -76,18 +76,33 @@ class Objective:
         gradient: callables.Function | None = None,
         hessian: callables.Function | None = None,
         name: str | None = None,
+        center: ArrayLike | None = None,
+        scale: float = 1.0,
     ) -> "CallableObjective":
         """f from a Python function (d, n) -> (n,); one of a single point (d,) is accepted too, and called in a loop.
 
         A gradient (d, n) -> (d, n) and a Hessian (d, n) -> (d, d, n) are checked against finite differences at fixed
         random points of [-1.5, 1.5]^d: RequestError on a mismatch. What is not given is differentiated numerically
         (scipy.differentiate: a gradient to about ten digits, a Hessian to seven or more). Such an objective has no
-        Numba kernels, UFL or mpmath."""
+        Numba kernels, UFL or mpmath. Wells are looked for around the origin at all scales, and around `center` in units
+        of `scale` (see `searched_from`)."""
         _check_dimension(dimension)
         functions = callables.complete(value, gradient, hessian, dimension)
         symbols = tuple(sp.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
         title = name or str(getattr(value, "__name__", "callable"))
-        return CallableObjective(title, None, symbols, (value, gradient, hessian), functions)
+        made = CallableObjective(title, None, symbols, (value, gradient, hessian), functions)
+        return made if center is None else made.searched_from(center, scale)
+
+    def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
+        """The same f, its wells looked for around `center` (d,), too, and derivatives that are not given taken in steps
+        that go by `scale`, a length over which f changes.
+
+        Raises
+        ------
+        RequestError
+            for a formula, which is searched in all of space anyway, and for what is no point and no length.
+        """
+        raise RequestError(f"{self.name} is a formula, searched in all of space: leave out the center")
 
     @property
     def dimension(self) -> int:
@@ -248,6 +263,21 @@ class CallableObjective(Objective):
 
     given: tuple[callables.Function | None, ...] = ()
     functions: dict[str, callables.Evaluated] = field(default_factory=dict, compare=False, repr=False)
+    center: tuple[float, ...] | None = None
+    scale: float = 1.0
+
+    def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
+        point = np.atleast_1d(np.asarray(center, dtype=float))
+        if point.shape != (self.dimension,) or not np.isfinite(point).all():
+            raise RequestError(f"the center of a search must have {self.dimension} finite coordinates, got {center!r}")
+        if not (np.isfinite(scale) and scale > 0):
+            raise RequestError(f"the scale of a search must be positive and finite, got {scale}")
+        if not np.isfinite(self(point)):
+            raise RequestError(f"{self.name} is not finite at the center of the search, {center!r}")
+        gradient, hessian = (self.functions[what] if given else None
+                             for what, given in zip(("gradient", "hessian"), self.given[1:], strict=True))  # fmt: skip
+        functions = callables.complete_unchecked(self.functions["value"], gradient, hessian, float(scale))
+        return replace(self, center=tuple(point.tolist()), scale=float(scale), functions=functions)
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter
 from scipy.optimize import minimize
 
-from witten.objectives.objective import Objective
+from witten.objectives.objective import CallableObjective, Objective
 
 __all__ = ["Lows", "scale_search"]
 
@@ -56,20 +56,23 @@ class Lows:
 
 
 def scale_search(objective: Objective) -> Lows:
-    """Local minima of f on lattices of half-width 4^-14 to 4^22 around the origin, and around the lowest of these.
+    """Local minima of f on lattices of half-width 4^-14 to 4^22 around the origin, and around the lowest of these; for
+    a callable with a center around that too, in units of its scale.
 
     Blind to wells narrower than the cells of every lattice that meets them."""
     found = _around(objective, np.zeros(objective.dimension))
+    if isinstance(objective, CallableObjective) and objective.center is not None:
+        found = _joined(objective, _around(objective, np.array(objective.center), objective.scale), found)
     for centre in found.points.T[:CENTRES]:
         found = _joined(objective, found, _around(objective, centre))
     return found
 
 
-def _around(objective: Objective, centre: Array) -> Lows:
+def _around(objective: Objective, centre: Array, unit: float = 1.0) -> Lows:
     """Lows on all lattices around a centre."""
     offsets, shape = _lattice(objective.dimension)
     points, spacings = [], []
-    for scale in SCALES:
+    for scale in unit * SCALES:
         x = centre[:, None] + scale * offsets
         low = x[:, _lows(_values(objective, x).reshape(shape))]
         points.append(low)
