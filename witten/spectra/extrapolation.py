@@ -22,8 +22,9 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
     to the next, a quarter where successive changes of T_1 are in a ratio of about 16, as they should be. It is at least
     1/300 of the step to T_1 (falling by 16 with every further grid), should the other happen to vanish. Values that do
     not behave like h^2 yet, successive differences not being in a ratio of about four, are not extrapolated: their
-    error is thrice the last difference. Where the corrections would bring two eigenvalues much closer together, or past
-    each other, they may repel instead: half of the difference of the corrections is added.
+    error is thrice the last difference, or a quarter of the one before if that is more. Where the corrections would
+    bring two eigenvalues much closer together, or past each other, they may repel instead: half of the difference of
+    the corrections is added.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def _on_a_series(
     errors = np.maximum(errors, abs(steps[-1]) / 900 / 16.0 ** (len(t2) - 1))
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     values = np.where(second_order, t2[-1], t0[-1])
-    return values, np.where(second_order, errors, 3 * abs(steps[-1]))
+    return values, np.where(second_order, errors, 3 * np.maximum(abs(steps[-1]), abs(steps[-2]) / 4))
 
 
 def _without_a_series(

@@ -29,14 +29,13 @@ class Multigrid:
     ----------
     shift : added to A for the preconditioner, relative to `WittenLaplacian.scale`
     tolerance : wanted relative error of the rates, the last GUARDS of them excepted
-    iterations : so many before it is asked whether the wanted pairs are good enough, without the guards
-    attempts : how often it is asked
+    iterations : at most this many in each of `attempts` restarts
     """
 
     shift: float = 1e-4
     tolerance: float = 1e-7
-    iterations: int = 6
-    attempts: int = 26
+    iterations: int = 20
+    attempts: int = 8
     name = "multigrid-lobpcg"
 
     def solve(self, operator: WittenLaplacian, k: int, start: NDArray[np.float64] | None = None) -> RitzPairs:

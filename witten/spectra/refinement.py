@@ -429,10 +429,11 @@ def _refined(
 
 
 def _start(coarse: WittenLaplacian, psi: NDArray[np.float64], fine: WittenLaplacian) -> NDArray[np.float64]:
-    """Modes (n, k) carried to the next grid as multiples of the ground state, smooth ones, where it is not tiny."""
+    """Modes (n, k) on the next grid: as multiples of the ground state, which are smooth, where it is not tiny."""
     low, high = coarse.log_ground_state[:, None], fine.log_ground_state[:, None]
-    u = np.where(low > low.max() + np.log(NOT_TINY), psi * np.exp(-np.maximum(low, -600.0)), 0.0)
-    return np.asarray(np.exp(high) * coarse.grid.prolongate(u))
+    tiny = np.log(NOT_TINY) + low.max()
+    u = coarse.grid.prolongate(np.where(low > tiny, psi * np.exp(-np.maximum(low, tiny)), 0.0))
+    return np.where(high > tiny, np.exp(high) * u, coarse.grid.prolongate(psi))
 
 
 def _guarded(log_rates: NDArray[np.float64], wanted: int) -> int:
