@@ -13,9 +13,10 @@ import time
 
 import mpmath
 import pytest
+import typer
 import xarray
 
-from witten.cli import options
+from witten.cli import app, options
 from witten.cli.gap import _json_record as json_record
 from witten.cli.output import with_log_error
 from witten.errors import RequestError
@@ -464,3 +465,63 @@ def test_a_center_for_ones_own_objective_alone(tmp_path):
     refused = witten("gap", "(x-3)^2", "--lr", "0.1", "--center", "2.9")
     assert refused.returncode == 2 and "all of space" in refused.stderr
     assert witten("gap", f"{own}:f", "--lr", "0.1", "--scale", "2").returncode == 2
+
+
+HIDDEN = """
+import numpy as np
+from witten import Objective
+
+def cup(p):
+    u = (p[0] - 10000.3) / 1e-3
+    with np.errstate(over="ignore"):
+        return np.exp(u**2) - 2 * u**2
+
+g = Objective.from_callable(cup, 1)
+"""
+
+
+def test_wells_that_only_a_center_shows(tmp_path):
+    """At 1e7 times their width from the origin; the rate is that of exp(x^2) - 2 x^2, in another unit of length."""
+    own = tmp_path / "m.py"
+    own.write_text(HIDDEN)
+    request = ("gap", f"{own}:g", "--lr", "0.1", "--json", "-o", str(tmp_path / "g.nc"))
+    assert witten(*request).returncode == 2
+    found = witten(*request, "--center", "10000.303", "--scale", "0.001")
+    assert found.returncode == 0, found.stderr
+    (record,) = strict_json(found.stdout)["records"]
+    assert record["rate"] == pytest.approx(math.exp(-7.7253824) * 1e6, rel=1e-6)
+    assert "around the given center (10000.303)" in record["examined"]
+    other = witten(*request, "--resume", "--center", "10000.302", "--scale", "0.001")
+    assert other.returncode == 2 and "another" in other.stderr
+
+
+def test_a_center_can_be_given_wherever_an_objective_is():
+    commands = typer.main.get_command(app).commands.values()
+    takes = [known for command in commands if "objective" in (known := {each.name for each in command.params})]
+    assert len(takes) >= 11 and all({"center", "scale"} <= known for known in takes)
+
+
+@pytest.mark.parametrize(
+    ("center", "scale", "why"),
+    [
+        ("1,2", None, "2 coordinates"),
+        ("nan", None, "finite"),
+        ("here", None, "cannot read"),
+        ("0", "0", "positive"),
+        ("0", "-1", "positive"),
+        ("0", "inf", "positive"),
+        ("0", "wide", "not a number"),
+        (None, "2", "--center"),
+    ],
+)
+def test_what_is_no_center_and_no_scale(tmp_path, center, scale, why):
+    own = tmp_path / "own.py"
+    own.write_text("from witten import Objective\nf = Objective.from_callable(lambda p: p[0] ** 2, 1)\n")
+    with pytest.raises(RequestError, match=why):
+        options.resolved(f"{own}:f", center, scale)
+
+
+@pytest.mark.parametrize(("center", "scale"), [("1", None), ("1", "2"), (None, "2")])
+def test_a_formula_is_searched_everywhere_already(center, scale):
+    with pytest.raises(RequestError, match="searched in all of space: leave out"):
+        options.resolved("double-well", center, scale)

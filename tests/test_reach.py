@@ -201,6 +201,61 @@ def test_a_well_that_no_lattice_meets_is_found_from_a_center():
         assert "around" in reach(found).examined
 
 
+WIDTH, PLACE = 1e-3, 10000.3
+
+
+def cup(p):
+    """Two wells at PLACE -+ 0.83 WIDTH; beyond 27 WIDTH, that is in all that a lattice around the origin sees, f
+    overflows."""
+    u = (p[0] - PLACE) / WIDTH
+    with np.errstate(over="ignore"):
+        return np.exp(u**2) - 2 * u**2
+
+
+def cup_gradient(p):
+    u = (p - PLACE) / WIDTH
+    with np.errstate(all="ignore"):
+        return (2 * u * np.exp(u**2) - 4 * u) / WIDTH
+
+
+def test_wells_far_off_have_the_rate_of_the_formula_if_a_center_is_given():
+    hidden = Objective.from_callable(cup, 1)
+    assert reach(hidden).values == [np.inf]
+    with pytest.raises(RequestError, match="overflows"):
+        witten.gap(hidden, 0.1)
+    found = Objective.from_callable(cup, 1, center=PLACE + 3 * WIDTH, scale=WIDTH)
+    # The origin, at which f overflows, is no low where there are others.
+    np.testing.assert_allclose(np.sort(reach(found).points[0] - PLACE), [-0.83255e-3, 0.83255e-3], rtol=1e-4)
+    (record,) = witten.gap(found, 0.1).records
+    assert "3.7e-12 to 1.8e+10 around the given center (10000.303)" in record.examined
+    (formula,) = witten.gap("exp(((x-10000.3)/0.001)^2)-2*((x-10000.3)/0.001)^2", 0.1).records
+    assert abs(record.log_rate - formula.log_rate) <= record.log_error + formula.log_error < 1e-4
+    (unit,) = witten.gap("exp(x^2)-2*x^2", 0.1).records
+    assert record.log_rate == pytest.approx(unit.log_rate - 2 * np.log(WIDTH), abs=1e-6)
+
+
+def test_given_derivatives_are_checked_around_the_center():
+    around = {"center": [PLACE], "scale": WIDTH}
+    right = Objective.from_callable(cup, 1, cup_gradient, **around)
+    assert right.gradient([PLACE + WIDTH])[0] == pytest.approx((2 * np.e - 4) / WIDTH)
+    with pytest.raises(RequestError, match="gradient does not belong"):
+        Objective.from_callable(cup, 1, lambda p: 2 * cup_gradient(p), **around)
+    unseen = Objective.from_callable(cup, 1, lambda p: 2 * cup_gradient(p))  # infinite wherever it is compared
+    with pytest.raises(RequestError, match="gradient does not belong"):
+        unseen.searched_from([PLACE], WIDTH)
+
+
+def test_a_function_need_only_work_around_its_center():
+    def loud(p):
+        if np.any(abs(p - 50) > 40):
+            raise ValueError("out of bounds")
+        return np.sum((p - 50) ** 2, axis=0)
+
+    with pytest.raises(RequestError, match="out of bounds"):
+        Objective.from_callable(loud, 1)
+    assert Objective.from_callable(loud, 1, center=50.0)([51.0]) == 1
+
+
 def test_a_scale_is_the_step_of_derivatives():
     narrow = Objective.from_callable(dimple, 1).searched_from([300.3], 1e-3)
     formula = Objective.from_formula("5e-5*x^2-3*exp(-((x-300.3)/1e-3)^2)")
@@ -211,11 +266,29 @@ def test_a_scale_is_the_step_of_derivatives():
 
 @pytest.mark.parametrize(
     ("center", "scale", "why"),
-    [([1.0, 2.0], 1.0, "1 finite"), ([np.nan], 1.0, "1 finite"), ([0.0], 0.0, "scale"), ([0.0], np.inf, "scale")],
+    [
+        ([1.0, 2.0], 1.0, "1 finite"),
+        ([np.nan], 1.0, "1 finite"),
+        ("here", 1.0, "1 finite"),
+        ([[0.0]], 1.0, "1 finite"),
+        ([0.0], 0.0, "scale"),
+        ([0.0], -1.0, "scale"),
+        ([0.0], np.inf, "scale"),
+        ([0.0], "wide", "scale"),
+    ],
 )
 def test_what_is_no_center_is_refused(center, scale, why):
     with pytest.raises(RequestError, match=why):
         Objective.from_callable(dimple, 1).searched_from(center, scale)
+    with pytest.raises(RequestError, match=why):
+        Objective.from_callable(dimple, 1, center=center, scale=scale)
+
+
+def test_a_scale_alone_and_a_center_where_nothing_is_are_refused():
+    with pytest.raises(RequestError, match="give the center, too"):
+        Objective.from_callable(dimple, 1, scale=0.1)
+    with pytest.raises(RequestError, match=r"not finite at the center of the search, \(3\)"):
+        Objective.from_callable(cup, 1, center=3.0)
 
 
 def test_a_formula_needs_no_center():
@@ -226,3 +299,15 @@ def test_a_formula_needs_no_center():
 def test_another_center_is_another_request():
     f = Objective.from_callable(dimple, 1)
     assert fingerprint(f) != fingerprint(f.searched_from([300.3])) != fingerprint(f.searched_from([300.3], 1e-3))
+    assert fingerprint(f) == fingerprint(Objective.from_callable(dimple, 1))
+
+
+@pytest.mark.parametrize(("center", "same"), [(None, True), ([PLACE], False)])
+def test_around_a_center_it_is_seen_that_f_has_changed(center, same):
+    """Elsewhere f overflows, be it this or that."""
+
+    def well(depth):
+        f = Objective.from_callable(lambda p: depth * cup(p), 1)
+        return f if center is None else f.searched_from(center, WIDTH)
+
+    assert (fingerprint(well(1.0)) == fingerprint(well(2.0))) == same

@@ -38,6 +38,8 @@ def bifurcate(
     x0: Starts = None,
     steps: Steps = "3000",
     points: Points = "256",
+    center: options.Center = None,
+    scale: options.Scale = None,
     output: options.Output = None,
     plot: options.Plot = None,
     as_json: options.Json = False,
@@ -48,9 +50,8 @@ def bifurcate(
     from witten.descent.bifurcation import KIND, bifurcation_diagram
 
     places.check_places(output, plot, kind=KIND)
-    from witten.objectives import resolve
 
-    f = resolve(objective)
+    f = options.resolved(objective, center, scale)
     diagram = bifurcation_diagram(f, rates, _starts(f, x0, rates), burn=burn, keep=keep)
     if output is not None:
         diagram.save(output)

@@ -42,6 +42,8 @@ def descend(
     lr: options.LearningRates,
     x0: Start,
     steps: Steps = "100000",
+    center: options.Center = None,
+    scale: options.Scale = None,
     plot: options.Plot = None,
     basins: BasinPicture = None,
     box: BasinBox = None,
@@ -52,9 +54,8 @@ def descend(
     count, intervals = options.whole("--steps", steps, 100), options.parse_box(box)
     _check_pictures(plot, basins, rates)
     from witten.descent.fate import fate
-    from witten.objectives import resolve
 
-    f = resolve(objective)
+    f = options.resolved(objective, center, scale)
     start = options.parse_point(x0, f.dimension)
     found = [fate(f, s, start, steps=count) for s in rates]
     if plot is not None:

@@ -205,10 +205,13 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
     from witten.objectives import resolve
 
     f = resolve(objective)
-    if center is None and scale is not None:
-        raise RequestError("--scale: give the --center, too")
-    if center is None:
+    if center is None and scale is None:
         return f
+    if f.formula is not None:
+        given = " and ".join(name for name, text in (("--center", center), ("--scale", scale)) if text is not None)
+        raise RequestError(f"{given}: {f.name} is a formula, searched in all of space: leave out {given}")
+    if center is None:
+        raise RequestError(f"--scale {scale}: it goes with a --center; give that, too: about where the wells are")
     length = 1.0 if scale is None else positive("--scale", scale)
     return f.searched_from(parse_point(center, f.dimension, "--center"), length)
 

@@ -50,6 +50,8 @@ def risk(
     method: RiskMethod = "chain",
     noise: options.Noise = "1",
     paths: Runs = "2000",
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
@@ -66,12 +68,11 @@ def risk(
     from witten.schedules import Schedule
 
     plan = Schedule.parse(schedule)
-    from witten.objectives import resolve
     from witten.risk import excess_risk
     from witten.risk.curve import KIND
 
     places.check_places(output, plot, kind=KIND)
-    curve = excess_risk(resolve(objective), plan, start, **request)
+    curve = excess_risk(options.resolved(objective, center, scale), plan, start, **request)
     if output is not None:
         curve.save(output)
     if plot is not None:

@@ -34,6 +34,8 @@ def schedule(
     x0: Start = None,
     noise: options.Noise = "1",
     paths: Runs = "4000",
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     compare: Compare = False,
     plot: options.Plot = None,
@@ -44,11 +46,10 @@ def schedule(
     runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
     sigma, start = options.positive("--noise", noise), parse_point(x0)
     places.check_plot(plot)
-    from witten.objectives import resolve
     from witten.risk import classical_laws, classical_schedules, excess_risk, plan_schedule
     from witten.schedules import Schedule
 
-    f = resolve(objective)
+    f = options.resolved(objective, center, scale)
     plan = plan_schedule(f, eps, start, stages=count, noise=sigma)
     request: dict[str, Any] = {"method": "simulate", "noise": sigma, "paths": runs, "seed": number, "plateaus": False}
     checked = excess_risk(f, plan.schedule, plan.start, records=2, **request)

@@ -38,16 +38,17 @@ def stability(
     measure: Measure = False,
     thresholds: Thresholds = False,
     box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
     seed: options.Seed = "0",
     as_json: options.Json = False,
 ) -> None:
     """Sharpness and critical learning rate 2/sharpness of every minimum, and where gradient descent can stay."""
     rates = () if lr is None else options.parse_learning_rates(lr)
     intervals, number = options.parse_box(box), options.whole("--seed", seed, 0)
-    from witten.objectives import resolve
     from witten.stability import stability as judge
 
-    found = judge(resolve(objective), rates, box=intervals, seed=number)
+    found = judge(options.resolved(objective, center, scale), rates, box=intervals, seed=number)
     measured = _measured(found) if measure else None
     known = _thresholds() if thresholds else None
     if as_json:

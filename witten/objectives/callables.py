@@ -6,6 +6,7 @@ value (or gradient, or Hessian) per point it is taken as vectorised; if it fails
 a single point (d,), it is called point by point, which is right but slow."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,12 @@ from scipy import differentiate
 from witten.errors import RequestError
 
 __all__ = [
+    "ORIGIN",
     "Evaluated",
     "Function",
+    "Place",
     "check_derivative",
+    "check_derivatives",
     "complete",
     "complete_unchecked",
     "differentiated",
@@ -34,6 +38,22 @@ STEP = 0.1  # first step of scipy.differentiate, which then halves it until the 
 # By how much the last of ten steps is shorter than the first.
 HALVED = 2.0**10
 N_CHECKS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where functions are tried out: around `center` (d numbers, None for the origin), in units of `scale`."""
+
+    center: tuple[float, ...] | None = None
+    scale: float = 1.0
+
+    def sample(self, dimension: int, count: int) -> Array:
+        """Fixed random points (d, n) of [-1.5, 1.5]^d in these units."""
+        points = np.random.default_rng(0).uniform(-1.5, 1.5, (dimension, count))
+        return points if self == ORIGIN else np.reshape(self.center or 0.0, (-1, 1)) + self.scale * points
+
+
+ORIGIN = Place()
 
 
 def _attempt(function: Function, points: Array, shape: tuple[int, ...]) -> tuple[Array | None, str]:
@@ -60,19 +80,29 @@ def _together(function: Function, points: Array) -> Array:
 
 
 def complete(
-    value: Function, gradient: Function | None, hessian: Function | None, dimension: int
+    value: Function,
+    gradient: Function | None,
+    hessian: Function | None,
+    dimension: int,
+    place: Place = ORIGIN,
 ) -> dict[str, Evaluated]:
-    """Value, gradient and Hessian by name: the given ones brought to shape and checked, the missing ones
-    differentiated."""
-    f = vectorised(value, dimension, 0, "value")
-    slope: Evaluated = vectorised(gradient, dimension, 1, "gradient") if gradient else partial(differentiated, f)
+    """Value, gradient and Hessian by name: the given ones brought to shape and checked at a place, the missing ones
+    differentiated in steps of its scale."""
+    slope = vectorised(gradient, dimension, 1, "gradient", place) if gradient else None
+    curvature = vectorised(hessian, dimension, 2, "Hessian", place) if hessian else None
+    made = complete_unchecked(vectorised(value, dimension, 0, "value", place), slope, curvature, place.scale)
+    check_derivatives(made, gradient is not None, hessian is not None, dimension, place)
+    return made
+
+
+def check_derivatives(
+    functions: dict[str, Evaluated], gradient: bool, hessian: bool, dimension: int, place: Place = ORIGIN
+) -> None:
+    """`check_derivative` of those of value, gradient and Hessian that are the user's."""
     if gradient:
-        check_derivative("gradient", slope, f, dimension)
-    curvature: Evaluated = partial(differentiated, slope) if gradient else partial(twice_differentiated, f)
+        check_derivative("gradient", functions["gradient"], functions["value"], dimension, place)
     if hessian:
-        curvature = vectorised(hessian, dimension, 2, "Hessian")
-        check_derivative("Hessian", curvature, slope, dimension)
-    return {"value": f, "gradient": slope, "hessian": curvature}
+        check_derivative("Hessian", functions["hessian"], functions["gradient"], dimension, place)
 
 
 def complete_unchecked(
@@ -85,13 +115,13 @@ def complete_unchecked(
     return {"value": value, "gradient": slope, "hessian": curvature}
 
 
-def vectorised(function: Function, dimension: int, order: int, what: str) -> Evaluated:
+def vectorised(function: Function, dimension: int, order: int, what: str, place: Place = ORIGIN) -> Evaluated:
     """The function as (d, n) -> (d,)*order + (n,), by the rule of this module's docstring.
 
     RequestError if it works in neither way, or if the value at a point depends on the other points it is called
     with."""
     leading = (dimension,) * order
-    points = _sample(dimension, dimension + 2)
+    points = place.sample(dimension, dimension + 2)
     together, why = _attempt(function, points, (*leading, points.shape[1]))
     alone, why_alone = _attempt(function, points[:, 0], leading)
     if together is None and alone is None:
@@ -112,10 +142,6 @@ def vectorised(function: Function, dimension: int, order: int, what: str) -> Eva
 def _shape(leading: tuple[int, ...], *rest: str) -> str:
     sizes = [*map(str, leading), *rest]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})" if sizes else "a number"
-
-
-def _sample(dimension: int, count: int) -> Array:
-    return np.random.default_rng(0).uniform(-1.5, 1.5, (dimension, count))
 
 
 def _any_trailing(function: Evaluated, points: Array) -> Array:
@@ -143,17 +169,19 @@ def _jacobian(function: Evaluated, points: Array, scale: float = 1.0) -> Any:
         return differentiate.jacobian(partial(_any_trailing, function), points, initial_step=STEP * scale)
 
 
-def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension: int) -> None:
+def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension: int, place: Place = ORIGIN) -> None:
     """RequestError naming component, point and both numbers where the given derivative of the function is not its
     derivative.
 
-    Compared at N_CHECKS fixed random points in [-1.5, 1.5]^d with central differences, allowing ten times their own
-    error estimate and what rounding of large values makes of the shortest of their steps."""
-    points = _sample(dimension, N_CHECKS)
-    expected, found = _jacobian(function, points), given(points)
-    scale = 1.0 + np.abs(expected.df)
-    rounding = 4 * np.finfo(float).eps * np.abs(function(points))[..., None, :] / (STEP / HALVED)
-    wrong: Any = np.abs(found - expected.df) > 1e-6 * scale + 10 * expected.error + rounding
+    Compared at N_CHECKS fixed random points of a place with central differences, allowing ten times their own error
+    estimate and what rounding of large values, and of points far out, makes of the shortest of their steps."""
+    points = place.sample(dimension, N_CHECKS)
+    expected, found = _jacobian(function, points, place.scale), given(points)
+    size = np.abs(expected.df)
+    unit = place.scale ** -(size.ndim - 1.0)  # of a derivative of this order, where f is of order one
+    off = np.abs(function(points))[..., None, :] + np.abs(points) * size
+    rounding = 4 * np.finfo(float).eps * off / (STEP * place.scale / HALVED)
+    wrong: Any = np.abs(found - expected.df) > 1e-6 * (unit + size) + 10 * expected.error + rounding
     wrong |= np.isfinite(expected.df) & ~np.isfinite(found)
     if np.any(wrong):
         *component, point = (int(i) for i in np.argwhere(wrong)[0])

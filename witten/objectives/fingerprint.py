@@ -30,8 +30,15 @@ def fingerprint(objective: Objective) -> str:
     parts = [variables, str(objective.formula)]
     if isinstance(objective, CallableObjective):
         parts += [*_sources(objective), *_values(objective)]
-        parts += [] if objective.center is None else [repr(objective.center), repr(objective.scale)]
+        parts += _search(objective)
     return f"sha256:{sha256('\n'.join(parts).encode()).hexdigest()[:LETTERS]}"
+
+
+def _search(objective: CallableObjective) -> Iterator[str]:
+    """Where f is searched from, which may change what is found, and f there: it may be infinite elsewhere."""
+    if objective.center is not None:
+        yield f"{objective.center} {objective.scale}"
+        yield from _values(objective, np.array(objective.center)[:, None], objective.scale)
 
 
 def _sources(objective: CallableObjective) -> Iterator[str]:
@@ -56,9 +63,10 @@ def _file(function: Any) -> Path | None:
     return path if path.is_file() else None
 
 
-def _values(objective: CallableObjective) -> Iterator[str]:
-    """f, and derivatives that are given, at points around the origin, near and far."""
+def _values(objective: CallableObjective, center: Any = 0.0, scale: float = 1.0) -> Iterator[str]:
+    """f, and derivatives that are given, at points around the origin or a center, near and far."""
     points = np.random.default_rng(0).normal(size=(objective.dimension, POINTS)) * np.geomspace(0.1, 1e3, POINTS)
+    points = center + scale * points
     for what, function in zip(("value", "gradient", "hessian"), objective.given, strict=True):
         if function is None:
             continue

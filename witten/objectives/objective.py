@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 MAX_DIMENSION = 1_000
 # Places at which f must be known before it is called constant.
 FEW = 20
+# Dimensions up to which derivatives that were given are checked again where f is searched from.
+MOST_DOUBTED = 20
 
 
 class Kernels(NamedTuple):
@@ -77,21 +79,24 @@ class Objective:
         hessian: callables.Function | None = None,
         name: str | None = None,
         center: ArrayLike | None = None,
-        scale: float = 1.0,
+        scale: float | None = None,
     ) -> "CallableObjective":
         """f from a Python function (d, n) -> (n,); one of a single point (d,) is accepted too, and called in a loop.
 
         A gradient (d, n) -> (d, n) and a Hessian (d, n) -> (d, d, n) are checked against finite differences at fixed
-        random points of [-1.5, 1.5]^d: RequestError on a mismatch. What is not given is differentiated numerically
-        (scipy.differentiate: a gradient to about ten digits, a Hessian to seven or more). Such an objective has no
-        Numba kernels, UFL or mpmath. Wells are looked for around the origin at all scales, and around `center` in units
-        of `scale` (see `searched_from`)."""
+        random points of [-1.5, 1.5]^d, or around `center` in units of `scale`: RequestError on a mismatch. What is not
+        given is differentiated numerically (scipy.differentiate: a gradient to about ten digits, a Hessian to seven or
+        more). Such an objective has no Numba kernels, UFL or mpmath. Wells are looked for around the origin at all
+        scales, and around `center` in units of `scale` (see `searched_from`)."""
         _check_dimension(dimension)
-        functions = callables.complete(value, gradient, hessian, dimension)
+        if center is None and scale is not None:
+            raise RequestError(f"the scale of a search, {scale!r}, goes with a center: give the center, too")
+        place = callables.ORIGIN if center is None else _place(dimension, center, 1.0 if scale is None else scale)
+        functions = callables.complete(value, gradient, hessian, dimension, place)
         symbols = tuple(sp.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
         title = name or str(getattr(value, "__name__", "callable"))
-        made = CallableObjective(title, None, symbols, (value, gradient, hessian), functions)
-        return made if center is None else made.searched_from(center, scale)
+        made = CallableObjective(title, None, symbols, (value, gradient, hessian), functions, place.center, place.scale)
+        return made._checked_center()
 
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
         """The same f, its wells looked for around `center` (d,), too, and derivatives that are not given taken in steps
@@ -267,17 +272,21 @@ class CallableObjective(Objective):
     scale: float = 1.0
 
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
-        point = np.atleast_1d(np.asarray(center, dtype=float))
-        if point.shape != (self.dimension,) or not np.isfinite(point).all():
-            raise RequestError(f"the center of a search must have {self.dimension} finite coordinates, got {center!r}")
-        if not (np.isfinite(scale) and scale > 0):
-            raise RequestError(f"the scale of a search must be positive and finite, got {scale}")
-        if not np.isfinite(self(point)):
-            raise RequestError(f"{self.name} is not finite at the center of the search, {center!r}")
-        gradient, hessian = (self.functions[what] if given else None
-                             for what, given in zip(("gradient", "hessian"), self.given[1:], strict=True))  # fmt: skip
-        functions = callables.complete_unchecked(self.functions["value"], gradient, hessian, float(scale))
-        return replace(self, center=tuple(point.tolist()), scale=float(scale), functions=functions)
+        place = _place(self.dimension, center, scale)
+        slope, curvature = (None if given is None else self.functions[what]
+                            for what, given in zip(("gradient", "hessian"), self.given[1:], strict=True))  # fmt: skip
+        functions = callables.complete_unchecked(self.functions["value"], slope, curvature, place.scale)
+        if self.dimension <= MOST_DOUBTED:
+            callables.check_derivatives(functions, slope is not None, curvature is not None, self.dimension, place)
+        return replace(self, center=place.center, scale=place.scale, functions=functions)._checked_center()
+
+    def _checked_center(self) -> "CallableObjective":
+        """This, if there is something to see at the center."""
+        if self.center is not None and not np.isfinite(self(self.center)):
+            raise RequestError(
+                f"{self.name} is not finite at the center of the search, {_shown(self.center)}: give one at which it is"
+            )
+        return self
 
     @property
     def text(self) -> str:
@@ -297,6 +306,27 @@ def _scattered(dimension: int) -> Array:
     """200 fixed points at distances of about 0.1 to 10^6 from the origin."""
     points = np.random.default_rng(0).normal(size=(dimension, 200))
     return points * np.geomspace(0.1, 1e6, 200)
+
+
+def _place(dimension: int, center: ArrayLike, scale: float) -> callables.Place:
+    """Where wells are looked for, too; RequestError for what is no point of d coordinates or no length."""
+    try:
+        point = np.atleast_1d(np.asarray(center, dtype=float))
+    except (TypeError, ValueError):
+        point = np.empty(0)
+    if point.shape != (dimension,) or not np.isfinite(point).all():
+        raise RequestError(f"the center of a search must have {dimension} finite coordinates, got {center!r}")
+    try:
+        length = float(scale)
+    except (TypeError, ValueError):
+        length = np.nan
+    if not (np.isfinite(length) and length > 0):
+        raise RequestError(f"the scale of a search must be positive and finite, got {scale!r}")
+    return callables.Place(tuple(point.tolist()), length)
+
+
+def _shown(point: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{x:.12g}" for x in point) + ")"
 
 
 def _check_dimension(dimension: int) -> None:

@@ -3,6 +3,7 @@ wells. For a formula it is proved by subdivision, in all of space where that end
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.objectives.affine_frame import AffineFrame, affine_frame
-from witten.objectives.objective import Objective
-from witten.objectives.scale_search import scale_search
+from witten.objectives.objective import CallableObjective, Objective
+from witten.objectives.scale_search import Lows, scale_search
 from witten.objectives.subdivision import Subdivision, subdivide
 
 __all__ = ["EVERYWHERE", "Reach", "reach", "rise"]
@@ -108,7 +109,15 @@ def _searched(objective: Objective) -> Reach:
                     words = f"critical points proved complete within {half:.3g} of {_show(centre)}"
                     return _reach(objective, np.hstack([found, lows.points[:, outside]]), half, words)
     words = f"f sampled at distances from {lows.nearest:.2g} to {lows.farthest:.2g} around {_show(lows.centre)}"
-    return _reach(objective, lows.points, 0.0, words)
+    return _reach(objective, lows.points, 0.0, words + _from_a_center(objective, lows))
+
+
+def _from_a_center(objective: Objective, lows: Lows) -> str:
+    """That the search also began at a center of the user's, in words; "" where it did not."""
+    if not isinstance(objective, CallableObjective) or objective.center is None:
+        return ""
+    nearest, farthest = objective.scale * lows.nearest, objective.scale * lows.farthest
+    return f", and from {nearest:.2g} to {farthest:.2g} around the given center {_show(objective.center, 12)}"
 
 
 def _in_frame(objective: Objective, known: Reach, frame: AffineFrame) -> Reach:
@@ -161,5 +170,5 @@ def rise(objective: Objective, x: Array, height: float) -> Array:
     return sides
 
 
-def _show(x: Array) -> str:
-    return "(" + ", ".join(f"{c:.4g}" for c in x) + ")"
+def _show(x: Iterable[float], digits: int = 4) -> str:
+    return "(" + ", ".join(f"{c:.{digits}g}" for c in x) + ")"

@@ -57,12 +57,17 @@ class Lows:
 
 def scale_search(objective: Objective) -> Lows:
     """Local minima of f on lattices of half-width 4^-14 to 4^22 around the origin, and around the lowest of these; for
-    a callable with a center around that too, in units of its scale.
+    a callable with a center around that too, in units of its scale. Where there are none, where a descent from the
+    center or else the origin leads.
 
     Blind to wells narrower than the cells of every lattice that meets them."""
-    found = _around(objective, np.zeros(objective.dimension))
+    first, unit = np.zeros(objective.dimension), 1.0
+    found = _around(objective, first)
     if isinstance(objective, CallableObjective) and objective.center is not None:
-        found = _joined(objective, _around(objective, np.array(objective.center), objective.scale), found)
+        first, unit = np.array(objective.center), objective.scale
+        found = _joined(objective, _around(objective, first, unit), found)
+    if not found.spacings.size:
+        found = _downhill(objective, first[:, None], np.array([unit * SCALES[0]]))
     for centre in found.points.T[:CENTRES]:
         found = _joined(objective, found, _around(objective, centre))
     return found
@@ -77,9 +82,11 @@ def _around(objective: Objective, centre: Array, unit: float = 1.0) -> Lows:
         low = x[:, _lows(_values(objective, x).reshape(shape))]
         points.append(low)
         spacings.append(np.full(low.shape[1], 2 * scale / (shape[-1] - 1)))
-    x, h = np.hstack(points), np.concatenate(spacings)
-    if not h.size:
-        x, h = centre[:, None].copy(), SCALES[:1].copy()
+    return _downhill(objective, np.hstack(points), np.concatenate(spacings))
+
+
+def _downhill(objective: Objective, x: Array, h: Array) -> Lows:
+    """Where descents from points (d, n) of lattices with spacings h (n,) end, as far as these are wells."""
     x, stalled = _followed(objective, x, h)
     distinct = _distinct(objective, x, h)
     ends = distinct.points.copy()
@@ -182,7 +189,9 @@ def _joined(objective: Objective, a: Lows, b: Lows) -> Lows:
 
 
 def _values(objective: Objective, x: Array) -> Array:
-    """f at points (d, n), +inf where it is not finite."""
+    """f at points (d, n), +inf where it is not finite; a user's function is not asked about no points."""
+    if not x.size:
+        return np.empty(x.shape[1:])
     with np.errstate(all="ignore"):
         values = np.asarray(objective(x), dtype=float)
     return np.where(np.isfinite(values), values, np.inf)
