@@ -6,12 +6,12 @@ itself gives, before anything is extrapolated; where an error lies between two u
 interpolated in logarithms.
 """
 
-# ruff: noqa: I001  (witten.fenics has to come first)
+# ruff: noqa: I001  (witten.parallel.load_dolfinx has to come first)
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import witten.fenics
+import witten.parallel.load_dolfinx
 import numpy as np
 from measure import table
 
@@ -20,9 +20,9 @@ from witten.domains.mesh import grid_mesh, refined
 from witten.domains.sublevel import sublevel
 from witten.operators.finite_elements import FiniteElements
 from witten.parallel import world
-from witten.spectra.adaptive import _adapted as adapted
-from witten.spectra.krylov_schur import KrylovSchur
-from witten.spectra.ritz import GUARDS
+from witten.spectra.adaptive_meshes import _adapted as adapted
+from witten.spectra.solvers.krylov_schur import KrylovSchur
+from witten.spectra.solvers.rayleigh_ritz import GUARDS
 
 S = 0.1
 MARGIN = 12.0

@@ -19,7 +19,7 @@ from measure import exponent, peak_memory, table
 from witten import FiniteDifferences, WittenLaplacian, eigensolve, gallery
 from witten.domains.sublevel import sublevel
 from witten.spectra import Lanczos, Multigrid
-from witten.spectra.eigensolve import Solver
+from witten.spectra.solvers.eigensolve import Solver
 
 S = 0.1
 TRUTH = 2.7761406366e-3

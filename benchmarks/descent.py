@@ -21,8 +21,8 @@ from measure import interleaved, table
 from numpy.typing import NDArray
 
 from witten.descent.basins import basins
-from witten.descent.map import DescentMap
-from witten.objectives.factorisation import balanced_line, scalar_factorisation
+from witten.descent.gradient_map import DescentMap
+from witten.objectives.losses.factorisation import balanced_line, scalar_factorisation
 
 A = 1.2
 BOX = ((-4.013, 3.987), (-3.991, 4.009))

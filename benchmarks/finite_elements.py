@@ -10,14 +10,14 @@ what `witten.gap(rtol=1e-6)` makes of either. What is not reached is extrapolate
 time.
 """
 
-# ruff: noqa: I001  (witten.fenics has to come first)
+# ruff: noqa: I001  (witten.parallel.load_dolfinx has to come first)
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import witten.fenics
+import witten.parallel.load_dolfinx
 import dolfinx
 import dolfinx.fem.petsc
 import numpy as np
@@ -35,8 +35,9 @@ from witten.domains.mesh import grid_mesh, refined
 from witten.domains.sublevel import sublevel
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.parallel import world
-from witten.spectra import Lanczos, eigensolve
-from witten.spectra.krylov_schur import KrylovSchur
+from witten.spectra import Lanczos
+from witten.spectra.solvers import eigensolve
+from witten.spectra.solvers.krylov_schur import KrylovSchur
 
 S = 0.05
 TRUTH = 1.9589273000e-5

@@ -134,7 +134,7 @@ def _elements(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[
 
 def _differences(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[], tuple[Any, int]]:
     """A grid twice refined: iterations start from the coarser ones, which are part of the time."""
-    from witten.operators.slabs import Slabs
+    from witten.operators.distributed_finite_differences import Slabs
     from witten.parallel import world
 
     f, coarse = _grid(dimension, unknowns // 4**dimension)
@@ -154,8 +154,8 @@ def _differences(dimension: int, unknowns: int, k: int, direct: bool) -> Callabl
 
 
 def _pairs(operator: Any, k: int, direct: bool, start: Any) -> Any:
-    from witten.spectra.krylov_schur import KrylovSchur
-    from witten.spectra.preconditioned import Preconditioned
+    from witten.spectra.solvers.distributed_lobpcg import Preconditioned
+    from witten.spectra.solvers.krylov_schur import KrylovSchur
 
     return (KrylovSchur() if direct else Preconditioned()).solve(operator, k, start)
 

@@ -19,9 +19,9 @@ import numba
 import numpy as np
 from measure import Seconds, interleaved, ratio, table
 
-from witten.dynamics.paths import Motion, Paths, in_threads
-from witten.dynamics.philox import LANES, fill_normals, words
-from witten.dynamics.steps import WIDTH
+from witten.dynamics.paths.ensemble import Motion, Paths, in_threads
+from witten.dynamics.paths.philox import LANES, fill_normals, words
+from witten.dynamics.paths.schemes import WIDTH
 from witten.objectives import gallery
 
 S, DT = 0.2, 0.02

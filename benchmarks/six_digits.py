@@ -18,7 +18,7 @@ from plain_schroedinger import TRUTH, plain_eigenvalues
 
 import witten
 from witten.domains.sublevel import sublevel
-from witten.spectra.extrapolation import extrapolated
+from witten.linalg.richardson import extrapolated
 
 S = 0.05
 RTOL = 1e-6

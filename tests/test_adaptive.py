@@ -22,12 +22,12 @@ from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.parallel import Communicator, world
 from witten.rates import RateCurve
 
-pytest.importorskip("witten.spectra.adaptive", reason="needs DOLFINx", exc_type=ImportError)
+pytest.importorskip("witten.spectra.adaptive_meshes", reason="needs DOLFINx", exc_type=ImportError)
 from test_simplices import second_order
 
 from witten.domains.mesh import box_mesh, dolfinx_mesh
 from witten.domains.simplices import Simplices
-from witten.spectra.krylov_schur import KrylovSchur
+from witten.spectra.solvers.krylov_schur import KrylovSchur
 
 pytestmark = pytest.mark.fem
 

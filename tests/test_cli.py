@@ -17,7 +17,7 @@ import typer
 import xarray
 
 from witten.cli import app, options
-from witten.cli.gap import _json_record as json_record
+from witten.cli.commands.gap import _json_record as json_record
 from witten.cli.output import with_log_error
 from witten.errors import RequestError
 from witten.rates import RateCurve, RateRecord

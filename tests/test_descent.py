@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from witten.descent.attractor import CHAOTIC, DIVERGES, FIXED, PERIODIC, QUASI_PERIODIC, SLOW, Share, fate, fate_shares
 from witten.descent.basins import basins, border, box_counting
 from witten.descent.bifurcation import bifurcation_diagram, doublings, flip
-from witten.descent.fate import CHAOTIC, DIVERGES, FIXED, PERIODIC, QUASI_PERIODIC, SLOW, Share, fate, fate_shares
+from witten.descent.cycle_detection import settle
+from witten.descent.gradient_map import DescentMap, inverse_branches, turning_points
 from witten.descent.lyapunov import lyapunov, random_product
-from witten.descent.map import DescentMap, inverse_branches, turning_points
 from witten.descent.orbits import hull, orbits, polish, split_exponents
-from witten.descent.settling import settle
 from witten.errors import ConvergenceError, RequestError
-from witten.objectives.factorisation import balanced_line, deep_scalar, scalar_factorisation
+from witten.objectives.losses.factorisation import balanced_line, deep_scalar, scalar_factorisation
 from witten.objectives.objective import Objective
 
 LINE, PLANE, RIDGE = balanced_line(), scalar_factorisation(1.0), scalar_factorisation(0.5, ridge=0.2)

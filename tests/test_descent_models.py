@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from witten.descent.map import DescentMap
+from witten.descent.gradient_map import DescentMap
 from witten.errors import RequestError
-from witten.objectives.factorisation import DeepLinear, MatrixFactorisation, deep_scalar, scalar_factorisation
-from witten.objectives.models import Model, joined
-from witten.objectives.networks import LeastSquares, TwoLayer
+from witten.objectives.losses.factorisation import DeepLinear, MatrixFactorisation, deep_scalar, scalar_factorisation
+from witten.objectives.losses.matrix_loss import Model, joined
+from witten.objectives.losses.networks import LeastSquares, TwoLayer
 from witten.studies.relu_oscillation import train
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.fate import DIVERGES, FIXED, PERIODIC, SLOW, fate
-from witten.descent.growth import growth
-from witten.descent.map import DescentMap
-from witten.descent.settling import settle
-from witten.objectives.lengths import nonlinear_length
+from witten.descent.cycle_detection import settle
+from witten.descent.divergence import growth
+from witten.descent.gradient_map import DescentMap
 from witten.objectives.objective import Objective
+from witten.objectives.topography.length_scales import nonlinear_length
 
 WELLS = "(x^2-1)^2/4"
 

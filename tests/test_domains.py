@@ -16,8 +16,8 @@ from witten.domains.grid import Grid
 from witten.domains.sublevel import Scan, sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
-from witten.objectives.conditions import continuous_spectrum
-from witten.objectives.merge_tree import component, merge_tree
+from witten.objectives.growth.conditions import continuous_spectrum
+from witten.objectives.topography.merge_tree import component, merge_tree
 
 # ------------------------------------------------------------------------------------------------ boxes
 

@@ -11,16 +11,16 @@ import pytest
 from launcher import needs_mpi, ranks
 
 import witten
-from witten.dynamics import block_gradients, paths, philox, steps
-from witten.dynamics.block_gradients import block_gradient, exponential
-from witten.dynamics.decay import decay_rate
+from witten.dynamics.equilibrium.gibbs_grid import thermal
 from witten.dynamics.estimates import as_record
-from witten.dynamics.estimation import APART, QUANTILE, chosen
-from witten.dynamics.hitting import life_rates, slow_rates
-from witten.dynamics.paths import CoreMap, Lives, Motion, Paths
+from witten.dynamics.estimators.autocorrelation import decay_rate
+from witten.dynamics.estimators.hitting_times import life_rates, slow_rates
+from witten.dynamics.estimators.slow_observable import slow_mode
+from witten.dynamics.paths import ensemble, gradient_kernels, philox, schemes
+from witten.dynamics.paths.ensemble import CoreMap, Lives, Motion, Paths
+from witten.dynamics.paths.gradient_kernels import block_gradient, exponential
+from witten.dynamics.rate_estimate import APART, QUANTILE, chosen
 from witten.dynamics.simulation import simulate_rate
-from witten.dynamics.slow_mode import slow_mode
-from witten.dynamics.thermal import thermal
 from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, gallery, resolve
 from witten.rates import RateCurve
@@ -77,7 +77,7 @@ def test_euler_maruyama_with_the_step_s_is_sgd_to_the_bit():
         assert np.array_equal(moved.x[:, path], x)
 
 
-@pytest.mark.parametrize("scheme", steps.SCHEMES)
+@pytest.mark.parametrize("scheme", schemes.SCHEMES)
 def test_schemes_are_what_they_say(scheme):
     start = np.array([[0.3], [-0.2]])
     moved = Paths(Motion(gallery.triple_well(), 0.2, 0.03, 1.5, scheme, seed=5), np.repeat(start, 3, axis=1))
@@ -88,7 +88,7 @@ def test_schemes_are_what_they_say(scheme):
         assert np.array_equal(moved.x[:, path], expected)
 
 
-@pytest.mark.parametrize("scheme", steps.SCHEMES)
+@pytest.mark.parametrize("scheme", schemes.SCHEMES)
 def test_a_python_function_moves_as_a_formula_does(scheme):
     f = gallery.triple_well()
     given = Objective.from_callable(f, 2, f.gradient)
@@ -112,7 +112,7 @@ def test_stationary_averages_by_their_orders():
         run.advance(round(4 / h))
         return np.mean(run.record(round(60 / h) // 4, 4) ** 2) - exact
 
-    euler, matthews, heun = ([bias(scheme, h) for h in (0.2, 0.1)] for scheme in steps.SCHEMES)
+    euler, matthews, heun = ([bias(scheme, h) for h in (0.2, 0.1)] for scheme in schemes.SCHEMES)
     assert 1.9 < euler[0] / euler[1] < 3.0 and euler[1] > 0.01
     assert 3.3 < heun[0] / heun[1] < 6.0 and heun[1] < -0.003
     assert max(map(abs, matthews)) < 0.002
@@ -140,7 +140,7 @@ def test_gradients_of_blocks(name):
 
 
 def test_a_long_formula_that_is_not_separable_is_refused(monkeypatch):
-    monkeypatch.setattr(block_gradients, "MOST_STRAIGHT", 5)
+    monkeypatch.setattr(gradient_kernels, "MOST_STRAIGHT", 5)
     with pytest.raises(RequestError, match="not separable"):
         block_gradient(Objective.from_formula(" + ".join(f"x{i}^2*x{i + 1}^2" for i in range(1, 6))))
 
@@ -583,6 +583,6 @@ def test_simulate_stops_at_a_walltime_with_what_is_known():
 
 def test_paths_are_slices_of_whole_blocks():
     for count, parts in ((1, 2), (64, 2), (65, 2), (1000, 3), (4096, 7)):
-        slices = list(paths._slices(count, parts))
+        slices = list(ensemble._slices(count, parts))
         assert slices[0][0] == 0 and slices[-1][1] == count
-        assert all(b == c and b % steps.WIDTH == 0 for (_, b), (c, _) in zip(slices, slices[1:], strict=False))
+        assert all(b == c and b % schemes.WIDTH == 0 for (_, b), (c, _) in zip(slices, slices[1:], strict=False))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import witten
-from witten.dynamics import msm
-from witten.dynamics.minibatch import Minibatch, minibatch_rate
-from witten.dynamics.paths import Motion, Paths
-from witten.dynamics.philox import uniform, uniforms
-from witten.dynamics.sampled import sampled, slow_directions
+from witten.dynamics.equilibrium.gibbs_samples import sampled, slow_directions
+from witten.dynamics.estimators import markov_state_model
+from witten.dynamics.minibatch_rate import Minibatch, minibatch_rate
+from witten.dynamics.paths.ensemble import Motion, Paths
+from witten.dynamics.paths.philox import uniform, uniforms
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, gallery
@@ -149,6 +149,6 @@ def test_a_markov_state_model_agrees():
 
 
 def test_without_deeptime_the_model_is_refused(monkeypatch):
-    monkeypatch.setattr(msm, "find_spec", lambda name: None)
+    monkeypatch.setattr(markov_state_model, "find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"witten\[deeptime\]"):
         simulate_rate("convex-quartic", 1.0, estimator="msm")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from witten.dynamics import philox
+from witten.dynamics.paths import philox
 
 WORDS = st.integers(0, 2**32 - 1)
 

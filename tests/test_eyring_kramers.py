@@ -9,8 +9,8 @@ import sympy as sp
 
 import witten
 from witten.errors import RequestError
-from witten.landscape.bounds import rate_bounds
 from witten.landscape.eyring_kramers import labelled_log_rates, law_log_rates, mean_transition_time, prefactor
+from witten.landscape.poincare_bounds import rate_bounds
 from witten.landscape.reduced_generator import MOST_WELLS, ReducedGenerator
 from witten.objectives import Objective, gallery, resolve
 

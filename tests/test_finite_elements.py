@@ -22,7 +22,7 @@ from petsc4py import PETSc
 
 from witten.domains.mesh import box_mesh, read_mesh
 from witten.operators.finite_elements import FiniteElements
-from witten.spectra.krylov_schur import KrylovSchur, count_below
+from witten.spectra.solvers.krylov_schur import KrylovSchur, count_below
 
 pytestmark = pytest.mark.fem
 

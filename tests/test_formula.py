@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
-from witten.objectives.formula import parse
+from witten.objectives.symbolic.formula import parse
 
 x, y, z = sp.symbols("x y z", real=True)
 

@@ -10,9 +10,9 @@ from scipy.optimize import brentq
 import witten
 from witten.errors import RequestError
 from witten.objectives import resolve
-from witten.objectives.bands import lowest_of_band
-from witten.objectives.conditions import conditions, essential_spectrum
-from witten.objectives.stable import stable
+from witten.objectives.growth.bloch_bands import lowest_of_band
+from witten.objectives.growth.conditions import conditions, essential_spectrum
+from witten.objectives.symbolic.stable_forms import stable
 
 
 def gap(text, s, **options):

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
-from witten.cli.simulate import _row
-from witten.dynamics import hidden, watching
-from witten.dynamics.decay import decay_rate
-from witten.dynamics.escape import Escape
+from witten.cli.commands.simulate import _row
+from witten.dynamics.equilibrium.gibbs_grid import thermal
+from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.estimates import Estimate
-from witten.dynamics.hidden import below, hidden_places, narrow_wells
-from witten.dynamics.paths import Motion
+from witten.dynamics.estimators import unvisited_rates, unvisited_regions
+from witten.dynamics.estimators.autocorrelation import decay_rate
+from witten.dynamics.estimators.escape_rate import Escape
+from witten.dynamics.estimators.unvisited_regions import below, hidden_places, narrow_wells
+from witten.dynamics.paths.ensemble import Motion
 from witten.dynamics.request import Request
 from witten.dynamics.simulation import simulate_rate
-from witten.dynamics.thermal import thermal
-from witten.dynamics.wells import find_wells
 from witten.errors import ConvergenceError
 from witten.objectives import resolve
 from witten.parallel import Communicator
@@ -75,9 +75,9 @@ def test_a_hazard_is_the_rate_of_a_mode_for_any_time_between_looks():
 
 
 def test_what_hardly_anything_leaves_is_refused(monkeypatch):
-    monkeypatch.setattr("witten.dynamics.escape.MOST_STEPS", 10_000)
+    monkeypatch.setattr("witten.dynamics.estimators.escape_rate.MOST_STEPS", 10_000)
     f = resolve("(x^2-1)^2/4")
-    place = hidden.Place(np.array([[1.0]]), np.array([0.1]), 0.0, 0.0, 0.5)
+    place = unvisited_regions.Place(np.array([[1.0]]), np.array([0.1]), 0.0, 0.0, 0.5)
     target = below(thermal(resolve("(x+1)^2"), 0.05), place)
     escape = Escape(Motion(f, 0.05, 0.05), place.sample(128, 0), target, 8, Communicator())
     with pytest.raises(ConvergenceError, match="do not leave"):
@@ -97,14 +97,14 @@ def test_a_rate_below_the_continuous_spectrum_is_one():
 
 
 def test_no_end_of_slow_places_leaves_no_rate(monkeypatch):
-    monkeypatch.setattr(hidden, "SHELLS", 0)
+    monkeypatch.setattr(unvisited_regions, "SHELLS", 0)
     low, _, record = interval("x^2/2", 0.3, paths=256, width=0.6)
     assert record.sampling.blind and not record.resolved and low == 0
     assert "far out" in record.sampling.remarks[-1]
 
 
 def test_a_place_that_is_too_narrow_to_be_watched_leaves_no_rate(monkeypatch):
-    monkeypatch.setattr(watching, "MOST_STEPS", 1000)
+    monkeypatch.setattr(unvisited_rates, "MOST_STEPS", 1000)
     low, _, record = interval(HIGH_WELL, 0.02, paths=256, width=0.6)
     assert record.sampling.blind and not record.resolved and low == 0 and "too narrow" in record.sampling.remarks[-1]
     printed = _row(record, {})
@@ -115,7 +115,7 @@ def test_a_stop_before_a_place_was_watched_leaves_no_rate():
     ground, f = thermal(resolve(HIGH_WELL), 0.02), resolve(HIGH_WELL)
     request = Request(f, 0.02, 1.0, 256, None, "heun", 0, 0.6, Communicator())
     known = Estimate(0.02, 0.0, -0.1, 0.1, 0.95, "autocorrelation", 256, 0, 0.02, 0.0)
-    found = watching.watched(known, ground, request, lambda: "enough", seen=ground.wells.minima[:, :0])
+    found = unvisited_rates.watched(known, ground, request, lambda: "enough", seen=ground.wells.minima[:, :0])
     assert found.blind and found.stopped and not found.resolved and found.low == -math.inf
 
 

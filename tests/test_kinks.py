@@ -13,11 +13,11 @@ import witten
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning
+from witten.linalg.richardson import extrapolated_logs
 from witten.objectives import resolve
+from witten.operators.cell_averages import is_smooth, kinked_cells
 from witten.operators.finite_differences import FiniteDifferences
-from witten.operators.kinked import is_smooth, kinked_cells
-from witten.spectra.chain import Chain
-from witten.spectra.extrapolation import extrapolated_logs
+from witten.spectra.solvers.sturm import Chain
 
 # Panels towards a point where f is not smooth on either side.
 TIP = tuple(0.3 + sign * 10.0**-e for e in range(1, 9) for sign in (-1, 0, 1))

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 import witten
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.barriers import barrier_pairs
-from witten.landscape.connections import descent_paths
+from witten.landscape.critical_point import polished
 from witten.landscape.critical_points import critical_points
-from witten.landscape.descent import descend
-from witten.landscape.grid_search import grid_search
-from witten.landscape.points import polished
+from witten.landscape.gradient_flow import descend
+from witten.landscape.newton_on_grid import grid_search
+from witten.landscape.saddle_connections import descent_paths
 from witten.objectives import Objective, gallery, resolve
-from witten.objectives.conditions import conditions
-from witten.objectives.convexity import strong_convexity
-from witten.objectives.intervals import enclosure, kinks_met
-from witten.objectives.polynomials import critical_bound, growth, unbounded_below
-from witten.objectives.subdivision import subdivide
+from witten.objectives.growth.conditions import conditions
+from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
+from witten.objectives.symbolic.polynomials import critical_bound, growth, unbounded_below
+from witten.objectives.topography.convexity import strong_convexity
+from witten.objectives.topography.subdivision import subdivide
 
 
 def counts(landscape):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from launcher import PATIENCE, command, environment, needs_mpi, patched, ranks
 
 import witten
-from witten import dealing, parallel
+from witten import parallel
 from witten.cli import options
 from witten.errors import RequestError
-from witten.parallel import Communicator
+from witten.parallel import Communicator, task_farm
 from witten.rates import RateCurve
 
 needs_dolfinx = pytest.mark.skipif(find_spec("dolfinx") is None, reason="DOLFINx is not installed")
@@ -81,7 +81,7 @@ class Clock:
 def dealt(monkeypatch, seconds, walltime):
     """What is done of tasks that take so many seconds, and why no more."""
     clock = Clock()
-    monkeypatch.setattr(dealing, "time", clock)
+    monkeypatch.setattr(task_farm, "time", clock)
     done = []
 
     def compute(task, group):
@@ -89,7 +89,7 @@ def dealt(monkeypatch, seconds, walltime):
         return task
 
     keep = lambda task, value: done.append(value)  # noqa: E731
-    return done, dealing.deal(seconds, compute, keep, comm=Communicator(), walltime=walltime)
+    return done, task_farm.deal(seconds, compute, keep, comm=Communicator(), walltime=walltime)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def dealt(monkeypatch, seconds, walltime):
 def test_nothing_is_begun_that_the_walltime_would_cut(monkeypatch, seconds, walltime, done):
     found, reason = dealt(monkeypatch, seconds, walltime)
     assert found == seconds[:done]
-    assert reason == (None if done == len(seconds) else dealing.WALLTIME)
+    assert reason == (None if done == len(seconds) else task_farm.WALLTIME)
 
 
 def test_without_a_walltime_all_is_done(monkeypatch):
@@ -196,9 +196,9 @@ if rank == {rank}:
     {target} = fail
 """
 ASSEMBLY = "from witten.operators.finite_differences import FiniteDifferences\nFiniteDifferences.assemble"
-SOLVE = "import witten.spectra.sweep\n    witten.spectra.sweep._spectrum"
-SAVE = "import witten.storage\n    witten.storage.save_sweep"
-SHOW = "import witten.cli.gap\n    witten.cli.gap._show"
+SOLVE = "import witten.spectra.gap\n    witten.spectra.gap._spectrum"
+SAVE = "import witten.io.sweep_file\n    witten.io.sweep_file.save_sweep"
+SHOW = "import witten.cli.commands.gap\n    witten.cli.commands.gap._show"
 
 
 def failing(error="ConvergenceError('injected')", rank=1, target=SOLVE):
@@ -235,7 +235,7 @@ def test_a_failure_in_finite_elements_on_one_rank_ends_all(target):
     # PETSc is started by all ranks, or by none.
     modules = (
         "import witten.operators.finite_elements as elements\n"
-        "import witten.spectra.krylov_schur as krylov\n"
+        "import witten.spectra.solvers.krylov_schur as krylov\n"
     )
     code = modules + FAIL.format(error="ConvergenceError('injected')", rank=1, target=target)
     done = ranks(2, "-c", patched(code), *GAP, "--method", "fe")
@@ -245,8 +245,8 @@ def test_a_failure_in_finite_elements_on_one_rank_ends_all(target):
 @needs_mpi
 @needs_dolfinx
 def test_a_failure_in_writing_modes_ends_all(tmp_path):
-    code = "import witten.paraview\n" + FAIL.format(
-        error="ConvergenceError('injected')", rank=0, target="witten.paraview.save_modes"
+    code = "import witten.plots.paraview\n" + FAIL.format(
+        error="ConvergenceError('injected')", rank=0, target="witten.plots.paraview.save_modes"
     )
     command = ("spectrum", "double-well", "--lr", "0.4", "-k", "2", "--modes", tmp_path / "modes.xdmf")
     done = ranks(2, "-c", patched(code), *command)

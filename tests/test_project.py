@@ -133,66 +133,66 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors"}
-SHARED = BASE | {"files", "barrier_fit", "rates", "datasets", "storage", "schedules", "parallel", "dealing", "fenics"}
-SPECTRAL = {"domains", "operators", "spectra"}
+FILES = {"io", "io.netcdf", "io.spectrum_dataset", "io.sweep_file"}
+SHARED = BASE | FILES | {"barrier_fit", "rates", "schedules", "parallel", "linalg"}
+SPECTRAL = {"domains", "operators", "spectra", "sgd"}
 ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics", "descent"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "fenics": set(),  # loads DOLFINx, PETSc and SLEPc in the right order
-    "parallel": BASE,  # the one module that knows mpi4py
-    "dealing": BASE | {"parallel"},
-    "files": BASE,
+    "parallel": BASE,  # the one package that knows mpi4py
+    "linalg": BASE,  # arrays alone
+    "io": set(),
+    "io.netcdf": BASE | {"io"},
+    "io.spectrum_dataset": BASE | {"io", "io.netcdf"},
+    "io.sweep_file": BASE | {"io", "io.netcdf", "io.spectrum_dataset", "rates"},
     "barrier_fit": BASE,
-    "rates": BASE | {"files", "barrier_fit"},
-    "datasets": BASE | {"files"},
-    "storage": BASE | {"files", "rates", "datasets"},
+    "rates": BASE | {"io", "io.netcdf", "barrier_fit"},
     "schedules": BASE,
     "objectives": BASE,
     # the three routes: they share objectives and never each other
     "domains": SHARED | {"objectives"},
     "operators": SHARED | {"objectives", "domains"},
     "spectra": SHARED | {"objectives", "domains", "operators"},
+    "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
     "landscape": SHARED | {"objectives"},
     "dynamics": SHARED | {"objectives"},
     "descent": SHARED | {"objectives"},  # gradient descent without noise
     # on top
     "risk": SHARED | ROUTES,
-    "plane": SHARED | ROUTES,
     "annealing": BASE | {"schedules"},
     "stability": SHARED | ROUTES,
-    "paraview": SHARED | ROUTES,
-    "sheets": set(),  # planes that plots draw on
-    "plots": SHARED | ROUTES | {"risk", "stability", "plane", "annealing", "validation", "sheets"},
+    "gap_plane": SHARED | ROUTES,
+    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
-    "studies": SHARED | ROUTES | {"risk", "stability", "plane", "annealing", "validation", "plots"},
+    "studies": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
     "cli": SHARED
     | ROUTES
-    | {"risk", "stability", "plane", "annealing", "validation", "studies", "plots", "report", "paraview", ""},
+    | {"risk", "stability", "gap_plane", "annealing", "validation", "studies", "plots", "report", ""},
     "__main__": {"cli"},
 }
 
 # The modules that need DOLFINx, PETSc or SLEPc. No other module imports one of them, or these, when it is imported.
 NEEDS_DOLFINX = {
-    "witten.fenics",
+    "witten.parallel.load_dolfinx",
     "witten.domains.mesh",
-    "witten.operators.distributed",
+    "witten.operators.distributed_laplacian",
     "witten.operators.finite_elements",
-    "witten.operators.quadrature_errors",
-    "witten.operators.residuals",
-    "witten.operators.slabs",
-    "witten.operators.walls",
-    "witten.spectra.adaptive",
-    "witten.spectra.distributed_eigensolve",
-    "witten.spectra.distributed_ritz",
-    "witten.spectra.element_committors",
+    "witten.operators.quadrature_estimator",
+    "witten.operators.residual_estimator",
+    "witten.operators.distributed_finite_differences",
+    "witten.operators.boundary_sensitivity",
+    "witten.spectra.adaptive_meshes",
+    "witten.spectra.solvers.distributed_eigensolve",
+    "witten.spectra.solvers.distributed_rayleigh_ritz",
+    "witten.spectra.committors.elements",
     "witten.spectra.element_pairs",
-    "witten.spectra.krylov_schur",
-    "witten.spectra.petsc_options",
-    "witten.spectra.preconditioned",
+    "witten.spectra.solvers.krylov_schur",
+    "witten.spectra.solvers.petsc_options",
+    "witten.spectra.solvers.distributed_lobpcg",
 }
 DOLFINX = {"dolfinx", "dolfinx_solver", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}
-MPI_MODULE = "witten.parallel"
+MPI_MODULE = "witten.parallel.communicators"
 
 
 def module_name(path: Path) -> str:
@@ -240,8 +240,9 @@ def imported(path: Path, *, at_import_time: bool = False) -> set[str]:
 
 
 def layer(module: str) -> str:
-    """'witten.spectra.lanczos' -> 'spectra'; the package itself is ''."""
-    return module.split(".")[1] if "." in module else ""
+    """'witten.spectra.solvers.lanczos' -> 'spectra', 'witten.io.netcdf' -> 'io.netcdf'; the package itself is ''."""
+    parts = module.split(".")[1:]
+    return next((name for name in (".".join(parts[:2]), *parts[:1]) if name in MAY_IMPORT), "".join(parts[:1]))
 
 
 def layers_imported(path: Path) -> set[str]:

@@ -10,8 +10,8 @@ import witten
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.objectives.reach import reach, rise
-from witten.objectives.slow_places import enclosed, slow_places
+from witten.objectives.topography.allowed_region import enclosed, slow_places
+from witten.objectives.topography.critical_set import reach, rise
 
 BANANA = "(y-x**2)**2+0.1*(x**2-1)**2+0.05*x"
 

@@ -15,7 +15,6 @@ from witten import plots
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.objectives import Objective, resolve
-from witten.operators.transfer import on_grid
 from witten.risk import (
     classical_laws,
     classical_schedules,
@@ -26,17 +25,18 @@ from witten.risk import (
     risk_bound,
     steps_against_learning_rate,
 )
-from witten.risk.curve import recorded_steps
-from witten.risk.law_of_sde import LawOfSDE
-from witten.risk.law_of_sgd import LawOfSGD
-from witten.risk.long_runs import long_run
-from witten.risk.mode_model import ModeModel
-from witten.risk.plane_modes import interpolation, slid_down
-from witten.risk.push_and_blur import PushAndBlur, resampled
-from witten.risk.runaway import runs_away
-from witten.risk.terms import Term, starting_point, terms
+from witten.risk.escape import runs_away
+from witten.risk.laws.fokker_planck import LawOfSDE
+from witten.risk.laws.krylov_powers import long_run
+from witten.risk.laws.master_equation import LawOfSGD
+from witten.risk.laws.semi_lagrangian import PushAndBlur, resampled
+from witten.risk.planning.modal_model import ModeModel
+from witten.risk.planning.modal_model_2d import interpolation, slid_down
+from witten.risk.risk_curve import recorded_steps
+from witten.risk.separable import Term, starting_point, terms
 from witten.schedules import Schedule
-from witten.spectra.transfer_spectrum import transfer_spectrum
+from witten.sgd.transfer_operator import on_grid
+from witten.sgd.transfer_spectrum import transfer_spectrum
 
 PAPER, START = "shi-su-jordan", (-0.9, 0.9)
 CONVEX, THETA = Objective.from_formula("x^2/20 + y^2/40"), (0.1, 0.05)
@@ -489,7 +489,7 @@ def test_long_runs_are_the_steps_themselves():
 def test_long_runs_in_the_plane_change_nothing(monkeypatch):
     f = Objective.from_formula("((x+y)^2/2 - 1)^2/4 + (x-y)^2/4")
     combined = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
-    monkeypatch.setattr("witten.risk.law_of_sgd.LONG", 10**6)
+    monkeypatch.setattr("witten.risk.laws.master_equation.LONG", 10**6)
     one_by_one = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
     assert combined.excess_risk == pytest.approx(one_by_one.excess_risk, rel=1e-10)
 

@@ -15,13 +15,14 @@ import witten
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.linalg.richardson import extrapolated
 from witten.objectives import resolve
 from witten.operators.finite_differences import FiniteDifferences
-from witten.spectra import Chain, Dense, Lanczos, Multigrid, eigensolve
-from witten.spectra.eigensolve import default_solver
-from witten.spectra.extrapolation import extrapolated
-from witten.spectra.lanczos import count_below
-from witten.spectra.ritz import RitzPairs, rayleigh_ritz
+from witten.spectra import Chain, Dense, Lanczos, Multigrid
+from witten.spectra.solvers import eigensolve
+from witten.spectra.solvers.eigensolve import default_solver
+from witten.spectra.solvers.lanczos import count_below
+from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rayleigh_ritz
 
 SOLVERS = [Dense(), Lanczos(), Multigrid()]
 NAMES = [solver.name for solver in SOLVERS]

@@ -12,12 +12,12 @@ from scipy.integrate import quad
 from scipy.interpolate import RegularGridInterpolator
 
 import witten
-from witten.dynamics import charts, places, ways
-from witten.dynamics.coordinate import committor, lattice
-from witten.dynamics.cores import cores_of
-from witten.dynamics.splitting import rate_by_splitting
-from witten.dynamics.well_chain import WellChain
-from witten.dynamics.wells import find_wells
+from witten.dynamics.equilibrium.core_sets import cores_of
+from witten.dynamics.equilibrium.wells import find_wells
+from witten.dynamics.splitting import grid_committors, location_kernels, transitions
+from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
+from witten.dynamics.splitting.reaction_coordinate import committor, lattice
+from witten.dynamics.splitting.well_chain import WellChain
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.reduced_generator import ReducedGenerator
 from witten.objectives import Objective, resolve
@@ -55,7 +55,7 @@ def test_cores_hold_what_the_kernel_says_they_hold():
     wells = find_wells(f)
     cores = cores_of(f, wells, np.array([0, 1, 2]), 0.03)
     x = np.random.default_rng(1).uniform(-1, 1, (2, 300)) * 0.3 + cores.centres[1][:, None]
-    compiled = [places.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
+    compiled = [location_kernels.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
     assert cores.members(x).tolist() == compiled and {-1, 1} == set(compiled)
     edge = cores.centres[1][:, None] + cores.roots[1] @ np.array([[0.6, 0.8], [-0.8, 0.6]]).T
     away = edge - cores.centres[1][:, None]
@@ -73,11 +73,12 @@ def test_levels_interpolate_between_nodes():
     axes = [a + h * np.arange(n) for a, h, n in zip(low, spacing, shape, strict=True)]
     exact = RegularGridInterpolator(axes, table)
     x = np.array([rng.uniform(axis[0], axis[-1], 50) for axis in axes])
-    arguments = low, spacing, np.array(shape), table.ravel(), -10.0, places.LEVELS / 10.0
-    found = [places.level_of(np.ascontiguousarray(p), *arguments) for p in x.T]
-    assert found == np.floor((exact(x.T) + 10) * places.LEVELS / 10).astype(int).tolist()
-    outside = [places.level_of(x[:, 0] + shift, *arguments) for shift in (100.0, -100.0)]
-    assert outside == np.floor((table[[-1, 0], [-1, 0], [-1, 0]] + 10) * places.LEVELS / 10).astype(int).tolist()
+    arguments = low, spacing, np.array(shape), table.ravel(), -10.0, location_kernels.LEVELS / 10.0
+    found = [location_kernels.level_of(np.ascontiguousarray(p), *arguments) for p in x.T]
+    assert found == np.floor((exact(x.T) + 10) * location_kernels.LEVELS / 10).astype(int).tolist()
+    outside = [location_kernels.level_of(x[:, 0] + shift, *arguments) for shift in (100.0, -100.0)]
+    corners = table[[-1, 0], [-1, 0], [-1, 0]]
+    assert outside == np.floor((corners + 10) * location_kernels.LEVELS / 10).astype(int).tolist()
 
 
 def test_the_coordinate_is_the_committor():
@@ -123,16 +124,16 @@ def test_two_wells_in_closed_form_and_a_chain_in_pieces():
 
 
 def repetitions(plan, way, count, population):
-    ways.compile_kernels(plan.objective)
+    transitions.compile_kernels(plan.objective)
     small = tuple(dataclasses.replace(w, population=population) for w in plan.ways)
     return [dataclasses.replace(plan, ways=small).run(way, k, False) for k in range(count)]
 
 
 def test_the_mean_is_that_of_direct_simulation(monkeypatch):
     """Flux out of a core, in direct simulation by other code, at a height where both can be done."""
-    monkeypatch.setattr(charts, "DEEP", 0.5)
+    monkeypatch.setattr(grid_committors, "DEEP", 0.5)
     f, s = resolve("double-well"), 0.35
-    plan = ways.make_plan(f, s, 5, None)
+    plan = transitions.make_plan(f, s, 5, None)
     (way, *_) = plan.ways
     split = np.exp([sample.log_flux for sample in repetitions(plan, 0, 300, 20)])
     rng = np.random.default_rng(6)
@@ -157,7 +158,7 @@ def test_the_mean_is_that_of_direct_simulation(monkeypatch):
 
 def test_masses_of_wells_are_integrals():
     f, s = resolve("double-well:tilt=0.1"), 0.04
-    plan = ways.make_plan(f, s, 5, None)
+    plan = transitions.make_plan(f, s, 5, None)
     for k, way in enumerate(plan.ways):
         found = np.exp([sample.log_mass for sample in repetitions(plan, k, 12, 300)])
         low, high = (-3, 0.1) if plan.cores.centres[way.source, 0] < 0 else (0.1, 3)
@@ -167,11 +168,11 @@ def test_masses_of_wells_are_integrals():
 
 def test_the_memory_of_a_shallow_well_is_in_the_interval(monkeypatch):
     """A well on top of the barrier, 1.5 s deep: the chain is off by 4 %, which the interval has beside the rest."""
-    monkeypatch.setattr(ways, "SPREAD", 0.04)
+    monkeypatch.setattr(transitions, "SPREAD", 0.04)
     hump = "(x^2-1)^2/4 - 0.08*exp(-(x/0.25)^2)"
-    plan = ways.make_plan(resolve(hump), 0.0135, 0, None)
+    plan = transitions.make_plan(resolve(hump), 0.0135, 0, None)
     assert plan.memory == pytest.approx(0.25 * math.exp(-1.2 * 0.0202965 / 0.0135), rel=0.05)
-    assert ways.make_plan(resolve("double-well"), 0.02, 0, None).memory == 0.0
+    assert transitions.make_plan(resolve("double-well"), 0.02, 0, None).memory == 0.0
     found = rate_by_splitting(hump, 0.0135, width=9.0)
     truth = witten.gap(hump, 0.0135).log_rates[0]
     assert inside(found, truth) and found.high - found.log_rate > plan.memory
@@ -183,7 +184,7 @@ def test_the_memory_of_a_shallow_well_is_in_the_interval(monkeypatch):
 )
 def test_rates_are_those_of_the_operator(name, s, monkeypatch):
     if name != "double-well":
-        monkeypatch.setattr(ways, "SPREAD", 0.15)
+        monkeypatch.setattr(transitions, "SPREAD", 0.15)
     found = rate_by_splitting(name, s, width=2.0, seed=1)
     plane = name.removesuffix(":dim=3")  # the other axes have rates of their own, and faster ones
     assert inside(found, witten.gap(plane, s, rtol=1e-3).log_rates[0])
@@ -236,11 +237,11 @@ def no_coordinate(grid, cores, target, s, top):
 
 
 def test_extinction_is_reported(monkeypatch):
-    monkeypatch.setattr(charts, "committor", no_coordinate)
+    monkeypatch.setattr(grid_committors, "committor", no_coordinate)
     found = rate_by_splitting("double-well", 0.15, width=9.0)
     assert inside(found, witten.gap("double-well", 0.15).log_rates[0], 2.0)
-    monkeypatch.setattr(ways, "MOST", 12)
-    monkeypatch.setattr(ways, "FEWEST", 12)
+    monkeypatch.setattr(transitions, "MOST", 12)
+    monkeypatch.setattr(transitions, "FEWEST", 12)
     some = rate_by_splitting("double-well", 0.15, width=9.0)
     assert any("populations died out" in remark for remark in some.remarks)
     with pytest.raises(ConvergenceError, match="died out"):

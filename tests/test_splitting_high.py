@@ -10,15 +10,16 @@ import sympy
 from scipy.integrate import quad
 
 import witten
-from witten.dynamics import cores, places, road_charts, roads, ways
-from witten.dynamics.charts import DEEP
-from witten.dynamics.coordinate import Coordinate
-from witten.dynamics.estimation import chosen
-from witten.dynamics.roads import Road, RoadMap, road_map
-from witten.dynamics.sampled import sampled
-from witten.dynamics.splitting import rate_by_splitting
-from witten.dynamics.strings import relaxed
-from witten.dynamics.wells import Wells
+from witten.dynamics.equilibrium import core_sets, minimum_energy_paths
+from witten.dynamics.equilibrium.gibbs_samples import sampled
+from witten.dynamics.equilibrium.minimum_energy_paths import Road, RoadMap, road_map
+from witten.dynamics.equilibrium.string_method import relaxed
+from witten.dynamics.equilibrium.wells import Wells
+from witten.dynamics.rate_estimate import chosen
+from witten.dynamics.splitting import location_kernels, path_committors, transitions
+from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
+from witten.dynamics.splitting.grid_committors import DEEP
+from witten.dynamics.splitting.reaction_coordinate import Coordinate
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 
@@ -80,7 +81,7 @@ def test_squares_have_no_diagonals_and_a_road_does_not_pass_a_third_well():
 
 def test_wells_that_descents_have_missed_are_met_on_the_road(monkeypatch):
     outer = np.array([[-1.0, 0, 0, 1], [1, 0, 0, 1]]).T
-    monkeypatch.setattr(roads, "scattered_minima", lambda f, seed: outer)
+    monkeypatch.setattr(minimum_energy_paths, "scattered_minima", lambda f, seed: outer)
     assert road_map.__wrapped__(resolve(IN_A_ROW)).wells.minima.shape == (4, 3)
 
 
@@ -112,11 +113,12 @@ def test_levels_are_those_of_the_nearest_place_on_a_road():
     dense = np.concatenate([[np.interp(fine, np.arange(30), axis) for axis in road] for road in (curve, other)], axis=1)
     height = np.concatenate([np.interp(fine, np.arange(30), each) for each in (values[:30], values[30:])])
     for x in (curve[:, 3:28:4] + 0.02 * np.random.default_rng(0).normal(size=(5, 7))).T:
-        found = places.level_along(np.ascontiguousarray(x), nodes, table, marks, first, scale)
+        found = location_kernels.level_along(np.ascontiguousarray(x), nodes, table, marks, first, scale)
         nearest = np.argmin(np.linalg.norm(dense - x[:, None], axis=0))
         assert found == pytest.approx((height[nearest] + 8) * scale, abs=2)
-    beyond = [places.level_along(end, nodes, table, marks, first, scale) for end in (curve[:, 0] - 9, other[:, 0])]
-    assert beyond[0] == 0 and beyond[1] == places.LEVELS - 1
+    ends = (curve[:, 0] - 9, other[:, 0])
+    beyond = [location_kernels.level_along(end, nodes, table, marks, first, scale) for end in ends]
+    assert beyond[0] == 0 and beyond[1] == location_kernels.LEVELS - 1
 
 
 def straight_road(ends, length=2.0, tightness=0.0):
@@ -131,9 +133,9 @@ def test_the_committor_on_roads_is_a_quotient_of_integrals():
     s, both = 0.06, (straight_road((0, 1)), straight_road((2, 1), 1.5, 0.7))
     depths = np.array([math.inf, DEEP * s / 2, 1.0])
     chart = RoadMap(Wells(np.zeros((4, 3)), np.zeros(3), depths, np.zeros(4), np.ones(4)), both)
-    tolls = [road_charts._toll(road, s) for road in both]
-    at_wells = road_charts._at_wells(chart, tolls, np.array([0, 2]))
-    log_q = road_charts._along_all(chart, tolls, at_wells[1])
+    tolls = [path_committors._toll(road, s) for road in both]
+    at_wells = path_committors._at_wells(chart, tolls, np.array([0, 2]))
+    log_q = path_committors._along_all(chart, tolls, at_wells[1])
 
     def cost(road, low, high):
         length = road.lengths[-1]
@@ -150,21 +152,21 @@ def test_the_committor_on_roads_is_a_quotient_of_integrals():
         assert log_q[k] == pytest.approx(math.log(cost(both[0], 0, t) / (first + second)), abs=2e-3)
         t = both[1].lengths[k]
         assert log_q[41 + k] == pytest.approx(math.log1p(-cost(both[1], 0, t) / (first + second)), abs=2e-3)
-    flux = road_charts._fluxes(chart, tolls, np.array([0, 2]), at_wells)
+    flux = path_committors._fluxes(chart, tolls, np.array([0, 2]), at_wells)
     assert flux[0, 1] == pytest.approx(-math.log(first + second), abs=2e-3)
 
 
 def masses(plan, count):
-    ways.compile_kernels(plan.objective)
+    transitions.compile_kernels(plan.objective)
     return np.exp([plan.run(len(plan.ways) - 1, k, False).log_mass for k in range(count)])
 
 
 @pytest.mark.parametrize("narrow", [1.15, 0.6])
 def test_masses_of_wells_are_integrals_however_starts_are_tried(narrow, monkeypatch):
     """With normal numbers narrower than the law some starts have weights above one."""
-    monkeypatch.setattr(cores, "WIDER", narrow)
+    monkeypatch.setattr(core_sets, "WIDER", narrow)
     s, d = 0.04, TILTED.dimension
-    plan = ways.make_plan(TILTED, s, 5, None)
+    plan = transitions.make_plan(TILTED, s, 5, None)
     found = masses(plan, 16)
 
     def weight(x):
@@ -179,7 +181,7 @@ def test_masses_of_wells_are_integrals_however_starts_are_tried(narrow, monkeypa
 def test_roads_leave_cores_where_f_has_risen_little():
     f, s = resolve(BENT), 0.05
     chart = road_map(f)
-    found = cores.cores_on_roads(f, chart, np.array([0, 1]), s)
+    found = core_sets.cores_on_roads(f, chart, np.array([0, 1]), s)
     (road,) = chart.roads
     member = found.members(road.points.T)
     assert member[0] == road.ends[0] and member[-1] == road.ends[1] and (member == -1).any()
@@ -192,15 +194,15 @@ def test_roads_leave_cores_where_f_has_risen_little():
 def test_the_mean_depends_neither_on_the_coordinate_nor_on_the_starts(monkeypatch):
     """Against a coordinate that is a slanted line far from the road, and starts with weights."""
     f, s = resolve("double-well:dim=4"), 0.12
-    ways.compile_kernels(f)
-    plan = ways.make_plan(f, s, 3, None)
+    transitions.compile_kernels(f)
+    plan = transitions.make_plan(f, s, 3, None)
     (way, *_) = (each for each in plan.ways if each.target >= 0)
     here, there = plan.cores.centres[[way.source, way.target]]
     ends = np.ascontiguousarray(np.array([here + [0, 0.4, 0, 0.1], there + [0, 0.3, 0.5, 0]]).T)
     odd = Coordinate(-5.0, np.array([-5.0, 0.0]), roads=ends, joined=np.array([1, 0]))
-    monkeypatch.setattr(cores, "WIDER", 0.6)
+    monkeypatch.setattr(core_sets, "WIDER", 0.6)
     means, errors = [], []
-    for each, coordinate in ((plan, way.coordinate), (ways.make_plan(f, s, 4, None), odd)):
+    for each, coordinate in ((plan, way.coordinate), (transitions.make_plan(f, s, 4, None), odd)):
         small = dataclasses.replace(each, ways=(dataclasses.replace(way, coordinate=coordinate, population=30),))
         flux = np.exp([small.run(0, k, False).log_flux for k in range(250)])
         means.append(flux.mean())
@@ -223,7 +225,7 @@ def test_the_mean_depends_neither_on_the_coordinate_nor_on_the_starts(monkeypatc
 )
 def test_rates_are_those_of_the_operator(objective, s, plane, monkeypatch):
     """The other axes have rates of their own, and faster ones."""
-    monkeypatch.setattr(ways, "SPREAD", 0.1)
+    monkeypatch.setattr(transitions, "SPREAD", 0.1)
     found = rate_by_splitting(objective, s, width=9.0, seed=1)
     truth = LOG_RATE_OF_BENT if plane is None else witten.gap(plane, s).log_rates[0]
     assert inside(found, truth)
@@ -239,8 +241,8 @@ def test_a_shallow_well_on_the_way_is_no_core():
 
 
 def test_the_same_numbers_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(ways, "FEWEST", 20)
-    monkeypatch.setattr(ways, "SPREAD", 0.5)
+    monkeypatch.setattr(transitions, "FEWEST", 20)
+    monkeypatch.setattr(transitions, "SPREAD", 0.5)
     threads = numba.get_num_threads()
     try:
         found = []

@@ -11,7 +11,7 @@ import pytest
 
 from witten.descent.thresholds import THRESHOLDS, critical_learning_rate, measure, predict, two_minima
 from witten.errors import ConvergenceError, RequestError
-from witten.objectives.factorisation import DeepLinear
+from witten.objectives.losses.factorisation import DeepLinear
 from witten.plots import plot_basins, plot_bifurcation, plot_descent
 from witten.stability import measured_critical, stability
 
@@ -145,7 +145,7 @@ def test_bifurcate_as_json_and_drawn(tmp_path):
 
 
 def test_bifurcate_starts_at_the_flattest_minimum():
-    from witten.cli.bifurcate import _starts
+    from witten.cli.commands.bifurcate import _starts
 
     assert _starts(two_minima(), None, (0.1,)) == pytest.approx(np.array([[1.0]]), abs=0.01)
     assert _starts(two_minima(), ["2.5", "-1"], (0.1,)).tolist() == [[2.5, -1.0]]
@@ -172,7 +172,7 @@ def test_wrong_requests_are_refused_in_one_line(arguments, words):
 
 def test_pictures_are_refused_where_there_is_nothing():
     from witten.descent.bifurcation import bifurcation_diagram
-    from witten.objectives.factorisation import balanced_line
+    from witten.objectives.losses.factorisation import balanced_line
 
     with pytest.raises(RequestError, match="all runs diverge"):
         plot_bifurcation(bifurcation_diagram(balanced_line(), [2.5], [[0.3]]))
@@ -180,7 +180,7 @@ def test_pictures_are_refused_where_there_is_nothing():
 
 def test_points_of_few_learning_rates_can_be_seen_and_minus_infinity_too():
     from witten.descent.bifurcation import bifurcation_diagram
-    from witten.objectives.factorisation import balanced_line
+    from witten.objectives.losses.factorisation import balanced_line
 
     f = balanced_line()
     orbit, exponents = plot_bifurcation(bifurcation_diagram(f, [0.5, 0.9], [[0.9]], burn=100, keep=8)).axes
@@ -200,8 +200,8 @@ def test_a_superstable_exponent_is_null_in_json_and_written_in_the_table():
 
 def test_pictures_of_any_dimension():
     from witten.descent.basins import basins
-    from witten.descent.map import DescentMap
-    from witten.objectives.factorisation import deep_scalar, scalar_factorisation
+    from witten.descent.gradient_map import DescentMap
+    from witten.objectives.losses.factorisation import deep_scalar, scalar_factorisation
 
     for depth in (2, 3):
         figure = plot_descent(DescentMap(deep_scalar(1.0, depth=depth), 0.1), np.full(depth, 0.5), 100)

@@ -13,11 +13,13 @@ from scipy.sparse.linalg import ArpackNoConvergence
 
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError
+from witten.linalg import iteration_limits
+from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import resolve
 from witten.operators.finite_differences import FiniteDifferences
-from witten.spectra import Dense, Lanczos, Multigrid, lanczos, limits
-from witten.spectra.lanczos import count_below
-from witten.spectra.state_reduction import StateReduction
+from witten.spectra import Dense, Lanczos, Multigrid
+from witten.spectra.solvers import lanczos
+from witten.spectra.solvers.lanczos import count_below
 
 
 def steep(cells, objective="x^2/2 + 3*y^2/2 + 3*y^8", box=((-1.6, 1.6), (-1.5, 1.5)), s=0.2):
@@ -76,7 +78,7 @@ def test_lanczos_gives_up_with_a_reason_and_a_remedy(monkeypatch):
     operator = steep((16, 12))
     with pytest.raises(ConvergenceError, match=r"Lanczos for 6 eigenvalues on 192 nodes .* in 3 products; ask for"):
         Lanczos(most=3).solve(operator, 6)
-    monkeypatch.setattr(limits, "SECONDS", 0.0)
+    monkeypatch.setattr(iteration_limits, "SECONDS", 0.0)
     for solver in (Lanczos(), Multigrid()):
         with pytest.raises(ConvergenceError, match=r"did not converge in 0 seconds; ask for fewer"):
             solver.solve(operator, 6)
@@ -93,7 +95,7 @@ def test_arpack_that_gives_up_is_an_error_of_ours(monkeypatch):
 
 def test_arnoldi_on_a_chain_is_bounded(monkeypatch):
     chain = np.random.default_rng(0).random((40, 40))
-    monkeypatch.setattr(limits, "SECONDS", 0.0)
+    monkeypatch.setattr(iteration_limits, "SECONDS", 0.0)
     with pytest.raises(ConvergenceError, match="Arnoldi on a chain of 40 states did not converge in 0 seconds; ask"):
         StateReduction.of(chain / 80, 0).small_eigenvalues(2)
 

@@ -15,17 +15,18 @@ from scipy.sparse import csr_array
 import witten
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
+from witten.linalg.graded_eigenvalues import Exchange, exchange_rates
+from witten.linalg.nested_dissection import nested_dissection
+from witten.linalg.richardson import extrapolated, extrapolated_logs
 from witten.objectives import resolve
 from witten.operators.finite_differences import FiniteDifferences, Pattern
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.spectra import Chain, Committors, Dense, Lanczos, Multigrid, TwoScales, eigensolve
-from witten.spectra.committors import SHALLOWEST, _direct, _iterative
-from witten.spectra.dissection import nested_dissection
-from witten.spectra.extrapolation import extrapolated, extrapolated_logs
-from witten.spectra.graded import Exchange, exchange_rates
-from witten.spectra.grounded import Cores, Grounded
-from witten.spectra.two_scales import merged, planned
-from witten.spectra.wells import wells
+from witten.spectra import Chain, Committors, Dense, Lanczos, Multigrid, TwoScales
+from witten.spectra.committors.graph import SHALLOWEST, _direct, _iterative
+from witten.spectra.committors.grounded_laplacian import Cores, Grounded
+from witten.spectra.committors.wells import wells
+from witten.spectra.solvers import eigensolve
+from witten.spectra.solvers.combined import merged, planned
 
 # Three wells on a line; the barriers out of the outer ones are 1.19 and 0.29.
 THREE = "x^2*(x^2-4)^2/40 - 1.2*exp(-4*x^2) - exp(-4*(x+2)^2) - 0.06*exp(-8*(x-2)^2)"
@@ -240,9 +241,9 @@ def test_three_graded_wells_on_a_full_size_grid(s, decades):
 def test_nested_dissection_changes_nothing_but_the_order(monkeypatch):
     operator, _ = columns(0.02, 160, 40)
     before = Committors().solve(operator, 2).log_rates
-    order = nested_dissection(operator.grid)
+    order = nested_dissection(operator.grid.mask)
     assert sorted(order) == list(range(operator.n_dofs))
-    monkeypatch.setattr("witten.spectra.grounded.DISSECT_FROM", 0)
+    monkeypatch.setattr("witten.spectra.committors.grounded_laplacian.DISSECT_FROM", 0)
     np.testing.assert_allclose(Committors().solve(operator, 2).log_rates, before, rtol=0, atol=1e-12)
 
 

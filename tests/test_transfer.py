@@ -18,18 +18,18 @@ from scipy.sparse.linalg import ArpackNoConvergence
 import witten
 from witten import plots
 from witten.domains.box import Box
+from witten.gap_plane import gap_plane
+from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective, resolve
-from witten.operators.collocation import chebyshev_points, interpolation_matrix
-from witten.operators.noise import GaussianNoise, bounded_noise, minibatch_noise
-from witten.operators.transfer import transfer_operator
-from witten.plane import gap_plane
-from witten.spectra import operator_spectrum as spectra
-from witten.spectra.beside_sde import BesideSDE, gap_by_terms
-from witten.spectra.chain_cores import small_gap, spread_states
-from witten.spectra.modified_equation import modified_rate
-from witten.spectra.operator_spectrum import operator_spectrum
-from witten.spectra.state_reduction import StateReduction
-from witten.spectra.transfer_spectrum import chain, gibbs_distance, transfer_spectrum
+from witten.sgd import arnoldi as spectra
+from witten.sgd.arnoldi import operator_spectrum
+from witten.sgd.collocation import chebyshev_points, interpolation_matrix
+from witten.sgd.committors import small_gap, spread_states
+from witten.sgd.gradient_noise import GaussianNoise, bounded_noise, minibatch_noise
+from witten.sgd.modified_equation import modified_rate
+from witten.sgd.sde_comparison import BesideSDE, gap_by_terms
+from witten.sgd.transfer_operator import transfer_operator
+from witten.sgd.transfer_spectrum import chain, gibbs_distance, transfer_spectrum
 
 
 def plane(per_deviation=1.5, level=np.inf):

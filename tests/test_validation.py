@@ -20,7 +20,7 @@ from witten.landscape.landscape import Landscape
 from witten.objectives import resolve
 from witten.rates import RateCurve, RateRecord, Sampling
 from witten.validation import validate
-from witten.validation.words import factor, scientific
+from witten.validation.verdict import factor, scientific
 
 S = (0.02, 0.04, 0.08)
 

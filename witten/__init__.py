@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.annealing.experiment import anneal
+    from witten.descent.attractor import fate
     from witten.descent.bifurcation import bifurcation_diagram
-    from witten.descent.fate import fate
-    from witten.descent.map import DescentMap
+    from witten.descent.gradient_map import DescentMap
     from witten.domains.box import Box
     from witten.domains.grid import Grid
     from witten.dynamics.simulation import simulate_rate
     from witten.errors import ConvergenceError, RequestError
-    from witten.landscape.bounds import rate_bounds
     from witten.landscape.eyring_kramers import eyring_kramers
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
+    from witten.landscape.poincare_bounds import rate_bounds
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.operators.finite_differences import FiniteDifferences
     from witten.operators.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
     from witten.rates import RateCurve
-    from witten.risk.excess import excess_risk
-    from witten.risk.tradeoff import plan_schedule
+    from witten.risk.excess_risk import excess_risk
+    from witten.risk.planning.optimal_schedule import plan_schedule
     from witten.schedules import Schedule
-    from witten.spectra.eigensolve import eigensolve
+    from witten.sgd.transfer_spectrum import transfer_spectrum
+    from witten.spectra.gap import gap, spectrum, sweep
+    from witten.spectra.solvers.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
-    from witten.spectra.sweep import gap, spectrum, sweep
-    from witten.spectra.transfer_spectrum import transfer_spectrum
     from witten.validation.routes import validate
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Box": "witten.domains.box",
     "ConvergenceError": "witten.errors",
-    "DescentMap": "witten.descent.map",
+    "DescentMap": "witten.descent.gradient_map",
     "FiniteDifferences": "witten.operators.finite_differences",
     "FiniteElements": "witten.operators.finite_elements",
     "Grid": "witten.domains.grid",
@@ -54,18 +54,18 @@ _HOME = {
     "barrier": "witten.landscape.landscape",
     "bifurcation_diagram": "witten.descent.bifurcation",
     "describe_landscape": "witten.landscape.landscape",
-    "eigensolve": "witten.spectra.eigensolve",
-    "excess_risk": "witten.risk.excess",
+    "eigensolve": "witten.spectra.solvers.eigensolve",
+    "excess_risk": "witten.risk.excess_risk",
     "eyring_kramers": "witten.landscape.eyring_kramers",
-    "fate": "witten.descent.fate",
+    "fate": "witten.descent.attractor",
     "gallery": "witten.objectives",
-    "gap": "witten.spectra.sweep",
-    "plan_schedule": "witten.risk.tradeoff",
-    "rate_bounds": "witten.landscape.bounds",
+    "gap": "witten.spectra.gap",
+    "plan_schedule": "witten.risk.planning.optimal_schedule",
+    "rate_bounds": "witten.landscape.poincare_bounds",
     "simulate_rate": "witten.dynamics.simulation",
-    "spectrum": "witten.spectra.sweep",
-    "sweep": "witten.spectra.sweep",
-    "transfer_spectrum": "witten.spectra.transfer_spectrum",
+    "spectrum": "witten.spectra.gap",
+    "sweep": "witten.spectra.gap",
+    "transfer_spectrum": "witten.sgd.transfer_spectrum",
     "validate": "witten.validation.routes",
 }
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from witten import files
 from witten.barrier_fit import BarrierFit, fit_barrier
 from witten.errors import RequestError
+from witten.io import netcdf
 
 if TYPE_CHECKING:
     import xarray
@@ -151,7 +151,7 @@ class RateRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class RateCurve(files.Saved):
+class RateCurve(netcdf.Saved):
     """lambda_s at several learning rates, in the order asked for.
 
     Parameters
@@ -312,12 +312,12 @@ class RateCurve(files.Saved):
         sampled = [record.sampling for record in records]
         if sampled and all(sampled):
             variables |= {name: (along, _column(name, sampled), _about(*about)) for name, about in SAMPLING.items()}
-        attributes = {"objective": self.objective, "method": self.method, "options": files.dump_options(self.options)}
+        attributes = {"objective": self.objective, "method": self.method, "options": netcdf.dump_options(self.options)}
         title = "Convergence rate of stochastic gradient descent against the learning rate"
         return xarray.Dataset(
             variables,
             coords={along: (along, self.learning_rates, _about("learning rate s"))},
-            attrs=files.provenance(KIND, title, attributes),
+            attrs=netcdf.provenance(KIND, title, attributes),
         )
 
     @classmethod
@@ -325,15 +325,15 @@ class RateCurve(files.Saved):
         """The curve that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
         along = ("learning_rate",)
         names = ("learning_rate", "log_rate", "log_rate_lower", "log_rate_upper", "seconds")
-        s, log_rates, lower, upper, seconds = (files.column(dataset, name, along) for name in names)
-        rates = files.column(dataset, "rates", (*along, "index"))
-        solvers, n_dofs = files.column(dataset, "solver", along, str), files.column(dataset, "n_dofs", along, int)
+        s, log_rates, lower, upper, seconds = (netcdf.column(dataset, name, along) for name in names)
+        rates = netcdf.column(dataset, "rates", (*along, "index"))
+        solvers, n_dofs = netcdf.column(dataset, "solver", along, str), netcdf.column(dataset, "n_dofs", along, int)
         curve = cls(
             learning_rates=s,
             log_rates=log_rates,
             lower=lower,
             upper=upper,
-            resolved=files.column(dataset, "resolved", along, bool),
+            resolved=netcdf.column(dataset, "resolved", along, bool),
             method=str(dataset.attrs["method"]),
             objective=str(dataset.attrs["objective"]),
             options=_options(dataset.attrs["options"]),
@@ -350,7 +350,7 @@ class RateCurve(files.Saved):
                 for i in range(s.size)
             ),
         )
-        _require_true(curve, files.column(dataset, "rate", along))
+        _require_true(curve, netcdf.column(dataset, "rate", along))
         return curve
 
 
@@ -364,15 +364,15 @@ def _options(text: Any) -> dict[str, Any]:
 def _require_true(curve: RateCurve, rates: NDArray[np.float64]) -> None:
     """ValueError for a learning rate that is none or there twice, and for a rate that contradicts itself."""
     s, log_rates = curve.learning_rates, curve.log_rates
-    files.require(np.isfinite(s) & (s > 0), s, "a learning rate is not positive")
-    files.require(np.isin(np.arange(s.size), np.unique(s, return_index=True)[1]), s, "there are two rates")
+    netcdf.require(np.isfinite(s) & (s > 0), s, "a learning rate is not positive")
+    netcdf.require(np.isin(np.arange(s.size), np.unique(s, return_index=True)[1]), s, "there are two rates")
     known = np.isfinite(log_rates) & ~np.isnan(curve.lower) & np.isfinite(curve.upper)
-    files.require(known | ~curve.resolved, s, "the rate is resolved and not known")
+    netcdf.require(known | ~curve.resolved, s, "the rate is resolved and not known")
     wrong = (curve.lower > log_rates) | (log_rates > curve.upper) | (curve.lower > curve.upper)
-    files.require(~wrong, s, "the rate is not within its error bar")
+    netcdf.require(~wrong, s, "the rate is not within its error bar")
     with np.errstate(over="ignore", invalid="ignore"):
         differ = np.abs(rates - np.exp(log_rates)) > SAME * np.abs(rates)
-    files.require(~(np.isfinite(rates) & differ), s, "rate and log_rate are two different rates")
+    netcdf.require(~(np.isfinite(rates) & differ), s, "rate and log_rate are two different rates")
 
 
 def _record(
@@ -422,7 +422,7 @@ def _sampled(dataset: xarray.Dataset, i: int) -> dict[str, Any]:
     kinds = {"n_steps": int, "diverged": int, "stopped": bool, "blind": bool, "remarks": str}
     for name in SAMPLING:
         if name in dataset or name not in found:
-            found[name] = files.column(dataset, name, ("learning_rate",), kinds.get(name, float))[i]
+            found[name] = netcdf.column(dataset, name, ("learning_rate",), kinds.get(name, float))[i]
     found = {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
     found |= {"remarks": tuple(found["remarks"].splitlines())}
     return found | {"estimator": str(dataset["solver"].values[i]), "n_paths": int(dataset["n_dofs"].values[i])}
@@ -432,7 +432,7 @@ def _counted(dataset: xarray.Dataset, i: int) -> int | None:
     """What a file of this or an earlier version says of eigenvalues counted."""
     if "modes_counted" not in dataset:
         return None
-    counted = int(files.column(dataset, "modes_counted", ("learning_rate",), int)[i])
+    counted = int(netcdf.column(dataset, "modes_counted", ("learning_rate",), int)[i])
     return None if counted < 0 else counted
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.map import DescentMap, checked_learning_rate
+from witten.descent.gradient_map import DescentMap, checked_learning_rate
 from witten.descent.thresholds import critical_learning_rate
+from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
-from witten.landscape.points import CriticalPoint
 from witten.objectives.objective import Objective
 
 __all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from witten import __version__, parallel
-from witten.cli import (
+from witten.cli.commands import (
     anneal,
     bifurcate,
     chain,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.fate import DIVERGES, FIXED, PERIODIC, SLOW, Share
-from witten.descent.map import DescentMap
-from witten.descent.settling import DIVERGED, UNDECIDED, settle
+from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, Share
+from witten.descent.cycle_detection import DIVERGED, UNDECIDED, settle
+from witten.descent.gradient_map import DescentMap
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 

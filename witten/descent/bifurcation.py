@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from witten import files
 from witten.descent import kernels
-from witten.descent.approach import ARRIVED, approached
-from witten.descent.fate import DIVERGES, SLOW, fate
+from witten.descent.attractor import DIVERGES, SLOW, fate
+from witten.descent.cycle_detection import settle
+from witten.descent.gradient_map import DescentMap, checked_learning_rate, checked_starts
+from witten.descent.limit_orbit import ARRIVED, approached
 from witten.descent.lyapunov import lyapunov
-from witten.descent.map import DescentMap, checked_learning_rate, checked_starts
+from witten.descent.orbit_stability import judged
 from witten.descent.orbits import ROUNDING, Orbit, polish
-from witten.descent.settling import settle
-from witten.descent.verdict import judged
 from witten.errors import ConvergenceError, RequestError
-from witten.objectives.lengths import nonlinear_length
+from witten.io import netcdf
 from witten.objectives.objective import Objective
+from witten.objectives.topography.length_scales import nonlinear_length
 
 if TYPE_CHECKING:
     import xarray
@@ -41,7 +41,7 @@ CHAOS, STEADY, LONGER = 3.0, 1.5, 20
 
 
 @dataclass(frozen=True, eq=False)
-class Diagram(files.Saved):
+class Diagram(netcdf.Saved):
     """Attractors against the learning rate, from several starts.
 
     Attributes
@@ -85,7 +85,7 @@ class Diagram(files.Saved):
                 "why": (each, self.why.astype(object), {"long_name": "what the period rests on"}),
             },
             coords={"learning_rate": ("learning_rate", self.learning_rates, about("learning rate s"))},
-            attrs=files.provenance(KIND, "Attractors of gradient descent", {"objective": self.objective}),
+            attrs=netcdf.provenance(KIND, "Attractors of gradient descent", {"objective": self.objective}),
         )
 
     @classmethod

@@ -13,9 +13,9 @@ import numba
 import numpy as np
 from numba import types
 
-from witten.objectives.derivatives import Derivatives
 from witten.objectives.objective import Objective
-from witten.objectives.programs import compile_program, numba_vocabulary
+from witten.objectives.symbolic.codegen import compile_program, numba_vocabulary
+from witten.objectives.symbolic.derivatives import Derivatives
 
 __all__ = ["DIVERGED", "LOST", "OVERFLOW", "TINY", "UNDECIDED", "advance", "diagram", "grow", "lanes", "pointers",
            "record", "settle", "stretch"]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.descent import kernels
-from witten.descent.map import DescentMap
+from witten.descent.gradient_map import DescentMap
 from witten.errors import RequestError
 
 __all__ = ["Lyapunov", "lyapunov", "random_product"]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.map import DescentMap
+from witten.descent.gradient_map import DescentMap
 from witten.errors import RequestError
 
 __all__ = ["Orbit", "hull", "orbits", "polish", "split_exponents"]

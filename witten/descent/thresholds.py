@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from witten.descent.attractor import DIVERGES, FIXED, SLOW, Fate, fate
 from witten.descent.bifurcation import doublings
-from witten.descent.fate import DIVERGES, FIXED, SLOW, Fate, fate
+from witten.descent.gradient_map import DescentMap
 from witten.descent.lyapunov import lyapunov, random_product
-from witten.descent.map import DescentMap
 from witten.descent.orbits import orbits, polish
 from witten.errors import ConvergenceError, RequestError
-from witten.objectives.factorisation import balanced_line, deep_scalar, scalar_factorisation
-from witten.objectives.grammar import nearest
+from witten.objectives.losses.factorisation import balanced_line, deep_scalar, scalar_factorisation
 from witten.objectives.objective import Objective
+from witten.objectives.symbolic.grammar import nearest
 
 __all__ = ["THRESHOLDS", "Threshold", "critical_learning_rate", "measure", "predict", "two_minima"]
 

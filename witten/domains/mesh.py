@@ -4,7 +4,7 @@ A mesh is the same on any number of ranks, and has a layer of ghost cells, as in
 are raised on all ranks alike.
 """
 
-# ruff: noqa: I001  (witten.fenics has to come before dolfinx)
+# ruff: noqa: I001  (witten.parallel.load_dolfinx has to come before dolfinx)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from witten import fenics  # noqa: F401
+from witten.parallel import load_dolfinx  # noqa: F401
 import basix
 import basix.ufl
 import dolfinx.fem
@@ -26,7 +26,7 @@ from witten.domains.msh import read_msh
 from witten.domains.nodal_mesh import NodalMesh, lexicographic
 from witten.domains.simplices import Simplices, cut_grid, permuted, red_refinement, split, subdivision
 from witten.errors import RequestError
-from witten.parallel import collectively, communicator
+from witten.parallel.communicators import collectively, communicator
 
 __all__ = ["Gather", "box_mesh", "dolfinx_mesh", "grid_mesh", "read_mesh", "refined"]
 

@@ -15,10 +15,10 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
-from witten.objectives.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
-from witten.objectives.reach import reach, rise
-from witten.objectives.slow_places import SlowPlaces, slow_places
+from witten.objectives.topography.allowed_region import SlowPlaces, slow_places
+from witten.objectives.topography.critical_set import reach, rise
+from witten.objectives.topography.merge_tree import MergeTree, component, merge_tree
 
 __all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small"]
 

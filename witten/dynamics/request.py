@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
-from witten.dynamics import steps
-from witten.dynamics.paths import Motion
+from witten.dynamics.paths import schemes
+from witten.dynamics.paths.ensemble import Motion
 from witten.objectives import Objective
-from witten.parallel import Communicator
+from witten.parallel.communicators import Communicator
 
 __all__ = [
     "CONFIDENCE",
@@ -78,7 +78,7 @@ class Request:
     @property
     def order(self) -> int | None:
         """Of the rate in h; None where it is not extrapolated."""
-        return {SGD: None, steps.HEUN: 2}.get(self.scheme, 1)
+        return {SGD: None, schemes.HEUN: 2}.get(self.scheme, 1)
 
     @property
     def s(self) -> float:
@@ -87,7 +87,7 @@ class Request:
 
     def motion(self, dt: float, stream: int) -> Motion:
         own = seed_of(self.seed, self.learning_rate, self.noise)
-        scheme = steps.EULER_MARUYAMA if self.scheme == SGD else self.scheme
+        scheme = schemes.EULER_MARUYAMA if self.scheme == SGD else self.scheme
         return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream)
 
     def runs(self, dt: float) -> list[tuple[float, int, int]]:

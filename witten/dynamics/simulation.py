@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from witten.dynamics import steps
 from witten.dynamics.estimates import as_record
-from witten.dynamics.estimation import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
-from witten.dynamics.msm import require_deeptime
+from witten.dynamics.estimators.markov_state_model import require_deeptime
+from witten.dynamics.paths import schemes
+from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
 from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop
 from witten.errors import RequestError, Stopped
+from witten.io.sweep_file import Ledger
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.parallel import Communicator, agree, communicator, together
+from witten.parallel.communicators import Communicator, agree, communicator, together
 from witten.rates import RateCurve, RateRecord
-from witten.storage import Ledger
 
 __all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
 
@@ -36,7 +36,7 @@ def simulate_rate(
     estimator: str = AUTO,
     paths: int | None = None,
     dt: float | None = None,
-    scheme: str = steps.HEUN,
+    scheme: str = schemes.HEUN,
     noise: float = 1.0,
     seed: int = 0,
     width: float = WIDTH,
@@ -134,8 +134,8 @@ def _check(
         raise RequestError(f"unknown estimator {estimator[:60]!r}; use one of {', '.join(ESTIMATORS)}")
     if estimator == MSM:
         require_deeptime()
-    if scheme not in (*steps.SCHEMES, SGD):
-        raise RequestError(f"unknown scheme {scheme[:60]!r}; use one of {', '.join((*steps.SCHEMES, SGD))}")
+    if scheme not in (*schemes.SCHEMES, SGD):
+        raise RequestError(f"unknown scheme {scheme[:60]!r}; use one of {', '.join((*schemes.SCHEMES, SGD))}")
     if scheme == SGD and (dt is not None or estimator == SPLITTING):
         raise RequestError("the time step of SGD is the learning rate, and its paths are not split; leave both out")
     if paths is not None and paths < 128:

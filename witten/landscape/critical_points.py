@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape.descent import descend
-from witten.landscape.grid_search import grid_search
+from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.gradient_flow import descend
 from witten.landscape.multistart import multistart
-from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
-from witten.landscape.units import Units, units_around
-from witten.objectives.affine_frame import AffineFrame, affine_frame
+from witten.landscape.newton_on_grid import grid_search
+from witten.landscape.scaled_coordinates import Units, units_around
 from witten.objectives.objective import Objective
-from witten.objectives.polynomials import critical_bound
-from witten.objectives.reach import Reach, reach
-from witten.objectives.subdivision import Subdivision, subdivide
+from witten.objectives.symbolic.affine_frame import AffineFrame, affine_frame
+from witten.objectives.symbolic.polynomials import critical_bound
+from witten.objectives.topography.critical_set import Reach, reach
+from witten.objectives.topography.subdivision import Subdivision, subdivide
 
 __all__ = ["CriticalPoints", "critical_points"]
 

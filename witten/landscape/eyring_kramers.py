@@ -18,8 +18,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
+from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
-from witten.landscape.points import CriticalPoint
 from witten.landscape.reduced_generator import ReducedGenerator
 from witten.objectives import Objective
 from witten.rates import RateCurve, effective_learning_rate

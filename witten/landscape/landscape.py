@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.landscape.barriers import Pair, barrier_pairs
-from witten.landscape.connections import connections
+from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, polished
 from witten.landscape.critical_points import CriticalPoints, critical_points
-from witten.landscape.points import CriticalPoint, critical_points_at, distinct, hessians, polished
-from witten.landscape.units import joined, units_around
+from witten.landscape.saddle_connections import connections
+from witten.landscape.scaled_coordinates import joined, units_around
 from witten.objectives import Objective, resolve
-from witten.objectives.conditions import Conditions, conditions
-from witten.objectives.merge_tree import merge_tree
+from witten.objectives.growth.conditions import Conditions, conditions
+from witten.objectives.topography.merge_tree import merge_tree
 
 __all__ = ["Landscape", "Saddle", "barrier", "describe_landscape"]
 

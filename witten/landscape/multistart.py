@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from witten.landscape.descent import descend, leaving
-from witten.landscape.points import distinct, gradients, hessians, polished
+from witten.landscape.critical_point import distinct, gradients, hessians, polished
+from witten.landscape.gradient_flow import descend, leaving
 from witten.objectives.objective import Objective
 
 __all__ = ["Found", "climb", "multistart"]

@@ -5,9 +5,9 @@ name with its parameters, "double-well:barrier=0.5,dim=2", is made by `make`; `E
 
 import sympy as sp
 
-from witten.objectives.functions import Cos, Exp
-from witten.objectives.grammar import variables
 from witten.objectives.registry import ENTRIES, Entry, entry, make, names
+from witten.objectives.symbolic.functions import Cos, Exp
+from witten.objectives.symbolic.grammar import variables
 
 __all__ = [
     "ENTRIES",

@@ -11,12 +11,13 @@ import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
-from witten.objectives import callables, programs
-from witten.objectives.arrays import Arrays
-from witten.objectives.derivatives import Derivatives
-from witten.objectives.formula import parse
-from witten.objectives.functions import from_sympy_functions
-from witten.objectives.grammar import quoted
+from witten.objectives import callables
+from witten.objectives.symbolic import codegen
+from witten.objectives.symbolic.derivatives import Derivatives
+from witten.objectives.symbolic.formula import parse
+from witten.objectives.symbolic.functions import from_sympy_functions
+from witten.objectives.symbolic.grammar import quoted
+from witten.objectives.symbolic.numpy_code import Arrays
 
 __all__ = ["CallableObjective", "Kernels", "Objective"]
 
@@ -143,7 +144,7 @@ class Objective:
 
     def _is_somewhere_finite(self) -> bool:
         """Whether f is finite at some place around the origin, or around that of the forms it is written in."""
-        from witten.objectives.affine_frame import affine_frame
+        from witten.objectives.symbolic.affine_frame import affine_frame
 
         around = _scattered(self.dimension)
         return bool(np.isfinite(self(around)).any() or np.isfinite(self(affine_frame(self).out(around))).any())
@@ -179,30 +180,30 @@ class Objective:
         """f as a UFL expression of the coordinate x, e.g. ufl.SpatialCoordinate(mesh)."""
         import ufl
 
-        return ufl.as_ufl(self._program("value", programs.ufl_vocabulary())(x))
+        return ufl.as_ufl(self._program("value", codegen.ufl_vocabulary())(x))
 
     def ufl_gradient(self, x: Any) -> Any:
         """grad f as a UFL vector of the coordinate x."""
         import ufl
 
         out: dict[int, Any] = {}
-        self._program("gradient", programs.ufl_vocabulary())(x, out)
+        self._program("gradient", codegen.ufl_vocabulary())(x, out)
         return ufl.as_vector([out[i] for i in range(self.dimension)])
 
     def mpmath(self, x: Sequence[Any]) -> Any:
         """f at one point (d numbers or decimal strings) in mpmath's working precision; nan where it is not real."""
-        return self._program("value", programs.mpmath_vocabulary())(programs.mpmath_point(x))
+        return self._program("value", codegen.mpmath_vocabulary())(codegen.mpmath_point(x))
 
     def mpmath_gradient(self, x: Sequence[Any]) -> list[Any]:
         """grad f at one point in mpmath's working precision, d numbers."""
         out: dict[int, Any] = {}
-        self._program("gradient", programs.mpmath_vocabulary())(programs.mpmath_point(x), out)
+        self._program("gradient", codegen.mpmath_vocabulary())(codegen.mpmath_point(x), out)
         return [out[i] for i in range(self.dimension)]
 
     def mpmath_hessian(self, x: Sequence[Any]) -> list[list[Any]]:
         """Hess f at one point in mpmath's working precision, d rows of d numbers."""
         out: dict[tuple[int, int], Any] = {}
-        self._program("hessian", programs.mpmath_vocabulary())(programs.mpmath_point(x), out)
+        self._program("hessian", codegen.mpmath_vocabulary())(codegen.mpmath_point(x), out)
         return [[out[i, j] for j in range(self.dimension)] for i in range(self.dimension)]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -221,7 +222,7 @@ class Objective:
         return Derivatives(self.formula, self.symbols)
 
     def _program(self, what: str, vocabulary: dict[str, Any]) -> Callable[..., Any]:
-        return programs.compile_program(self.symbols, self._derivatives.results(what), vocabulary)
+        return codegen.compile_program(self.symbols, self._derivatives.results(what), vocabulary)
 
     @cached_property
     def _arrays(self) -> Arrays:
@@ -231,7 +232,7 @@ class Objective:
     def _kernels(self) -> Kernels:
         import numba
 
-        vocabulary = programs.numba_vocabulary()
+        vocabulary = codegen.numba_vocabulary()
         compiled = (self._program(what, vocabulary) for what in ("value", "gradient", "hessian"))
         return Kernels(*(numba.njit(program, error_model="numpy", nogil=True) for program in compiled))
 
@@ -345,7 +346,7 @@ def _refuse_foreign(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
         raise RequestError(
             f"the expression holds {min(map(str, unknown))!r}, which is not one of its symbols {symbols}"
         )
-    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, type(sp.pi), *programs.FUNCTIONS)
+    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, type(sp.pi), *codegen.FUNCTIONS)
     for node in sp.preorder_traversal(expression):
         if not isinstance(node, known):
             raise RequestError(f"the expression holds {str(node)[:60]!r}, which has no numerical back end here")

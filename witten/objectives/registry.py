@@ -13,8 +13,8 @@ from typing import Any
 import sympy as sp
 
 from witten.errors import RequestError
-from witten.objectives.grammar import nearest, variables
 from witten.objectives.objective import Objective
+from witten.objectives.symbolic.grammar import nearest, variables
 
 __all__ = ["ENTRIES", "Entry", "entry", "make", "names"]
 

@@ -10,9 +10,10 @@ from types import ModuleType
 import sympy as sp
 
 from witten.errors import RequestError
-from witten.objectives import formula, gallery
-from witten.objectives.grammar import NAMES, nearest, quoted
+from witten.objectives import gallery
 from witten.objectives.objective import Objective
+from witten.objectives.symbolic import formula
+from witten.objectives.symbolic.grammar import NAMES, nearest, quoted
 
 __all__ = ["resolve"]
 

@@ -14,8 +14,8 @@ from scipy.sparse import csr_array
 from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.operators.cell_averages import Averages, kinked_cells
 from witten.operators.kernels import kernel
-from witten.operators.kinked import Averages, kinked_cells
 from witten.operators.witten_laplacian import WittenLaplacian
 
 __all__ = ["FiniteDifferences", "Pattern"]

@@ -1,13 +1,13 @@
 """Finite elements: the weighted Dirichlet form of the Witten-Laplacian on a mesh of simplices, with DOLFINx."""
 
-# ruff: noqa: I001  (witten.fenics has to come first)
+# ruff: noqa: I001  (witten.parallel.load_dolfinx has to come first)
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-import witten.fenics  # noqa: F401
+import witten.parallel.load_dolfinx  # noqa: F401
 import basix
 import basix.ufl
 import dolfinx.fem.petsc
@@ -22,7 +22,7 @@ from witten.domains.mesh import Gather
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
-from witten.operators.distributed import DistributedLaplacian
+from witten.operators.distributed_laplacian import DistributedLaplacian
 
 __all__ = ["FiniteElementLaplacian", "FiniteElements"]
 

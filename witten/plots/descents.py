@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from witten.descent.basins import Basins
     from witten.descent.bifurcation import Diagram
-    from witten.descent.map import DescentMap
+    from witten.descent.gradient_map import DescentMap
 
 __all__ = ["plot_basins", "plot_bifurcation", "plot_descent"]
 
@@ -134,7 +134,7 @@ def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
     """An image (m, n, 3), and the colour of each name in its legend."""
     from matplotlib.colors import to_rgb
 
-    from witten.descent.settling import DIVERGED
+    from witten.descent.cycle_detection import DIVERGED
 
     try:
         labels, points = found.labels()

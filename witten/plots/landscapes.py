@@ -10,9 +10,9 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.landscape.barriers import Pair
-from witten.landscape.connections import descent_paths
+from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape
-from witten.landscape.points import CriticalPoint
+from witten.landscape.saddle_connections import descent_paths
 from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
 
 if TYPE_CHECKING:

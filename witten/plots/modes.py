@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from witten.io.sweep_file import SpectrumLike, spectrum_dataset
+from witten.plots.slices import Sheet, sheet
 from witten.plots.style import BLUE, GREY, PALETTE, SKY, Array, check_plot, finished, new_figure, shortened, tex_number
 from witten.rates import SMALLEST
-from witten.sheets import Sheet, sheet
-from witten.storage import SpectrumLike, spectrum_dataset
 
 if TYPE_CHECKING:
     import xarray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plane import Plane
+from witten.gap_plane import Plane
 from witten.plots.chains import plain_ticks
 from witten.plots.style import check_plot, finished, new_figure, shortened
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from witten import files
+from witten.io import netcdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def check_plot(path: str | Path) -> Path:
     RequestError
         for a suffix other than .png, .svg, .pdf, or a place that cannot be written.
     """
-    return files.check_writable(path, SUFFIXES)
+    return netcdf.check_writable(path, SUFFIXES)
 
 
 def new_figure(
@@ -70,7 +70,7 @@ def finished(figure: Figure, path: str | Path | None) -> Figure:
     if path is not None:
         image = io.BytesIO()
         figure.savefig(image, format=Path(path).suffix[1:].lower(), dpi=160)
-        files.write_bytes(path, image.getvalue())
+        netcdf.write_bytes(path, image.getvalue())
     return figure
 
 

@@ -18,7 +18,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from witten import __version__, files
+from witten import __version__
+from witten.io import netcdf
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -184,9 +185,9 @@ def check_page(path: str | Path) -> Path:
     RequestError
         for a suffix other than .html, or a place that cannot be written.
     """
-    return files.check_writable(path, SUFFIXES)
+    return netcdf.check_writable(path, SUFFIXES)
 
 
 def write_page(path: str | Path, text: str) -> None:
     """Write a page whole or not at all; `ConvergenceError` if the disk refuses."""
-    files.write_bytes(path, text.encode())
+    netcdf.write_bytes(path, text.encode())

@@ -33,9 +33,9 @@ from witten.report.pages import (
     typeset,
     write_page,
 )
-from witten.spectra.sweep import spectrum
+from witten.spectra.gap import spectrum
 from witten.validation import Comparison, Validation
-from witten.validation.words import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out, scientific
+from witten.validation.verdict import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out, scientific
 
 if TYPE_CHECKING:
     from witten.spectra.spectrum import Spectrum

@@ -5,16 +5,16 @@
 """
 
 from witten.risk.bounds import Plateau, RiskBound, plateau, risk_bound
-from witten.risk.curve import RiskCurve, crossing
-from witten.risk.excess import METHODS, excess_risk
+from witten.risk.excess_risk import METHODS, excess_risk
 from witten.risk.idealised import IdealisedRisk
-from witten.risk.tradeoff import (
+from witten.risk.planning.optimal_schedule import (
     Plan,
     classical_laws,
     classical_schedules,
     plan_schedule,
     steps_against_learning_rate,
 )
+from witten.risk.risk_curve import RiskCurve, crossing
 
 __all__ = [
     "METHODS",

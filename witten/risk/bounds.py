@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
-from witten.risk.law_of_sde import on_two_grids
-from witten.risk.law_of_sgd import gibbs_points
-from witten.risk.terms import HEIGHT, Term, starting_point, terms, without_constant
+from witten.risk.laws.fokker_planck import on_two_grids
+from witten.risk.laws.master_equation import gibbs_points
+from witten.risk.separable import HEIGHT, Term, starting_point, terms, without_constant
 from witten.schedules import Schedule
 
 __all__ = ["Plateau", "RiskBound", "plateau", "risk_bound"]

@@ -1,12 +1,12 @@
 """The lowest modes of one mesh: small rates by committors, the others by Krylov-Schur or LOBPCG; none is missed."""
 
-# ruff: noqa: I001  (witten.fenics has to come first)
+# ruff: noqa: I001  (witten.parallel.load_dolfinx has to come first)
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import witten.fenics  # noqa: F401
+import witten.parallel.load_dolfinx  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
@@ -14,12 +14,12 @@ from scipy.spatial import cKDTree
 
 from witten.errors import ConvergenceError
 from witten.operators.finite_elements import FiniteElementLaplacian
-from witten.spectra.committors import SHALLOWEST
-from witten.spectra.element_committors import ElementCommittors, SmallPairs, deep
-from witten.spectra.krylov_schur import KrylovSchur, count_below
-from witten.spectra.preconditioned import Preconditioned
-from witten.spectra.ritz import GUARDS, RitzPairs
-from witten.spectra.two_scales import ENOUGH, SHALLOW
+from witten.spectra.committors.graph import SHALLOWEST
+from witten.spectra.committors.elements import ElementCommittors, SmallPairs, deep
+from witten.spectra.solvers.krylov_schur import KrylovSchur, count_below
+from witten.spectra.solvers.distributed_lobpcg import Preconditioned
+from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs
+from witten.spectra.solvers.combined import ENOUGH, SHALLOW
 
 __all__ = ["ElementPairs", "ElementSolvers", "transferred"]
 

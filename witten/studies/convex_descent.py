@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from witten.objectives.objective import Objective
 from witten.risk import excess_risk
-from witten.risk.law_of_sgd import LawOfSGD
-from witten.risk.terms import terms
+from witten.risk.laws.master_equation import LawOfSGD
+from witten.risk.separable import terms
 from witten.schedules import Schedule
-from witten.spectra.sweep import gap
-from witten.spectra.transfer_spectrum import transfer_spectrum
+from witten.sgd.transfer_spectrum import transfer_spectrum
+from witten.spectra.gap import gap
 from witten.studies.study import Check, at_most, close
 
 if TYPE_CHECKING:

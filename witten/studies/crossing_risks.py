@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from witten.dynamics.paths import Motion, Paths
+from witten.dynamics.paths.ensemble import Motion, Paths
 from witten.objectives import resolve
 from witten.risk import RiskCurve, crossing, excess_risk
 from witten.studies.study import Check, above, agrees, at_most, close

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.descent import thresholds
+from witten.descent.attractor import FIXED, PERIODIC, SLOW, fate
 from witten.descent.basins import basins
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.fate import FIXED, PERIODIC, SLOW, fate
-from witten.descent.map import DescentMap
-from witten.descent.settling import settle
-from witten.objectives.factorisation import MatrixFactorisation, balanced_line, scalar_factorisation
-from witten.objectives.models import joined
+from witten.descent.cycle_detection import settle
+from witten.descent.gradient_map import DescentMap
+from witten.objectives.losses.factorisation import MatrixFactorisation, balanced_line, scalar_factorisation
+from witten.objectives.losses.matrix_loss import joined
 from witten.studies.study import Check, Illustration, Study, above, at_most, close, holds, same
 
 if TYPE_CHECKING:

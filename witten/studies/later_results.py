@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.descent import thresholds
+from witten.descent.attractor import CHAOTIC, FIXED, fate
 from witten.descent.basins import Basins, Dimension, basins, box_counting
-from witten.descent.fate import CHAOTIC, FIXED, fate
 from witten.descent.lyapunov import random_product
-from witten.objectives.factorisation import deep_scalar, scalar_factorisation
-from witten.objectives.networks import LeastSquares, TwoLayer
+from witten.objectives.losses.factorisation import deep_scalar, scalar_factorisation
+from witten.objectives.losses.networks import LeastSquares, TwoLayer
 from witten.studies.study import Check, Illustration, Study, above, at_most, close, same
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from witten.dynamics.simulation import simulate_rate
 from witten.landscape.eyring_kramers import eyring_kramers, prefactor
 from witten.landscape.landscape import describe_landscape
 from witten.risk import IdealisedRisk, plateau, risk_bound
-from witten.spectra.sweep import gap, spectrum
-from witten.spectra.transfer_spectrum import transfer_spectrum
+from witten.sgd.transfer_spectrum import transfer_spectrum
+from witten.spectra.gap import gap, spectrum
 from witten.studies import convex_descent
 from witten.studies.crossing_risks import LARGE, PAPER, SMALL, START, Crossing
 from witten.studies.study import Check, Illustration, Study, above, agrees, at_most, close, holds, same

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
-from witten.descent.fate import PERIODIC, Share
-from witten.objectives.networks import TwoLayer
+from witten.descent.attractor import PERIODIC, Share
+from witten.objectives.losses.networks import TwoLayer
 from witten.studies.study import Check, above, at_most, holds
 
 if TYPE_CHECKING:

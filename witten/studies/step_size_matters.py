@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.descent import thresholds
+from witten.descent.attractor import PERIODIC, fate
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.fate import PERIODIC, fate
-from witten.descent.map import DescentMap
-from witten.descent.settling import settle
-from witten.objectives.factorisation import DeepLinear, deep_scalar
-from witten.objectives.models import joined
-from witten.objectives.networks import TwoLayer
+from witten.descent.cycle_detection import settle
+from witten.descent.gradient_map import DescentMap
+from witten.objectives.losses.factorisation import DeepLinear, deep_scalar
+from witten.objectives.losses.matrix_loss import joined
+from witten.objectives.losses.networks import TwoLayer
 from witten.objectives.objective import Objective
 from witten.stability import measured_critical, stability
 from witten.studies import relu_oscillation

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from witten.errors import RequestError
-from witten.objectives.grammar import nearest
+from witten.objectives.symbolic.grammar import nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

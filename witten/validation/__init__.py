@@ -2,6 +2,6 @@
 
 from witten.validation.comparison import Comparison, Judgement, Route, Validation, compare
 from witten.validation.routes import validate
-from witten.validation.words import ROUTES
+from witten.validation.verdict import ROUTES
 
 __all__ = ["ROUTES", "Comparison", "Judgement", "Route", "Validation", "compare", "validate"]

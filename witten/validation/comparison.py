@@ -20,7 +20,7 @@ from witten.errors import RequestError
 from witten.landscape.landscape import Landscape
 from witten.objectives import Objective
 from witten.rates import RateCurve, RateRecord
-from witten.validation.words import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, THEORY, factor, in_words
+from witten.validation.verdict import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, THEORY, factor, in_words
 
 __all__ = ["Comparison", "Judgement", "Route", "Validation", "compare"]
 

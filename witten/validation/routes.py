@@ -18,9 +18,9 @@ from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord
-from witten.spectra.sweep import gap
+from witten.spectra.gap import gap
 from witten.validation.comparison import Route, Validation, compare
-from witten.validation.words import MONTE_CARLO, ROUTES, SPECTRAL, THEORY, scientific
+from witten.validation.verdict import MONTE_CARLO, ROUTES, SPECTRAL, THEORY, scientific
 
 __all__ = ["validate"]
 

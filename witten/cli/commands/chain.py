@@ -1,0 +1,140 @@
+"""`witten chain`: the rate of SGD itself, beside that of the SDE that stands for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from witten.cli import options, output_files
+from witten.cli.output import print_json, print_line, print_table, with_log_error
+from witten.errors import ConvergenceError, RequestError
+
+if TYPE_CHECKING:
+    from witten.objectives import Objective
+    from witten.rates import RateCurve, RateRecord
+    from witten.sgd.arnoldi import TransferSpectrum
+
+EXAMPLES = options.examples(
+    "witten chain shi-su-jordan-1d --lr 0.1,0.075",
+    "witten chain double-well --lr 0.01:0.4:12 --plot chain.png",
+    "witten chain triple-well --lr 0.2 --json",
+    "witten chain rastrigin --lr 0.15,0.3 -o chain.nc",
+    notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
+    "variable. A survival below 1 says that it runs away in the end; the rate is then that of those who have not.",
+)
+# Eigenvalues that are computed.
+COUNT = 6
+# A relative error that is shown to a person is this at least.
+SHOWN = 5e-8
+
+
+def chain(
+    objective: options.Objective,
+    lr: options.LearningRates,
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
+    output: options.Output = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
+    learning_rates = options.parse_learning_rates(lr)
+    request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
+    output_files.check_places(output, plot)
+    from witten.sgd.sde_comparison import BesideSDE
+    from witten.sgd.transfer_spectrum import chain_spectra, rate_curve
+
+    f = options.resolved(objective, center, scale)
+    found = chain_spectra(f, learning_rates, **request)
+    curve = rate_curve(found, **request)
+    sde, why = _sde(f, learning_rates, request["noise"])
+    if output is not None:
+        BesideSDE(curve, sde).save(output)
+    if plot is not None:
+        from witten.plots import plot_chain
+
+        plot_chain(curve, sde, plot)
+    records = [None] * len(found) if sde is None else sde.records
+    rows = [_json_record(one, other) for one, other in zip(found, records, strict=True)]
+    if as_json:
+        print_json({"objective": objective, "noise": request["noise"], "records": rows, "why": why})
+        return
+    _show(f.name, request["noise"], rows)
+    if why is not None:
+        print_line(f"no rate of the SDE: {why}")
+    output_files.say_where(output, plot)
+
+
+def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[RateCurve | None, str | None]:
+    """The curve of the SDE, or why there is none."""
+    from witten.sgd.sde_comparison import gap_by_terms
+
+    try:
+        return gap_by_terms(f, learning_rates, noise=noise), None
+    except (RequestError, ConvergenceError) as error:
+        return None, str(error)
+
+
+def _json_record(found: TransferSpectrum, sde: RateRecord | None) -> dict[str, Any]:
+    """One learning rate; what is not resolved is null."""
+    known = sde is not None and sde.resolved and sde.rate is not None
+    rate, error = (found.rate, found.rate_error) if found.resolved else (None, None)
+    sde_rate, sde_error = (sde.rate, sde.rate_error) if known and sde is not None else (None, None)
+    ratio, ratio_error = _ratio(rate, error, sde_rate, sde_error)
+    return {
+        "learning_rate": found.step_size,
+        "chain_rate": rate,
+        "chain_error": error,
+        "sde_rate": sde_rate,
+        "sde_error": sde_error,
+        "ratio": ratio,
+        "ratio_error": ratio_error,
+        "eigenvalues": [[value.real, value.imag] for value in found.eigenvalues.tolist()],
+        "eigenvalue_errors": found.errors,
+        "phases": found.phases,
+        "survival": found.survival,
+        "loss": found.leak,
+        "loss_error": float(found.errors[0]),
+        "n_dofs": found.n_dofs,
+        "seconds": found.seconds,
+    }
+
+
+def _ratio(a: float | None, a_error: float | None, b: float | None, b_error: float | None) -> tuple[Any, Any]:
+    """a/b and its error; None where something is not known."""
+    if a is None or a_error is None or b is None or b_error is None:
+        return None, None
+    return a / b, a / b * (a_error / a + b_error / b)
+
+
+def _show(name: str, noise: float, rows: Sequence[dict[str, Any]]) -> None:
+    noted = "" if noise == 1 else f", noise {noise:g}"
+    print_table(
+        f"{name}: SGD beside the SDE{noted}",
+        ("learning rate", "SGD rate", "SDE rate", "ratio", "lost per step", "eigenvalues of one step"),
+        [_row(row) for row in rows],
+    )
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    numbers = [_with_error(row, name) or "unresolved" for name in ("chain_rate", "sde_rate")]
+    ratio = _with_error(row, "ratio")
+    loss = f"{row['loss']:.1e}" if row["loss"] > 1e-15 else "0"
+    values = " ".join(_eigenvalue(*value) for value in row["eigenvalues"][1:5])
+    return (f"{row['learning_rate']:.6g}", *numbers, ratio, loss, values)
+
+
+def _with_error(row: dict[str, Any], name: str) -> str:
+    """A number with its error in brackets; nothing where it is not known."""
+    value, error = row[name], row[f"{name.removesuffix('_rate')}_error"]
+    return "" if value is None else with_log_error(math.log(value), 0.0, max(error / value, SHOWN))
+
+
+def _eigenvalue(real: float, imaginary: float) -> str:
+    """Four digits; a pair of complex ones as modulus and angle."""
+    if abs(imaginary) < 1e-9:
+        return f"{real:.4f}"
+    return f"{math.hypot(real, imaginary):.4f}∠{math.degrees(math.atan2(imaginary, real)):.0f}°"

@@ -1,0 +1,209 @@
+"""`witten gap`: the rate against the learning rate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from witten import parallel
+from witten.cli import options, output_files
+from witten.cli.errors import Interrupted, patiently
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.errors import ConvergenceError, Stopped
+
+if TYPE_CHECKING:
+    from witten.rates import RateCurve, RateRecord
+
+LOG_10 = math.log(10)
+# --walltime counts from here: what was loaded since is part of it.
+STARTED = time.monotonic()
+EXAMPLES = options.examples(
+    "witten gap double-well --lr 0.02:0.5:12",
+    'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
+    "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
+    "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
+    "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
+    "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
+    "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --resume",
+    "mpiexec -n 4 witten gap double-well:dim=3 --lr 0.05:0.5:20 --groups 2",
+)
+
+
+def gap(
+    objective: options.Objective,
+    lr: options.LearningRates,
+    method: options.Method = None,
+    rtol: options.Rtol = "1e-4",
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    degree: options.Degree = None,
+    mesh: options.Mesh = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: options.Seed = "0",
+    output: options.Output = None,
+    plot: options.Plot = None,
+    resume: options.Resume = False,
+    groups: options.Groups = "1",
+    walltime: options.Walltime = None,
+    petsc: options.Petsc = None,
+    as_json: options.Json = False,
+) -> None:
+    """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
+    request = {
+        "rtol": options.positive("--rtol", rtol),
+        "noise": options.positive("--noise", noise),
+        "box": options.parse_box(box),
+        "method": options.parse_method(method),
+        "degree": options.parse_degree(degree),
+        "mesh": mesh,
+        "petsc": options.parse_petsc(petsc),
+        "seed": options.whole("--seed", seed, 0),
+        "groups": options.whole("--groups", groups, 1),
+        "walltime": _seconds_left(options.parse_walltime(walltime)),
+    }
+    learning_rates = options.parse_learning_rates(lr)
+    parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
+    f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
+    curve, ending = _computed(f, objective, learning_rates, request, output, resume)
+    if as_json:
+        print_json(_json(objective, curve))
+    elif curve is not None:
+        _show(curve)
+    if plot is not None:
+        parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
+    if not as_json:
+        output_files.say_where(output if curve is not None else None, plot if curve is not None else None)
+    if ending is not None:
+        raise ending
+
+
+def _seconds_left(walltime: float | None) -> float | None:
+    return None if walltime is None else max(walltime - (time.monotonic() - STARTED), 0.0)
+
+
+def _computed(
+    f: Any,
+    objective: str,
+    learning_rates: Sequence[float],
+    request: Mapping[str, Any],
+    output: Path | None,
+    resume: bool,
+) -> tuple[RateCurve | None, BaseException | None]:
+    """The curve; or as much of it as there is, with the reason why it ends there."""
+    import witten
+
+    done: list[RateRecord] = []
+    with progress_bar(len(learning_rates), objective) as advance, patiently() as stop:
+
+        def progress(record: RateRecord) -> None:
+            done.append(record)
+            advance(f"s = {record.learning_rate:.4g}")
+
+        try:
+            curve = witten.gap(
+                f, learning_rates, output=output, resume=resume, progress=progress, stop=stop, **request
+            )
+        except ConvergenceError as error:
+            return _kept(objective, done, learning_rates, request), error
+        except Interrupted as cut:  # a learning rate that would have taken long
+            line = output_files.stopped_line(str(cut), len(done), len(learning_rates), output)
+            return _kept(objective, done, learning_rates, request), Interrupted(line)
+        except Stopped as early:
+            line = output_files.stopped_line(early.reason, len(early.curve.records), len(learning_rates), output)
+            return (early.curve if early.curve.records else None), Interrupted(line)
+    return curve, None
+
+
+def _kept(
+    objective: str, done: Sequence[RateRecord], learning_rates: Sequence[float], request: Mapping[str, Any]
+) -> RateCurve | None:
+    """What was finished before the end came, in the order asked for."""
+    from witten.rates import RateCurve
+
+    if not done:
+        return None
+    method = request["method"] or options.METHODS["fd"]
+    records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
+    return RateCurve.from_records(records, method=method, objective=objective, options={"noise": request["noise"]})
+
+
+def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
+    """The object that CLI users are promised."""
+    short = {long: name for name, long in options.METHODS.items()}
+    method = short["finite-differences"] if curve is None else short.get(curve.method, curve.method)
+    records = [] if curve is None else [_json_record(record, curve.noise) for record in curve.records]
+    if method == "fe" and curve is not None:
+        for shown, record in zip(records, curve.records, strict=True):
+            shown["modes_counted"] = record.modes_counted
+    return {"objective": objective, "method": method, "records": records}
+
+
+def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
+    """One learning rate; a number that is not resolved is not printed as if it were."""
+    known = record.resolved
+    eigenvalue = record.witten_eigenvalue
+    return {
+        "learning_rate": record.learning_rate,
+        "rate": record.rate if known else None,
+        "rate_error": record.rate_error if known else None,
+        "log10_rate": record.log10_rate if known else None,
+        "witten_eigenvalue": eigenvalue * noise**2 if known and eigenvalue is not None else None,
+        "resolved": record.resolved,
+        "solver": record.solver,
+        "n_dofs": record.n_dofs,
+        "seconds": record.seconds,
+        **({"continuous": True} if record.continuous else {}),
+        **({"notes": record.notes} if record.notes else {}),
+        **({"examined": record.examined} if record.examined else {}),
+    }
+
+
+def _show(curve: RateCurve) -> None:
+    """The table, and the barrier where the rates have one."""
+    from witten.barrier_fit import plus_minus
+    from witten.plots import sensible_fit
+
+    noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
+    print_table(
+        f"{curve.objective}: rate of convergence by {curve.method.replace('-', ' ')}{noise}",
+        ("learning rate", "rate", "log10 rate", "solver", "unknowns", "seconds"),
+        [_row(record) for record in curve.records],
+        left=("solver",),
+    )
+    if any(record.continuous for record in curve.records):
+        print_line("* the bottom of the continuous spectrum: there is no eigenvalue below it")
+    for line in dict.fromkeys(note for record in curve.records for note in record.notes):
+        print_line(f"note: {line}")
+    fit = sensible_fit(curve)
+    if fit is not None:
+        print_line(
+            "rate = a exp(-2H/s) as s -> 0, fitted: "
+            f"barrier H = {plus_minus(fit.barrier, fit.barrier_error)}, "
+            f"prefactor a = {plus_minus(fit.prefactor, fit.prefactor_error)}"
+        )
+
+
+def _row(record: RateRecord) -> tuple[str, ...]:
+    if record.resolved:
+        rate, log10_rate = with_log_error(record.log_rate, record.log_error), f"{record.log_rate / LOG_10:.4f}"
+        rate += " *" if record.continuous else ""
+    else:
+        rate, log10_rate = _unresolved(record), ""
+    return (
+        f"{record.learning_rate:.6g}",
+        rate,
+        log10_rate,
+        record.solver,
+        f"{record.n_dofs}",
+        f"{record.seconds:.2f}",
+    )
+
+
+def _unresolved(record: RateRecord) -> str:
+    """A rate of which only a bound is known, if that."""
+    bound = f" (below {10 ** (record.upper / LOG_10):.1e})" if -700 < record.upper < 700 else ""
+    return f"unresolved{bound}"

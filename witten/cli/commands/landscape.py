@@ -1,0 +1,167 @@
+"""`witten landscape`: critical points, the wells that saddles join, and whether the conditions hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from witten.cli import options, output_files
+from witten.cli.errors import say
+from witten.cli.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from witten.landscape.critical_point import CriticalPoint
+    from witten.landscape.landscape import Landscape
+
+EXAMPLES = options.examples(
+    "witten landscape himmelblau --plot landscape.png",
+    'witten landscape "(x**2-1)**2/4 + x/10" --json',
+    'witten landscape rastrigin --box "-5.12:5.12,-5.12:5.12"',
+)
+# Rows of a table for a person, and coordinates of a point in it.
+MOST_ROWS, MOST_COORDINATES = 30, 6
+
+
+def landscape(
+    objective: options.Objective,
+    box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: options.Seed = "0",
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f."""
+    intervals = options.parse_box(box)
+    number = options.whole("--seed", seed, 0)
+    output_files.check_plot(plot)
+    import witten
+
+    found = witten.describe_landscape(options.resolved(objective, center, scale), box=intervals, seed=number)
+    if plot is not None:
+        from witten.plots import plot_landscape
+
+        plot_landscape(found, plot)
+    for note in found.cut:
+        say(f"note: {note}")
+    if as_json:
+        print_json(_json(objective, found))
+    else:
+        _show(found)
+        output_files.say_where(plot=plot)
+
+
+def _json(objective: str, found: Landscape) -> dict[str, Any]:
+    """The object that CLI users are promised, and how its points were looked for."""
+    proved = found.conditions.proved
+    return {
+        "objective": objective,
+        "minima": [_point(point) for point in found.minima],
+        "saddles": [
+            {**_point(z), "connects": list(z.connects), "separating": z.separating} for z in found.saddles
+        ],
+        "others": [{**_point(point), "index": point.index} for point in found.others],
+        "pairs": [
+            {"minimum": p.minimum, "saddle": p.saddle, "barrier": p.barrier, "into": p.into, "tied": p.tied}
+            for p in found.pairs
+        ],
+        "barrier": found.barrier,
+        "degenerate": found.degenerate,
+        "confining": found.conditions.confining,
+        "villani": found.conditions.villani,
+        "strong_convexity": found.conditions.strong_convexity,
+        "proved": {name: name in proved for name in ("confining", "villani", "strong_convexity")},
+        "euler_sum": found.euler_sum,
+        "search": {
+            "method": found.search.method,
+            "box": None if found.search.box is None else found.search.box.T,
+            "complete": found.search.complete,
+            "everywhere": found.search.everywhere,
+        },
+        "notes": found.notes,
+    }  # fmt: skip
+
+
+def _point(point: CriticalPoint) -> dict[str, Any]:
+    return {
+        "x": point.x,
+        "value": point.value,
+        "curvatures": point.curvatures,
+        **({"degenerate": True} if point.degenerate else {}),
+    }
+
+
+def _show(found: Landscape) -> None:
+    """Tables of minima and saddles, and the rest in words."""
+    pairs = {pair.minimum: pair for pair in found.pairs}
+    rows: list[tuple[str, ...]] = []
+    for i, point in enumerate(found.minima[:MOST_ROWS]):
+        pair = pairs[i]
+        way = ("", "") if pair.saddle is None else (f"{pair.barrier:.8g}", f"{pair.saddle} into {pair.into}")
+        rows.append((str(i), *_words(point), *way, "tied" if pair.tied else ""))
+    columns = ("minimum", "x", "f", "curvatures", "barrier", "over saddle", "")
+    print_table(f"{found.objective.name}: {_count(found)}", columns, rows, left=("x", "curvatures", "over saddle", ""))
+    if found.saddles:
+        lines = [
+            (str(i), *_words(z), " - ".join("?" if k is None else str(k) for k in z.connects),
+             "separating" if z.separating else "")
+            for i, z in enumerate(found.saddles[:MOST_ROWS])
+        ]  # fmt: skip
+        headings = ("saddle", "x", "f", "curvatures", "joins", "")
+        print_table("saddles of index 1", headings, lines, left=("x", "curvatures", "joins", ""))
+    if max(len(found.minima), len(found.saddles)) > MOST_ROWS:
+        print_line(f"the lowest {MOST_ROWS} of each are shown; --json holds all")
+    if found.barrier is not None:
+        print_line(f"barrier H = {found.barrier:.10g}" + (" (ties: labels are a choice)" if found.tied else ""))
+    print_line(_conditions(found))
+    print_line(_searched(found))
+    for note in found.notes:
+        print_line(f"note: {note}")
+
+
+def _count(found: Landscape) -> str:
+    """3 minima, 2 saddles, 1 other."""
+    numbers = (len(found.minima), len(found.saddles), len(found.others))
+    names = ("minimum", "minima"), ("saddle", "saddles"), ("other", "others")
+    parts = [f"{n} {one if n == 1 else many}" for n, (one, many) in zip(numbers, names, strict=True) if n]
+    return ", ".join(parts) or "no critical points"
+
+
+def _words(point: CriticalPoint) -> tuple[str, str, str]:
+    """Place, value and curvatures as text."""
+    return _numbers(point.x, ".6f"), f"{point.value:.8g}", _numbers(point.curvatures, ".5g")
+
+
+def _numbers(values: Any, form: str) -> str:
+    shown = [f"{value:{form}}" for value in values[:MOST_COORDINATES]]
+    return " ".join(shown + (["..."] if len(values) > MOST_COORDINATES else []))
+
+
+def _conditions(found: Landscape) -> str:
+    """Confining: yes (proved); ..."""
+    known, parts = found.conditions, []
+    for name in ("confining", "villani"):
+        value = getattr(known, name)
+        word = "not known" if value is None else "yes" if value else "no"
+        parts.append(f"{name} {word}" + ("" if value is None else _how(known, name)))
+    mu = known.strong_convexity
+    convex = "no" if mu is None else f"mu = {mu:.8g}"
+    if mu is not None or "strong_convexity" in known.proved:
+        convex += _how(known, "strong_convexity")
+    else:
+        convex = "none seen"
+    return "; ".join([*parts, f"strong convexity {convex}"])
+
+
+def _how(known: Any, name: str) -> str:
+    return " (proved)" if name in known.proved else " (estimated)"
+
+
+def _searched(found: Landscape) -> str:
+    """How far the list of critical points can be trusted."""
+    search = found.search
+    if not search.complete:
+        return "the list of critical points is not proved to be complete"
+    if search.everywhere:
+        return "proved: there are no other critical points"
+    box = "" if search.box is None else ", ".join(f"{a:.6g}:{b:.6g}" for a, b in search.box.T)
+    return f"proved: there are no other critical points in {box}"

@@ -1,0 +1,63 @@
+"""`witten plot`: draw a saved result again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from witten.cli import options
+from witten.cli.output import print_json, print_line
+from witten.errors import RequestError
+
+EXAMPLES = options.examples("witten plot curve.nc", "witten plot modes.nc --plot modes.pdf")
+
+Saved = Annotated[
+    Path, typer.Argument(metavar="FILE.nc", help="A result saved with -o or --modes.", show_default=False)
+]
+
+
+def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) -> None:
+    """Draw a saved result again; the picture lies beside the file unless --plot says where."""
+    from witten.io.netcdf import read_kind
+
+    kind = read_kind(file)
+    from witten.plots import check_plot
+
+    picture = check_plot(plot if plot is not None else file.with_suffix(".png"))
+    _draw(kind, file, picture)
+    if as_json:
+        print_json({"file": str(file), "kind": kind, "plot": str(picture)})
+    else:
+        print_line(f"drawn in {picture}")
+
+
+def _draw(kind: str, file: Path, picture: Path) -> None:
+    from witten import plots
+    from witten.descent.bifurcation import Diagram
+    from witten.io import sweep_file
+    from witten.risk import RiskCurve
+
+    draw: dict[str, Callable[[], Any]] = {
+        "rate-curve": lambda: _draw_rates(file, picture),
+        "spectrum": lambda: plots.plot_dataset(sweep_file.load_spectrum(file), picture),
+        "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
+        "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),
+    }
+    if kind not in draw:
+        raise RequestError(f"{str(file)!r} holds {kind[:40]!r}, which this version does not know; update witten")
+    draw[kind]()
+
+
+def _draw_rates(file: Path, picture: Path) -> None:
+    """Rates against the learning rate; those of SGD beside those of the SDE that lie in its file."""
+    from witten import plots
+    from witten.sgd.sde_comparison import BesideSDE
+
+    found = BesideSDE.load(file)
+    if found.chain.method == "chain":
+        plots.plot_chain(found.chain, found.sde, picture)
+    else:
+        plots.plot_curve(found.chain, picture)

@@ -1,0 +1,155 @@
+"""`witten risk`: the excess risk along a schedule of learning rates."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten.cli import options, output_files
+from witten.cli.output import print_json, print_line, print_table
+from witten.errors import RequestError
+
+if TYPE_CHECKING:
+    from witten.risk import RiskCurve
+
+EXAMPLES = options.examples(
+    "witten risk shi-su-jordan --schedule 0.1:500,0.05:500 --x0 -0.9,0.9",
+    "witten risk shi-su-jordan --schedule cosine:0.1:1000 --x0 -0.9,0.9 --method spectral --plot risk.png",
+    "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
+    notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
+    "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
+    "the end stops early, after any step. chain is the law of SGD, spectral that of the SDE: they differ by O(s).",
+)
+# Where a smaller part of the runs stays, it is said.
+KEPT = 1 - 1e-7
+# Lines of the table.
+SHOWN = 12
+
+ScheduleText = Annotated[
+    str, typer.Option("--schedule", metavar="SPEC", help="Learning rates and steps: 0.1:500,0.05:500.",
+                      show_default=False)
+]  # fmt: skip
+Start = Annotated[
+    str | None,
+    typer.Option("--x0", metavar="X", help="The start, -0.9,0.9 (default: the highest local minimum)."),
+]
+RiskMethod = Annotated[
+    str,
+    typer.Option("--method", metavar="chain|spectral|simulate",
+                 help="chain: the law of SGD; spectral: that of the SDE; simulate: the mean of runs."),
+]  # fmt: skip
+Runs = Annotated[str, typer.Option("--paths", metavar="N", help="Runs of simulate.")]
+
+
+def risk(
+    objective: options.Objective,
+    schedule: ScheduleText,
+    x0: Start = None,
+    method: RiskMethod = "chain",
+    noise: options.Noise = "1",
+    paths: Runs = "2000",
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: options.Seed = "0",
+    output: options.Output = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """E f - min f along a schedule, from a point."""
+    request: dict[str, Any] = {
+        "method": method,
+        "noise": options.positive("--noise", noise),
+        "paths": options.whole("--paths", paths, 2),
+        "seed": options.whole("--seed", seed, 0),
+    }
+    start = parse_point(x0)
+    from witten.schedules import Schedule
+
+    plan = Schedule.parse(schedule)
+    from witten.risk import excess_risk
+    from witten.risk.risk_curve import KIND
+
+    output_files.check_places(output, plot, kind=KIND)
+    curve = excess_risk(options.resolved(objective, center, scale), plan, start, **request)
+    if output is not None:
+        curve.save(output)
+    if plot is not None:
+        from witten.plots import plot_risks
+
+        plot_risks([curve], plot)
+    if as_json:
+        print_json(_json(objective, curve))
+        return
+    _show(curve)
+    output_files.say_where(output, plot)
+
+
+def parse_point(text: str | None) -> list[float] | None:
+    """`-0.9,0.9` as numbers.
+
+    Raises
+    ------
+    RequestError
+        for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        point = [float(word) for word in text.split(",")]
+    except ValueError:
+        point = [math.nan]
+    if not all(map(math.isfinite, point)):
+        raise RequestError(f"--x0: cannot read the point {text[:60]!r}; write numbers, as in -0.9,0.9")
+    return point
+
+
+def _json(objective: str, curve: RiskCurve) -> dict[str, Any]:
+    """The object that CLI users are promised."""
+    return {
+        "objective": objective,
+        "method": curve.method,
+        "schedule": curve.schedule.text,
+        "x0": curve.start,
+        "steps": curve.steps,
+        "time": curve.time,
+        "learning_rate": curve.learning_rate,
+        "excess_risk": curve.excess_risk,
+        "plateau": curve.plateau,
+        "lower": curve.lower,
+        "upper": curve.upper,
+        "details": curve.details,
+    }
+
+
+def _show(curve: RiskCurve) -> None:
+    laws = {"chain": "law of SGD", "spectral": "law of the SDE", "simulate": f"{curve.details.get('paths')} runs"}
+    start = ", ".join(f"{x:.6g}" for x in curve.start)
+    count = curve.steps.size
+    rows = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
+    print_table(
+        f"{curve.objective} from ({start}) along {curve.schedule.text}: {laws[curve.method]}",
+        ("step", "time", "learning rate", "excess risk", "+-", "plateau"),
+        [
+            (
+                f"{curve.steps[i]}",
+                f"{curve.time[i]:.6g}",
+                f"{curve.learning_rate[i]:.4g}",
+                f"{curve.excess_risk[i]:.6g}",
+                f"{curve.upper[i] - curve.excess_risk[i]:.1e}",
+                f"{curve.plateau[i]:.6g}" if math.isfinite(curve.plateau[i]) else "",
+            )
+            for i in rows
+        ],
+    )
+    for told in curve.details.get("boxes", ()):
+        if told["survival"] < KEPT:
+            print_line(
+                f"{told['term']}: {100 * (1 - told['survival']):.2g} % of all runs leave {told['box']}; the risk is "
+                "that of the others, the error what a larger box changes"
+            )
+    for told in curve.details.get("overlaps", ())[:2]:
+        modes = ", ".join(f"{mode['rate']:.4g} ({100 * mode['part']:.2g} %)" for mode in told["modes"][:4])
+        where = f"s = {told['learning_rate']:g}, {told['term']}"
+        print_line(f"{where}: rates, and their parts of the variance of f: {modes}")

@@ -1,0 +1,179 @@
+"""`witten simulate`: the rate from simulated paths, with confidence intervals."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten import parallel
+from witten.cli import options, output_files
+from witten.cli.errors import Interrupted, patiently
+from witten.cli.output import print_json, print_line, print_table, progress_bar
+from witten.errors import ConvergenceError, Stopped
+
+if TYPE_CHECKING:
+    from witten.rates import RateCurve, RateRecord
+
+# --walltime counts from here: what was loaded since is part of it.
+STARTED = time.monotonic()
+LOG_10 = math.log(10)
+EXAMPLES = options.examples(
+    "witten simulate double-well --lr 0.05:0.5:6",
+    "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
+    "witten simulate double-well --lr 0.2 --scheme sgd",
+    "mpiexec -n 4 witten simulate triple-well --lr 0.05:0.3:6 -o paths.nc --plot paths.png",
+    "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --walltime 00:10:00",
+    "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --resume",
+    notes="The numbers depend on --seed and on nothing else: not on threads, not on ranks.",
+)
+Estimator = Annotated[
+    str,
+    typer.Option(
+        "--estimator",
+        metavar="E",
+        help="autocorrelation, hitting, splitting, msm (needs deeptime), or auto: chosen by the barriers of f.",
+    ),
+]
+Paths = Annotated[str | None, typer.Option("--paths", metavar="N", help="Number of paths (default: 2048).")]
+Step = Annotated[
+    str | None,
+    typer.Option("--dt", metavar="DT", help="The finer of two time steps (default: from the curvature of f)."),
+]
+Scheme = Annotated[
+    str,
+    typer.Option(
+        "--scheme",
+        metavar="NAME",
+        help="heun, euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, as it is.",
+    ),
+]
+Seed = Annotated[str, typer.Option("--seed", metavar="S", help="Seed of the random numbers.")]
+
+
+def simulate(
+    objective: options.Objective,
+    lr: options.LearningRates,
+    estimator: Estimator = "auto",
+    paths: Paths = None,
+    dt: Step = None,
+    scheme: Scheme = "heun",
+    noise: options.Noise = "1",
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: Seed = "0",
+    output: options.Output = None,
+    plot: options.Plot = None,
+    resume: options.Resume = False,
+    walltime: options.Walltime = None,
+    as_json: options.Json = False,
+) -> None:
+    """The rate by Monte Carlo: simulated paths of the SDE, with 95 % confidence intervals."""
+    learning_rates = options.parse_learning_rates(lr)
+    request: dict[str, Any] = {
+        "estimator": estimator,
+        "paths": None if paths is None else options.whole("--paths", paths, 128),
+        "dt": None if dt is None else options.positive("--dt", dt),
+        "scheme": scheme,
+        "noise": options.positive("--noise", noise),
+        "seed": options.whole("--seed", seed, 0),
+    }
+    limit = options.parse_walltime(walltime)
+    request["walltime"] = None if limit is None else max(limit - (time.monotonic() - STARTED), 0.0)
+    parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
+    request |= {"output": output, "resume": resume}
+    curve, ending = _simulated(options.resolved(objective, center, scale), objective, learning_rates, request)
+    parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
+    if as_json:
+        print_json({"objective": objective, "method": "monte-carlo", "records": _rows(curve)})
+    elif curve is not None:
+        _show(curve)
+        output_files.say_where(output, plot)
+    if ending is not None:
+        raise ending
+
+
+def _simulated(
+    f: Any, objective: str, learning_rates: Sequence[float], request: Mapping[str, Any]
+) -> tuple[RateCurve | None, BaseException | None]:
+    """The curve; or as much of it as there is, with the reason why it ends there."""
+    from witten.dynamics.simulation import METHOD, simulate_rate
+    from witten.rates import RateCurve
+
+    done: list[RateRecord] = []
+    with progress_bar(len(learning_rates), objective) as advance, patiently() as stop:
+
+        def progress(record: RateRecord) -> None:
+            done.append(record)
+            advance(f"s = {record.learning_rate:.4g}")
+
+        try:
+            return simulate_rate(f, learning_rates, progress=progress, stop=stop, **request), None
+        except ConvergenceError as error:
+            kept = {"noise": request["noise"]}
+            curve = RateCurve.from_records(done, method=METHOD, objective=f.name, options=kept)
+            return (curve if done else None), error
+        except Stopped as early:
+            known, asked = len(early.curve.records), len(learning_rates)
+            line = output_files.stopped_line(early.reason, known, asked, request["output"])
+            return (early.curve if early.curve.records else None), Interrupted(line)
+
+
+def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:
+    """The records that CLI users are promised; rates below the doubles by their logarithms alone."""
+    if curve is None:
+        return []
+    return [_row(*each) for each in zip(curve.records, curve.details, strict=True)]
+
+
+def _row(record: Any, detail: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("confidence", "estimator", "n_paths", "n_steps", "dt", "seconds", "diverged", "remarks")
+    return {
+        "learning_rate": record.learning_rate,
+        "rate": record.rate if record.resolved else None,
+        "ci_low": math.exp(record.lower),
+        "ci_high": math.exp(record.upper),
+        "log10_rate": record.log10_rate if record.resolved else None,
+        **{name: detail.get(name) for name in kept},
+    }
+
+
+def _show(curve: RateCurve) -> None:
+    noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
+    print_table(
+        f"{curve.objective}: rate of convergence by Monte Carlo{noise}",
+        ("learning rate", "rate", "95 % interval", "estimator", "paths", "steps", "dt", "seconds"),
+        [_cells(record, detail) for record, detail in zip(curve.records, curve.details, strict=True)],
+        left=("estimator",),
+    )
+    for record, detail in zip(curve.records, curve.details, strict=True):
+        for remark in detail.get("remarks", ()):
+            print_line(f"s = {record.learning_rate:.6g}: {remark}")
+
+
+def _cells(record: Any, detail: Mapping[str, Any]) -> tuple[str, ...]:
+    rate = _short(record.log_rate) if record.resolved else "unresolved"
+    return (
+        f"{record.learning_rate:.6g}",
+        rate,
+        f"{_short(record.lower)} .. {_short(record.upper)}",
+        str(detail.get("estimator", "")),
+        f"{detail.get('n_paths', 0)}",
+        f"{detail.get('n_steps', 0):.2g}",
+        f"{detail.get('dt', 0.0):.3g}",
+        f"{detail.get('seconds', 0.0):.1f}",
+    )
+
+
+def _short(log_value: float) -> str:
+    """Four digits of a number of any size, from its natural logarithm."""
+    if not math.isfinite(log_value):
+        return "0" if log_value < 0 else "inf"
+    exponent = math.floor(log_value / LOG_10)
+    mantissa = math.exp(log_value - exponent * LOG_10)
+    if mantissa >= 9.9995:
+        mantissa, exponent = mantissa / 10, exponent + 1
+    return f"{mantissa:.3f}e{exponent:+03d}"

@@ -1,0 +1,165 @@
+"""`witten spectrum`: the lowest eigenvalues and their modes at one learning rate."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten import parallel
+from witten.cli import options, output_files
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.errors import RequestError
+
+if TYPE_CHECKING:
+    from witten.spectra.spectrum import Spectrum
+
+EXAMPLES = options.examples(
+    "witten spectrum mueller-brown --lr 0.2 -k 6",
+    "witten spectrum triple-well --lr 0.1 -k 4 --modes modes.nc --plot modes.png",
+    "witten spectrum mueller-brown --lr 0.2 -k 3 --modes modes.xdmf",
+    "witten spectrum double-well --lr 0.1 -k 3 --json",
+)
+MODES_SUFFIXES = (".nc", ".xdmf", ".bp")
+
+Modes = Annotated[
+    Path | None,
+    typer.Option("--modes", metavar="FILE", help="Save the modes: .nc with the rates, .xdmf or .bp for ParaView."),
+]
+Count = Annotated[str, typer.Option("-k", metavar="K", help="How many eigenvalues, the zero included.")]
+Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the forms; only 0, functions, today.")]
+
+
+def spectrum(
+    objective: options.Objective,
+    lr: Annotated[str, typer.Option("--lr", metavar="S", help="The learning rate.", show_default=False)],
+    k: Count = "6",
+    method: options.Method = None,
+    rtol: options.Rtol = "1e-4",
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    degree: options.Degree = None,
+    mesh: options.Mesh = None,
+    form: Form = "0",
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: options.Seed = "0",
+    modes: Modes = None,
+    output: options.Output = None,
+    plot: options.Plot = None,
+    petsc: options.Petsc = None,
+    as_json: options.Json = False,
+) -> None:
+    """The K lowest rates at one learning rate, the zero of the ground state included, and their modes."""
+    learning_rate = options.parse_learning_rate(lr)
+    request: dict[str, Any] = {
+        "rtol": options.positive("--rtol", rtol),
+        "noise": options.positive("--noise", noise),
+        "box": options.parse_box(box),
+        "method": options.parse_method(method),
+        "degree": options.parse_degree(degree),
+        "mesh": mesh,
+        "petsc": options.parse_petsc(petsc),
+    }
+    options.whole("--seed", seed, 0)
+    count = options.whole("-k", k, 1)
+    if options.whole("--form", form, 0) != 0:
+        raise RequestError(f"--form {form}: forms of degree above 0 are not available yet; use --form 0")
+    files = [path for path in (output, modes) if path is not None]
+    ranks = parallel.world()
+    parallel.agree(ranks, lambda: _check_files(output, modes, plot))
+    import witten
+
+    f = options.resolved(objective, center, scale)
+    with progress_bar(1, objective):
+        found = witten.spectrum(f, learning_rate, count, **request)
+    if files or plot is not None:
+        parallel.agree(ranks, lambda: _keep(found, f, files, plot, request))
+    if as_json:
+        print_json(_json(found))
+    else:
+        _show(found, [*files, *([plot] if plot is not None else [])])
+
+
+def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> None:
+    """Refuse places that cannot be written before anything is computed."""
+    from witten.io.sweep_file import SPECTRUM, check_output
+
+    if output is not None:
+        check_output(output, SPECTRUM)
+    if modes is not None:
+        _check_modes(modes)
+    output_files.check_plot(plot)
+
+
+def _check_modes(path: Path) -> None:
+    from witten.io.sweep_file import SPECTRUM, check_output
+    from witten.plots.paraview import check_fields
+
+    suffix = path.suffix.lower()
+    if suffix not in MODES_SUFFIXES:
+        raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {', '.join(MODES_SUFFIXES)}")
+    if suffix == ".nc":
+        check_output(path, SPECTRUM)
+    else:
+        check_fields(path)
+
+
+def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None, request: dict[str, Any]) -> None:
+    """Save and draw."""
+    from witten.io.sweep_file import save_spectrum, spectrum_dataset
+    from witten.plots.paraview import save_modes
+
+    for path in files:
+        save = save_spectrum if path.suffix.lower() == ".nc" else save_modes
+        save(found, path, objective, options=request)
+    if plot is not None:
+        from witten.plots import plot_dataset
+
+        plot_dataset(spectrum_dataset(found, objective, options=request), plot)
+
+
+def _json(found: Spectrum) -> dict[str, Any]:
+    """The object that CLI users are promised; null is what is not resolved, and a rate that no double holds."""
+    from witten.rates import SMALLEST
+
+    known = found.resolved.tolist()
+    logs = found.log_rates.tolist()
+    sized = zip(found.rates.tolist(), logs, known, strict=True)
+    doubles = [ok and (rate >= SMALLEST or math.isinf(log)) for rate, log, ok in sized]
+    return {
+        "learning_rate": found.learning_rate,
+        "form": 0,
+        "rates": [rate if ok else None for rate, ok in zip(found.rates.tolist(), doubles, strict=True)],
+        "rate_errors": [error if ok else None for error, ok in zip(found.errors.tolist(), doubles, strict=True)],
+        "log10_rates": [log / math.log(10) if ok else None for log, ok in zip(logs, known, strict=True)],
+        "resolved": known,
+        "n_dofs": found.n_dofs,
+    }
+
+
+def _show(found: Spectrum, files: list[Path]) -> None:
+    log_eigenvalues = found.log_rates + math.log(2.0 * found.learning_rate * found.noise**2)
+    columns = (found.log_rates, log_eigenvalues, found.relative_errors, found.resolved)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    print_table(
+        f"{found.objective}: lowest rates at learning rate {found.learning_rate:g}",
+        ("mode", "rate", "Witten eigenvalue"),
+        [(str(mode), *_row(*row)) for mode, row in enumerate(rows)],
+    )
+    for run in found.multiplets:
+        print_line(f"rates {run[0]} to {run[-1]} agree within their bars: only the span of their modes is fixed")
+    print_line(f"{found.solver}, {found.n_dofs} unknowns, {found.seconds:.2f} s")
+    for path in files:
+        print_line(f"written {path}")
+
+
+def _row(log_rate: float, log_eigenvalue: float, relative: float, resolved: bool) -> tuple[str, str]:
+    """Rate and eigenvalue with their errors, as far as they are known, from their logarithms."""
+    if math.isinf(log_rate):
+        return "0", "0"
+    if not resolved:
+        return f"unresolved (below 1e{(log_rate + math.log1p(relative)) / math.log(10):.1f})", ""
+    return with_log_error(log_rate, 0.0, relative), with_log_error(log_eigenvalue, 0.0, relative)

@@ -1,0 +1,131 @@
+"""`witten theory`: the Eyring-Kramers law, all exponentially small rates from minima and saddles alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from witten.cli import options, output_files
+from witten.cli.errors import say
+from witten.cli.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from witten.landscape.landscape import Landscape
+    from witten.rates import RateCurve
+
+LOG_10 = math.log(10)
+EXAMPLES = options.examples(
+    "witten theory double-well --lr 0.01:0.2:9",
+    "witten theory shi-su-jordan --lr 0.05,0.01 --json",
+    "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
+    notes="As s -> 0 the rates are those of the law times 1 + O(s). --plot adds computed rates and their ratio to it.",
+)
+SMALLEST = 2.3e-308
+NO_ERROR = "leading-order law: each rate is off by a factor 1 + O(s) that the law does not know, so it has no error bar"
+# Rates shown to a person for each learning rate.
+MOST_SHOWN = 5
+
+
+def theory(
+    objective: options.Objective,
+    lr: options.LearningRates,
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: options.Seed = "0",
+    output: options.Output = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0."""
+    learning_rates = options.parse_learning_rates(lr)
+    request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
+    number = options.whole("--seed", seed, 0)
+    output_files.check_places(output, plot)
+    import witten
+    from witten.landscape.eyring_kramers import prefactor
+
+    f = options.resolved(objective, center, scale)
+    landscape = witten.describe_landscape(f, box=request["box"], seed=number)
+    law = witten.eyring_kramers(landscape, learning_rates, **request)
+    alpha = prefactor(landscape)
+    if output is not None:
+        law.save(output)
+    if plot is not None:
+        _draw(landscape, law, request, plot)
+    for note in landscape.cut:
+        say(f"note: {note}")
+    if as_json:
+        print_json(_json(objective, landscape, law, alpha))
+    else:
+        _show(landscape, law, alpha)
+        output_files.say_where(output, plot)
+
+
+def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: Any) -> None:
+    """The law, beside computed rates where the dimension allows and there is something to compare."""
+    import witten
+    from witten.errors import ConvergenceError, RequestError
+    from witten.plots import plot_law
+
+    computed = None
+    if landscape.objective.dimension <= 3 and len(landscape.minima) > 1:
+        try:
+            computed = witten.gap(landscape.objective, law.learning_rates, **request)
+        except (ConvergenceError, RequestError):  # the picture of the law alone is still right
+            computed = None
+    plot_law(law, computed, plot)
+
+
+def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | None) -> dict[str, Any]:
+    """The object that CLI users are promised."""
+    records = [
+        {
+            "learning_rate": record.learning_rate,
+            "rates": [rate if rate >= SMALLEST else None for rate in detail["rates"]],
+            "log10_rates": [value / LOG_10 for value in detail["log_rates"]],
+        }
+        for record, detail in zip(law.records, law.details, strict=True)
+    ]
+    return {
+        "objective": objective,
+        "barrier": landscape.barrier,
+        "prefactor": alpha,
+        "tied": landscape.tied,
+        "records": records,
+        "notes": [*landscape.notes, *([] if alpha is None else [NO_ERROR])],
+    }
+
+
+def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
+    name = landscape.objective.name
+    if landscape.unbounded:
+        print_line(f"{name} has no smallest barrier to pass and no law: its barriers grow without bound")
+        return
+    if alpha is None:
+        print_line(f"{name} has one minimum: no rate is exponentially small, and the law says nothing")
+        print_line(f"as s -> 0 the rate tends to the smallest curvature there, {landscape.minima[0].curvatures[0]:.8g}")
+        return
+    count = min(len(landscape.minima) - 1, MOST_SHOWN)
+    rows = [
+        (f"{s:.6g}", *(_power(value) for value in detail["log_rates"][:count]))
+        for s, detail in zip(law.learning_rates.tolist(), law.details, strict=True)
+    ]
+    noise = "" if law.noise == 1 else f", noise {law.noise:g}"
+    columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)))
+    print_table(f"{name}: rates by the Eyring-Kramers law{noise}", columns, rows)
+    if len(landscape.minima) - 1 > count:
+        print_line(f"the slowest {count} of {len(landscape.minima) - 1} are shown; --json holds all")
+    print_line(f"rate 1 = a exp(-2H/s) as s -> 0: barrier H = {landscape.barrier:.10g}, prefactor a = {alpha:.10g}")
+    if landscape.tied:
+        print_line("barriers are tied; the rates take that into account")
+    for note in (*landscape.notes, NO_ERROR):
+        print_line(f"note: {note}")
+
+
+def _power(log_rate: float) -> str:
+    """A rate from its natural logarithm, however small."""
+    exponent = math.floor(log_rate / LOG_10)
+    mantissa = math.exp(log_rate - exponent * LOG_10)
+    return f"{mantissa:.6f}e{exponent:+03d}" if mantissa < 9.9999995 else f"1.000000e{exponent + 1:+03d}"

@@ -1,0 +1,198 @@
+"""`witten validate`: spectral, theory and Monte Carlo side by side."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten.cli import options, output_files
+from witten.cli.errors import DISAGREEMENT, Interrupted, patiently
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+
+if TYPE_CHECKING:
+    from witten.rates import RateRecord
+    from witten.validation import Comparison, Validation
+
+# --walltime counts from here: what was loaded since is part of it.
+STARTED = time.monotonic()
+EXAMPLES = options.examples(
+    "witten validate double-well --lr 0.02:0.3:6",
+    "witten validate shi-su-jordan --lr 0.05,0.02 --json",
+    "witten validate mueller-brown --lr 0.03:0.3:5 --report mueller-brown.html",
+    notes="Exit status 3 if routes disagree beyond the errors they quote.",
+)
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE.html", help="Write one page that holds all: figures, tables, options."),
+]
+
+
+def validate(
+    objective: options.Objective,
+    lr: options.LearningRates,
+    rtol: options.Rtol = "1e-4",
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
+    seed: options.Seed = "0",
+    report: Report = None,
+    plot: options.Plot = None,
+    walltime: options.Walltime = None,
+    as_json: options.Json = False,
+) -> int | None:
+    """The rate by all three routes, and whether they agree as far as their errors tell."""
+    learning_rates = options.parse_learning_rates(lr)
+    request: dict[str, Any] = {
+        "rtol": options.positive("--rtol", rtol),
+        "noise": options.positive("--noise", noise),
+        "box": options.parse_box(box),
+        "seed": options.whole("--seed", seed, 0),
+    }
+    limit = options.parse_walltime(walltime)
+    _check_files(report, plot)
+    found, reason = _validated(options.resolved(objective, center, scale), objective, learning_rates, request, limit)
+    if report is not None:
+        from witten.report.validation import write_validation
+
+        write_validation(found, report)
+    if plot is not None:
+        from witten.plots.validation import plot_validation
+
+        plot_validation(found, plot)
+    if as_json:
+        print_json(_json(objective, found))
+    else:
+        _show(found)
+        output_files.say_where(plot=plot, report=report)
+    if reason is not None:
+        raise Interrupted(f"{reason}: what was done by then is compared, the rest is left out")
+    return DISAGREEMENT if found.agree is False else None
+
+
+def _check_files(report: Path | None, plot: Path | None) -> None:
+    """Refuse places that cannot be written before anything is computed."""
+    if report is not None:
+        from witten.report import check_page
+
+        check_page(report)
+    output_files.check_plot(plot)
+
+
+def _validated(
+    f: Any, objective: str, learning_rates: tuple[float, ...], request: dict[str, Any], walltime: float | None
+) -> tuple[Validation, str | None]:
+    """The comparison, and why it was ended early if it was."""
+    from witten.validation import ROUTES
+    from witten.validation import validate as side_by_side
+
+    with progress_bar(len(ROUTES) * len(learning_rates), objective) as advance, patiently() as signalled:
+        stop = _stopping(signalled, walltime)
+        found = side_by_side(
+            f,
+            learning_rates,
+            progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"),
+            stop=stop,
+            **request,
+        )
+        missing = any(reason == c.why.get(name) for c in found.records for name in c.why if (reason := stop()))
+        return found, stop() if missing else None
+
+
+def _stopping(signalled: Callable[[], str | None], walltime: float | None) -> Callable[[], str | None]:
+    """Asked for a reason to stop: a signal, or the end of the time."""
+
+    def stop() -> str | None:
+        if walltime is not None and time.monotonic() - STARTED > walltime:
+            return "the walltime is over"
+        return signalled()
+
+    return stop
+
+
+def _json(objective: str, found: Validation) -> dict[str, Any]:
+    """The object that CLI users are promised."""
+    fit, sampled = found.fit("spectral"), found.fit("monte_carlo")
+    return {
+        "objective": objective,
+        "records": [_json_record(c) for c in found.records],
+        "barrier_fit": None if fit is None else fit.barrier,
+        "barrier_fit_error": None if fit is None else fit.barrier_error,
+        "barrier_monte_carlo": None if sampled is None else sampled.barrier,
+        "barrier_monte_carlo_error": None if sampled is None else sampled.barrier_error,
+        "barrier_theory": found.barrier,
+        "agree": found.agree,
+        "verdict": found.verdict,
+    }
+
+
+def _json_record(c: Comparison) -> dict[str, Any]:
+    """One learning rate; what a double cannot hold is null, its log10 is not."""
+    sampled = c.monte_carlo
+    return {
+        "learning_rate": c.learning_rate,
+        "spectral": _rate(c.spectral),
+        "spectral_error": None if c.spectral is None else c.spectral.rate_error,
+        "theory": _rate(c.theory),
+        "monte_carlo": _rate(sampled),
+        "ci_low": None if sampled is None else _exp(sampled.lower),
+        "ci_high": None if sampled is None else _exp(sampled.upper),
+        "agree": c.agree,
+        "why": dict(c.why),
+        "remarks": [] if sampled is None or sampled.sampling is None else list(sampled.sampling.remarks),
+        "log10_spectral": None if c.spectral is None else c.spectral.log10_rate,
+        "log10_theory": None if c.theory is None else c.theory.log10_rate,
+        "log10_monte_carlo": None if sampled is None else sampled.log10_rate,
+    }
+
+
+def _rate(record: RateRecord | None) -> float | None:
+    return None if record is None else record.rate
+
+
+def _exp(logarithm: float) -> float | None:
+    """e^x where a double holds it; 0 for the lower end of an interval without one."""
+    if logarithm == -math.inf:
+        return 0.0
+    return math.exp(logarithm) if -700 < logarithm < 700 else None
+
+
+def _show(found: Validation) -> None:
+    """The table and the verdict."""
+    noise = "" if found.noise == 1 else f", noise {found.noise:g}"
+    print_table(
+        f"{found.objective.name}: three routes to the rate{noise}",
+        ("learning rate", "spectral", "theory", "Monte Carlo", "95 % interval", "agree"),
+        [_row(c) for c in found.records],
+        left=("agree",),
+    )
+    print_line(found.verdict)
+
+
+def _row(c: Comparison) -> tuple[str, ...]:
+    agree = {True: "yes", False: "NO", None: "nothing to compare"}[c.agree]
+    return f"{c.learning_rate:.6g}", _spectral(c.spectral), _plain(c.theory), *_sampled(c.monte_carlo), agree
+
+
+def _spectral(record: RateRecord | None) -> str:
+    return "" if record is None else with_log_error(record.log_rate, record.log_error)
+
+
+def _plain(record: RateRecord | None) -> str:
+    from witten.validation.verdict import scientific
+
+    return "" if record is None else scientific(record.log_rate, 4)
+
+
+def _sampled(record: RateRecord | None) -> tuple[str, str]:
+    """A Monte Carlo rate and its interval."""
+    from witten.validation.verdict import scientific
+
+    if record is None:
+        return "", ""
+    return scientific(record.log_rate, 3), f"{scientific(record.lower, 3)} to {scientific(record.upper, 3)}"

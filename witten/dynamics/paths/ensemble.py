@@ -1,0 +1,277 @@
+"""Many paths of dX = -grad f dt + sigma sqrt(s) dW at once, on all threads and ranks.
+
+A path is known by its number, and its noise by (seed, stream, number, step): which thread or rank moves it, and in how
+many goes, changes no bit of it. What is counted are whole numbers, and what is averaged is first put in the order of
+the paths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.dynamics.paths import schemes
+from witten.dynamics.paths.gradient_kernels import block_gradient
+from witten.dynamics.paths.philox import normals, words
+from witten.errors import RequestError
+from witten.objectives import Objective
+from witten.parallel.communicators import Communicator
+
+__all__ = ["CoreMap", "Lives", "Motion", "Paths", "Steps", "in_threads"]
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How paths move: x <- x - h grad f(x) + sigma sqrt(s h) xi, or a scheme like it (see `steps`).
+
+    Parameters
+    ----------
+    objective : f
+    learning_rate : s
+    dt : the time step h; with h = s, sigma = 1 and Euler-Maruyama this is SGD
+    noise : sigma, the scale of the gradient noise
+    scheme : 'euler-maruyama', 'leimkuhler-matthews' or 'heun'
+    seed, stream : choose the random numbers
+    """
+
+    objective: Objective
+    learning_rate: float
+    dt: float
+    noise: float = 1.0
+    scheme: str = schemes.EULER_MARUYAMA
+    seed: int = 0
+    stream: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "dt", "noise"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise RequestError(f"{name.replace('_', ' ')} must be positive, got {value}")
+        if self.scheme not in schemes.SCHEMES:
+            raise RequestError(f"unknown scheme {self.scheme[:60]!r}; use one of {', '.join(schemes.SCHEMES)}")
+        if not 0 <= self.seed < 2**64:
+            raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {self.seed}")
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return self.objective.dimension
+
+    @property
+    def amplitude(self) -> float:
+        """sigma sqrt(s h), the standard deviation of the noise of a step."""
+        return self.noise * math.sqrt(self.learning_rate * self.dt)
+
+
+    def moved(self, paths: range, x: Array, step: int) -> Array:
+        """x after one step by NumPy, shape (d, n): for functions that are not compiled."""
+        d, h, f = x.shape[0], self.dt, self.objective
+
+        def noise(k: int) -> Array:
+            return self.amplitude * normals(self.seed, paths, d, first=k * d, stream=self.stream)
+
+        with np.errstate(all="ignore"):
+            forward = x - h * f.gradient(x)
+            if self.scheme == schemes.LEIMKUHLER_MATTHEWS:
+                return np.asarray(forward + 0.5 * (noise(step) + noise(step + 1)))
+            xi = noise(step)
+            if self.scheme == schemes.EULER_MARUYAMA:
+                return np.asarray(forward + xi)
+            return np.asarray(x - 0.5 * h * (f.gradient(x) + f.gradient(forward + xi)) + xi)
+
+
+@dataclass(frozen=True, eq=False)
+class CoreMap:
+    """Where a path counts as inside a well: a label 1, ..., m for each cell of a grid, 0 elsewhere; or, in more
+    dimensions than a grid can have, centres (m, d), each with its quarter of the way to any other."""
+
+    count: int
+    low: Array
+    scale: Array
+    shape: Counts
+    labels: NDArray[np.int16]
+    centres: Array
+
+    @classmethod
+    def on_grid(cls, low: Array, spacing: Array, labels: NDArray[np.int16]) -> CoreMap:
+        """Labels of the cells of a grid that starts at `low`, shape (n_1, ..., n_d)."""
+        shape = np.array(labels.shape, dtype=np.int64)
+        flat = np.ascontiguousarray(labels, dtype=np.int16).ravel()
+        return cls(int(labels.max()), np.array(low, float), 1.0 / spacing, shape, flat, np.zeros((0, labels.ndim)))
+
+    @classmethod
+    def around(cls, centres: Array) -> CoreMap:
+        """Centres (m, d)."""
+        m, d = centres.shape
+        nothing = np.zeros(0, dtype=np.int16)
+        return cls(m, np.zeros(d), np.ones(d), np.zeros(d, dtype=np.int64), nothing, np.ascontiguousarray(centres))
+
+    @classmethod
+    def none(cls, dimension: int) -> CoreMap:
+        """No well is watched."""
+        return cls.around(np.zeros((0, dimension)))
+
+
+@dataclass(frozen=True, eq=False)
+class Lives:
+    """What paths did between the cores of m wells, counted in looks: the core last seen is a path's home.
+
+    Attributes
+    ----------
+    lived : (m,) looks at paths whose home is i
+    moved : (m, m) times that a path with home i was seen in core j
+    transit : (m, m) looks on the way there, between the last one that saw it at home and the one that saw it in j
+    """
+
+    lived: Counts
+    moved: Counts
+    transit: Counts
+
+
+class Steps(Protocol):
+    """What a motion by NumPy offers: a step of consecutive paths."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def dt(self) -> float: ...
+
+    def moved(self, paths: range, x: Array, step: int) -> Array: ...
+
+
+class Paths:
+    """Paths of a motion from given points: those of this rank, and collective methods that speak of all.
+
+    Parameters
+    ----------
+    motion : how they move
+    points : (d, n) where all of them start, the same on every rank
+    comm : the ranks that share them
+    cores : the wells that are watched
+    home : the core that all paths count as coming from; -1 for none, before one has been seen
+    """
+
+    def __init__(
+        self,
+        motion: Steps,
+        points: Array,
+        *,
+        comm: Communicator | None = None,
+        cores: CoreMap | None = None,
+        home: int = -1,
+    ) -> None:
+        self.motion = motion
+        self.comm = comm or Communicator()
+        self.cores = cores or CoreMap.none(motion.dimension)
+        self.count = points.shape[1]
+        self.step = 0
+        self.first, last = _share(self.count, self.comm.rank, self.comm.size)
+        self.x = np.array(points[:, self.first : last], dtype=float, order="C")
+        m, own = self.cores.count, self.x.shape[1]
+        blocks = own // schemes.WIDTH_OF_LONG + 1
+        self._state = np.vstack([np.full(own, home), np.zeros(own, dtype=np.int64)]).astype(np.int64)
+        self._counts = tuple(np.zeros((blocks, *shape), dtype=np.int64) for shape in ((m,), (m, m), (m, m)))
+
+    @property
+    def time(self) -> float:
+        """t = h times the number of steps done."""
+        return self.step * self.motion.dt
+
+    def advance(self, count: int) -> None:
+        """`count` more steps of every path."""
+        self._walk(count, 1, np.empty((0, 0, 0)), self.cores.none(self.x.shape[0]))
+
+    def record(self, count: int, every: int) -> Array:
+        """The points of this rank's paths after `every`, 2 * `every`, ... more steps, shape (count, d, own)."""
+        snapshots = np.empty((count, *self.x.shape))
+        self._walk(every, count, snapshots, self.cores.none(self.x.shape[0]))
+        return snapshots
+
+    def watch(self, count: int, every: int) -> None:
+        """`count` looks at the cores, one after each `every` steps."""
+        self._walk(every, count, np.empty((0, 0, 0)), self.cores)
+
+    def gathered(self, values: Array | None = None) -> Array:
+        """The points of all paths (d, n), or what `record` gave (count, d, n), in the order of the paths."""
+        return np.concatenate(self.comm.allgather(self.x if values is None else values), axis=-1)
+
+    def lives(self) -> Lives:
+        """What all paths have done while they were watched."""
+        return Lives(*(self.comm.allreduce(each.sum(axis=0)) for each in self._counts))
+
+    def of_home(self, home: int) -> NDArray[np.bool_]:
+        """Which of all paths have last been seen in a core and are not lost, shape (n,)."""
+        return self.gathered((self._state[0] == home) & (np.abs(self.x) < schemes.FAR).all(axis=0)).astype(bool)
+
+    @property
+    def diverged(self) -> int:
+        """Paths of all ranks that have left for infinity."""
+        return int(self.comm.allreduce(int(np.count_nonzero(~(np.abs(self.x) < schemes.FAR).all(axis=0)))))
+
+    def _walk(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
+        motion = self.motion
+        if not isinstance(motion, Motion) or motion.objective.formula is None:
+            self._walk_callable(every, chunks, snapshots, cores)
+        elif self.x.size:
+            self._walk_compiled(motion, every, chunks, snapshots, cores)
+        self.step += every * chunks
+
+    def _walk_compiled(self, motion: Motion, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
+        gradient = block_gradient(motion.objective)
+
+        def some(first: int, last: int) -> None:
+            schemes.walk(
+                gradient, self.x, first, last, *words(motion.seed, motion.stream, self.first), self.step, every,
+                chunks, motion.dt, motion.amplitude, schemes.SCHEMES.index(motion.scheme), snapshots, cores.low,
+                cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts,
+            )  # fmt: skip
+
+        in_threads(some, list(_slices(self.x.shape[1], numba.get_num_threads())))
+
+    def _walk_callable(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
+        """The same steps by NumPy, for a gradient that is a Python function."""
+        d, own = self.x.shape
+        move = partial(self.motion.moved, range(self.first, self.first + own))
+        for chunk in range(chunks):
+            for k in range(self.step + chunk * every, self.step + (chunk + 1) * every):
+                self.x = move(self.x, k)
+            if snapshots.size:
+                snapshots[chunk] = self.x
+            if cores.count:
+                schemes.look(
+                    self.x, cores.low, cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts
+                )
+
+
+def _share(count: int, rank: int, size: int) -> tuple[int, int]:
+    """The paths of a rank: whole vector blocks where there are enough of them."""
+    blocks = -(-count // schemes.WIDTH)
+    return min(blocks * rank // size * schemes.WIDTH, count), min(blocks * (rank + 1) // size * schemes.WIDTH, count)
+
+
+def _slices(count: int, parts: int) -> Iterator[tuple[int, int]]:
+    """(first, last) of the paths of each thread."""
+    for part in range(parts):
+        first, last = _share(count, part, parts)
+        if last > first:
+            yield first, last
+
+
+def in_threads(function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> list[Any]:
+    """What a function that gives up the interpreter's lock returns for each tuple of arguments, on threads."""
+    if len(calls) == 1:
+        return [function(*calls[0])]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(lambda arguments: function(*arguments), calls))

@@ -1,0 +1,191 @@
+"""Steps of dX = -grad f dt + sigma sqrt(s) dW for blocks of paths, by three schemes.
+
+    Euler-Maruyama        x <- x - h grad f(x) + a xi_k                                     a = sigma sqrt(s h)
+    Leimkuhler-Matthews   x <- x - h grad f(x) + a (xi_k + xi_{k+1})/2
+    Heun                  y = x - h grad f(x) + a xi_k,   x <- x - h (grad f(x) + grad f(y))/2 + a xi_k
+
+Euler-Maruyama with h = s and sigma = 1 is SGD, x <- x - s grad f(x) + s xi, to the bit. Leimkuhler and Matthews (2013)
+have the averages over the stationary law right to second order in h at the same cost, rates to first order; Heun, at
+two gradients a step, has rates right to second order too, as the noise does not depend on x (Platen's weak scheme).
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import types
+
+from witten.dynamics.paths.gradient_kernels import BLOCK_GRADIENT
+from witten.dynamics.paths.philox import LANES, fill_normals
+
+__all__ = ["EULER_MARUYAMA", "HEUN", "LEIMKUHLER_MATTHEWS", "SCHEMES", "WIDTH", "walk"]
+
+SCHEMES = EULER_MARUYAMA, LEIMKUHLER_MATTHEWS, HEUN = ("euler-maruyama", "leimkuhler-matthews", "heun")
+# Paths that are computed together, one in each lane of vector instructions; fewer where a point is long.
+WIDTH, WIDTH_OF_LONG = 64, 16
+LONG = 32
+# A coordinate beyond this has left for infinity: wells are looked for to 1e13.
+FAR = 1e18
+
+u64, f64, i64 = types.uint64, types.float64, types.int64
+SIGNATURE = types.void(
+    types.FunctionType(BLOCK_GRADIENT),
+    f64[:, ::1],  # x
+    i64, i64,  # first, last
+    u64, u64, u64,  # seed, stream, path
+    i64, i64, i64,  # step, every, chunks
+    f64, f64, i64,  # h, amplitude, scheme
+    f64[:, :, ::1],  # snapshots
+    f64[::1], f64[::1], i64[::1], types.int16[::1],  # low, scale, shape, labels
+    f64[:, ::1],  # centres
+    i64[:, ::1], i64[:, ::1], i64[:, :, ::1], i64[:, :, ::1],  # state, lived, moved, transit
+)  # fmt: skip
+
+
+@numba.njit(error_model="numpy", inline="always")
+def _noise(x, amplitude, seed, stream, path, index, four, out):  # type: ignore[no-untyped-def]
+    # out = amplitude times the normals index, ..., index + d - 1; `four` holds the block that index is in, unless index
+    # starts one.
+    for c in range(x.shape[0]):
+        i = np.uint64(index + c)
+        lane = np.int64(i & np.uint64(3))
+        if lane == 0:
+            fill_normals(seed, stream, path, i >> np.uint64(2), four)
+        for j in range(x.shape[1]):
+            out[c, j] = amplitude * four[lane, j]
+
+
+@numba.njit(error_model="numpy", inline="always")
+def _finite(x, j):  # type: ignore[no-untyped-def]
+    for c in range(x.shape[0]):  # noqa: SIM110 (Numba has no all())
+        if not abs(x[c, j]) < FAR:
+            return False
+    return True
+
+
+@numba.njit(error_model="numpy")
+def _core_on_grid(x, j, low, scale, shape, labels):  # type: ignore[no-untyped-def]
+    # The label of the cell that holds x, 0 outside the grid.
+    cell = 0
+    for c in range(x.shape[0]):
+        t = (x[c, j] - low[c]) * scale[c]
+        if not (t >= 0.0 and t < shape[c]):
+            return 0
+        cell = cell * shape[c] + np.int64(t)
+    return np.int64(labels[cell])
+
+
+@numba.njit(error_model="numpy")
+def _core_by_distance(x, j, centres):  # type: ignore[no-untyped-def]
+    # i + 1 where x, projected on the line from centre i to any other one, is in its first quarter; else 0.
+    for i in range(centres.shape[0]):
+        inside = True
+        for k in range(centres.shape[0]):
+            along, length = 0.0, 0.0
+            for c in range(x.shape[0]):
+                e = centres[k, c] - centres[i, c]
+                along += e * (x[c, j] - centres[i, c])
+                length += e * e
+            if along > 0.25 * length:
+                inside = False
+                break
+        if inside:
+            return i + 1
+    return 0
+
+
+@numba.njit(error_model="numpy")
+def _watch(core, p, block, state, lived, moved, transit):  # type: ignore[no-untyped-def]
+    # One look at path p. state = (home, looks since it was seen there); counts are whole numbers: sums in any order.
+    home = state[0, p]
+    if home < 0:
+        if core > 0:
+            state[0, p], state[1, p] = core - 1, 0
+        return
+    lived[block, home] += 1
+    state[1, p] += 1
+    if core == home + 1:
+        state[1, p] = 0
+    elif core > 0:
+        moved[block, home, core - 1] += 1
+        transit[block, home, core - 1] += state[1, p] - 1
+        state[0, p], state[1, p] = core - 1, 0
+
+
+@numba.njit(SIGNATURE, error_model="numpy", nogil=True, cache=True)
+def walk(  # type: ignore[no-untyped-def]
+    gradient, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, scheme,
+    snapshots, low, scale, shape, labels, centres, state, lived, moved, transit,
+):  # fmt: skip
+    """Move the paths x[:, first:last] by chunks * every steps, the next of which is `step`.
+
+    After every chunk: x goes to snapshots[chunk] (where there are any), and a look is taken at the core it is in (where
+    there are labels or centres). x[:, p] is path number path + p.
+    """
+    d = x.shape[0]
+    width = WIDTH if d < LONG else WIDTH_OF_LONG
+    y, g, g2 = np.empty((d, width)), np.empty((d, width)), np.empty((d, width))
+    z, z2, b = np.empty((d, width)), np.zeros((d, width)), np.empty((d, width))
+    four = np.empty((LANES, width))
+    watching = labels.size > 0 or centres.shape[0] > 0
+    for start in range(first, last, width):
+        n = min(width, last - start)
+        for c in range(d):
+            for j in range(width):
+                b[c, j] = x[c, start + min(j, n - 1)]
+        at = path + np.uint64(start)
+        block = start // width
+        index = step * d
+        fill_normals(seed, stream, at, np.uint64(index) >> np.uint64(2), four)
+        if scheme == 1:
+            _noise(b, 0.5 * amplitude, seed, stream, at, index, four, z2)
+        for chunk in range(chunks):
+            for _ in range(every):
+                gradient(b, g)
+                if scheme == 1:
+                    z, z2 = z2, z
+                    _noise(b, 0.5 * amplitude, seed, stream, at, index + d, four, z2)
+                    for c in range(d):
+                        for j in range(width):
+                            b[c, j] = (b[c, j] - h * g[c, j]) + (z[c, j] + z2[c, j])
+                else:
+                    _noise(b, amplitude, seed, stream, at, index, four, z)
+                    if scheme == 2:
+                        for c in range(d):
+                            for j in range(width):
+                                y[c, j] = (b[c, j] - h * g[c, j]) + z[c, j]
+                        gradient(y, g2)
+                        for c in range(d):
+                            for j in range(width):
+                                g[c, j] = 0.5 * (g[c, j] + g2[c, j])
+                    for c in range(d):
+                        for j in range(width):
+                            b[c, j] = (b[c, j] - h * g[c, j]) + z[c, j]
+                index += d
+            if snapshots.shape[0] > 0:
+                for c in range(d):
+                    for j in range(n):
+                        snapshots[chunk, c, start + j] = b[c, j]
+            if watching:
+                for j in range(n):
+                    if _finite(b, j):
+                        if centres.shape[0] > 0:
+                            core = _core_by_distance(b, j, centres)
+                        else:
+                            core = _core_on_grid(b, j, low, scale, shape, labels)
+                        _watch(core, start + j, block, state, lived, moved, transit)
+        for c in range(d):
+            for j in range(n):
+                x[c, start + j] = b[c, j]
+
+
+@numba.njit(error_model="numpy", nogil=True, cache=True)
+def look(x, low, scale, shape, labels, centres, state, lived, moved, transit):  # type: ignore[no-untyped-def]
+    """One look at the cores that paths x (d, n) are in."""
+    for p in range(x.shape[1]):
+        if _finite(x, p):
+            if centres.shape[0] > 0:
+                core = _core_by_distance(x, p, centres)
+            else:
+                core = _core_on_grid(x, p, low, scale, shape, labels)
+            _watch(core, p, 0, state, lived, moved, transit)

@@ -1,0 +1,204 @@
+"""One rate by one estimator: which, with what time steps and how many paths, and when it is known well enough.
+
+Whatever the estimator, it is run with two time steps of a scheme of second order, h and 2h, and
+
+    log lambda = (4 log lambda_h - log lambda_2h)/3
+
+leaves an error of fourth order; the interval holds what is uncertain in both.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+
+from witten.dynamics.equilibrium.gibbs_grid import Thermal, thermal
+from witten.dynamics.equilibrium.gibbs_samples import Sampled, sampled
+from witten.dynamics.estimates import Estimate
+from witten.dynamics.estimators.autocorrelation import Decay, plan
+from witten.dynamics.estimators.hitting_times import Hitting
+from witten.dynamics.estimators.markov_state_model import MarkovStates
+from witten.dynamics.estimators.unvisited_rates import watched
+from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down, seed_of
+from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives.growth.conditions import continuous_spectrum
+
+__all__ = ["ESTIMATORS", "chosen", "estimate_rate"]
+
+ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
+    "auto",
+    "autocorrelation",
+    "hitting",
+    "splitting",
+    "msm",
+)
+# A barrier of so many s/2 keeps apart the rates between wells and those within; below it, correlations tell.
+APART = 7.0
+# Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
+MOST_STEPS = 20_000_000_000
+RARE, LONG = 1e-7, 1_000_000_000
+# So many relaxation times of the softest well are simulated at least, whatever the estimator.
+FEW_LIVES = 1000
+# A slow well that holds e^{-a} of the mass is left to the lives of paths in it at a barrier lower by a, down to this.
+LEAST_APART = 3.5
+# The first runs: how far apart looks are, over the largest curvature, and how many paths.
+FIRST_INTERVAL, PILOTS = 0.1, 512
+# The part of the measure, the highest, where paths do not start; rounds after which no decay is seen at all.
+SELDOM, UNSEEN = 1e-3, 30
+# Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
+BURN_IN = 2.0
+
+Ground = Thermal | Sampled
+
+
+def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> Estimate | None:
+    """The rate at one learning rate by one estimator; rounds are added until the interval is narrow enough.
+
+    None if it was stopped before anything was known.
+    """
+    began = time.perf_counter()
+    request.motion(1.0, 0)  # refuses what cannot be simulated
+    look = thermal if request.objective.dimension <= 3 else sampled
+    ground: Ground = look(request.objective, request.s, seed=request.seed)
+    dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
+    _check_steps(request, ground, dt)
+    name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
+    if name == SPLITTING:
+        return rate_by_splitting(
+            request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt,
+            width=request.width, stop=stop, comm=request.comm,
+        )  # fmt: skip
+    levels, extra = _levels(name, ground, request, dt, stop)
+    if not levels:
+        return None
+    stopped = False
+    for done in count(1):
+        for level in levels:
+            level.more(stop)
+        found = combined(levels, request.order)
+        n_steps = extra + sum(level.n_steps for level in levels)
+        if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
+            break
+        if done >= UNSEEN and name in (AUTOCORRELATION, MSM) and not math.isfinite(found[1]):
+            break
+        stopped = stop() is not None
+        if stopped:
+            break
+    if stopped and not math.isfinite(found[1]):
+        return None
+    estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
+    return replace(_elsewhere(estimate, ground, request, stop), seconds=time.perf_counter() - began)
+
+
+def _check_steps(request: Request, ground: Ground, dt: float) -> None:
+    """ConvergenceError if steps that resolve the narrowest well are too many for a path to get anywhere."""
+    softest = ground.softest if isinstance(ground, Thermal) else ground.softness
+    if FEW_LIVES / (softest * dt) > MOST_STEPS:
+        raise ConvergenceError(
+            f"{request.objective.name} has a well or a bend so narrow that steps of {dt:.1g} are asked for, of which "
+            f"paths need {1 / (softest * dt):.1g} to move about in the widest; use witten gap"
+        )
+
+
+def _elsewhere(estimate: Estimate, ground: Ground, request: Request, stop: Stop) -> Estimate:
+    """The estimate with what may be slower where its paths do not come, and no rate where the spectrum has no gap below
+    which it could be one.
+
+    Raises
+    ------
+    ConvergenceError
+        if the rate is not below the continuous spectrum.
+    """
+    if not isinstance(ground, Thermal):
+        return estimate
+    bottom = continuous_spectrum(request.objective, request.s)
+    if not estimate.high < math.log(bottom):
+        raise ConvergenceError(
+            f"the spectrum of {request.objective.name} at learning rate {request.learning_rate:g} is continuous from "
+            f"{bottom:.6g} on, and paths show no rate below that (about {estimate.rate:.4g}): correlations there decay "
+            "by no single rate; use witten gap"
+        )
+    started = ground.deep if estimate.estimator == HITTING else ground.deep[:0]
+    return watched(estimate, ground, request, stop, seen=ground.wells.minima[:, started])
+
+
+def chosen(ground: Ground, dt: float, paths: int) -> str:
+    """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}.
+
+    Where no barrier is known (above three dimensions without roads between wells), correlations are tried.
+    """
+    height = 2 * ground.barrier / ground.s
+    if math.isnan(height):
+        return AUTOCORRELATION
+    # In equilibrium a well far above the others is seldom visited: its life is watched instead.
+    slow = int(np.argmax(np.where(np.isfinite(ground.wells.depths), ground.wells.depths, -math.inf)))
+    lifted = 2 * (ground.wells.floors[slow] - ground.wells.floors[0]) / ground.s
+    if len(ground.deep) < 2 or height < max(APART - lifted, LEAST_APART):
+        return AUTOCORRELATION
+    expected = ground.softness / (2 * math.pi) * math.exp(-height)
+    return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
+
+
+def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) -> tuple[list[Level], int]:
+    """The paths with step h, and those with 2h, none if stopped; and steps done already."""
+    runs = request.runs(dt)
+    levels: list[Level] = []
+    if name == HITTING:
+        if len(ground.deep) < 2:
+            raise RequestError(
+                f"{request.objective.name} has no second well deeper than {1.5 * request.s:.3g} at learning rate "
+                f"{request.learning_rate:g}: nothing is hit; use --estimator autocorrelation"
+            )
+        levels += [Hitting(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
+        return levels, 0
+    seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
+    pilot = request.motion(runs[-1][0], 0)
+    # A single path that starts where others never come would make an observable, or an error, of its own.
+    points = ground.sample(PILOTS, seed, without=SELDOM) if isinstance(ground, Thermal) else ground.sample(PILOTS, seed)
+    found = plan(pilot, points, FIRST_INTERVAL / ground.stiffness, request.comm, stop)
+    if found is None:
+        return [], 0
+    for h, n, stream in runs:
+        if isinstance(ground, Thermal):
+            points, burn_in = ground.sample(n, seed + stream, without=SELDOM), 0.0
+        else:
+            points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
+        kind = MarkovStates if name == MSM else Decay
+        levels.append(kind(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
+    return levels, found.n_steps
+
+
+def _estimate(
+    request: Request,
+    name: str,
+    levels: list[Level],
+    found: tuple[float, float],
+    n_steps: int,
+    dt: float,
+) -> Estimate:
+    log_rate, log_error = found
+    diverged = sum(level.diverged for level in levels)
+    n_paths = sum(n for _, n, _ in request.runs(dt))
+    if diverged == n_paths:
+        raise ConvergenceError(f"all {n_paths} paths left for infinity with time step {dt:.3g}; use a smaller --dt")
+    if not (math.isfinite(log_rate) and math.isfinite(log_error)):
+        raise ConvergenceError(
+            f"no decay was seen at learning rate {request.learning_rate:g} in {n_steps:.2g} steps of {n_paths} paths; "
+            "ask for more paths, or use --estimator splitting"
+        )
+    notes = [levels[0].remark]
+    if diverged:
+        notes.append(f"{diverged} of {n_paths} paths left for infinity and are left out; use a smaller --dt")
+    if 2 * QUANTILE * log_error > request.width:
+        notes.append("stopped before the interval was narrow")
+    half = QUANTILE * log_error
+    low = log_rate - reach_down(levels, half)
+    return Estimate(
+        request.learning_rate, log_rate, low, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt, 0.0, diverged,
+        remarks=tuple(notes),
+    )  # fmt: skip

@@ -1,0 +1,234 @@
+"""Rates of any size from simulated paths: fluxes between the wells, by adaptive multilevel splitting.
+
+The cores A_i are small sets about the minima. From the number of ways c_ij between them per unit time and the masses
+pi_i from which they were the last core, both estimated without bias (`ways`), the small rates are those of the chain on
+the wells, lambda pi u = (D - C) u, up to a relative error of the order of lambda_1/lambda_m, lambda_m the fastest rate
+that is no transition between cores.
+
+Two step sizes of a scheme of order two give lambda to fourth order: lambda = (4 lambda_h - lambda_2h)/3. The interval
+comes from independent repetitions of everything, left out one by one (jackknife).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import t as student
+
+from witten.dynamics.estimates import Estimate
+from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
+from witten.dynamics.splitting.well_chain import WellChain
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective, resolve
+from witten.parallel.communicators import Communicator, agree, collectively, communicator
+
+__all__ = ["rate_by_splitting"]
+
+Array = NDArray[np.float64]
+CONFIDENCE = 0.95
+# Repetitions with the finer and the coarser step in one round: the cheapest shares for the extrapolated rate.
+FINE, COARSE = 10, 4
+MOST_ROUNDS = 12
+
+
+def rate_by_splitting(
+    objective: Objective | str,
+    learning_rate: float,
+    *,
+    seed: int = 0,
+    noise: float = 1.0,
+    dt: float | None = None,
+    width: float = 0.25,
+    stop: Callable[[], str | None] = lambda: None,
+    comm: Any = None,
+) -> Estimate:
+    """lambda_s from paths that are split on their way between wells, for rates too small to be waited for.
+
+    Parameters
+    ----------
+    objective : a formula with two wells at least; above three variables smooth, and of not more than 50
+    learning_rate : s > 0
+    seed : every number is told by it, whatever the number of threads and ranks
+    noise : sigma > 0; the rate is that at learning rate s sigma^2
+    dt : the finer time step; 0.2 over the largest curvature where left out
+    width : of the interval, relative to the rate: rounds of repetitions are added until it is met, 12 at most
+    stop : asked after each round, on all ranks; a reason to stop, or None
+    comm : the ranks that share the repetitions; all there are where left out
+
+    Raises
+    ------
+    RequestError
+        without two wells that are deep beside s, with too many variables or wells, or without a formula.
+    ConvergenceError
+        if every population dies out.
+    """
+    began = time.perf_counter()
+    f, ranks = resolve(objective), communicator(comm)
+    s = _effective(learning_rate, noise)
+    plan = agree(ranks, lambda: make_plan(f, s, _own_seed(seed, learning_rate, noise), dt))
+    plan = replace(plan, objective=f)  # with the kernels of this rank
+    collectively(ranks, lambda: compile_kernels(f))
+    samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
+    found = Found(math.nan, math.inf, ())
+    for round_ in range(MOST_ROUNDS):
+        for coarse, count in ((False, FINE), (True, COARSE)):
+            samples[coarse] += _repetitions(plan, range(round_ * count, (round_ + 1) * count), coarse, ranks)
+        found = _extrapolated(plan, samples)
+        stopped = 2 * found.error > width and stop() is not None
+        if stopped or 2 * found.error <= width:
+            break
+    return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began, stopped)
+
+
+def _effective(learning_rate: float, noise: float) -> float:
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise RequestError(f"learning rate must be positive, got {learning_rate}")
+    if not (math.isfinite(noise) and noise > 0):
+        raise RequestError(f"noise must be positive, got {noise}")
+    return learning_rate * noise**2
+
+
+def _own_seed(seed: int, learning_rate: float, noise: float) -> int:
+    """A seed for each learning rate, so that the errors along a curve are independent."""
+    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+@dataclass(frozen=True)
+class Found:
+    """log lambda, half the width of its interval, all log rates, how far tied ones are parted."""
+
+    log_rate: float
+    error: float
+    log_rates: tuple[float, ...]
+    parted: float = 0.0
+
+
+def _repetitions(plan: Plan, numbers: range, coarse: bool, comm: Communicator) -> list[tuple[Sample, ...]]:
+    """For each number a sample on every way; they are independent and do not depend on who computes them."""
+    jobs = [(way, number) for number in numbers for way in range(len(plan.ways))]
+
+    def mine() -> list[Sample]:
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+            return list(pool.map(lambda job: plan.run(job[0], job[1], coarse), jobs[comm.rank :: comm.size]))
+
+    shares = comm.allgather(collectively(comm, mine))
+    done = [shares[k % comm.size][k // comm.size] for k in range(len(jobs))]
+    n = len(plan.ways)
+    return [tuple(done[k : k + n]) for k in range(0, len(done), n)]
+
+
+def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
+    """The rates of the chain whose conductances and masses are the means over repetitions."""
+    m, count = plan.cores.floors.size, math.log(len(repetitions))
+    conductances = np.full((m, m), -np.inf)
+    masses: list[list[float]] = [[] for _ in range(m)]
+    for k, way in enumerate(plan.ways):
+        masses[way.source] += [sample[k].log_mass for sample in repetitions]
+        if way.target >= 0:
+            flux = logsumexp([sample[k].log_flux for sample in repetitions]) - count
+            conductances[way.source, way.target] = conductances[way.target, way.source] = flux
+    means = np.array([logsumexp(each) - math.log(len(each)) for each in masses])
+    return WellChain(means, conductances).log_rates()
+
+
+def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> Found:
+    """lambda = (4 lambda_h - lambda_2h)/3 in logarithms, and the half-width of its interval.
+
+    Rates that chance may have parted are one, multiple: the smallest alone would be too small. To the statistical error
+    are added a tenth of the extrapolation, for the orders left out, and for what is no chain lambda/(smallest
+    curvature) and the memory of shallow wells.
+    """
+    if all(sample.extinct for repetition in samples[False] for sample in repetition if sample.split):
+        raise ConvergenceError(
+            f"no path of {plan.objective.name} has come from one well to another at s = {plan.learning_rate:g}: all "
+            "populations died out; take a larger learning rate"
+        )
+    log_rates = _log_rates(plan, samples[False])
+    ties = _tied(plan, samples[False], log_rates)
+    (fine, fine_error), (coarse, coarse_error) = (_jackknife(plan, samples[c], ties) for c in (False, True))
+    ratio = math.exp(min(coarse - fine, 1.0))
+    correction = math.log((4 - ratio) / 3)
+    log_rate = fine + correction
+    statistical = math.hypot(4 * fine_error, ratio * coarse_error) / (4 - ratio)
+    quantile = float(student.isf((1 - CONFIDENCE) / 2, len(samples[False]) - 1))
+    chain = math.exp(log_rate) / plan.slowest_relaxation + plan.memory
+    error = quantile * statistical + 0.1 * abs(correction) + chain
+    return Found(log_rate, error, tuple((log_rates + correction).tolist()), fine - float(log_rates[0]))
+
+
+def _tied(plan: Plan, repetitions: list[tuple[Sample, ...]], log_rates: Array) -> int:
+    """How many of the smallest rates cannot be told from the first."""
+    without = _left_out(plan, repetitions)
+    if log_rates.size == 1 or not np.isfinite(without).all():
+        return 1
+    errors = without.std(axis=0) * math.sqrt(len(repetitions) - 1)
+    apart = log_rates - log_rates[0] > 2 * np.hypot(errors, errors[0])
+    return int(np.argmax(apart)) if apart.any() else log_rates.size
+
+
+def _jackknife(plan: Plan, repetitions: list[tuple[Sample, ...]], ties: int) -> tuple[float, float]:
+    """log of the mean of the smallest rates, as many as are tied, and its standard error."""
+    count = len(repetitions)
+    every = logsumexp(_log_rates(plan, repetitions)[:ties]) - math.log(ties)
+    without = logsumexp(_left_out(plan, repetitions)[:, :ties], axis=1) - math.log(ties)
+    if not np.isfinite(without).all():  # all hangs on one repetition
+        return float(every), math.inf
+    return float(every), float(np.std(without) * math.sqrt(count - 1))
+
+
+def _left_out(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
+    """log rates with each of the repetitions left out in turn, shape (repetitions, m - 1)."""
+    return np.array([_log_rates(plan, repetitions[:k] + repetitions[k + 1 :]) for k in range(len(repetitions))])
+
+
+def _estimate(
+    plan: Plan,
+    learning_rate: float,
+    samples: Mapping[bool, list[tuple[Sample, ...]]],
+    found: Found,
+    seconds: float,
+    stopped: bool,
+) -> Estimate:
+    """The answer of the route, with what a reader should know."""
+    every = [sample for part in samples.values() for repetition in part for sample in repetition]
+    return Estimate(
+        learning_rate=float(learning_rate),
+        log_rate=found.log_rate,
+        low=found.log_rate - found.error - found.parted,
+        high=found.log_rate + found.error,
+        confidence=CONFIDENCE,
+        estimator="splitting",
+        n_paths=sum(sample.paths for sample in every),
+        n_steps=sum(sample.steps for sample in every),
+        dt=plan.dt,
+        seconds=seconds,
+        diverged=sum(sample.lost for sample in every),
+        stopped=stopped,
+        resolved=math.isfinite(found.error),
+        rates=tuple(math.exp(value) for value in found.log_rates),
+        remarks=tuple(_remarks(plan, every, found)),
+    )
+
+
+def _remarks(plan: Plan, samples: list[Sample], found: Found) -> Iterator[str]:
+    ways = sum(way.target >= 0 for way in plan.ways)
+    yield f"{plan.cores.floors.size} wells, {ways} direct way{'' if ways == 1 else 's'} between them"
+    dead = sum(sample.extinct for sample in samples)
+    if dead:
+        yield f"{dead} of {sum(sample.split for sample in samples)} populations died out"
+    if not math.isfinite(found.error):
+        yield "too few of them have come through for an interval"
+    lost = sum(sample.lost for sample in samples)
+    if lost:
+        yield f"{lost} excursions diverged or did not end within {LONGEST} steps"

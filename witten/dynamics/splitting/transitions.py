@@ -1,0 +1,167 @@
+"""What a splitting simulates: the ways between cores, and one repetition on one of them.
+
+In equilibrium the number of ways from the core A_i to A_j per unit time is
+
+    c_ij = mu(A_i)/h P(X_h outside of A_i, and A_j the next core | X_0 in A_i),
+
+which is c_ji, and the mass from which A_i was the last core is pi_i = mu(A_i) E[steps before the next core, or 1]. X_0
+is drawn from mu in the core by rejection, so nothing has to be equilibrated, and each factor is estimated without bias:
+the probability by splitting (`excursions`), the mass of the core and the time outside by counting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from witten.dynamics.equilibrium.core_sets import Cores
+from witten.dynamics.splitting import kernels
+from witten.dynamics.splitting.grid_committors import Chart, grid_chart
+from witten.dynamics.splitting.path_committors import road_chart
+from witten.dynamics.splitting.reaction_coordinate import Coordinate
+from witten.objectives import Objective
+
+__all__ = ["LONGEST", "Plan", "Sample", "Way", "compile_kernels", "make_plan"]
+
+Array = NDArray[np.float64]
+# Time step times the largest curvature, of the finer of two.
+STEP = 0.2
+# Variance of the logarithm that one population may have, the fewest and most paths in it, and the most coordinates.
+SPREAD, FEWEST, MOST, MOST_COORDINATES = 0.04, 100, 2000, 20_000
+MASS_ONLY = 1000
+# Levels begin this much below the mean of log q where paths leave: those behind the core are not told apart.
+BELOW = 1.0
+# Direct ways between wells that would carry less than this part of what goes by others are left out.
+NEGLIGIBLE = 1e-4
+LONGEST = 2_000_000
+# The streams of random numbers begin with this.
+STREAM = 0x5B
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """From a core to another directly; to none, if only the mass of the first is wanted.
+
+    Attributes
+    ----------
+    source, target : numbers of cores; target -1 for none
+    coordinate : the reaction coordinate
+    population : paths of one repetition
+    """
+
+    source: int
+    target: int
+    coordinate: Coordinate
+    population: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What one repetition has found on a way: logarithms of c_ij and pi_i, and what it took."""
+
+    log_flux: float
+    log_mass: float
+    steps: int
+    paths: int
+    lost: int
+    split: bool
+
+    @property
+    def extinct(self) -> bool:
+        """Whether no path of the population came to the target."""
+        return self.split and self.log_flux == -math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All that repetitions have in common."""
+
+    objective: Objective
+    learning_rate: float
+    cores: Cores
+    ways: tuple[Way, ...]
+    dt: float
+    seed: int
+    slowest_relaxation: float
+    memory: float
+
+    def run(self, way: int, repetition: int, coarse: bool) -> Sample:
+        """One repetition on one way, with step dt or 2 dt; its numbers are its own."""
+        w, s, cores = self.ways[way], self.learning_rate, self.cores
+        h = 2 * self.dt if coarse else self.dt
+        stream = (STREAM << 25) | (coarse << 24) | (way << 16) | (repetition << 1)
+        key = np.uint64(self.seed), np.uint64(stream), np.uint64(stream + 1)
+        f = self.objective.kernels()
+        tries, starts, outside, log_p, _, steps, branches, lost = kernels.splitter()(
+            f.value, f.gradient, w.source, w.target, w.population, h, math.sqrt(s), (cores.centres, cores.metrics),
+            cores.roots, cores.normal, cores.floors[w.source], w.coordinate.as_arguments(), key, LONGEST,
+        )  # fmt: skip
+        weight = cores.log_volumes[w.source] - 2 * (cores.floors[w.source] - cores.floors.min()) / s
+        log_flux = weight + math.log((w.population - 1) / ((tries - 1) * h)) + log_p
+        log_mass = weight + math.log((starts + outside) / tries)
+        return Sample(log_flux, log_mass, steps, w.population + branches, lost, w.target >= 0)
+
+
+def make_plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
+    """Cores, ways and step size at s (times sigma^2): from a grid in up to three dimensions, from roads above.
+
+    Raises
+    ------
+    RequestError
+        without two wells that are deep beside s, or without grid and roads.
+    """
+    chart = (grid_chart if f.dimension <= 3 else road_chart)(f, s)
+    cores = chart.cores
+    step = dt if dt is not None else STEP / chart.stiffness
+    relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
+    memory = _memory(chart.flux, chart.depths / s)
+    return Plan(f, s, cores, tuple(_ways(chart)), step, seed, max(relaxation, 1e-3 / step), memory)
+
+
+def compile_kernels(f: Objective) -> None:
+    """Kernels of f as the splitter wants them, and the splitter."""
+    compiled = f.kernels()
+    compiled.value.compile(kernels.VALUE.signature)  # type: ignore[attr-defined]
+    compiled.gradient.compile(kernels.GRADIENT.signature)  # type: ignore[attr-defined]
+    kernels.splitter()
+
+
+def _ways(chart: Chart) -> Iterator[Way]:
+    """The pairs that matter, and the wells of which only the mass is wanted."""
+    sources = set()
+    flux, d = chart.flux, chart.cores.centres.shape[1]
+    for (i, j), start in chart.starts.items():
+        if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
+            continue
+        sources.add(i)
+        yield Way(i, j, chart.coordinate(i, j, start - BELOW), _population(start, d))
+    for i in set(range(len(flux))) - sources:
+        yield Way(i, -1, Coordinate.nowhere(d), MASS_ONLY)
+
+
+def _memory(flux: Array, depths: Array) -> float:
+    """How far the chain may be from the process because a path remembers where it came from: in a well of depth
+    delta s that is left on two sides alike the rate was found too large by 0.25 e^(-1.2 delta), and less by 4 p (1 - p)
+    where most, p, leave on one side."""
+    shares = np.exp(flux.max(axis=1) - logsumexp(flux, axis=1))
+    return float(np.max(0.25 * np.exp(-1.2 * depths) * 4 * shares * (1 - shares)))
+
+
+def _by_others(flux: Array, i: int, j: int) -> float:
+    """log of what flows from i to j by way of other cores, at its narrowest, on the widest way."""
+    widest = flux.copy()
+    widest[i, j] = widest[j, i] = -np.inf
+    for k in range(len(flux)):
+        widest = np.maximum(widest, np.minimum(widest[:, k, None], widest[None, k, :]))
+    return float(widest[i, j])
+
+
+def _population(start: float, dimension: int) -> int:
+    """So many paths that the logarithm of the estimate, at best, has the variance SPREAD."""
+    most = min(MOST, MOST_COORDINATES // dimension)
+    return int(min(max(-start / SPREAD, FEWEST), most))

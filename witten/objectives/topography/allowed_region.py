@@ -1,0 +1,192 @@
+"""Where a slow mode may live: a fact about f alone, that tells how far to look.
+
+A mode of the rate lambda oscillates or is large only where V_s <= 2 lambda, V_s = |grad f|^2/s - Lap f, and decays
+elsewhere, be there measure or not: a plateau or a shallow well far above all saddles may hold one. Across a valley
+V_s is negative, but no mode has a negative energy there: e^{-f/s} is the ground state of that direction, with energy
+zero. So each principal direction of Hess f counts with what it has, or else with zero:
+
+    V_s^+ = sum_i max(g_i^2/s - h_i, 0) <= 2 lambda,
+
+g_i the components of grad f along the eigenvectors of Hess f, h_i its eigenvalues. For f(x) + g(y) this is exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
+
+from witten.objectives.objective import Objective
+from witten.objectives.symbolic.affine_frame import affine_frame
+from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
+from witten.objectives.topography.critical_set import EVERYWHERE, reach
+from witten.objectives.topography.merge_tree import merge_tree
+
+__all__ = ["SlowPlaces", "slow_places"]
+
+Array = NDArray[np.float64]
+# Cells along each axis.
+CELLS = {1: 2000, 2: 400, 3: 64}
+# How often the box is tripled while V_s is small on its rim.
+GROWTH = 6
+# Critical points beyond which only those nearby are looked at: there may be infinitely many.
+MOST_KNOWN = 1000
+# A place is looked at if it is left at most so many times faster than the rate.
+SLOWLY = 10.0
+# Heights, in units of s, at which no double tells places apart.
+TOO_HIGH = 1e30
+# The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
+MOST_CELLS, FINE = 20_000, 1 / 16
+
+
+@dataclass(frozen=True)
+class SlowPlaces:
+    """{V_s^+ <= 2 lambda}, as far as a grid sees it.
+
+    Attributes
+    ----------
+    level : the largest f there; -inf where there is none
+    end : whether V_s^+ > 2 lambda far out; else there may be no such mode, but a continuous spectrum
+    """
+
+    level: float
+    end: bool
+
+
+def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) -> SlowPlaces:
+    """{V_s^+ <= 2 rate} in one to three dimensions, on a grid over a box with these corners, shape (d,), over the
+    critical points that are known and, for a formula, over all places where V_s <= 2 rate cannot be excluded."""
+    known, boxes = reach(f), [(low, high)]
+    if 0 < known.points.shape[1] <= MOST_KNOWN:
+        boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
+    far = enclosed(f, s, rate)
+    if far is not None:
+        boxes.append((np.minimum(low, far[0]), np.maximum(high, far[1])))
+    # A larger box has coarser cells: each has its say.
+    found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
+    return SlowPlaces(max(each.level for each in found), all(each.end for each in found))
+
+
+def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array) -> SlowPlaces:
+    """On a grid over a box, that is tripled as long as such places reach its rim."""
+    for _ in range(GROWTH):
+        low, high = 2 * low - high, 2 * high - low
+        values, potential = _on_grid(f, s, low, high)
+        slow = _left_slowly(values, potential <= 2 * rate, (high - low) / values.shape[0], s, rate)
+        end = not _touches_rim(slow)
+        if end:
+            break
+    return SlowPlaces(float(values[slow].max(initial=-np.inf)), end)
+
+
+def _left_slowly(values: Array, slow: NDArray[np.bool_], spacing: Array, s: float, rate: float) -> NDArray[np.bool_]:
+    """The pieces of {V_s^+ <= 2 rate} that may be left as slowly as the rate, and that of the lowest cell.
+
+    A piece of extent L whose deepest well has the barrier b is left at about (s/2) (pi/L)^2 e^{-2b/s} at least: among
+    wells without end, far out, most are left too fast to matter.
+    """
+    pieces, count = label(slow, structure=np.ones((3,) * slow.ndim))
+    if count <= 1:
+        return slow
+    tree = merge_tree(values)
+    barriers = np.zeros(count + 1)
+    np.maximum.at(barriers, pieces.ravel()[tree.minima], tree.persistence)
+    extents = [max(h * (axis.stop - axis.start) for h, axis in zip(spacing, box, strict=True))
+               for box in find_objects(pieces)]  # fmt: skip
+    with np.errstate(under="ignore"):
+        left = 0.5 * s * (np.pi / np.array([np.inf, *extents])) ** 2 * np.exp(-2 * barriers / s)
+    keep = left <= SLOWLY * rate
+    keep[0] = False
+    out: NDArray[np.bool_] = keep[pieces]
+    return out
+
+
+def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
+    """The corners of a box outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates
+    of the formula, up to 10^13 of them; None for a callable, where there is no such place, and where that takes too
+    many cells."""
+    if f.formula is None:
+        return None
+    frame = affine_frame(f)
+    g, back = frame.objective, frame.matrix
+    value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
+    turn = np.linalg.inv(back).T
+    low, high = (np.full((f.dimension, 1), end) for end in EVERYWHERE)
+    while True:
+        slope, curvature = gradient(low, high), hessian(low, high)
+        with np.errstate(all="ignore"):
+            bound = _least_squared(turn, *slope) / s - _largest_laplacian(turn, *curvature)
+        # Where f overflows, all the more where its derivatives do, it is too high to matter.
+        keep = (~(bound > 2 * rate) | kinked(low, high)) & ~(value(low, high)[0] > TOO_HIGH * s)
+        low, high = low[:, keep], high[:, keep]
+        if not 0 < low.shape[1] <= MOST_CELLS:
+            return None
+        sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
+        if (sides <= FINE * hull).all():
+            centre, half = frame.out((low + high) / 2), abs(back) @ ((high - low) / 2)
+            return (centre - half).min(axis=1), (centre + half).max(axis=1)
+        axis = int((sides / hull).argmax())
+        middle = (low[axis] + high[axis]) / 2
+        left, right = high.copy(), low.copy()
+        left[axis] = right[axis] = middle
+        low, high = np.hstack([low, right]), np.hstack([left, high])
+
+
+def _least_squared(turn: Array, low: Array, high: Array) -> Array:
+    """The least |turn v|^2 of vectors v between low and high, (d, n)."""
+    middle, spread = turn @ ((low + high) / 2), abs(turn) @ ((high - low) / 2)
+    return np.asarray((np.maximum(abs(middle) - spread, 0.0) ** 2).sum(axis=0))
+
+
+def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
+    """The largest trace of turn H turn^T for symmetric H between low and high, (d, d, n)."""
+    metric = turn.T @ turn
+    return np.einsum("ij,ijn->n", metric, (low + high) / 2) + np.einsum("ij,ijn->n", abs(metric), (high - low) / 2)
+
+
+def _on_grid(f: Objective, s: float, low: Array, high: Array) -> tuple[Array, Array]:
+    """f and V_s^+ at the centres of cells; +inf where they are not finite."""
+    n = CELLS[low.size]
+    axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    with np.errstate(all="ignore"):
+        values = np.asarray(f(points), dtype=float)
+        if f.formula is None:
+            slope, curvature = _differences(values.reshape((n,) * low.size), (high - low) / n)
+        else:
+            slope, curvature = f.gradient(points), f._evaluate("hessian", points)
+        potential = _potential(slope, curvature, s)
+    shape = (n,) * low.size
+    return tuple(np.where(np.isfinite(a), a, np.inf).reshape(shape) for a in (values, potential))  # type: ignore[return-value]
+
+
+def _potential(slope: Array, curvature: Array, s: float) -> Array:
+    """V_s^+ from grad f (d, n) and Hess f (d, d, n); nan where they are not finite."""
+    known = np.isfinite(slope).all(axis=0) & np.isfinite(curvature).all(axis=(0, 1))
+    out = np.full(slope.shape[1], np.nan)
+    h, v = np.linalg.eigh(np.moveaxis(curvature[:, :, known], 2, 0))
+    g = np.einsum("nij,in->nj", v, slope[:, known])
+    out[known] = np.maximum(g**2 / s - h, 0.0).sum(axis=1)
+    return out
+
+
+def _differences(f: Array, spacing: Array) -> tuple[Array, Array]:
+    """grad f (d, n) and Hess f (d, d, n) by central differences on a grid, one-sided on its rim."""
+    gradient = np.gradient(f, *spacing)
+    slopes = gradient if isinstance(gradient, tuple | list) else [gradient]
+    hessian = np.empty((f.ndim, f.ndim, *f.shape))
+    for i, slope in enumerate(slopes):
+        for j, h in enumerate(spacing):
+            hessian[i, j] = _second(f, i, h) if i == j else np.gradient(slope, h, axis=j)
+    return np.stack([a.ravel() for a in slopes]), hessian.reshape(f.ndim, f.ndim, -1)
+
+
+def _second(f: Array, axis: int, h: float) -> Array:
+    """The second difference along an axis; on the rim that of its neighbour."""
+    padded = np.pad(np.diff(f, 2, axis=axis), [(1, 1) if a == axis else (0, 0) for a in range(f.ndim)], mode="edge")
+    return np.asarray(padded / h**2)
+
+
+def _touches_rim(mask: NDArray[np.bool_]) -> bool:
+    return any(mask.take(i, axis).any() for axis in range(mask.ndim) for i in (0, -1))

@@ -1,0 +1,357 @@
+"""How to reach a target risk in the fewest steps: a constant learning rate, or stages of falling ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from witten.errors import ConvergenceError, GridError, RequestError
+from witten.objectives import Objective, resolve
+from witten.risk.escape import runs_away
+from witten.risk.excess_risk import excess_risk
+from witten.risk.laws.fokker_planck import domain_of
+from witten.risk.laws.master_equation import LawOfSGD, stationary_risk
+from witten.risk.planning.modal_model import ModeModel
+from witten.risk.planning.stage_search import NEVER, StageSearch
+from witten.risk.separable import Term, starting_point, terms, without_constant
+from witten.schedules import Schedule, Stop
+
+__all__ = ["Plan", "classical_laws", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
+
+Array = NDArray[np.float64]
+# Learning rates that stages may have, by the largest dimension of a term.
+CHOICES = {1: 36, 2: 14}
+# The smallest of them has a plateau of this part of the target.
+DEEPEST = {1: 0.04, 2: 0.15}
+# What may run away in a step at the largest of them, where none is given.
+SAFE = 1e-10
+# Corrections of the model's target by the chain, the first few with a new search for learning rates, until the chain's
+# risk is the target up to this part.
+CORRECTIONS, SEARCHES, CLOSE = 9, 2, 2e-3
+# Constant learning rates that are tried on the law of SGD, how far from that of the model among the choices, and to
+# what part they are told apart.
+TRIALS = {1: (14, 2, 1e-5), 2: (6, 1, 0.02)}
+# Nodes per standard deviation of its noise while schedules are compared.
+NODES = {1: 2.0, 2: 1.5}
+# How much further is looked for the target, where it is not reached.
+GROWTH = {1: 8, 2: 2}
+# A start that makes the box so much wider is what keeps a grid from serving.
+FAR = 1.5
+# Steps at which the target is first looked for.
+RECORDS = 301
+# How far above a single minimum, in targets, runs start where no point is given.
+ABOVE = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Stages that reach a target.
+
+    Attributes
+    ----------
+    objective, target, start : what was asked
+    stages : (learning rate, steps), the learning rates falling
+    risk : what SGD has after them, by its exact law
+    constant : the learning rate and the steps of the best constant schedule
+    constant_risk : what SGD has after it
+    predicted : steps that the spectral model of the SDE predicts for 1, 2, ... stages
+    """
+
+    objective: str
+    target: float
+    start: Array
+    stages: tuple[tuple[float, int], ...]
+    risk: float
+    constant: tuple[float, int]
+    constant_risk: float
+    predicted: tuple[float, ...]
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule.piecewise(self.stages)
+
+    @property
+    def total_steps(self) -> int:
+        return sum(steps for _, steps in self.stages)
+
+    @property
+    def saved(self) -> float:
+        """How many times more steps the best constant learning rate takes."""
+        return self.constant[1] / self.total_steps
+
+
+def plan_schedule(
+    objective: Objective | str,
+    target: float,
+    x0: ArrayLike | None = None,
+    *,
+    stages: int = 3,
+    noise: float = 1.0,
+    largest: float | None = None,
+) -> Plan:
+    """The fewest steps of SGD to E f - min f <= target, with a number of constant stages, and with one.
+
+    Learning rates and times are optimised on the spectral model of the SDE (`ModeModel`), whose target is corrected
+    until the exact law of SGD ends at the target; the best constant learning rate is found in the same way.
+
+    Parameters
+    ----------
+    objective, x0, noise : as in `excess_risk`
+    target : excess risk, positive
+    stages : at most so many, 1 to 6
+    largest : learning rate that is considered; 1/L where left out, L the largest curvature at a minimum, or the
+        largest below at which less than 1e-10 of SGD runs away in a step
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong, or the target is above the risk at the start.
+    ConvergenceError
+        if no schedule that is considered reaches the target.
+    """
+    given = resolve(objective)
+    f = without_constant(given)
+    _require_target(target)
+    start = starting_point(f, x0, ABOVE * target)
+    parts = terms(f, start)
+    _require(target, stages, parts)
+    choices = _choices(parts, target, noise, largest)
+    try:
+        return _planned(f, target, start, stages, StageSearch(ModeModel(parts, choices, noise), target), noise)
+    except GridError:
+        raise RequestError(_no_grid(f, target, start, parts, choices, noise)) from None
+
+
+def _no_grid(f: Objective, target: float, start: Array, parts: list[Term], choices: Array, noise: float) -> str:
+    """What to say where learning rates and way down are too far apart for a grid."""
+    one = Schedule.constant(float(choices[0]), 1)
+    for term in parts:
+        at_minimum = replace(term, start=term.landscape.minima[0].x)
+        if (domain_of(term, one, noise).widths > FAR * domain_of(at_minimum, one, noise).widths).any():
+            where = ", ".join(f"{x:.6g}" for x in start)
+            return f"the start ({where}) is too far out for a grid on which {f.name} has its law; give a nearer one"
+    return (
+        f"the target {target:g} is too small: it needs learning rates down to {choices[-1]:.2g}, too fine for a grid "
+        f"of {f.name}; ask for a larger one"
+    )
+
+
+def _planned(f: Objective, target: float, start: Array, stages: int, search: StageSearch, noise: float) -> Plan:
+    """The plan, with learning rates that the search may choose from."""
+    law = _SGD(f, start, noise)
+    constant, risk = _best_constant(search, law, target)
+    best: Found = ((constant,), risk, [search.constant(search.best_constant())])
+    if stages > 1:
+        found = _corrected(search, stages, target, law)
+        best = found if sum(n for _, n in found[0]) < constant[1] else best
+    return Plan(f.name, target, start, best[0], best[1], constant, risk, tuple(best[2]))
+
+
+@dataclass(frozen=True)
+class _SGD:
+    """The exact law from the start."""
+
+    f: Objective
+    start: Array
+    noise: float
+
+    def told(self, stages: Sequence[tuple[float, int]], steps: NDArray[np.int64]) -> Array:
+        """The risk after these numbers of steps."""
+        plan = Schedule.piecewise(stages)
+        return np.asarray(sum(law.term.count * law.risks(steps).risks for law in self.laws(plan)))
+
+    def at_end(self, stages: Sequence[tuple[float, int]]) -> float:
+        """The risk after all of them."""
+        return float(self.told(stages, np.array([0, sum(steps for _, steps in stages)]))[-1])
+
+    def plateau(self, learning_rate: float) -> float:
+        """The risk after very many steps."""
+        laws = self.laws(Schedule.constant(learning_rate, 1))
+        return sum(law.term.count * stationary_risk(law, learning_rate) for law in laws)
+
+    def laws(self, plan: Schedule) -> list[LawOfSGD]:
+        """One for each term."""
+        return [LawOfSGD(t, plan, self.noise, NODES[t.objective.dimension]) for t in terms(self.f, self.start)]
+
+
+Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
+
+
+def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Found:
+    """Stages whose risk by the law of SGD is the target: that of the model is moved until it is."""
+    aim, found, sequence = target, None, []
+    risks: dict[tuple, float] = {}
+    for turn in range(CORRECTIONS):
+        at = StageSearch(search.model, aim)
+        if turn < SEARCHES:
+            sequence = at.best(count)
+        # One more stage may be one too many.
+        stages, _, guess = min(sequence, key=lambda each: each[1])
+        total, steps = at.durations(stages, guess)
+        plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
+        # Where a step more or less matters, plans come again.
+        risk = risks[tuple(plan)] = risks.get(tuple(plan)) or law.at_end(plan)
+        reached = risk <= target and math.isfinite(total)
+        if reached and (found is None or sum(n for _, n in plan) <= sum(n for _, n in found[0])):
+            found = tuple(plan), risk, [total for _, total, _ in sequence]
+        if reached and risk > (1 - CLOSE) * target:
+            break
+        aim *= (1 - 0.3 * CLOSE) * target / risk
+    if found is None:
+        raise ConvergenceError(
+            f"no schedule found that takes SGD to {target:g} (the nearest ends at {risk:g}); ask for a larger target"
+        )
+    return found
+
+
+def _round(learning_rate: float) -> float:
+    """Four digits: a plan is to be typed in again."""
+    return float(f"{learning_rate:.4g}")
+
+
+def _best_constant(search: StageSearch, law: _SGD, target: float) -> tuple[tuple[float, int], float]:
+    """The constant learning rate that takes SGD to the target in the fewest steps, near the one of the model."""
+    i, dimension = search.best_constant(), _dimension(terms(law.f, law.start))
+    trials, far, close = TRIALS[dimension]
+    low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + far, i - far))
+    time = search.constant(i) * search.rates[i]
+    tried: dict[float, int | None] = {}
+
+    def steps(log_s: float) -> float:
+        s = _round(math.exp(log_s))
+        tried[s] = _first_below(law, s, target, NEVER, 2 * RECORDS if dimension == 1 else max(1.3 * time / s, 30))
+        return float(tried[s] or 10 * NEVER)
+
+    options = {"maxiter": trials, "xatol": close}
+    minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options=options)
+    reached = {s: n for s, n in tried.items() if n}
+    if not reached:
+        raise ConvergenceError(
+            f"no constant learning rate takes SGD to {target:g} in {NEVER} steps; ask for a larger target"
+        )
+    s = min(reached, key=lambda each: reached[each])
+    return (s, reached[s]), law.at_end([(s, reached[s])])
+
+
+def _choices(parts: list[Term], target: float, noise: float, largest: float | None) -> Array:
+    """Learning rates from the largest down to one with a plateau well below the target, descending."""
+    top = _largest(parts, noise) if largest is None else float(largest)
+    if not (math.isfinite(top) and top > 0):
+        raise RequestError(f"the largest learning rate must be positive, got {largest}")
+    dimension = sum(term.count * term.objective.dimension for term in parts)
+    # One well of any curvature has the plateau d s/4.
+    bottom = min(0.5 * top, DEEPEST[_dimension(parts)] * target * 4 / (dimension * noise**2))
+    return np.geomspace(top, bottom, CHOICES[_dimension(parts)])
+
+
+def _dimension(parts: list[Term]) -> int:
+    """1 for sums of functions of one variable."""
+    return max(term.objective.dimension for term in parts)
+
+
+def _largest(parts: list[Term], noise: float) -> float:
+    """1/L, L the largest curvature at a minimum; less where SGD would run away from there."""
+    s = 1.0 / max(float(m.curvatures[-1]) for term in parts for m in term.landscape.minima)
+    while any(runs_away(term.objective, s, noise, SAFE) for term in parts):
+        s *= 0.9
+    return s
+
+
+def _require_target(target: float) -> None:
+    if not (math.isfinite(target) and target > 0):
+        raise RequestError(f"the target must be a positive excess risk, got {target}")
+
+
+def _require(target: float, stages: int, parts: list[Term]) -> None:
+    if not 1 <= stages <= 6:
+        raise RequestError(f"the number of stages must be from 1 to 6, got {stages}")
+    at_start = sum(term.count * float(term.excess(term.start[:, None])[0]) for term in parts)
+    if target >= at_start:
+        raise RequestError(f"the start has the excess risk {at_start:g} already; ask for a target below it")
+
+
+def steps_against_learning_rate(
+    objective: Objective | str, target: float, learning_rates: ArrayLike, x0: ArrayLike | None = None, *,
+    noise: float = 1.0, most: int = 200_000,
+) -> list[int | None]:  # fmt: skip
+    """Steps of SGD at each constant learning rate until E f - min f <= target, None where that takes more than `most`.
+
+    By the exact law of SGD; at once None where the plateau is above the target.
+    """
+    f = without_constant(resolve(objective))
+    law = _SGD(f, starting_point(f, x0, ABOVE * target), noise)
+    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
+    return [_first_below(law, s, target, most) for s in asked]
+
+
+def _first_below(law: _SGD, s: float, target: float, most: int, guess: float = 2 * RECORDS) -> int | None:
+    """The first step at which a constant learning rate is below the target; None if its plateau is not."""
+    steps, reachable = min(math.ceil(guess), most), False
+    while True:
+        below = np.flatnonzero(law.told([(s, steps)], np.arange(steps + 1)) <= target)
+        if below.size:
+            return int(below[0])
+        reachable = reachable or law.plateau(s) < target
+        if steps >= most or not reachable:
+            return None
+        steps = min(GROWTH[_dimension(terms(law.f, law.start))] * steps, most)
+
+
+def classical_schedules(
+    objective: Objective | str, target: float, x0: ArrayLike | None = None, *, learning_rate: float,
+    noise: float = 1.0, most: int = 5_000,
+) -> dict[str, int | None]:  # fmt: skip
+    """Steps of SGD to the target along well-known schedules from a learning rate, None where `most` is not enough.
+
+    'cosine': the shortest one that ends at or below the target; 'step decay': by 10, the first half at the full
+    learning rate; 'logarithmic': C/log(2 + k) with C = 2H, H the barrier.
+    """
+    f = without_constant(resolve(objective))
+    law, out = _SGD(f, starting_point(f, x0, ABOVE * target), noise), dict[str, int | None]()
+    for name, make in classical_laws(f, law.start, learning_rate=learning_rate).items():
+        if name == "logarithmic":  # does not depend on where it ends
+            plan = make(most).until(Stop("risk", target))
+            curve = excess_risk(f, plan, law.start, noise=noise, records=2, plateaus=False)
+            out[name] = curve.first_below(target)
+        else:
+            out[name] = _shortest(law, make, target, most)
+    return out
+
+
+def classical_laws(
+    objective: Objective | str, x0: ArrayLike | None = None, *, learning_rate: float
+) -> dict[str, Callable[[int], Schedule]]:
+    """The schedules of `classical_schedules`, by the number of their steps."""
+    f = resolve(objective)
+    barriers = [term.landscape.barrier for term in terms(f, starting_point(f, x0, learning_rate))]
+    out: dict[str, Callable[[int], Schedule]] = {
+        "cosine": lambda n: Schedule.cosine(learning_rate, n),
+        "step decay": lambda n: Schedule.step_decay(learning_rate, n, 10.0, max(1, n // 2)),
+    }
+    known = [barrier for barrier in barriers if barrier is not None]
+    if known:
+        out["logarithmic"] = lambda n: Schedule.logarithmic(2 * max(known), n)
+    return out
+
+
+def _shortest(law: _SGD, make, target: float, most: int) -> int | None:  # type: ignore[no-untyped-def]
+    """The smallest n, to a percent, for which the schedule make(n) ends at or below the target."""
+
+    def risk(n: int) -> float:
+        return excess_risk(law.f, make(n), law.start, noise=law.noise, records=2, plateaus=False).final
+
+    high = 64
+    while risk(high) > target:
+        if high >= most:
+            return None
+        high = min(2 * high, most)
+    low = high // 2
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if risk(middle) <= target else (middle, high)
+    return high

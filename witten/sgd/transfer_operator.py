@@ -1,0 +1,291 @@
+"""One step of noisy gradient descent as an operator on functions, and its adjoint on densities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from witten.domains.box import Box
+from witten.domains.grid import Grid
+from witten.errors import RequestError
+from witten.objectives.objective import Objective
+from witten.operators.kernels import kernel
+from witten.sgd.gradient_noise import GaussianNoise
+
+__all__ = ["REACH", "TransferOperator", "transfer_operator"]
+
+Array = NDArray[np.float64]
+# The Gaussian is followed this many standard deviations far: beyond lies a part of 2e-19.
+REACH = 9.0
+
+
+@dataclass(frozen=True, eq=False)
+class TransferOperator:
+    """(P u)(x) = E u(x - h grad f(x) + e), e ~ N(0, diag v), by the trapezoid rule on a grid (Nystroem).
+
+    Row i holds the density of where node i goes, times the volume of a cell. The density is a product over the axes, so
+    that a row is kept as one short window of weights for each axis, and P is never formed unless asked for. With nodes
+    closer than half a standard deviation the rule is exact to rounding (e^{-2 pi^2 v/spacing^2} on a Gaussian). What
+    leaves the active cells of the grid is lost: rows sum to 1 - killed.
+
+    Parameters
+    ----------
+    grid : Grid, in the coordinates z = Q^T x
+    axes : Q, orthonormal, shape (d, d): the noise is independent along its columns
+    images : Q^T (x - h grad f(x)) at the nodes, shape (d, n)
+    deviations : of e along each axis, shape (d,)
+    step_size : h
+    objective : its name
+    values : f at the nodes, shape (n,)
+    """
+
+    grid: Grid
+    axes: Array
+    images: Array
+    deviations: Array
+    step_size: float
+    objective: str
+    values: Array
+
+    @property
+    def n_dofs(self) -> int:
+        return self.grid.n_nodes
+
+    @property
+    def points(self) -> Array:
+        """The nodes x, shape (d, n)."""
+        return self.axes @ self.grid.points
+
+    @property
+    def volume(self) -> float:
+        """Of a cell: a density is masses / volume."""
+        return float(np.prod(self.grid.spacing))
+
+    @cached_property
+    def windows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+        """First node (d, n), count (d, n) and weights (d, n, widest) of each row along each axis."""
+        first = np.array([axis[0] for axis in self.grid.axes])
+        shape = np.array(self.grid.shape)
+        widest = int(np.ceil(2 * REACH * (self.deviations / self.grid.spacing).max())) + 2
+        n = self.images.shape[1]
+        start, count = np.zeros((2, len(shape), n), dtype=np.int64)
+        weights = np.zeros((len(shape), n, widest))
+        _fill_windows(self.images[0], self.images, first, self.grid.spacing, shape, self.deviations, start, count,
+                      weights)  # fmt: skip
+        return start, count, weights
+
+    def apply(self, u: Array) -> Array:
+        """P u, (n,) -> (n,): what u is expected to be one step later."""
+        return self._applied(self.grid.expand(np.asarray(u, dtype=float), fill=0.0))
+
+    def _applied(self, u: Array) -> Array:
+        """P u for u on all cells, active or not, of shape grid.shape."""
+        start, count, weights = self.windows
+        if self.grid.dimension == 1:
+            return np.asarray(_apply_line(start[0], count[0], weights[0], u))
+        return np.asarray(_apply_plane(start[0], start[1], count, weights, u))
+
+    def adjoint(self, masses: Array, negligible: float = 0.0) -> Array:
+        """masses P, (n,) -> (n,): where mass at the nodes is one step later.
+
+        In the plane what moves from one node to another is left out where it is below `negligible`.
+        """
+        start, count, weights = self.windows
+        masses = np.ascontiguousarray(masses, dtype=float)
+        if self.grid.dimension == 1:
+            out = _adjoint_line(start[0], count[0], weights[0], masses, self.grid.shape[0])
+        else:
+            out = _adjoint_plane(start, count, weights, masses, negligible, *self.grid.shape)
+        return np.asarray(out[self.grid.mask])
+
+    def dense(self) -> Array:
+        """P as a matrix (n, n)."""
+        start, count, weights = self.windows
+        numbers = np.full(self.grid.shape, -1, dtype=np.int64)
+        numbers[self.grid.mask] = np.arange(self.n_dofs)
+        return np.asarray(_dense(start, count, weights, numbers.reshape(self.grid.shape[0], -1), self.n_dofs))
+
+    @cached_property
+    def killed(self) -> Array:
+        """The probability to leave the active cells in one step from each node, shape (n,): a sum of positive parts."""
+        box = self.grid.box
+        lower, upper = np.array(box.lower)[:, None], np.array(box.upper)[:, None]
+        out = ndtr((lower - self.images) / self.deviations[:, None])
+        out += ndtr((self.images - upper) / self.deviations[:, None])
+        with np.errstate(divide="ignore"):
+            outside = -np.expm1(np.log1p(-np.minimum(out, 1.0)).sum(axis=0))
+        if not self.grid.mask.all():
+            outside += self._applied(np.where(self.grid.mask, 0.0, 1.0))
+        return np.asarray(np.minimum(outside, 1.0))
+
+    def around(self, image: Array) -> Array:
+        """The law of image + e for one point (d,), as masses at the nodes: a first step from x is around(y(x))."""
+        z = self.axes.T @ np.asarray(image, dtype=float)
+        parts = [
+            h * np.exp(-0.5 * ((axis - at) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+            for axis, at, sigma, h in zip(self.grid.axes, z, self.deviations, self.grid.spacing, strict=True)
+        ]
+        out = parts[0]
+        for part in parts[1:]:
+            out = np.multiply.outer(out, part)
+        return np.asarray(out[self.grid.mask])
+
+
+def transfer_operator(
+    objective: Objective,
+    step_size: float,
+    box: Box,
+    *,
+    noise: GaussianNoise,
+    per_deviation: float = 2.0,
+    level: float = np.inf,
+) -> TransferOperator:
+    """x+ = x - h grad f(x) + e, e ~ N(0, C), on a box.
+
+    Parameters
+    ----------
+    objective : f, of dimension 1 or 2
+    step_size : h > 0
+    box : in the coordinates along the axes of the noise
+    noise : of e itself, not of the gradient: for SGD with learning rate s it is N(0, s^2 C)
+    per_deviation : nodes per standard deviation of the noise along each axis
+    level : nodes where f is above it are left out
+
+    Raises
+    ------
+    RequestError
+        if dimensions differ or are above 2, if h is not positive, or so large that no node is below the level.
+    """
+    if objective.dimension > 2 or {noise.dimension, box.dimension} != {objective.dimension}:
+        raise RequestError(
+            f"the transfer operator is there in 1 and 2 dimensions; {objective.name} has {objective.dimension}, the "
+            f"box {box.dimension}, the noise {noise.dimension}"
+        )
+    if not (np.isfinite(step_size) and step_size > 0):
+        raise RequestError(f"step size must be positive, got {step_size}")
+    deviations, axes = noise.axes()
+    shape = np.maximum(np.ceil(box.widths * per_deviation / deviations), 8)
+    grid = Grid(box, tuple(int(n) for n in shape))
+    if level < np.inf:
+        with np.errstate(all="ignore"):
+            grid = Grid(box, grid.shape, (objective(axes @ grid.points) <= level).reshape(grid.shape))
+        if not grid.n_nodes:
+            raise RequestError(
+                f"learning rate {step_size:g} is too large for {objective.name}: the noise of one step is wider than "
+                "all there is; take a smaller one"
+            )
+    return on_grid(objective, step_size, grid, axes, deviations)
+
+
+def on_grid(
+    objective: Objective, step_size: float, grid: Grid, axes: Array, deviations: Array
+) -> TransferOperator:
+    """The operator on a grid that is given."""
+    x = axes @ grid.points
+    with np.errstate(all="ignore"):
+        images = axes.T @ (x - step_size * objective.gradient(x))
+        values = np.asarray(objective(x), dtype=float)
+    # An image that overflows has left, wherever to.
+    images = np.where(np.isfinite(images), images, 1e300)
+    return TransferOperator(grid, axes, images, deviations, float(step_size), objective.name, values)
+
+
+@kernel
+def _fill_windows(rows, images, first, spacing, shape, deviations, start, count, weights):  # type: ignore[no-untyped-def]
+    for i in numba.prange(rows.size):
+        for a in range(shape.size):
+            y, h, sigma = images[a, i], spacing[a], deviations[a]
+            below, above = (y - REACH * sigma - first[a]) / h, (y + REACH * sigma - first[a]) / h
+            if above < 0.0 or below > shape[a] - 1.0:
+                continue
+            low, high = int(np.ceil(max(below, 0.0))), int(np.floor(min(above, shape[a] - 1.0)))
+            start[a, i], count[a, i] = low, high - low + 1
+            scale = h / (np.sqrt(2.0 * np.pi) * sigma)
+            for j in range(low, high + 1):
+                t = (first[a] + h * j - y) / sigma
+                weights[a, i, j - low] = scale * np.exp(-0.5 * t * t)
+
+
+@kernel
+def _apply_line(start, count, weights, u):  # type: ignore[no-untyped-def]
+    out = np.empty(start.size)
+    for i in numba.prange(start.size):
+        total = 0.0
+        for j in range(count[i]):
+            total += weights[i, j] * u[start[i] + j]
+        out[i] = total
+    return out
+
+
+@kernel
+def _apply_plane(start, other, count, weights, u):  # type: ignore[no-untyped-def]
+    out = np.empty(start.size)
+    for i in numba.prange(start.size):
+        total = 0.0
+        for j in range(count[0, i]):
+            row = u[start[i] + j]
+            inner = 0.0
+            for k in range(count[1, i]):
+                inner += weights[1, i, k] * row[other[i] + k]
+            total += weights[0, i, j] * inner
+        out[i] = total
+    return out
+
+
+@numba.njit(cache=True)
+def _adjoint_line(start, count, weights, masses, cells):  # type: ignore[no-untyped-def]
+    out = np.zeros(cells)
+    for i in range(start.size):
+        for j in range(count[i]):
+            out[start[i] + j] += masses[i] * weights[i, j]
+    return out
+
+
+@numba.njit(cache=True)
+def _adjoint_plane(start, count, weights, masses, least, rows, columns):  # type: ignore[no-untyped-def]
+    out = np.zeros((rows, columns))
+    for i in range(masses.size):
+        last = count[1, i]
+        if abs(masses[i]) <= least or last == 0:
+            continue
+        # A bell: what is heavy enough lies around its top, in an interval that grows and shrinks from row to row.
+        bell = weights[1, i, :last]
+        top = np.argmax(bell)
+        low, high = top, top + 1
+        for j in range(count[0, i]):
+            w = abs(masses[i]) * weights[0, i, j]
+            if w * bell[top] < least:
+                continue
+            while low > 0 and w * bell[low - 1] >= least:
+                low -= 1
+            while w * bell[low] < least:
+                low += 1
+            while high < last and w * bell[high] >= least:
+                high += 1
+            while w * bell[high - 1] < least:
+                high -= 1
+            w = masses[i] * weights[0, i, j]
+            # Slices, so that the loop below is vectorised.
+            row, part = out[start[0, i] + j, start[1, i] + low : start[1, i] + high], bell[low:high]
+            for k in range(part.size):
+                row[k] += w * part[k]
+    return out
+
+
+@numba.njit(cache=True)
+def _dense(start, count, weights, numbers, n):  # type: ignore[no-untyped-def]
+    out = np.zeros((n, n))
+    line = start.shape[0] == 1
+    for i in range(n):
+        for j in range(count[0, i]):
+            columns = numbers[start[0, i] + j]
+            for k in range(1 if line else count[1, i]):
+                column = columns[0] if line else columns[start[1, i] + k]
+                if column >= 0:
+                    out[i, column] = weights[0, i, j] * (1.0 if line else weights[1, i, k])
+    return out

@@ -1,0 +1,380 @@
+"""The spectrum of one step of noisy gradient descent: how fast SGD itself forgets where it started."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.box import Box
+from witten.domains.sublevel import Sublevel, sublevel
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives import Objective, resolve
+from witten.objectives.topography.convexity import separate
+from witten.rates import RateCurve, RateRecord
+from witten.sgd.arnoldi import LEAK, ROUNDING, TransferSpectrum, by_modulus, operator_spectrum
+from witten.sgd.collocation import AtomicMap
+from witten.sgd.gradient_noise import AtomicNoise, GaussianNoise
+from witten.sgd.transfer_operator import TransferOperator, transfer_operator
+
+__all__ = [
+    "Domain",
+    "chain",
+    "chain_spectra",
+    "first_domain",
+    "gibbs_distance",
+    "rate_curve",
+    "transfer_spectrum",
+]
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+Intervals = Sequence[tuple[float, float]]
+
+# Nodes per standard deviation of the noise, by dimension: the computation, and the coarser one it is compared with.
+FINE, COARSE = {1: 2.0, 2: 1.7}, {1: 1.5, 2: 1.3}
+# f at the rim above the saddles, in units of the learning rate: e^{-2 MARGIN} of the measure is outside.
+MARGIN = {1: 26.0, 2: 17.0}
+# The same above the saddles of wells that hold no measure, which matter where rates are below this; and an eigenvalue
+# that is as good as none.
+MARGIN_OF_WELLS, TINY, FORGOTTEN = 8.0, 1e-3, 0.02
+# How often a box is enlarged for modes found in it, and how often one that mass leaves.
+SLOW_PLACES = 4
+ENLARGED = 16
+# Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
+# from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
+SETTLED = 0.3
+# The relative error of the gap and the errors of eigenvalues at which resolution is enough, by what factor it is raised
+# along each axis before, and the nodes above which it is not.
+RTOL, ATOL = {1: 1e-9, 2: 1e-6}, {1: 1e-11, 2: 1e-5}
+FINER = {1: 1.5, 2: 1.25}
+AGAIN = {1: 3000, 2: 30_000}
+# Chebyshev points along each axis that are tried for noise of atoms.
+POINTS = {1: (24, 48, 96, 192, 384), 2: (10, 16, 24, 32)}
+# Nodes beyond which a chain is refused, and cells of a box.
+MOST_NODES, MOST_CELLS = {1: 8000, 2: 120_000}, 4_000_000
+
+
+def transfer_spectrum(
+    objective: Objective | str,
+    step_size: float,
+    k: int = 6,
+    *,
+    noise: float | GaussianNoise | AtomicNoise = 1.0,
+    temperature: float | None = None,
+    box: Intervals | None = None,
+) -> TransferSpectrum:
+    """The k leading eigenvalues of x+ = x - h grad f(x) + e: e = h xi (SGD), or e ~ N(0, 2 h T I) at temperature T.
+
+    Parameters
+    ----------
+    objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension
+    step_size : h > 0; the learning rate, where no temperature is given
+    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the law of xi: Gaussian, bounded, or of minibatches
+    temperature : T > 0, instead of the noise
+    box : (low, high) per axis, the first to be tried; found from f where left out
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong, or asks for more nodes than fit.
+    ConvergenceError
+        if mass keeps leaving every box: there is no stationary law, nor a quasi-stationary one.
+    """
+    f = resolve(objective)
+    began = time.perf_counter()
+    if isinstance(noise, AtomicNoise):
+        return _of_atoms(AtomicMap(f, noise, float(step_size)), k, box)
+    step = _step_noise(f, step_size, noise, temperature)
+    parts = separate(f) if f.dimension > 1 else None
+    if parts is not None and np.array_equal(step.axes()[1], np.eye(f.dimension)):
+        found = _of_sum(f, parts, step_size, k, step, box)
+    else:
+        found = _of_box(f, step_size, k, step, box)
+    return replace(found, seconds=time.perf_counter() - began)
+
+
+def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float:
+    """(1/2) int |rho - mu|: the total variation between the stationary law of the chain and exp(-2 f/s), s = v/h.
+
+    Raises
+    ------
+    RequestError
+        where the noise is not the same along all axes, or there is no stationary law (see `TransferSpectrum.density`).
+    """
+    f = resolve(objective)
+    density, operator = found.density, found.operator
+    assert operator is not None  # density has seen to that
+    v = operator.deviations**2
+    if np.ptp(v) > 1e-12 * v.max():
+        raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
+    values = f(operator.points)
+    weights = np.exp(-2.0 * (values - np.nanmin(values)) * found.step_size / v[0])
+    masses = density * operator.volume
+    return float(0.5 * np.abs(masses / masses.sum() - weights / weights.sum()).sum())
+
+
+def chain(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    noise: float | GaussianNoise = 1.0,
+    box: Intervals | None = None,
+) -> RateCurve:
+    """The rate -log(|rho_1|/rho_0)/s of SGD, x+ = x - s grad f(x) + s xi, against the learning rate.
+
+    The parameters are those of `transfer_spectrum`.
+    """
+    return rate_curve(chain_spectra(objective, learning_rates, noise=noise, box=box), noise, box)
+
+
+def chain_spectra(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    noise: float | GaussianNoise = 1.0,
+    box: Intervals | None = None,
+) -> list[TransferSpectrum]:
+    """The spectrum of SGD at each learning rate; the parameters are those of `transfer_spectrum`."""
+    f = resolve(objective)
+    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
+    return [transfer_spectrum(f, s, noise=noise, box=box) for s in asked]
+
+
+def rate_curve(
+    spectra: Sequence[TransferSpectrum], noise: float | GaussianNoise = 1.0, box: Intervals | None = None
+) -> RateCurve:
+    """The rates of some spectra of one objective, and what they were asked with."""
+    options = {
+        "noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance],
+        "box": None if box is None else [[float(a), float(b)] for a, b in box],
+    }
+    name = spectra[0].objective
+    return RateCurve.from_records(map(_record, spectra), method="chain", objective=name, options=options)
+
+
+def _record(found: TransferSpectrum) -> RateRecord:
+    """The rate of a spectrum, in logarithms."""
+    relative = found.rate_error / found.rate
+    return RateRecord(
+        learning_rate=found.step_size,
+        log_rate=math.log(found.rate),
+        lower=math.log(found.rate) + (math.log1p(-relative) if relative < 1 else -math.inf),
+        upper=math.log(found.rate) + math.log1p(relative),
+        resolved=found.resolved,
+        solver=found.solver,
+        n_dofs=found.n_dofs,
+        seconds=found.seconds,
+        rates=(found.rate,),
+    )
+
+
+def _step_noise(
+    f: Objective, step_size: float, noise: float | GaussianNoise, temperature: float | None
+) -> GaussianNoise:
+    """The law of e."""
+    if not (np.isfinite(step_size) and step_size > 0):
+        raise RequestError(f"learning rate must be positive, got {step_size}")
+    if not 0 < float(step_size) * float(step_size) < np.inf:
+        size, other = ("small", "larger") if step_size < 1 else ("large", "smaller")
+        raise RequestError(
+            f"learning rate {step_size:g} is too {size} for a chain: its square is none of a double; take a {other} "
+            "one"
+        )
+    if temperature is not None:
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise RequestError(f"temperature must be positive, got {temperature}; descent without noise has none")
+        return GaussianNoise.isotropic(f.dimension, math.sqrt(2 * step_size * temperature))
+    law = noise if isinstance(noise, GaussianNoise) else GaussianNoise.isotropic(f.dimension, noise)
+    if law.dimension != f.dimension:
+        raise RequestError(f"{f.name} has dimension {f.dimension}, the covariance of the noise {law.dimension}")
+    return GaussianNoise.of(step_size**2 * np.array(law.covariance))
+
+
+# ------------------------------------------------------------------------------------------------ sums of functions
+
+
+def _of_sum(
+    f: Objective, parts: Sequence[tuple], step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> TransferSpectrum:
+    """f_1(x_1) + ... + f_d(x_d): the kernel is a product, and so is every eigenvalue."""
+    deviations, _ = step.axes()
+    known: dict[tuple, TransferSpectrum] = {}
+    found = []
+    for i, (part, symbol) in enumerate(parts):
+        inner = None if box is None else [box[i]]
+        key = (part.subs(symbol, parts[0][1]), float(deviations[i]), tuple(inner[0]) if inner else None)
+        if key not in known:
+            line = Objective.from_sympy(part, [symbol])
+            known[key] = _of_box(line, step_size, k, GaussianNoise.isotropic(1, float(deviations[i])), inner)
+        found.append(known[key])
+    return _product(f.name, step_size, k, found)
+
+
+def _product(name: str, step_size: float, k: int, found: Sequence[TransferSpectrum]) -> TransferSpectrum:
+    values, errors = np.ones(1, dtype=complex), np.zeros(1)
+    for one in found:
+        pairs = np.multiply.outer(values, one.eigenvalues).ravel()
+        bars = (errors[:, None] + one.errors).ravel()
+        order = np.argsort(-abs(pairs), kind="stable")[:k]
+        values, errors = pairs[order], bars[order]
+    slowest = min(found, key=lambda one: one.gap)
+    leak = -math.expm1(sum(math.log1p(-one.leak) for one in found))
+    return TransferSpectrum(
+        step_size, values, errors, leak, slowest.gap, slowest.gap_error, None, None, name,
+        max(one.n_dofs for one in found), 0.0, slowest.solver,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ noise of atoms
+
+
+def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectrum:
+    """On Chebyshev points, more of them until the eigenvalues agree."""
+    f, h = atoms.objective, atoms.step_size
+    if not (np.isfinite(h) and h > 0):
+        raise RequestError(f"learning rate must be positive, got {h}")
+    began = time.perf_counter()
+    start = Box.of(box) if box is not None else sublevel(f, h, wells=k, margin=2.0).box
+    domain = atoms.invariant_box(start)
+    values, change = np.zeros(k, dtype=complex), np.full(k, np.inf)
+    for n in POINTS[f.dimension]:
+        before, values = values, by_modulus(np.linalg.eigvals(atoms.matrix(domain, n)))[:k]
+        change = np.abs(np.abs(values) - np.abs(before))
+        if change.max() < 1e-10:
+            break
+    errors = change + 1e3 * ROUNDING
+    gap = 1.0 - abs(values[1])
+    return TransferSpectrum(
+        h, values, errors, max(0.0, 1.0 - float(values[0].real)), gap, float(errors[:2].sum()), None, None, f.name,
+        n**f.dimension, time.perf_counter() - began, "collocation",
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ one box
+
+
+def _of_box(
+    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> TransferSpectrum:
+    """On a domain large enough, at resolutions that agree."""
+    domain, rough = _enclosing(f, step_size, k, step, box)
+    per_deviation = FINE[f.dimension]
+    while True:
+        domain = replace(domain, box=domain.box.expanded(0.05, 0.05), level=domain.level + 2 * domain.unit)
+        fine = operator_spectrum(_operator(f, step_size, domain, step, per_deviation), k)
+        # Where the map stretches space, functions vary over less than the noise does.
+        errors = np.abs(np.abs(fine.eigenvalues) - np.abs(rough.eigenvalues)) + fine.errors
+        gap_error = abs(fine.gap - rough.gap) + abs(fine.leak - rough.leak) + fine.gap_error
+        per_deviation *= FINER[f.dimension]
+        enough = gap_error <= RTOL[f.dimension] * fine.gap and (errors <= ATOL[f.dimension]).all()
+        if enough or fine.n_dofs * FINER[f.dimension] ** f.dimension > AGAIN[f.dimension]:
+            return replace(fine, errors=errors, gap_error=gap_error)
+        rough = fine
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The nodes of a box where f <= level; unit: the learning rate that has this noise; region: where it comes from."""
+
+    box: Box
+    level: float
+    unit: float
+    region: Sublevel | None = None
+
+
+def _enclosing(
+    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> tuple[Domain, TransferSpectrum]:
+    """A domain that hardly anything leaves, or that makes no difference; and the spectrum there."""
+    domain = first_domain(f, step_size, k, step, box)
+    rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+    for _ in range(SLOW_PLACES):
+        larger = _with_slow_places(domain, rough, k, step)
+        if larger is domain:
+            break
+        domain = larger
+        rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+    for _ in range(ENLARGED):
+        if rough.leak <= LEAK:
+            return domain, rough
+        domain = replace(domain, box=domain.box.expanded(0.15, 0.15), level=np.inf)
+        before, rough = rough, operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
+        change = max(abs(rough.gap / before.gap - 1), abs(rough.leak / before.leak - 1))
+        if change < SETTLED or rough.leak <= LEAK:
+            return domain, rough
+    raise ConvergenceError(
+        f"at step size {step_size:g} the chain on {f.name} leaves every box ({rough.leak:.1e} of it in a step, as "
+        f"far as {domain.box}): it has no stationary law; take a smaller step"
+    )
+
+
+def _operator(
+    f: Objective, step_size: float, domain: Domain, step: GaussianNoise, per_deviation: float
+) -> TransferOperator:
+    deviations, _ = step.axes()
+    cells = float(np.prod(np.ceil(domain.box.widths * per_deviation / deviations)))
+    if cells <= MOST_CELLS:
+        out = transfer_operator(f, step_size, domain.box, noise=step, per_deviation=per_deviation, level=domain.level)
+        cells = out.n_dofs
+        if cells <= MOST_NODES[f.dimension]:
+            return out
+    raise RequestError(
+        f"the chain on {f.name} at step size {step_size:g} needs {cells:.0f} nodes, more than the "
+        f"{MOST_NODES[f.dimension]} that are taken; ask for a larger learning rate or a smaller box"
+    )
+
+
+def first_domain(
+    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+) -> Domain:
+    """Where exp(-2 f/s) is, s = v/h the learning rate that has this noise; along the axes of the noise."""
+    if f.dimension > 2:
+        raise RequestError(
+            f"the chain is there in 1 and 2 dimensions, and for sums of functions of one variable; {f.name} has "
+            f"dimension {f.dimension}"
+        )
+    deviations, _ = step.axes()
+    unit = float(deviations.max() ** 2 / step_size)
+    if box is not None:
+        return Domain(Box.of(box), np.inf, unit)
+    found = sublevel(f, unit, wells=k, margin=MARGIN[f.dimension])
+    return Domain(_around(found.box, step), found.level, unit, found)
+
+
+def _with_slow_places(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
+    """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
+
+    Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells
+    far above the saddles. They are told by V_s and the barriers, as for the generator.
+    """
+    region, modulus = domain.region, np.abs(rough.eigenvalues[1:])
+    if region is None:
+        return domain
+    rate = -math.log(max(float(modulus.min(initial=1.0)), FORGOTTEN)) / rough.step_size
+    if rate > TINY:
+        slow = region.slow_places(1.2 * rate)
+        if not slow.end:
+            return domain
+        level = slow.level + MARGIN[region.box.dimension] * domain.unit
+    else:  # only wells make a rate so small
+        level = sublevel(region.objective, domain.unit, wells=2 * k + 4, margin=MARGIN_OF_WELLS).level
+    if level <= domain.level:
+        return domain
+    wide = region.wider(region.grid(), level)
+    box = domain.box if wide is None else domain.box.joined(_around(wide.box, step))
+    return replace(domain, box=box, level=level)
+
+
+def _around(box: Box, step: GaussianNoise) -> Box:
+    """The box along the axes of the noise, and two of its deviations more on each side."""
+    deviations, axes = step.axes()
+    if not np.array_equal(axes, np.eye(box.dimension)):
+        corners = axes.T @ np.stack([x.ravel() for x in np.meshgrid(*box.intervals, indexing="ij")])
+        box = Box(tuple(corners.min(axis=1).tolist()), tuple(corners.max(axis=1).tolist()))
+    wide = 2 * deviations / box.widths
+    return box.expanded(wide, wide)

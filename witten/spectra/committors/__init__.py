@@ -1,0 +1,5 @@
+"""Exponentially small rates, every digit, through the committors of wells (Bovier, Eckhoff, Gayrard and Klein 2004).
+
+Start with `grounded_laplacian`, a weighted graph with one core grounded in each well; `graph` applies it to finite
+differences, `elements` to finite elements on any number of ranks, and `wells` finds the wells of a graph.
+"""

@@ -1,0 +1,311 @@
+"""The rate against the learning rate: `gap` chooses everything, `sweep` takes a discretisation as it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from importlib import import_module
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from witten.errors import ConvergenceError, RequestError, Stopped
+from witten.io.sweep_file import Ledger
+from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
+from witten.parallel.communicators import Communicator, agree, communicator
+from witten.parallel.task_farm import deal
+from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.spectra.continuous_spectrum import continuous_from
+from witten.spectra.nested_grids import refined_spectrum
+from witten.spectra.shared_grid import Crew
+from witten.spectra.solvers.eigensolve import Solver, eigensolve
+from witten.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from dolfinx.mesh import Mesh
+
+__all__ = ["gap", "spectrum", "sweep"]
+
+FINITE_DIFFERENCES, FINITE_ELEMENTS = METHODS = ("finite-differences", "finite-elements")
+Intervals = Sequence[tuple[float, float]]
+
+
+class Discretisation(Protocol):
+    """Built once, assembled at every learning rate: FiniteDifferences(f, grid), FiniteElements(f, mesh)."""
+
+    method: ClassVar[str]
+
+    @property
+    def objective(self) -> Objective: ...
+
+    def assemble(self, learning_rate: float, out: Any = None) -> Any: ...
+
+
+def spectrum(
+    objective: Objective | str,
+    learning_rate: float,
+    k: int = 6,
+    *,
+    rtol: float = 1e-4,
+    noise: float = 1.0,
+    method: str | None = None,
+    box: Intervals | None = None,
+    degree: int | None = None,
+    mesh: str | PathLike[str] | Mesh | None = None,
+    petsc: Mapping[str, str | None] | None = None,
+    comm: Any = None,
+) -> Spectrum:
+    """The k lowest rates of dX = -grad f dt + sigma sqrt(s) dW, zero included, with error bars and modes.
+
+    Parameters
+    ----------
+    objective : an Objective, or its text: a gallery name, `name:key=value`, or a formula; dimension 1 to 3
+    learning_rate : s > 0
+    k : number of eigenvalues, the zero counted
+    rtol : wanted error, relative to each rate
+    noise : sigma > 0; the rates are those at learning rate s sigma^2
+    method : 'finite-differences', or 'finite-elements', which is the default where a mesh or a degree is given
+    box : (low, high) per axis, with reflecting walls, instead of automatic truncation
+    degree : of finite elements, 1, 2 or 3; 3 in one and two dimensions and 2 in three where left out
+    mesh : a gmsh file (.msh) or a DOLFINx mesh, with reflecting walls, instead of automatic truncation
+    petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}, where they compute: finite
+        elements, and finite differences on grids that several ranks share
+    comm : the ranks that compute it together, all of which call this and get the same; all there are where left out
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong; ConvergenceError if a solver fails, or where so many isolated rates are not there.
+    """
+    how = _method(method, degree, mesh)
+    ranks = communicator(comm)
+    _require_use(petsc, how, ranks)
+    found = _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    if found.continuous:
+        raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
+    return found
+
+
+def _spectrum(
+    f: Objective,
+    learning_rate: float,
+    k: int,
+    noise: float,
+    how: Mapping[str, Any] | None,
+    ranks: Communicator,
+    *,
+    petsc: Mapping[str, str | None] | None,
+    **options: Any,
+) -> Spectrum:
+    """By finite elements if their settings are given, else by finite differences."""
+    s = effective_learning_rate(learning_rate, noise)
+    if how is None:
+        crew = Crew(ranks, f, petsc or {})
+        found = crew.lead(lambda: refined_spectrum(f, s, k, choose=crew.solver, **options))
+    else:
+        from witten.spectra.adaptive_meshes import adapted_spectrum
+
+        found = adapted_spectrum(f, s, k, comm=ranks, petsc=petsc, **how, **options)
+    return replace(found, learning_rate=float(learning_rate), noise=float(noise))
+
+
+def gap(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    rtol: float = 1e-4,
+    noise: float = 1.0,
+    method: str | None = None,
+    box: Intervals | None = None,
+    degree: int | None = None,
+    mesh: str | PathLike[str] | Mesh | None = None,
+    petsc: Mapping[str, str | None] | None = None,
+    seed: int = 0,
+    output: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[RateRecord], Any] | None = None,
+    groups: int = 1,
+    walltime: float | None = None,
+    stop: Callable[[], str | None] = lambda: None,
+    comm: Any = None,
+) -> RateCurve:
+    """The spectral gap lambda_s of dX = -grad f dt + sigma sqrt(s) dW at each learning rate, with error bars.
+
+    Parameters
+    ----------
+    objective, rtol, noise, method, box, degree, mesh, petsc, comm : as in `spectrum`
+    learning_rates : s > 0, one or many, in any order
+    seed : kept in the file, as that of all that is random; nothing is here
+    output : netCDF file, rewritten whole after each learning rate
+    resume : go on from `output`; what is there is not computed again
+    progress : called on rank 0 with each RateRecord as it comes, from another thread where there are several groups
+    groups : into how many groups the ranks are parted, each of which takes the next learning rate when it is free;
+        neither the results nor the file depend on it
+    walltime : seconds from now after which no learning rate is begun, nor one that would not be finished by then,
+        judged by the longest of the last three
+    stop : asked before each learning rate on every rank; a reason to stop there, or None
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong.
+    ConvergenceError
+        if a solver fails; what was computed is in `output`.
+    Stopped
+        at the walltime or by `stop`, with the curve so far; `resume` goes on, with any number of ranks and groups.
+    """
+    f = resolve(objective)
+    ranks = communicator(comm)
+    how = _method(method, degree, mesh)
+    _require_use(petsc, how, ranks)
+    asked = _learning_rates(learning_rates, noise)
+    request: dict[str, Any] = {
+        "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
+        "objective": f.name,
+        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc))),
+    }
+    if 1 < groups < ranks.size or (groups > 1 and how is not None):
+        _start_petsc()
+    ledger = Ledger(asked, None if output is None else Path(output), progress or (lambda record: None), request)
+    agree(ranks, lambda: ledger.open(resume))
+
+    def compute(s: float, group: Communicator) -> RateRecord:
+        quickly = how and {**how, "modes": False}
+        return _record(_spectrum(f, s, 2, noise, quickly, group, rtol=rtol, box=box, petsc=petsc))
+
+    todo = ranks.bcast(ledger.missing)
+    reason = deal(todo, compute, ledger.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
+    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
+    if reason is not None:
+        raise Stopped(reason, curve)
+    return curve
+
+
+def _start_petsc() -> None:
+    """PETSc starts on all ranks at once: a group that came to it by itself would wait for the others for ever."""
+    if find_spec("slepc4py") is not None:
+        import_module("witten.spectra.solvers.krylov_schur")
+
+
+def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]:
+    asked = [float(s) for s in np.atleast_1d(np.asarray(given, dtype=float))]
+    if not asked:
+        raise RequestError("no learning rates were given")
+    for s in asked:
+        effective_learning_rate(s, noise)
+    return asked
+
+
+def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
+    """What the numbers depend on: a sweep is resumed only if these are the same."""
+    return {
+        "rtol": float(rtol),
+        "noise": float(noise),
+        "box": None if box is None else [[float(a), float(b)] for a, b in box],
+        "seed": int(seed),
+        **{name: value for name, value in how.items() if value},
+    }
+
+
+def _identified(
+    f: Objective, how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None
+) -> dict[str, Any]:
+    """What f is, and settings of finite elements and of PETSc, as JSON values; of a mesh file what is in it counts."""
+    settings = {"fingerprint": fingerprint(f), **(how or {}), "petsc": dict(petsc or {})}
+    mesh = settings.pop("mesh", None)
+    if isinstance(mesh, str | PathLike):
+        try:
+            settings["mesh"] = f"{Path(mesh).name} sha256:{sha256(Path(mesh).read_bytes()).hexdigest()[:16]}"
+        except OSError as error:
+            raise RequestError(f"cannot read the mesh {str(mesh)!r}: {error.strerror}; give a .msh file") from None
+    elif mesh is not None:
+        settings["mesh"] = "given"
+    return settings
+
+
+def sweep(
+    discretisation: Discretisation, learning_rates: Iterable[float], *, k: int = 2, solver: Solver | None = None
+) -> RateCurve:
+    """The gap of one discretisation, as it is, at each learning rate; error bars are the solver's alone.
+
+    Matrices, patterns and symbolic factorisations are made once and used again.
+
+    Parameters
+    ----------
+    discretisation : FiniteDifferences(objective, grid), or anything with `objective` and `assemble(s)`
+    learning_rates : s > 0
+    k : eigenvalues computed at each, the zero counted, at least 2; all are kept in the details
+    solver : Dense(), Lanczos(), Multigrid(), for finite elements KrylovSchur(), Preconditioned(); chosen by size where
+        left out
+    """
+    if k < 2:
+        raise RequestError(f"a gap needs at least 2 eigenvalues, the zero counted; got k = {k}")
+    records, operator = [], None
+    for s in learning_rates:
+        began = time.perf_counter()
+        operator = discretisation.assemble(float(s), out=operator)
+        found = eigensolve(operator, k, solver=solver)
+        records.append(_record(replace(found, seconds=time.perf_counter() - began)))
+    return RateCurve.from_records(records, method=discretisation.method, objective=discretisation.objective.name)
+
+
+def _record(found: Spectrum) -> RateRecord:
+    """The gap of a spectrum, in logarithms."""
+    log_rate, error = found.log_rates[1], found.relative_errors[1]
+    with np.errstate(divide="ignore"):
+        lower = log_rate + np.log1p(-min(error, 1.0))
+    return RateRecord(
+        learning_rate=found.learning_rate,
+        log_rate=float(log_rate),
+        lower=float(lower),
+        upper=float(log_rate + np.log1p(error)),
+        resolved=bool(found.resolved[1]),
+        solver=found.solver,
+        n_dofs=found.n_dofs,
+        seconds=found.seconds,
+        rates=tuple(found.rates[1:].tolist()),
+        modes_counted=found.modes_counted,
+        continuous=found.continuous,
+        notes=found.notes,
+        examined=found.examined,
+    )
+
+
+def _method(
+    method: str | None,
+    degree: int | None,
+    mesh: str | PathLike[str] | Mesh | None,
+) -> dict[str, Any] | None:
+    """The settings of finite elements where they are the method, None for finite differences."""
+    if method not in (None, *METHODS):
+        raise RequestError(f"method {method!r} is not available; use {METHODS[0]!r} or {METHODS[1]!r}")
+    settings = {"degree": degree, "mesh": mesh}
+    given = [name for name, value in settings.items() if value is not None]
+    if method == FINITE_ELEMENTS or (method is None and given):
+        _require_dolfinx()
+        return settings
+    if given:
+        raise RequestError(f"{given[0]} was given, and finite differences do not use it; leave it out, or the method")
+    return None
+
+
+def _require_use(petsc: Mapping[str, str | None] | None, how: Mapping[str, Any] | None, ranks: Communicator) -> None:
+    if petsc and how is None and ranks.size == 1:
+        raise RequestError(
+            "options for PETSc were given, and finite differences on one rank do not use it; leave them out, or take "
+            "finite elements"
+        )
+
+
+def _require_dolfinx() -> None:
+    if find_spec("dolfinx_solver") is None and find_spec("dolfinx") is None:
+        raise RequestError(
+            "finite elements need DOLFINx, PETSc and SLEPc, which are not installed; install witten[fem] (Linux on "
+            "x86-64) or the packages of environment.yml, or use finite differences"
+        )

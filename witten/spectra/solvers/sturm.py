@@ -1,0 +1,190 @@
+"""Every eigenvalue of a chain - one dimension - to full relative accuracy, however small."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.errors import RequestError
+from witten.operators.witten_laplacian import WittenLaplacian
+from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rounding
+
+__all__ = ["Chain"]
+
+Array = NDArray[np.float64]
+Exponents = NDArray[np.int64]
+Weights = tuple[Array, Exponents, Array, Exponents]
+LOG_2 = float(np.log(2.0))
+# Rates closer than this, relatively, are taken for one multiple rate when it comes to vectors.
+CLOSE = 1e-7
+# No conductance: as good as none at any learning rate.
+DISCONNECTED = -(10**9)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Bisection on the number of eigenvalues below lambda, counted along the chain.
+
+    Between node i and i + 1 the ratio of flux and function, q_i = c_i (u_i - u_{i+1})/u_i, follows from the left by
+    q_i = lambda m_i + q_{i-1}/(1 - q_{i-1}/c_{i-1}). Every c and m enters once and rounding acts like a relative change
+    of it by a few units in the last place, so each rate is right to as many digits (Demmel, Kahan). Numbers carry
+    exponents of their own: there is no smallest rate.
+    """
+
+    name = "chain"
+
+    def solve(self, operator: WittenLaplacian, k: int, start: Array | None = None) -> RitzPairs:
+        """The k lowest pairs above the ground state; `start` is not needed.
+
+        Raises
+        ------
+        RequestError
+            if the operator is not one-dimensional.
+        """
+        if operator.grid.dimension != 1:
+            raise RequestError(f"a chain has dimension 1, this operator {operator.grid.dimension}; use Lanczos()")
+        weights = _weights(operator)
+        found = [_bisected(*weights, j) for j in range(1, k + 1)]
+        log_rates = np.array([np.log(mantissa) + exponent * LOG_2 for mantissa, exponent in found])
+        psi, modes = _vectors(operator, weights, found, log_rates)
+        rates = np.exp(log_rates)
+        residuals = np.linalg.norm(operator.apply(psi) - psi * rates, axis=0)
+        # Rates known as logarithms beyond the doubles have the rounding of these.
+        relative = np.full(k, rounding(operator)) + np.finfo(float).eps * abs(log_rates)
+        return RitzPairs(rates, psi, residuals, relative * rates, log_rates, relative, modes)
+
+
+def _weights(operator: WittenLaplacian) -> Weights:
+    """Mantissas and binary exponents of the conductances, shape (n - 1,), and of the masses, (n,)."""
+    s, values = operator.learning_rate, operator.values
+    log_mass = 2.0 * (values.min() - values) / (s * LOG_2)
+    coupling = -operator.matrix.diagonal(1)
+    with np.errstate(divide="ignore"):
+        log_conductance = 0.5 * (log_mass[1:] + log_mass[:-1]) + np.log2(coupling)
+    log_conductance = np.maximum(log_conductance, DISCONNECTED)
+    return *_split(log_conductance), *_split(log_mass)
+
+
+def _split(log2: Array) -> tuple[Array, Exponents]:
+    whole = np.floor(log2)
+    return np.exp2(log2 - whole), whole.astype(np.int64)
+
+
+def _vectors(
+    operator: WittenLaplacian, weights: Weights, found: list[tuple[float, int]], log_rates: Array
+) -> tuple[Array, Array]:
+    """Orthonormal psi and u = psi/psi_0, (n, k): continued from both ends to where they meet with the least misfit.
+
+    Members of a multiple eigenvalue meet at different nodes, which gives different vectors of its span.
+    """
+    psi, u = np.zeros((2, operator.n_dofs, len(found)))
+    for j, (mantissa, exponent) in enumerate(found):
+        log_u, sign, misfit = _continued(*weights, mantissa, exponent)
+        near = [i for i in range(j) if log_rates[j] - log_rates[i] < CLOSE]
+        taken = (psi[:, near] ** 2 > 1e-6 * (psi[:, near] ** 2).max(axis=0, initial=0.0)).any(axis=1)
+        at = int(np.where(taken, np.inf, misfit).argmin())
+        side = np.where(np.arange(operator.n_dofs) <= at, 0, 1)[None]
+        log_u, sign = (np.take_along_axis(x, side, axis=0)[0] for x in (log_u - log_u[:, [at]], sign * sign[:, [at]]))
+        log_norm = 0.5 * np.logaddexp.reduce(2.0 * (log_u + operator.log_ground_state))
+        u[:, j] = sign * np.exp(np.minimum(log_u - log_norm, 700.0))
+        psi[:, j] = sign * np.exp(log_u + operator.log_ground_state - log_norm)
+        overlap = psi[:, near].T @ psi[:, j]
+        norm = np.linalg.norm(psi[:, j] - psi[:, near] @ overlap)
+        psi[:, j] = (psi[:, j] - psi[:, near] @ overlap) / norm
+        u[:, j] = (u[:, j] - u[:, near] @ overlap) / norm
+    return psi, u
+
+
+@numba.njit(cache=True)
+def _ratios(c, c_exp, m, m_exp, rate, rate_exp, q, q_exp):  # type: ignore[no-untyped-def]
+    """Fill q, q_exp (n,) from the left; the number of eigenvalues below the rate, zero included."""
+    below = 0
+    value, exponent = rate * m[0], rate_exp + m_exp[0]
+    q[0], q_exp[0] = value, exponent
+    for i in range(c.size):
+        shift = exponent - c_exp[i]
+        if shift > 900:
+            below += value > 0.0
+            value, exponent = -c[i], c_exp[i]
+        elif shift > -100:
+            pivot = 1.0 - math.ldexp(value / c[i], shift)
+            if pivot == 0.0:
+                pivot = -(2.0**-900)
+            below += pivot < 0.0
+            value, shift = math.frexp(value / pivot)
+            exponent += shift
+        gain, shift = rate * m[i + 1], rate_exp + m_exp[i + 1] - exponent
+        if shift > 100:
+            value, exponent = gain + math.ldexp(value, -min(shift, 2000)), rate_exp + m_exp[i + 1]
+        elif shift > -100:
+            value += math.ldexp(gain, shift)
+        if abs(value) > 2.0**30 or 0.0 < abs(value) < 2.0**-30:
+            value, shift = math.frexp(value)
+            exponent += shift
+        q[i + 1], q_exp[i + 1] = value, exponent
+    return below + (value > 0.0)
+
+
+@numba.njit(cache=True)
+def _bisected(c, c_exp, m, m_exp, index):  # type: ignore[no-untyped-def]
+    """Mantissa in [1, 2) and exponent of the index-th positive eigenvalue."""
+    q, q_exp = np.empty(m.size), np.empty(m.size, dtype=np.int64)
+    high = np.int64(0)
+    for i in range(c.size):
+        high = max(high, c_exp[i] + 4 - min(m_exp[i], m_exp[i + 1]))
+    step = np.int64(1)
+    while _ratios(c, c_exp, m, m_exp, 1.0, high - step, q, q_exp) > index:
+        high -= step
+        step *= 2
+    low = high - step
+    while high - low > 1:
+        between = (low + high) // 2
+        if _ratios(c, c_exp, m, m_exp, 1.0, between, q, q_exp) > index:
+            high = between
+        else:
+            low = between
+    below, above = 1.0, 2.0
+    middle = 1.5
+    while below < middle < above:
+        if _ratios(c, c_exp, m, m_exp, middle, low, q, q_exp) > index:
+            above = middle
+        else:
+            below = middle
+        middle = 0.5 * (below + above)
+    return above, low
+
+
+@numba.njit(cache=True)
+def _continued(c, c_exp, m, m_exp, rate, rate_exp):  # type: ignore[no-untyped-def]
+    """log |u| and sign of u continued from the left and from the right, (2, n), and log of the misfit over mass."""
+    n = m.size
+    q, q_exp = np.empty((2, n)), np.empty((2, n), dtype=np.int64)
+    log_u, sign = np.zeros((2, n)), np.ones((2, n))
+    for side in range(2):
+        a = -1 if side else 1
+        _ratios(c[::a], c_exp[::a], m[::a], m_exp[::a], rate, rate_exp, q[side], q_exp[side])
+        for i in range(n - 1):
+            shift = q_exp[side, i] - c_exp[::a][i]
+            r = q[side, i] / c[::a][i]
+            if shift > 900:
+                log_u[side, i + 1] = log_u[side, i] + np.log(abs(r)) + shift * LOG_2
+                sign[side, i + 1] = -sign[side, i] * np.sign(r)
+            else:
+                pivot = 1.0 - (math.ldexp(r, shift) if shift > -200 else 0.0)
+                if pivot == 0.0:
+                    pivot = -(2.0**-900)
+                log_u[side, i + 1] = log_u[side, i] + np.log(abs(pivot))
+                sign[side, i + 1] = sign[side, i] * np.sign(pivot)
+    log_u[1], sign[1] = log_u[1][::-1].copy(), sign[1][::-1].copy()
+    misfit = np.empty(n)
+    for i in range(n):
+        r, r_exp = q[1, n - 1 - i], q_exp[1, n - 1 - i]
+        top = max(q_exp[0, i], r_exp, rate_exp + m_exp[i])
+        total = math.ldexp(q[0, i], max(q_exp[0, i] - top, -2000)) + math.ldexp(r, max(r_exp - top, -2000))
+        total -= math.ldexp(rate * m[i], max(rate_exp + m_exp[i] - top, -2000))
+        misfit[i] = np.log(max(abs(total), 2.0**-60)) + (top - m_exp[i]) * LOG_2 - np.log(m[i])
+    return log_u, sign, misfit
