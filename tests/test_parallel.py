@@ -118,7 +118,7 @@ def test_without_a_walltime_all_is_done(monkeypatch):
 UNEVEN = """
 import os, sys, time
 from pathlib import Path
-from witten.dealing import deal
+from witten.parallel.task_farm import deal
 from witten.parallel import world
 here, slow = Path(sys.argv[1]), int(sys.argv[2])
 def compute(task, group):
@@ -276,7 +276,7 @@ def test_what_other_groups_have_done_is_kept(tmp_path):
     """The second group fails at its second learning rate, while the first has a long one in hand."""
     path = tmp_path / "curve.nc"
     code = """
-import witten.spectra.sweep as sweep
+import witten.spectra.gap as sweep
 from witten.errors import ConvergenceError
 true_spectrum = sweep._spectrum
 def spectrum(f, s, *arguments, **options):
@@ -295,7 +295,7 @@ sweep._spectrum = spectrum
 # ------------------------------------------------------------------------------------------- stopped and resumed
 SLOW = """
 import os
-import witten.spectra.sweep as sweep
+import witten.spectra.gap as sweep
 true_spectrum = sweep._spectrum
 def spectrum(f, s, *arguments, **options):
     time.sleep({seconds})

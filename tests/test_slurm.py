@@ -33,7 +33,7 @@ pytestmark = [
 # What `witten` means in the jobs: learning rates that take a while, if the job asks for it.
 SHIM = f"""#!{sys.executable}
 import os, time
-import witten.spectra.sweep as sweep
+import witten.spectra.gap as sweep
 true_spectrum = sweep._spectrum
 def spectrum(*arguments, **options):
     time.sleep(float(os.environ.get("SLOW", 0)))

@@ -104,7 +104,7 @@ def test_arnoldi_on_a_chain_is_bounded(monkeypatch):
 ENDLESS = """
 import sys, time
 import numpy as np
-import witten.spectra.lanczos as lanczos
+import witten.spectra.solvers.lanczos as lanczos
 from witten.cli import main
 
 begun = sys.argv.pop()
