@@ -36,7 +36,7 @@ from witten.domains.sublevel import sublevel
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.parallel import world
 from witten.spectra import Lanczos
-from witten.spectra.solvers import eigensolve
+from witten.spectra.solvers.eigensolve import eigensolve
 from witten.spectra.solvers.krylov_schur import KrylovSchur
 
 S = 0.05

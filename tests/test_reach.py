@@ -311,3 +311,8 @@ def test_around_a_center_it_is_seen_that_f_has_changed(center, same):
         return f if center is None else f.searched_from(center, WIDTH)
 
     assert (fingerprint(well(1.0)) == fingerprint(well(2.0))) == same
+
+
+def test_where_f_overflows_there_is_no_critical_point():
+    found = reach(resolve("exp(-2.16*5*x)-1.02*exp(-1.08*5*x)+(5*x)^2/17.8"))
+    assert found.complete and np.isfinite(found.values).all() and abs(found.points).max() < 1

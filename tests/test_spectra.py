@@ -18,9 +18,8 @@ from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.linalg.richardson import extrapolated
 from witten.objectives import resolve
 from witten.operators.finite_differences import FiniteDifferences
-from witten.spectra import Chain, Dense, Lanczos, Multigrid
-from witten.spectra.solvers import eigensolve
-from witten.spectra.solvers.eigensolve import default_solver
+from witten.spectra import Chain, Dense, Lanczos, Multigrid, nested_grids
+from witten.spectra.solvers.eigensolve import default_solver, eigensolve
 from witten.spectra.solvers.lanczos import count_below
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rayleigh_ritz
 
@@ -597,3 +596,19 @@ def test_rates_ascend(spec, s):
     found, _ = quietly(spec, s, 6, rtol=1e-3)
     assert (np.diff(found.rates) >= 0).all()
     assert (found.errors >= 0).all() and np.isfinite(found.errors).all()
+
+
+def test_modes_of_high_wells_are_carried_to_the_next_grid():
+    """The ground state is e^{-20} of its maximum there; a start without them would lose their rates."""
+    f = resolve("(x^2-1)^2+0.8*x+y^2/2")
+    coarse = FiniteDifferences(f, Grid.uniform([(-2, 2), (-1, 1)], (40, 12))).assemble(0.08)
+    fine = FiniteDifferences(f, coarse.grid.refined()).assemble(0.08)
+    start = nested_grids._start(coarse, Dense().solve(coarse, 6).psi, fine)
+    np.testing.assert_allclose(rayleigh_ritz(fine, start).rates[:3], Dense().solve(fine, 6).rates[:3], rtol=0.3)
+
+
+def test_steps_that_are_not_yet_in_a_ratio_of_four_lengthen_the_bar():
+    """Steps of plane-0-45 of the random objectives: the limit is off by more than three steps to T_2."""
+    levels = np.exp([[-0.002609676], [-0.013953165], [-0.01667032]])
+    value, error = extrapolated(levels)
+    assert abs(value[0] - 0.9825455823575379) <= error[0] <= 1e-4

@@ -25,8 +25,8 @@ from witten.spectra import Chain, Committors, Dense, Lanczos, Multigrid, TwoScal
 from witten.spectra.committors.graph import SHALLOWEST, _direct, _iterative
 from witten.spectra.committors.grounded_laplacian import Cores, Grounded
 from witten.spectra.committors.wells import wells
-from witten.spectra.solvers import eigensolve
 from witten.spectra.solvers.combined import merged, planned
+from witten.spectra.solvers.eigensolve import eigensolve
 
 # Three wells on a line; the barriers out of the outer ones are 1.19 and 0.29.
 THREE = "x^2*(x^2-4)^2/40 - 1.2*exp(-4*x^2) - exp(-4*(x+2)^2) - 0.06*exp(-8*(x-2)^2)"

@@ -47,7 +47,7 @@ TINY = 1e-6
 # A logarithm of a ratio of rates that makes block iterations fast.
 WELL_ABOVE = np.log(8.0)
 # The part of its maximum down to which a ground state is divided by.
-NOT_TINY = 1e-6
+NOT_TINY = 1e-150
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
