@@ -206,7 +206,7 @@ def test_the_same_numbers_on_any_number_of_threads_and_others_for_another_seed()
 
 RANKS = """
 from witten import parallel
-from witten.dynamics.splitting import rate_by_splitting
+from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 found = rate_by_splitting("double-well:tilt=0.05", 0.03, width=9.0, seed=2)
 if parallel.world().rank == 0:
     print(found.log_rate.hex(), found.low.hex(), found.high.hex(), found.n_steps)

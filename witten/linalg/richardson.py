@@ -18,7 +18,7 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
 
     Romberg's table T_m = T_{m-1} + (T_{m-1} - T_{m-1}')/(4^m - 1), taken to m = 2. The error is twice the step to T_2
     on three grids, where nothing says yet that T_1 falls like h^4, and more where the two steps of T_0 are in a ratio
-    further than 2 % from four: higher powers of h then matter. On more grids it is half the change of T_2 from one grid
+    further than 2.5 % from four: higher powers matter. On more grids it is half the change of T_2 from one grid
     to the next, a quarter where successive changes of T_1 are in a ratio of about 16, as they should be. It is at least
     1/300 of the step to T_1 (falling by 16 with every further grid), should the other happen to vanish. Values that do
     not behave like h^2 yet, successive differences not being in a ratio of about four, are not extrapolated: their
@@ -74,7 +74,7 @@ def _on_a_series(
     if len(t2) == 1:
         with np.errstate(divide="ignore", invalid="ignore"):
             from_four = abs(steps[-2] / steps[-1] / 4 - 1)
-        errors = np.fmax(2, 100 * from_four) * abs(t2[-1] - t1[-1])
+        errors = np.fmax(2, 80 * from_four) * abs(t2[-1] - t1[-1])
     else:
         fourth_order = _between(t1[-2] - t1[-3], t1[-1] - t1[-2], 10.0, 25.0)
         errors = np.where(fourth_order, 0.25, 0.5) * abs(t2[-1] - t2[-2])
