@@ -27,6 +27,8 @@ from test_simplices import second_order
 
 from witten.domains.mesh import box_mesh, dolfinx_mesh
 from witten.domains.simplices import Simplices
+from witten.objectives import resolve
+from witten.spectra import adaptive_meshes
 from witten.spectra.solvers.krylov_schur import KrylovSchur
 
 pytestmark = pytest.mark.fem
@@ -430,3 +432,31 @@ def test_wrong_requests_end_with_one_line(arguments, says):
     done = run("gap", *arguments, "--lr", 0.2)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("witten: ") and done.stderr.count("\n") == 1 and says in done.stderr
+
+
+def refusing(error, meshes):
+    """`ElementSolvers.__call__`, that raises an error after so many meshes."""
+    solve, seen = adaptive_meshes.ElementSolvers.__call__, []
+
+    def call(self, operator, coarser):
+        seen.append(operator)
+        if len(seen) > meshes:
+            raise error("no more")
+        return solve(self, operator, coarser)
+
+    return call
+
+
+@pytest.mark.filterwarnings("ignore::witten.errors.AccuracyWarning")
+def test_a_mesh_too_large_for_its_solver_leaves_what_coarser_ones_gave(monkeypatch):
+    monkeypatch.setattr(adaptive_meshes.ElementSolvers, "__call__", refusing(adaptive_meshes.TooLargeToFactor, 2))
+    found = adaptive_meshes.adapted_spectrum(resolve("himmelblau"), 0.5, 2, rtol=1e-8)
+    truth = witten.gap("himmelblau", 0.5).records[0]
+    assert found.errors[1] > 1e-7 * found.rates[1]
+    assert abs(found.rates[1] - truth.rate) <= found.errors[1] + truth.rate_error
+
+
+def test_eigenvalues_that_were_missed_are_no_reason_to_stop_early(monkeypatch):
+    monkeypatch.setattr(adaptive_meshes.ElementSolvers, "__call__", refusing(ConvergenceError, 2))
+    with pytest.raises(ConvergenceError, match="no more"):
+        adaptive_meshes.adapted_spectrum(resolve("himmelblau"), 0.5, 2, rtol=1e-8)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import RequestError
 from witten.objectives.growth.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
@@ -28,7 +28,7 @@ from witten.parallel.communicators import agree, communicator
 from witten.spectra import nested_grids
 from witten.spectra.continuous_spectrum import Gap
 from witten.spectra.solvers.eigensolve import default_solver
-from witten.spectra.element_pairs import ElementPairs, ElementSolvers
+from witten.spectra.element_pairs import ElementPairs, ElementSolvers, TooLargeToFactor
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 from witten.spectra.spectrum import Spectrum
 
@@ -228,7 +228,7 @@ def _adapted(
         operator = FiniteElements(objective, mesh, degree).assemble(s)
         try:
             found = solvers(operator, coarser)
-        except ConvergenceError:
+        except TooLargeToFactor:
             if len(log_rates) < 2:
                 raise
             break  # what the coarser mesh gave stands, with its longer bar

@@ -21,7 +21,7 @@ from witten.spectra.solvers.distributed_lobpcg import Preconditioned
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs
 from witten.spectra.solvers.combined import ENOUGH, SHALLOW
 
-__all__ = ["ElementPairs", "ElementSolvers", "transferred"]
+__all__ = ["ElementPairs", "ElementSolvers", "TooLargeToFactor", "transferred"]
 
 Array = NDArray[np.float64]
 
@@ -30,6 +30,10 @@ TINY = 1e-9
 # Up to so many unknowns a factorisation is cheap; and one alone, as committors need.
 FACTOR_UP_TO = {1: 10**9, 2: 10**9, 3: 25_000}
 FACTOR_ONCE_UP_TO = {1: 10**9, 2: 10**9, 3: 60_000}
+
+
+class TooLargeToFactor(ConvergenceError):
+    """An iteration failed on a mesh that cannot be factored instead; nothing speaks against coarser ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +82,10 @@ class ElementSolvers:
 
         Raises
         ------
+        TooLargeToFactor
+            if an iteration fails on a mesh too large for a factorisation.
         ConvergenceError
-            if a solver fails, or eigenvalues are missed.
+            if another solver fails, or eigenvalues are missed.
         """
         factored = operator.n_dofs <= FACTOR_UP_TO[operator.dimension]
         every = self._small(operator, factored)
@@ -100,10 +106,10 @@ class ElementSolvers:
         start = transferred(coarser.operator, coarser.psi, operator)
         try:
             fast = iterative.solve(rest, k, start[:, small.rates.size :])
-        except ConvergenceError:
+        except ConvergenceError as error:
             # Multigrid can fail on cells across which f is steep; what can be factored needs none.
             if operator.n_dofs > FACTOR_ONCE_UP_TO[operator.dimension]:
-                raise
+                raise TooLargeToFactor(str(error)) from error
             direct = KrylovSchur(options=self.options)
             return _completed(operator, small, direct.solve(rest, k), coarser.counted, prefix + direct.name)
         return _completed(operator, small, fast, coarser.counted, prefix + iterative.name)
