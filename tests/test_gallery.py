@@ -77,7 +77,7 @@ def test_known_critical_points(text: str, x: list[float], value: float, signs: s
 def test_barrier_of_the_example_of_shi_su_and_jordan() -> None:
     f = gallery.shi_su_jordan_1d()
     assert f([-0.080741760]) - f([-0.619258240]) == pytest.approx(0.1093188456, abs=1e-10)
-    assert f.gradient([0.3])[0] == f._derivatives.gradient[0].subs(f.symbols[0], 0.3)
+    assert f.gradient([0.3])[0] == f.derivatives.gradient[0].subs(f.symbols[0], 0.3)
 
 
 def test_the_two_dimensional_example_is_the_sum_of_two_one_dimensional_ones() -> None:

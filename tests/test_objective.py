@@ -175,7 +175,7 @@ def test_derivatives_of_kinks_hold_almost_everywhere() -> None:
     np.testing.assert_array_equal(f.gradient([-1.0, -4.0]), [0, 1])
     np.testing.assert_array_equal(f.hessian([[1.0], [1.0]]), np.zeros((2, 2, 1)))
     assert f.gradient([0.0, 1.0])[0] == 0, "the mean of the one-sided slopes -1 and 1"
-    derived = [*f._derivatives.gradient, *f._derivatives.hessian.values()]
+    derived = [*f.derivatives.gradient, *f.derivatives.hessian.values()]
     assert not any(e.has(sp.Heaviside, sp.DiracDelta, sp.Derivative) for e in derived)
 
 

@@ -603,7 +603,7 @@ def test_modes_of_high_wells_are_carried_to_the_next_grid():
     f = resolve("(x^2-1)^2+0.8*x+y^2/2")
     coarse = FiniteDifferences(f, Grid.uniform([(-2, 2), (-1, 1)], (40, 12))).assemble(0.08)
     fine = FiniteDifferences(f, coarse.grid.refined()).assemble(0.08)
-    start = nested_grids._start(coarse, Dense().solve(coarse, 6).psi, fine)
+    start = nested_grids.prolongated(coarse, Dense().solve(coarse, 6).psi, fine)
     np.testing.assert_allclose(rayleigh_ritz(fine, start).rates[:3], Dense().solve(fine, 6).rates[:3], rtol=0.3)
 
 

@@ -358,7 +358,7 @@ def _of_narrow_wells(objective: Objective, scan: Scan, weighty: float, s: float)
     seen = RegularGridInterpolator(grid.axes, scan.values, bounds_error=False, fill_value=None)
     with np.errstate(all="ignore"):
         unseen = abs(objective(points) - seen(points.T)) > UNSEEN * s
-        curvatures = abs(np.einsum("iin->in", objective._evaluate("hessian", points)))
+        curvatures = abs(np.einsum("iin->in", objective.piecewise_hessian(points)))
         widths = np.sqrt(s / curvatures)
         beside = [objective(points + widths[a] * np.eye(len(points))[:, a, None]) for a in range(len(points))]
         curved = abs(np.array(beside) - objective(points)) >= s / 8

@@ -160,7 +160,12 @@ class Objective:
     def hessian(self, x: ArrayLike) -> Array:
         """Hess f(x): (d, n) -> (d, d, n). ValueError exactly on a kink of abs, min or max, where there is none."""
         self._refuse_kinks(x)
-        return self._evaluate("hessian", x)
+        return self.piecewise_hessian(x)
+
+    def piecewise_hessian(self, x: ArrayLike) -> Array:
+        """Hess f(x) of the smooth piece that x lies in: (d, n) -> (d, d, n). On a kink some number, and no error."""
+        hessian: Array = self._evaluate("hessian", x)
+        return hessian
 
     def laplacian(self, x: ArrayLike) -> Any:
         """Lap f(x) = trace Hess f(x): (d, n) -> (n,), (d,) -> float. ValueError exactly on a kink."""
@@ -170,7 +175,7 @@ class Objective:
     @property
     def singularities(self) -> list[sp.Expr]:
         """The functions of a formula that vanish where f may not be analytic; none are known of a callable."""
-        return [] if self.formula is None else self._derivatives.singularities
+        return [] if self.formula is None else self.derivatives.singularities
 
     def kernels(self) -> Kernels:
         """Numba kernels value(x), gradient(x, out), hessian(x, out), each compiled when first called."""
@@ -213,7 +218,8 @@ class Objective:
     # -- derived and compiled when first needed --
 
     @cached_property
-    def _derivatives(self) -> Derivatives:
+    def derivatives(self) -> Derivatives:
+        """Gradient, Hessian and Laplacian as formulas. RequestError for a callable, which has none."""
         if self.formula is None:
             raise RequestError(
                 f"objective {self.name!r} is a Python callable: it has no formula to derive or compile; "
@@ -222,11 +228,11 @@ class Objective:
         return Derivatives(self.formula, self.symbols)
 
     def _program(self, what: str, vocabulary: dict[str, Any]) -> Callable[..., Any]:
-        return codegen.compile_program(self.symbols, self._derivatives.results(what), vocabulary)
+        return codegen.compile_program(self.symbols, self.derivatives.results(what), vocabulary)
 
     @cached_property
     def _arrays(self) -> Arrays:
-        return Arrays(self._derivatives)
+        return Arrays(self.derivatives)
 
     @cached_property
     def _kernels(self) -> Kernels:

@@ -99,12 +99,12 @@ class FiniteElements:
     @cached_property
     def node_values(self) -> Array:
         """f at the nodes, ghosts included."""
-        return self._finite(self.space.tabulate_dof_coordinates()[:, : self.objective.dimension].T)
+        return self.finite_values(self.space.tabulate_dof_coordinates()[:, : self.objective.dimension].T)
 
     @cached_property
     def quadrature_values(self) -> Array:
         """f at the quadrature points, in the order of the weight's entries, ghost cells included."""
-        return self._finite(quadrature_points(self.mesh, self.quadrature))
+        return self.finite_values(quadrature_points(self.mesh, self.quadrature))
 
     @cached_property
     def reference(self) -> float:
@@ -125,7 +125,8 @@ class FiniteElements:
                 f"{WIDEST:g}; take a larger learning rate, or finite differences"
             )
 
-    def _finite(self, points: Array) -> Array:
+    def finite_values(self, points: Array) -> Array:
+        """f at points (d, n) of this rank. RequestError on all ranks where one is not finite."""
         with np.errstate(all="ignore"):
             values = np.asarray(self.objective(points), dtype=float)
         bad = ~np.isfinite(values)

@@ -62,7 +62,7 @@ class _Rule:
         owned = mesh.topology.index_map(d).size_local
         corners = mesh.geometry.x[mesh.geometry.dofmaps[0]][:owned, :, :d]
         jacobian = np.swapaxes(corners[:, 1 : d + 1] - corners[:, :1], 1, 2)
-        f = discretisation._finite(quadrature_points(mesh, degree)).reshape(-1, weights.size)[:owned]
+        f = discretisation.finite_values(quadrature_points(mesh, degree)).reshape(-1, weights.size)[:owned]
         density = np.exp(2.0 * (discretisation.reference - f) / operator.learning_rate)
         volume = abs(np.linalg.det(jacobian))
         return cls(volume[:, None] * weights * density, table[0], table[1:], np.linalg.inv(jacobian))

@@ -25,12 +25,13 @@ from witten.operators.quadrature_estimator import quadrature_errors
 from witten.operators.residual_estimator import Residuals
 from witten.operators.boundary_sensitivity import wall_errors
 from witten.parallel.communicators import agree, communicator
-from witten.spectra import nested_grids
+from witten.spectra.checks import examined, notes, require_isolated, require_request, warn_if_wide
 from witten.spectra.continuous_spectrum import Gap
-from witten.spectra.solvers.eigensolve import default_solver
+from witten.spectra.nested_grids import NestedGrids
 from witten.spectra.element_pairs import ElementPairs, ElementSolvers, TooLargeToFactor
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 from witten.spectra.spectrum import Spectrum
+from witten.spectra.truncation import rounding_error, truncation
 
 __all__ = ["adapted_spectrum", "default_degree"]
 
@@ -95,14 +96,14 @@ def adapted_spectrum(
         if a solver fails, or eigenvalues are missed.
     """
     ranks = communicator(comm)
-    nested_grids._require(objective, learning_rate, k, rtol, box)
+    require_request(objective, learning_rate, k, rtol, box)
     p = default_degree(objective.dimension) if degree is None else degree
     if mesh is not None and box is not None:
         raise RequestError("give a mesh or a box, not both: the mesh is the domain")
     began = time.perf_counter()
     within = None if box is None else Box.of(box)
     if mesh is None:
-        grid, pairs_needed, cut, bottom, edge, notes = agree(
+        grid, pairs_needed, cut, bottom, edge, said = agree(
             ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box)
         )
         if edge is not None:
@@ -110,30 +111,27 @@ def adapted_spectrum(
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
-        pairs_needed, cut, bottom, notes = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf), ()
+        pairs_needed, cut, bottom, said = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf), ()
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")
     log_rates, errors = found.log_rates[order], (found.errors + cut)[order]
-    rates = np.exp(log_rates)
-    nested_grids._require_isolated(objective, learning_rate, rates, bottom)
+    require_isolated(objective, learning_rate, np.exp(log_rates), bottom)
     if ranks.rank == 0:
-        nested_grids._warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
+        warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
     space, values = _modes(found, order) if modes else _nothing(objective.dimension, k)
-    return Spectrum(
+    return Spectrum.above_zero(
+        log_rates,
+        errors,
         learning_rate=learning_rate,
-        rates=np.append(0.0, rates),
-        errors=np.append(0.0, errors * rates),
         modes=values,
         grid=space,
         objective=objective.name,
         solver=f"fe P{p} {found.solver}",
         n_dofs=found.operator.n_dofs,
         seconds=time.perf_counter() - began,
-        log_rates=np.append(-np.inf, log_rates),
-        relative_errors=np.append(0.0, errors),
         modes_counted=found.counted,
-        notes=notes,
-        examined="the mesh, whose boundary reflects" if mesh is not None else nested_grids._examined(objective, within),
+        notes=said,
+        examined="the mesh, whose boundary reflects" if mesh is not None else examined(objective, within),
     )
 
 
@@ -142,13 +140,13 @@ def _at_the_edge(
 ) -> Spectrum:
     """No eigenvalue, but the bottom of the continuous spectrum, which no mesh is needed for."""
     log_rates, errors = np.log([edge.rate]), np.array([edge.error])
-    nested_grids._require_isolated(objective, s, np.exp(log_rates), bottom, True)
-    nested_grids._warn_if_wide(objective, s, log_rates, errors, rtol)
+    require_isolated(objective, s, np.exp(log_rates), bottom, True)
+    warn_if_wide(objective, s, log_rates, errors, rtol)
     space, values = _nothing(objective.dimension, 2)
-    return Spectrum(
+    return Spectrum.above_zero(
+        log_rates,
+        errors,
         learning_rate=s,
-        rates=np.array([0.0, edge.rate]),
-        errors=np.array([0.0, edge.rate * edge.error]),
         modes=values,
         grid=space,
         objective=objective.name,
@@ -157,7 +155,7 @@ def _at_the_edge(
         seconds=seconds,
         continuous=True,
         notes=(bottom.note,) if bottom.note else (),
-        examined=nested_grids._examined(objective, None),
+        examined=examined(objective, None),
     )
 
 
@@ -188,18 +186,16 @@ def _domain(
     continuous spectrum starts, the gap if it is that, and notes."""
     bottom = essential_spectrum(objective, s) if box is None else Bottom(np.inf)
     within = None if box is None else Box.of(box)
-    grid, pairs_needed, cut, first_rates = nested_grids._truncation(objective, s, wanted, rtol, within)
-    notes = nested_grids._notes(objective, s, bottom, within, grid, pairs_needed, first_rates)
+    kept = truncation(objective, s, wanted, rtol, within)
+    said = notes(objective, s, bottom, within, kept)
     if wanted > 1 or not np.isfinite(bottom.rate):
-        return grid, pairs_needed, cut + nested_grids.rounding_error(objective, s, grid), bottom, None, notes
-
-    def compute(grid: Any, pairs_needed: int, cut: Array, tolerance: float = rtol) -> nested_grids.Computed:
-        return nested_grids._computed(objective, s, grid, pairs_needed, cut, tolerance, default_solver)
-
-    gap = nested_grids._gap_beside(objective, s, bottom, compute(grid, pairs_needed, cut), rtol, compute)
+        cut = kept.cut + rounding_error(objective, s, kept.grid)
+        return kept.grid, kept.pairs_needed, cut, bottom, None, said
+    grids = NestedGrids(objective, s, rtol)
+    gap = grids.gap_beside(bottom, grids.solve(kept.grid, kept.pairs_needed, kept.cut))
     first = gap.result.first
-    cut = cut + gap.cut + nested_grids.rounding_error(objective, s, first)
-    return first, pairs_needed, cut, bottom, gap if gap.continuous else None, notes
+    cut = kept.cut + gap.cut + rounding_error(objective, s, first)
+    return first, kept.pairs_needed, cut, bottom, gap if gap.continuous else None, said
 
 
 def _adapted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,18 @@ class Spectrum:
             for name, value in missing.items():
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, value())
+
+    @classmethod
+    def above_zero(cls, log_rates: NDArray[np.float64], relative_errors: NDArray[np.float64], **rest: Any) -> Spectrum:
+        """From the rates above the zero, as logarithms, and their relative errors; `rest` are the other attributes."""
+        rates = np.exp(log_rates)
+        return cls(
+            rates=np.append(0.0, rates),
+            errors=np.append(0.0, relative_errors * rates),
+            log_rates=np.append(-np.inf, log_rates),
+            relative_errors=np.append(0.0, relative_errors),
+            **rest,
+        )
 
     @property
     def eigenvalues(self) -> NDArray[np.float64]:

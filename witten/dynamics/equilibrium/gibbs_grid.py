@@ -93,7 +93,7 @@ class Thermal:
     @cached_property
     def _in_wells(self) -> Array:
         """The curvatures at the deep minima, 0 at kinks, shape (m, d)."""
-        hessians = np.moveaxis(self.objective._evaluate("hessian", self.wells.minima[:, self.deep]), -1, 0)
+        hessians = np.moveaxis(self.objective.piecewise_hessian(self.wells.minima[:, self.deep]), -1, 0)
         return np.asarray(np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0)))
 
     def _jump(self, mask: NDArray[np.bool_], curvature: float) -> float:
@@ -111,7 +111,7 @@ class Thermal:
     def _hessians(self, mask: NDArray[np.bool_]) -> Array:
         points = self.centres(np.flatnonzero(mask))
         some = points[:, :: max(1, points.shape[1] // 4000)]
-        hessians = np.moveaxis(self.objective._evaluate("hessian", some), -1, 0)
+        hessians = np.moveaxis(self.objective.piecewise_hessian(some), -1, 0)
         return hessians[np.isfinite(hessians).all(axis=(1, 2))]
 
     def centres(self, cells: NDArray[np.int64]) -> Array:

@@ -150,7 +150,7 @@ def _neighbours(minima: Array) -> Iterator[tuple[int, int]]:
 def _settled(f: Objective, x: Array) -> Array:
     """The minimum where a descent has ended, to rounding, by Newton's method."""
     for _ in range(NEWTON):
-        step = np.linalg.lstsq(f._evaluate("hessian", x), f.gradient(x), rcond=FLATTEST**2)[0]
+        step = np.linalg.lstsq(f.piecewise_hessian(x), f.gradient(x), rcond=FLATTEST**2)[0]
         nearer = x - step
         if not (np.isfinite(nearer).all() and np.linalg.norm(step) < ONE_PLACE and f(nearer) <= f(x)):
             break

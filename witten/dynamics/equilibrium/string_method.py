@@ -7,6 +7,8 @@ Vanden-Eijnden, J. Chem. Phys. 126, 2007, here with curvatures).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,8 +72,8 @@ def _downhill(f: Objective, strings: Array) -> Array:
 
     The step along changes nothing at rest, where points are spread evenly again, but takes folds out.
     """
-    tangents = _tangents(strings, _at(f, "value", strings))
-    slope = _at(f, "gradient", strings)
+    tangents = _tangents(strings, _at(f, strings))
+    slope = _at(f.gradient, strings)
     along = tangents * np.sum(tangents * slope, axis=2, keepdims=True)
     curvatures, axes = np.linalg.eigh(_bordered(f, strings, tangents))
     sizes = np.abs(curvatures)
@@ -83,16 +85,16 @@ def _downhill(f: Objective, strings: Array) -> Array:
 
 def _bordered(f: Objective, strings: Array, tangents: Array) -> Array:
     """Hess f with what is along the string taken out, shape (k, n, d, d)."""
-    h = _at(f, "hessian", strings)
+    h = _at(f.piecewise_hessian, strings)
     along = np.einsum("knij,knj->kni", h, tangents)
     twice = np.sum(along * tangents, axis=2)[..., None, None]
     outer = along[..., :, None] * tangents[..., None, :]
     return np.asarray(h - outer - np.swapaxes(outer, 2, 3) + twice * tangents[..., :, None] * tangents[..., None, :])
 
 
-def _at(f: Objective, what: str, strings: Array) -> Array:
+def _at(function: Callable[[Array], Array], strings: Array) -> Array:
     """f or its derivatives at points (k, n, d): (k, n), (k, n, d) or (k, n, d, d); zero where there are none."""
-    values = np.moveaxis(f._evaluate(what, np.moveaxis(strings, 2, 0)), (-2, -1), (0, 1))
+    values = np.moveaxis(function(np.moveaxis(strings, 2, 0)), (-2, -1), (0, 1))
     return np.where(np.isfinite(values), values, 0.0)
 
 
@@ -124,7 +126,7 @@ def lengths(points: Array) -> Array:
 def curvatures_across(f: Objective, string: Array) -> Array:
     """Sizes of the curvatures of f across a string at its points, none too small, shape (n, d - 1)."""
     at = string[None]
-    curvatures = np.linalg.eigvalsh(_bordered(f, at, _tangents(at, _at(f, "value", at))))[0]
+    curvatures = np.linalg.eigvalsh(_bordered(f, at, _tangents(at, _at(f, at))))[0]
     # What is along the string has been taken out: the smallest, which is zero, is no curvature across.
     sizes = np.sort(np.abs(curvatures), axis=1)
     return np.asarray(np.maximum(sizes[:, 1:], FLATTEST * sizes[:, -1:] + 1e-300))

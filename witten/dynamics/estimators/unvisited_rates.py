@@ -143,7 +143,7 @@ def _stiffness(ground: Thermal, place: Place) -> float:
     low_enough = ground.centres(np.flatnonzero(ground.values <= place.level + 2 * ground.s))
     points = np.concatenate([low_enough[:, :: low_enough.shape[1] // HESSIANS + 1],
                              place.centres[:, :: place.centres.shape[1] // HESSIANS + 1]], axis=1)  # fmt: skip
-    hessians = np.moveaxis(ground.objective._evaluate("hessian", points), -1, 0)
+    hessians = np.moveaxis(ground.objective.piecewise_hessian(points), -1, 0)
     hessians = hessians[np.isfinite(hessians).all(axis=(1, 2))]
     largest = np.max(np.abs(np.linalg.eigvalsh(hessians)), initial=0.0)
     return max(float(largest), ground.stiffness)

@@ -134,7 +134,7 @@ def narrow_wells(ground: Thermal) -> Iterator[Place]:
         floor = float(f(x))
         if floor > float(around.min()) - NARROW * s:
             continue
-        curvatures, axes = np.linalg.eigh(np.nan_to_num(f._evaluate("hessian", x)))
+        curvatures, axes = np.linalg.eigh(np.nan_to_num(f.piecewise_hessian(x)))
         if curvatures[0] > 0:
             widths = np.sqrt(s / curvatures)
             sides = np.sqrt((axes**2) @ widths**2)

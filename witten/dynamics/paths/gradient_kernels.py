@@ -80,7 +80,7 @@ def block_gradient(objective: Objective) -> Callable[..., None]:
 def _straight(objective: Objective) -> Callable[..., None]:
     """All components one after another, as a tuple: written through views of columns, the loop would stay scalar."""
     results = [sp.Symbol(f"r{i}", real=True) for i in range(objective.dimension)]
-    lines = {f"{r} =": each for r, each in zip(results, objective._derivatives.gradient, strict=True)}
+    lines = {f"{r} =": each for r, each in zip(results, objective.derivatives.gradient, strict=True)}
     point_gradient = compile_program(objective.symbols, lines | {"return": sp.Tuple(*results)}, vocabulary())
     return compiled(_columns(objective.dimension, inlined(point_gradient)))  # type: ignore[no-any-return]
 
@@ -99,7 +99,7 @@ def _groups(objective: Objective) -> dict[sp.Expr, list[int]] | None:
     """f_i' as a function of one symbol t and the components it belongs to; None if f is not separable."""
     t = sp.Symbol("t", real=True)
     groups: dict[sp.Expr, list[int]] = {}
-    for i, (component, symbol) in enumerate(zip(objective._derivatives.gradient, objective.symbols, strict=True)):
+    for i, (component, symbol) in enumerate(zip(objective.derivatives.gradient, objective.symbols, strict=True)):
         if component.free_symbols - {symbol}:
             return None
         groups.setdefault(component.xreplace({symbol: t}), []).append(i)

@@ -104,7 +104,7 @@ def _nodes_in_cores(cores: Cores, grid: Lattice) -> Integers:
 def _stiffness(f: Objective, grid: Lattice, height: float) -> float:
     """The largest curvature where f is below a height."""
     inside = grid.nodes[:, grid.f <= height]
-    h = np.moveaxis(f._evaluate("hessian", inside[:, :: max(inside.shape[1] // 3000, 1)]), 2, 0)
+    h = np.moveaxis(f.piecewise_hessian(inside[:, :: max(inside.shape[1] // 3000, 1)]), 2, 0)
     return float(np.max(np.abs(np.linalg.eigvalsh(h))))
 
 

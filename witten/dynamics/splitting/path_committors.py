@@ -175,5 +175,5 @@ def _stiffness(f: Objective, roads: RoadMap, s: float) -> float:
         points.append(base)
     x = np.concatenate(points, axis=1)
     x = x[:, f(x) <= height]
-    h = np.moveaxis(f._evaluate("hessian", x[:, :: x.shape[1] * d * d // MOST_NUMBERS + 1]), 2, 0)
+    h = np.moveaxis(f.piecewise_hessian(x[:, :: x.shape[1] * d * d // MOST_NUMBERS + 1]), 2, 0)
     return float(np.max(np.abs(np.linalg.eigvalsh(h))))

@@ -115,7 +115,7 @@ def _is_villani(objective: Objective, centre: Array, unit: float) -> bool:
 
     def ratio(x: Array) -> Array:
         slope = unit**2 * np.sum(objective.gradient(x) ** 2, axis=0)
-        values = slope / (1 + unit**2 * np.maximum(np.trace(objective._evaluate("hessian", x)), 0.0))
+        values = slope / (1 + unit**2 * np.maximum(np.trace(objective.piecewise_hessian(x)), 0.0))
         # Where both overflow f grows like an exponential, and the square wins.
         return np.where(np.isnan(values) & (slope == np.inf), np.inf, values)
 

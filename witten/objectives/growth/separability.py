@@ -55,7 +55,7 @@ def _proposed(objective: Objective, centre: Array, unit: float, rng: np.random.G
     yield np.eye(d)
     x = centre[:, None] + unit * rng.normal(size=(d, SAMPLES)) * np.geomspace(0.3, 3.0, SAMPLES)
     with np.errstate(all="ignore"):
-        hessians = np.moveaxis(objective._evaluate("hessian", x), 2, 0)
+        hessians = np.moveaxis(objective.piecewise_hessian(x), 2, 0)
     hessians = hessians[np.isfinite(hessians).all(axis=(1, 2))]
     if len(hessians):
         sizes = np.linalg.norm(hessians, axis=(1, 2))

@@ -170,7 +170,7 @@ def _on_sphere(objective: Objective, c: Array, r: float, u: Array) -> tuple[Arra
     """grad f along the sphere (d, n); curvatures of f on it (n, d - 1) and their axes (n, d, d - 1)."""
     x = c + r * u
     g = objective.gradient(x)
-    h = np.moveaxis(objective._evaluate("hessian", x), 2, 0)
+    h = np.moveaxis(objective.piecewise_hessian(x), 2, 0)
     radial = (u * g).sum(axis=0)
     tangent = np.eye(len(u)) - np.einsum("in,jn->nij", u, u)
     finite = np.isfinite(h).all(axis=(1, 2)) & np.isfinite(g).all(axis=0)
@@ -184,7 +184,7 @@ def _on_sphere(objective: Objective, c: Array, r: float, u: Array) -> tuple[Arra
 
 
 def _has_kinks(objective: Objective) -> bool:
-    return objective.formula is not None and bool(objective._derivatives.kinks)
+    return objective.formula is not None and bool(objective.derivatives.kinks)
 
 
 def _searched(objective: Objective, c: Array, r: float, u: Array, f: Array, axes: Array) -> tuple[Array, Array]:

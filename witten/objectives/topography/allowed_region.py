@@ -155,7 +155,7 @@ def _on_grid(f: Objective, s: float, low: Array, high: Array) -> tuple[Array, Ar
         if f.formula is None:
             slope, curvature = _differences(values.reshape((n,) * low.size), (high - low) / n)
         else:
-            slope, curvature = f.gradient(points), f._evaluate("hessian", points)
+            slope, curvature = f.gradient(points), f.piecewise_hessian(points)
         potential = _potential(slope, curvature, s)
     shape = (n,) * low.size
     return tuple(np.where(np.isfinite(a), a, np.inf).reshape(shape) for a in (values, potential))  # type: ignore[return-value]

@@ -70,7 +70,7 @@ def _estimated(objective: Objective) -> tuple[float | None, bool]:
 
     def lowest(points: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(all="ignore"):
-            h = np.moveaxis(objective._evaluate("hessian", points), 2, 0)
+            h = np.moveaxis(objective.piecewise_hessian(points), 2, 0)
         finite = np.isfinite(h).all(axis=(1, 2))
         out = np.full(len(h), np.inf)
         out[finite] = np.linalg.eigvalsh(h[finite])[:, 0]

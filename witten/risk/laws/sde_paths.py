@@ -103,7 +103,7 @@ def stiffness(f: Objective, x: Array, s: float) -> float:
 def curvature(f: Objective, x: Array) -> float:
     """The largest |eigenvalue| of Hess f at points (d, n); in many variables nearly, at a few of them."""
     if f.dimension <= WHOLE:
-        hessians = np.moveaxis(f._evaluate("hessian", x), -1, 0)
+        hessians = np.moveaxis(f.piecewise_hessian(x), -1, 0)
         hessians = hessians[np.isfinite(hessians).all(axis=(1, 2))]
         return float(np.max(abs(np.linalg.eigvalsh(hessians)), initial=0.0)) if hessians.size else 0.0
     # By iteration on differences of gradients.

@@ -1,0 +1,104 @@
+"""What is checked before a spectrum is computed, and what a reader is told of it afterwards."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.box import Box
+from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.objectives.growth.conditions import Bottom
+from witten.objectives.objective import Objective
+from witten.objectives.topography.critical_set import reach
+from witten.spectra.continuous_spectrum import continuous_from
+from witten.spectra.solvers.eigensolve import require_count
+from witten.spectra.spectrum import RESOLVED
+from witten.spectra.truncation import Truncation, change_without_walls
+
+__all__ = ["examined", "notes", "require_isolated", "require_request", "warn_if_wide"]
+
+MOST_EIGENVALUES = 50
+# Walls are spoken of where a rate would change by so much without them.
+WALLS_MATTER = 1e-3
+
+
+def require_request(
+    objective: Objective, s: float, k: int, rtol: float, box: Sequence[tuple[float, float]] | None
+) -> None:
+    """Refuse an objective that has no spectrum to compute on a grid or a mesh, and settings out of range."""
+    if not (np.isfinite(s) and s > 0):
+        raise RequestError(f"learning rate must be positive, got {s}")
+    if not 0 < rtol < 1:
+        raise RequestError(f"rtol must lie between 0 and 1, got {rtol}")
+    if objective.dimension > 3:
+        raise RequestError(
+            f"{objective.name} has dimension {objective.dimension}; grids go up to 3: "
+            "use theory or sampling (landscape, dynamics) for more"
+        )
+    if objective.is_constant:
+        raise RequestError(
+            f"{objective.name} is constant: it has no minima to converge to; give an objective that varies"
+        )
+    if box is not None and len(box) != objective.dimension:
+        raise RequestError(f"the box has {len(box)} intervals, {objective.name} has dimension {objective.dimension}")
+    require_count(k, MOST_EIGENVALUES)
+
+
+def require_isolated(
+    objective: Objective, s: float, rates: NDArray[np.float64], bottom: Bottom, continuous: bool = False
+) -> None:
+    """Rates below the continuous spectrum are eigenvalues and stand; there are none above its bottom."""
+    if not np.isfinite(bottom.rate):
+        return
+    if not continuous and rates.size > 1 and rates[-1] >= 0.99 * bottom.rate:
+        raise ConvergenceError(continuous_from(objective.name, s, bottom.rate, rates.size))
+    what = "there is no eigenvalue below: that is the gap" if continuous else "the rates below it stand"
+    warnings.warn(
+        f"{objective.name} grows too slowly for the Villani condition: at learning rate {s:g} the spectrum is "
+        f"continuous from rate {bottom.rate:.6g} on; {what}",
+        AccuracyWarning,
+        stacklevel=3,
+    )
+
+
+def warn_if_wide(
+    objective: Objective, s: float, log_rates: NDArray[np.float64], errors: NDArray[np.float64], rtol: float
+) -> None:
+    """Warn of the widest error bar where it is wider than asked for."""
+    at = int(errors.argmax()) if errors.size else 0
+    if errors.size == 0 or errors[at] <= rtol:
+        return
+    which = "the rate" if errors.size == 1 else f"rate {at + 1} of {errors.size}"
+    message = f"{objective.name} at learning rate {s:g}: {which} "
+    if errors[at] > RESOLVED:
+        bound = (log_rates[at] + np.log1p(errors[at])) / np.log(10)
+        message += f"is too small to be resolved (below 1e{bound:.1f})"
+    else:
+        message += f"is known to a relative error of {errors[at]:.1e}, not to {rtol:g}"
+    warnings.warn(message, AccuracyWarning, stacklevel=3)
+
+
+def notes(objective: Objective, s: float, bottom: Bottom, box: Box | None, kept: Truncation) -> tuple[str, ...]:
+    """What a reader should know: what is undecided far out, and how much the walls of a box matter.
+
+    An AccuracyWarning says the latter, too: who gives a box may have all of space in mind."""
+    said = [bottom.note] if bottom.note else []
+    worst = 0.0 if box is None else change_without_walls(objective, s, box, kept)
+    if worst > WALLS_MATTER:
+        said.append(
+            f"the walls of the box {box} reflect, and they matter: were they a little further out, the rate would "
+            f"change by {worst:.0%}"
+        )
+        warnings.warn(f"{objective.name} at learning rate {s:g}: {said[-1]}", AccuracyWarning, stacklevel=3)
+    return tuple(said)
+
+
+def examined(objective: Objective, box: Box | None) -> str:
+    """How far f was looked at; "" for all of space."""
+    if box is not None:
+        return f"the box {box}, whose walls reflect"
+    known = reach(objective)
+    return "" if known.complete else known.examined

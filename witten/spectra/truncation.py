@@ -1,0 +1,177 @@
+"""How much of space matters to the lowest rates, and what is lost by cutting off the rest.
+
+A domain {f <= level} is widened as long as that changes the wanted rates, all measured on a first grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.domains.box import Box
+from witten.domains.grid import Grid
+from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small
+from witten.errors import ConvergenceError, RequestError
+from witten.objectives.growth.conditions import essential_spectrum
+from witten.objectives.objective import Objective
+from witten.operators.finite_differences import FiniteDifferences
+from witten.spectra.solvers.complete_pairs import complete_pairs
+from witten.spectra.solvers.rayleigh_ritz import GUARDS
+
+__all__ = ["LARGEST_GRID", "Truncation", "change_without_walls", "rounding_error", "truncation"]
+
+Array = NDArray[np.float64]
+
+LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
+# Margins beyond which a domain is not widened; cuts at 20 cost e^{-40} where there is a gap to the next rates, more
+# just below a continuous spectrum.
+LARGEST_MARGIN = {1: 400.0, 2: 40.0, 3: 20.0}
+# By how much of s a domain is widened at a time, and nodes on which that is measured.
+WIDENING = 4.0
+FEWEST_NODES = {1: 1000, 2: 1, 3: 1}
+# What lies so many s above the saddles of a user's box counts less than rounding, unless a mode lives there.
+BOX_MARGIN = 20.0
+# Rates below this are those of barriers.
+BARRIER_RATE = 1e-6
+# Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
+MORE_WELLS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Truncation:
+    """The part of space that is kept.
+
+    Attributes
+    ----------
+    grid : a first grid on it
+    pairs_needed : how many pairs to compute, guards included
+    cut : what a still wider domain would change in the wanted rates, relative, shape (wanted,)
+    log_rates : natural logarithms of the wanted rates on the first grid, refined, shape (wanted,)
+    """
+
+    grid: Grid
+    pairs_needed: int
+    cut: Array
+    log_rates: Array
+
+
+def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
+    """What rounding may change in a rate, as a part of it: in sums over a hundred thousand edges and more about 1e-11,
+    and in weights e^{-2f/s} what f is off."""
+    return 1e-11 + 4 * rounding(objective, grid) / s
+
+
+def truncation(objective: Objective, s: float, wanted: int, rtol: float, box: Box | None) -> Truncation:
+    """The domain for the `wanted` lowest rates above zero, to a relative error rtol.
+
+    A box of the user's is all of space: its walls reflect, and nothing is cut.
+
+    The domain is widened in steps of WIDENING s, as long as one changes them; what the steps beyond would add follows
+    from the last two. All is measured on the first grid, refined: coarse cells make the effect of a cut too small.
+    """
+    if box is not None:
+        return _in_box(objective, s, wanted, box)
+    margin = max(3.0 - 0.5 * np.log(rtol), 5.0)
+    while True:
+        region = sublevel(objective, s, wells=max(wanted, 1), margin=margin)
+        pairs_needed = _pairs_needed(region, wanted)
+        grid = _fine_enough(region.grid(), 4 * pairs_needed)
+        levels = [_rates_on(objective, s, grid, pairs_needed, wanted)]
+        slow = _slow_level(region, levels[0][wanted - 1], wanted)
+        level = max(region.level + WIDENING * s, slow)
+        wide = region.wider(grid, level)
+        if wide is None:
+            return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
+        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted))
+        change = _shared(*_changes(*levels))[:wanted]
+        if grid.dimension == 3:
+            # A wider domain costs too much to be more than a measure: what it changes is what the smaller one lacks.
+            rest = 3 * change
+            if (rest <= 0.2 * rtol).all() or (margin >= LARGEST_MARGIN[3] and slow <= region.level):
+                return Truncation(grid, pairs_needed, rest, levels[0][:wanted])
+            margin = max(margin + 2.0, (slow - region.height) / s)
+            continue
+        rest = change
+        if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + WIDENING * s)) is not None:
+            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted))
+            last = _shared(*_changes(*levels[1:]))[:wanted]
+            rest = 2 * last / (1 - np.minimum(last / np.maximum(change, 1e-300), 0.9))
+        if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
+            return Truncation(wide, pairs_needed, rest, levels[1][:wanted])
+        margin = max(1.3 * margin, (slow - region.height) / s)
+
+
+def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation:
+    """As `truncation`, in a box: cells that matter to no mode as slow as those wanted are left out."""
+    region = sublevel(objective, s, wells=max(wanted, 1), margin=BOX_MARGIN, box=box)
+    while True:
+        pairs_needed = _pairs_needed(region, wanted)
+        grid = _fine_enough(region.grid(), 4 * pairs_needed)
+        log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+        if log_rates[wanted - 1] > np.log(BARRIER_RATE):
+            slow = region.slow_places(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
+        else:
+            slow = sublevel(objective, s, wells=2 * wanted + 4, margin=BOX_MARGIN, box=box).level
+        if slow <= region.level or grid.n_nodes == np.prod(grid.shape):
+            return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
+        region = replace(region, level=max(slow, region.level + BOX_MARGIN * s))
+
+
+def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> Array:
+    """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid refined at least once."""
+    fine = _fine_enough(grid.refined(), FEWEST_NODES[grid.dimension])
+    if fine.n_nodes * 2**fine.dimension > LARGEST_GRID[fine.dimension]:
+        raise ConvergenceError(too_small(objective, s, fine.n_nodes))
+    return complete_pairs(FiniteDifferences(objective, fine).assemble(s), k, wanted)[1].log_rates
+
+
+def _pairs_needed(region: Sublevel, wanted: int) -> int:
+    return wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
+
+
+def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
+    """Up to which f there may be other modes as slow as the last one wanted.
+
+    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat. Where
+    that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
+    """
+    s = region.learning_rate
+    if log_rate > np.log(BARRIER_RATE):
+        found = region.slow_places(1.2 * np.exp(log_rate))
+        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
+        return region.level if endless else found.level + 2 * s
+    margin = (region.level - region.height) / s
+    return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
+
+
+def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:
+    """By what part rates change when space grows, from their logarithms; and the logarithms of the former."""
+    both = min(inner.size, outer.size)
+    return abs(np.expm1(np.minimum(outer[:both] - inner[:both], 700.0))), inner[:both]
+
+
+def _shared(changes: Array, log_rates: Array) -> Array:
+    """The largest of the changes of rates so close that they may come in another order on finer grids."""
+    near = abs(log_rates[:, None] - log_rates) <= 0.1
+    shared: Array = np.where(near, changes, 0.0).max(axis=1)
+    return shared
+
+
+def _fine_enough(grid: Grid, nodes: int) -> Grid:
+    while grid.n_nodes < nodes:
+        grid = grid.refined()
+    return grid
+
+
+def change_without_walls(objective: Objective, s: float, box: Box, kept: Truncation) -> float:
+    """By what part the wanted rates change when cells around a box join in; 0 where there are none, or too many."""
+    region = sublevel(objective, s, wells=kept.cut.size, margin=BOX_MARGIN, box=box)
+    try:
+        wide = region.wider(kept.grid, region.level)
+        if wide is None:
+            return 0.0
+        outer = _rates_on(objective, s, wide, kept.pairs_needed, kept.cut.size)
+    except (ConvergenceError, RequestError):
+        return 0.0
+    return float(_shared(*_changes(kept.log_rates, outer)).max(initial=0.0))
