@@ -12,6 +12,7 @@ from references import convex_quartic, double_well, rates_1d, reference_rates, r
 from scipy.linalg import eigh
 
 import witten
+from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
@@ -407,10 +408,13 @@ def test_modes_solve_the_eigenproblem_of_the_generator():
 
 
 def test_the_default_solver_fits_the_size():
-    assert default_solver(100, 3) == Dense()
-    assert default_solver(5000, 2) == Lanczos()
-    assert default_solver(10**6, 1) == default_solver(100, 1) == Chain()
-    assert default_solver(500_000, 3) == Multigrid()
+    def chosen(*shape, periodic=()):
+        return default_solver(Grid(Box((0.0,) * len(shape), (1.0,) * len(shape)), shape, periodic=periodic))
+
+    assert chosen(5, 5, 4) == Dense()
+    assert chosen(100, 50) == chosen(5000, periodic=[True]) == Lanczos()
+    assert chosen(10**6) == chosen(100) == Chain()
+    assert chosen(80, 80, 80) == Multigrid()
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, 10**6])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.landscape.poincare_bounds import rate_bounds
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
+    from witten.objectives.periodicity import periodic
     from witten.operators.finite_differences import FiniteDifferences
     from witten.operators.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
@@ -60,6 +61,7 @@ _HOME = {
     "fate": "witten.descent.attractor",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
+    "periodic": "witten.objectives.periodicity",
     "plan_schedule": "witten.risk.planning.optimal_schedule",
     "rate_bounds": "witten.landscape.poincare_bounds",
     "simulate_rate": "witten.dynamics.simulation",
@@ -94,6 +96,7 @@ __all__ = [
     "fate",
     "gallery",
     "gap",
+    "periodic",
     "plan_schedule",
     "rate_bounds",
     "simulate_rate",

@@ -24,6 +24,7 @@ __all__ = [
     "parse_learning_rate",
     "parse_learning_rates",
     "parse_method",
+    "parse_periodic",
     "parse_petsc",
     "parse_point",
     "parse_walltime",
@@ -155,6 +156,14 @@ Box = Annotated[
     str | None,
     typer.Option(
         "--box", metavar="BOX", help='The domain, "-2:2,-1:3", one interval per axis (default: found from f).'
+    ),
+]
+Periodic = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--periodic",
+        metavar="X=LOW:HIGH",
+        help='Axes that are circles, "x=0:2*pi,y=-1:1": f and grad f must be the same at the ends.',
     ),
 ]
 Center = Annotated[
@@ -297,6 +306,39 @@ def parse_box(text: str | None) -> tuple[tuple[float, float], ...] | None:
         for anything else, and for an interval that is empty or reversed.
     """
     return None if text is None else tuple(_interval(piece, text) for piece in text.split(","))
+
+
+def parse_periodic(texts: list[str] | None) -> dict[str, tuple[float, float]] | None:
+    """`x=0:2*pi,y=-1:1`, or several such texts, as {"x": (0, 2 pi), "y": (-1, 1)}.
+
+    Raises
+    ------
+    RequestError
+        for anything else, an interval that is empty or reversed, and an axis that is named twice.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for piece in ",".join(texts or []).split(",") if texts else []:
+        name, _, interval = (part.strip() for part in piece.partition("="))
+        ends = interval.split(":")
+        if not name or len(ends) != 2:
+            raise RequestError(f'--periodic: cannot read {_quoted(piece)}; write name=low:high, as in "x=0:2*pi"')
+        if name in found:
+            raise RequestError(f"--periodic: {name} is named twice; give one interval for each axis")
+        low, high = (_constant("--periodic", end) for end in ends)
+        if not low < high:
+            raise RequestError(f"--periodic: {_quoted(piece)} is empty or reversed; the smaller end comes first")
+        found[name] = low, high
+    return found or None
+
+
+def _constant(name: str, text: str) -> float:
+    """A number that may be written as a formula: 2*pi."""
+    from witten.objectives.symbolic.formula import parse
+
+    formula, _ = parse(text)
+    if formula.free_symbols:
+        raise RequestError(f"{name}: {_quoted(text)} is not a number; write one, as in 2*pi")
+    return float(formula)
 
 
 def parse_point(text: str, dimension: int, name: str = "--x0") -> tuple[float, ...]:

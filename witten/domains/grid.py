@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,9 @@ from witten.domains.box import Box
 from witten.errors import RequestError
 
 __all__ = ["Grid"]
+
+# With fewer cells around a circle two neighbours would be the same cell.
+FEWEST_AROUND = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +29,22 @@ class Grid:
     box : Box
     shape : cells along each axis, length d
     mask : bool array of that shape, the active cells (default: all)
+    periodic : along which axes the last cell is a neighbour of the first, length d (default: none)
     """
 
     box: Box
     shape: tuple[int, ...]
     mask: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
+    periodic: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "periodic", tuple(map(bool, self.periodic)) or (False,) * self.box.dimension)
         if len(self.shape) != self.box.dimension or min(self.shape) < 1:
             raise RequestError(
                 f"a grid on a {self.box.dimension}-dimensional box needs as many cell counts, got {self.shape}"
             )
+        if any(around and n < FEWEST_AROUND for around, n in zip(self.periodic, self.shape, strict=True)):
+            raise RequestError(f"a periodic axis needs at least {FEWEST_AROUND} cells, got the shape {self.shape}")
         mask = np.ones(self.shape, dtype=bool) if self.mask is None else np.array(self.mask, dtype=bool)
         if mask.shape != tuple(self.shape):
             raise RequestError(f"the mask has shape {mask.shape}, the grid {self.shape}")
@@ -53,6 +61,16 @@ class Grid:
     @property
     def dimension(self) -> int:
         return self.box.dimension
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether the nodes have an order in which each is a neighbour of the next alone."""
+        return self.dimension == 1 and not self.periodic[0]
+
+    @property
+    def extent(self) -> float:
+        """The longest side of the box, around circles not counted; 0 where there are no others."""
+        return float(np.where(self.periodic, 0.0, self.box.widths).max())
 
     @cached_property
     def spacing(self) -> NDArray[np.float64]:
@@ -82,7 +100,7 @@ class Grid:
         mask: NDArray[np.bool_] = self.mask
         for axis in range(self.dimension):
             mask = mask.repeat(2, axis=axis)
-        return Grid(self.box, tuple(2 * n for n in self.shape), mask)
+        return replace(self, shape=tuple(2 * n for n in self.shape), mask=mask)
 
     def coarsened(self) -> Grid:
         """Cells of twice the size along every axis, active where a smaller one was; the box grows to hold them."""
@@ -106,16 +124,19 @@ class Grid:
         full = np.zeros((*self.shape, values.shape[1]))
         full[mask] = values
         for axis in range(self.dimension):
-            mask, full = mask.repeat(2, axis=axis), _linear(mask, full, axis)
+            mask, full = mask.repeat(2, axis=axis), _linear(mask, full, axis, self.periodic[axis])
         return np.asarray(full[mask])
 
 
-def _linear(mask: NDArray[np.bool_], values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+def _linear(
+    mask: NDArray[np.bool_], values: NDArray[np.float64], axis: int, periodic: bool
+) -> NDArray[np.float64]:
     """Halves of cells along an axis: three quarters of the cell and one of the next cell on that side."""
     mask, values = np.moveaxis(mask, axis, 0), np.moveaxis(values, axis, 0)
-    both = (mask[1:] & mask[:-1])[..., None]
-    slope = np.where(both, np.diff(values, axis=0), 0.0) / 4
+    both = mask & np.roll(mask, -1, axis=0)
+    both[-1] &= periodic
+    slope = np.where(both[..., None], np.roll(values, -1, axis=0) - values, 0.0) / 4
     halves = np.stack([values, values], axis=1)
-    halves[1:, 0] -= slope
-    halves[:-1, 1] += slope
+    halves[:, 0] -= np.roll(slope, 1, axis=0)
+    halves[:, 1] += slope
     return np.moveaxis(halves.reshape(-1, *values.shape[1:]), 0, axis)

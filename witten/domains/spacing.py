@@ -35,7 +35,10 @@ def first_spacing(scan: Grid, values: Array, *, weighty: float, level: float, s:
         chord = h * np.count_nonzero(lines) / max(starts, 1)
         # Differences over a few cells: over one, the fourth would be rounding alone.
         step = max(1, int(chord / (300 * h)))
-        second, fourth, jump = _variation(np.moveaxis(values, axis, 0), step, weighty)
+        f = np.moveaxis(values, axis, 0)
+        if scan.periodic[axis]:
+            f = np.concatenate([f[-4 * step :], f, f[: 4 * step]])
+        second, fourth, jump = _variation(f, step, weighty)
         second, fourth, jump = second / (step * h) ** 2, fourth / (step * h) ** 4, jump / (step * h)
         shape = np.sqrt(max(second, jump / chord)) / np.sqrt(fourth)
         with np.errstate(over="ignore"):

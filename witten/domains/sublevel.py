@@ -17,10 +17,10 @@ from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
 from witten.objectives.objective import Objective
 from witten.objectives.topography.allowed_region import SlowPlaces, slow_places
-from witten.objectives.topography.critical_set import reach, rise
+from witten.objectives.topography.critical_set import everywhere, reach, rise
 from witten.objectives.topography.merge_tree import MergeTree, component, merge_tree
 
-__all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small"]
+__all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small", "with_circles"]
 
 # Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
 COARSE = {1: 1000, 2: 200, 3: 48}
@@ -65,12 +65,13 @@ class Scan:
 
     @classmethod
     def of(cls, objective: Objective, box: Box, cells: int, learning_rate: float) -> Scan:
-        grid = Grid(box, (cells,) * box.dimension)
+        grid = Grid(box, (cells,) * box.dimension, periodic=tuple(objective.periodic_axes))
         values = finite_or_wall(objective, grid.points).reshape(grid.shape)
         if not np.isfinite(values).any():
             raise RequestError(f"{objective.name} overflows everywhere on {box}; give a box on which it is finite")
         lowest, places = _with_known_points(objective, grid, values)
-        tree = _genuine(objective, grid, merge_tree(lowest, smallest=learning_rate), places)
+        tree = merge_tree(lowest, learning_rate, grid.periodic)
+        tree = _genuine(objective, grid, tree, places)
         return cls(grid, values, lowest, tree, places)
 
     def height(self, k: int, tie: float) -> float:
@@ -91,7 +92,7 @@ class Scan:
         """
         below = self.lowest <= level
         bridged = np.where(binary_dilation(below, iterations=2), 0.0, 1.0)
-        return below & component(bridged, 0.5, int(self.tree.minima[0]))
+        return below & component(bridged, 0.5, int(self.tree.minima[0]), self.grid.periodic)
 
     def wells(self, k: int) -> NDArray[np.float64]:
         """The lowest points of the k + 1 most persistent wells, shape (d, .)."""
@@ -132,7 +133,8 @@ class Sublevel:
         if not wanted <= MOST_CELLS:
             raise GridError(too_small(self.objective, self.learning_rate, wanted))
         shape = tuple(int(n) for n in cells)
-        return self._masked(Grid(self.box, shape), self.level, finite_or_wall)
+        full = Grid(self.box, shape, periodic=tuple(self.objective.periodic_axes))
+        return self._masked(full, self.level, finite_or_wall)
 
     def slow_places(self, rate: float) -> SlowPlaces:
         """Where a mode of this rate may live, in and around the box and beyond."""
@@ -147,19 +149,20 @@ class Sublevel:
         nodes = grid.n_nodes
         for _ in range(20):
             cells = np.array(grid.shape)
-            more = cells // 8 + 2
+            more = np.where(grid.periodic, 0, cells // 8 + 2)
             box = grid.box.expanded(more / cells, more / cells)
-            full = Grid(box, tuple(int(n) for n in cells + 2 * more))
+            full = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic)
             wide = self._masked(full, level, _finite_or_outside)
             if wide.n_nodes == nodes:
                 return None
-            if not _touches_rim(wide.mask):
+            if not _touches_rim(wide):
                 return wide
-            grid = Grid(full.box, full.shape, np.ones(full.shape, dtype=bool))
+            grid = full
         return wide
 
     def _masked(self, full: Grid, level: float, values: Values) -> Grid:
-        """The cells of a full grid whose centre or a corner lies in {f <= level}, connected to the lowest."""
+        """The cells of a full grid whose centre or a corner lies in {f <= level}, connected to the lowest; along a
+        periodic axis all that are beside one of these: circles are not cut."""
         n = np.array(full.shape)
         centres = values(self.objective, full.points).reshape(full.shape)
         corners = Grid(full.box.expanded(0.5 / n, 0.5 / n), tuple(int(m) for m in n + 1))
@@ -168,7 +171,10 @@ class Sublevel:
             f = np.minimum(f.take(range(f.shape[axis] - 1), axis), f.take(range(1, f.shape[axis]), axis))
         # A cell with no value at its centre cannot be a node, whatever its corners say.
         lowest = np.where(np.isfinite(centres), np.minimum(centres, f), np.inf)
-        return Grid(full.box, full.shape, component(lowest, level, int(centres.argmin())))
+        around = tuple(np.flatnonzero(full.periodic).tolist())
+        lowest, centres = (f.min(axis=around, keepdims=True) for f in (lowest, centres))
+        mask = np.broadcast_to(component(lowest, level, int(centres.argmin())), full.shape)
+        return Grid(full.box, full.shape, mask, full.periodic)
 
 
 def too_small(objective: Objective, learning_rate: float, cells: float) -> str:
@@ -228,10 +234,14 @@ def _genuine(
     """
     starts = _places(grid, tree.minima[: CHECKED + 1], places)
     ends = [_descend(objective, start, grid) for start in starts.T]
-    radius = 3.0 * grid.spacing
+    radius, circumference = 3.0 * grid.spacing, np.where(grid.periodic, grid.box.widths, np.inf)
+
+    def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.minimum(abs(a - b), circumference - abs(a - b))
+
     keep = np.ones(tree.minima.size, dtype=bool)
     for i in range(1, len(ends)):
-        keep[i] = all((abs(ends[i] - ends[j]) > radius).any() for j in range(i) if keep[j])
+        keep[i] = all((distance(ends[i], ends[j]) > radius).any() for j in range(i) if keep[j])
     keep[len(ends) :] = keep[1 : len(ends)].any()
     return MergeTree(tree.minima[keep], tree.floors[keep], tree.saddles[keep])
 
@@ -242,6 +252,7 @@ def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> ND
     Lengths are counted in cells and heights in the rise over the first cell, so that no step leaves the well.
     """
     h = grid.spacing
+    lower, upper = np.where(grid.periodic, -np.inf, grid.box.lower), np.where(grid.periodic, np.inf, grid.box.upper)
     with np.errstate(all="ignore"):
         unit = max(float(np.linalg.norm(h * objective.gradient(start))), 1e-300)
         found = minimize(
@@ -249,10 +260,10 @@ def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> ND
             np.zeros_like(start),
             jac=True,
             method="L-BFGS-B",
-            bounds=np.column_stack([(grid.box.lower - start) / h, (grid.box.upper - start) / h]),
+            bounds=np.column_stack([(lower - start) / h, (upper - start) / h]),
             options={"maxiter": 300, "maxfun": 400, "ftol": 1e-12},
         )
-    return np.asarray(start + h * found.x, dtype=float)
+    return objective.wrapped(np.asarray(start + h * found.x, dtype=float)[:, None])[:, 0]
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -308,8 +319,8 @@ def _finite_or_outside(objective: Objective, points: NDArray[np.float64]) -> NDA
     return np.where(np.isfinite(values), values, np.inf)
 
 
-def _touches_rim(mask: NDArray[np.bool_]) -> bool:
-    faces = [mask.take(i, axis) for axis in range(mask.ndim) for i in (0, -1)]
+def _touches_rim(grid: Grid) -> bool:
+    faces = [grid.mask.take(i, axis) for axis in np.flatnonzero(~np.array(grid.periodic)) for i in (0, -1)]
     return any(face.any() for face in faces)
 
 
@@ -318,9 +329,10 @@ def sublevel(
 ) -> Sublevel:
     """The sublevel set that holds the global minimum, the `wells` most persistent other wells and their saddles.
 
-    Without a `box`, one is grown around the lowest of the critical points that are known (`reach`) until f exceeds the
-    level on its whole rim, then fitted; a scan of three times its size, and one that holds all of these points, catch
-    wells further out. Scans see what their cells resolve, and the critical points that are known.
+    Along periodic axes the box is the period. Along the others, without a `box`, one is grown around the lowest of the
+    critical points that are known (`reach`) until f exceeds the level on its whole rim, then fitted; a scan of three
+    times its size, and one that holds all of these points, catch wells further out. Scans see what their cells resolve,
+    and the critical points that are known.
 
     Raises
     ------
@@ -384,14 +396,16 @@ def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box
     """Around the lowest point; then further out, to three times the size and where critical points are known; again
     from there if wells that matter turn up."""
     d = objective.dimension
+    if objective.periodic_axes.all():
+        return with_circles(objective, Box((0.0,) * d, (1.0,) * d))
     known = reach(objective)
     box = _around(objective, known.lowest, margin * s)
     for _ in range(10):
         box = _fitted(objective, box, s, wells, margin)
-        further = box.expanded(1.0, 1.0)
+        further = with_circles(objective, box.expanded(1.0, 1.0))
         found = Scan.of(objective, further, 2 * COARSE[d], s).wells(wells)
         if known.points.shape[1] <= MOST_KNOWN and not further.holds(known.points).all():
-            further = further.joined(_hull(known.points)).expanded(0.01, 0.01)
+            further = with_circles(objective, further.joined(_hull(known.points)).expanded(0.01, 0.01))
             # On a line, cells fine enough for all of the wells that are known.
             cells = max(2 * COARSE[d], 12 * known.points.shape[1] if d == 1 else 0)
             found = np.hstack([found, Scan.of(objective, further, cells, s).wells(wells)])
@@ -406,7 +420,14 @@ def _enclosing(objective: Objective, s: float, wells: int, margin: float) -> Box
 def _around(objective: Objective, x: NDArray[np.float64], height: float) -> Box:
     """A box around a well, to where f exceeds f(x) by a height along the axes."""
     sides = rise(objective, x, height)
-    return Box(tuple((x - sides[:, 0]).tolist()), tuple((x + sides[:, 1]).tolist()))
+    return with_circles(objective, Box(tuple((x - sides[:, 0]).tolist()), tuple((x + sides[:, 1]).tolist())))
+
+
+def with_circles(objective: Objective, box: Box) -> Box:
+    """The box with the period for its interval along each periodic axis."""
+    around, ends = objective.periodic_axes, everywhere(objective)
+    lower, upper = np.where(around, ends[:, 0], box.lower), np.where(around, ends[:, 1], box.upper)
+    return Box(tuple(lower.tolist()), tuple(upper.tolist()))
 
 
 def _hull(points: NDArray[np.float64]) -> Box:
@@ -427,13 +448,15 @@ def _fitted(objective: Objective, box: Box, s: float, wells: int, margin: float)
         inside = scan.inside(scan.height(wells, TIE * s) + margin * s)
         spans = [np.flatnonzero(inside.any(axis=tuple(b for b in range(d) if b != a))) for a in range(d)]
         first, last = np.array([span[0] for span in spans]), np.array([span[-1] for span in spans])
-        below, above = first == 0, last == COARSE[d] - 1
+        free = ~objective.periodic_axes
+        below, above = (first == 0) & free, (last == COARSE[d] - 1) & free
         if below.any() or above.any():
             touched, box = box, box.expanded(0.5 * below, 0.5 * above)
             if (box.widths > farthest).any():
                 break
             continue
         fitted = box.expanded((3 - first) / COARSE[d], (last + 4 - COARSE[d]) / COARSE[d])
+        fitted = with_circles(objective, fitted)
         if (fitted.widths > 0.6 * box.widths).all():
             return fitted
         if touched is not None and touched.holds(np.transpose([fitted.lower, fitted.upper])).all():
@@ -451,7 +474,7 @@ def _closed(objective: Objective, box: Box, level: float) -> Box:
     d, n = box.dimension, {1: 1, 2: 4000, 3: 200}[box.dimension]
     for _ in range(100):
         out = np.zeros((2, d))
-        for axis in range(d):
+        for axis in np.flatnonzero(~objective.periodic_axes):
             others = [np.linspace(a, b, n) for i, (a, b) in enumerate(box.intervals) if i != axis]
             face = [x.ravel() for x in np.meshgrid(*others, indexing="ij")]
             for side, at in enumerate((box.lower[axis], box.upper[axis])):

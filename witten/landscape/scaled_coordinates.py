@@ -99,7 +99,7 @@ def _wrapped(f: CallableObjective, units: Units) -> CallableObjective:
     names = ("value", "gradient", "hessian")
     given: list[Any] = [None if g is None else f.functions[name] for g, name in zip(f.given, names, strict=True)]
     new = [_chained(value, units, 0), *(g and _chained(g, units, order) for order, g in enumerate(given) if order)]
-    return CallableObjective(f.name, None, f.symbols, tuple(new), complete_unchecked(*new))
+    return CallableObjective(f.name, None, f.symbols, given=tuple(new), functions=complete_unchecked(*new))
 
 
 def _chained(function: Any, units: Units, order: int) -> Any:

@@ -27,7 +27,7 @@ def fingerprint(objective: Objective) -> str:
     The name has no part in it: `m.py:g` stays `m.py:g` when the file is edited.
     """
     variables = " ".join(symbol.name for symbol in objective.symbols)
-    parts = [variables, str(objective.formula)]
+    parts = [variables, str(objective.formula), *([str(objective.periods)] if objective.periods else [])]
     if isinstance(objective, CallableObjective):
         parts += [*_sources(objective), *_values(objective)]
         parts += _search(objective)

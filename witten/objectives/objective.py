@@ -47,11 +47,13 @@ class Objective:
     Points are (d, n) or (d,), or (d, ...) in general: f(x) is then (n,) or a float, f.gradient(x) (d, n),
     f.hessian(x) (d, d, n), f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two
     objectives are equal if their name, formula and symbols are. Make one with `from_formula`, `from_sympy`,
-    `from_callable`, or take one from the gallery."""
+    `from_callable`, or take one from the gallery. An objective on a circle or a torus is made by `periodic`: `periods`
+    holds the interval (low, high) of each coordinate, None of one that is not periodic."""
 
     name: str
     formula: sp.Expr | None
     symbols: tuple[sp.Symbol, ...]
+    periods: tuple[tuple[float, float] | None, ...] = ()
 
     @classmethod
     def from_formula(cls, text: str, *, name: str | None = None) -> "Objective":
@@ -96,7 +98,10 @@ class Objective:
         functions = callables.complete(value, gradient, hessian, dimension, place)
         symbols = tuple(sp.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
         title = name or str(getattr(value, "__name__", "callable"))
-        made = CallableObjective(title, None, symbols, (value, gradient, hessian), functions, place.center, place.scale)
+        given = (value, gradient, hessian)
+        made = CallableObjective(
+            title, None, symbols, given=given, functions=functions, center=place.center, scale=place.scale
+        )
         return made._checked_center()
 
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
@@ -114,6 +119,24 @@ class Objective:
     def dimension(self) -> int:
         """d."""
         return len(self.symbols)
+
+    @property
+    def periodic_axes(self) -> NDArray[np.bool_]:
+        """Which coordinates are periodic, shape (d,)."""
+        return np.array([period is not None for period in self.periods or (None,) * self.dimension])
+
+    def wrapped(self, x: Array) -> Array:
+        """Points (d, n) with periodic coordinates moved into [low, high)."""
+        if not self.periods:
+            return x
+        x = x.copy()
+        for axis, period in enumerate(self.periods):
+            if period is not None:
+                low, high = period
+                out = (x[axis] < low) | (x[axis] >= high)
+                x[axis, out] = low + np.mod(x[axis, out] - low, high - low)
+                x[axis, x[axis] >= high] = low
+        return x
 
     @property
     def text(self) -> str:
@@ -253,7 +276,7 @@ class Objective:
     def _evaluate(self, what: str, x: ArrayLike) -> Any:
         points = self._points(x)
         with np.errstate(all="ignore"):
-            values = self._values(what, points.reshape(self.dimension, -1))
+            values = self._values(what, self.wrapped(points.reshape(self.dimension, -1)))
         values = values.reshape(values.shape[:-1] + points.shape[1:])
         return float(values) if values.ndim == 0 else values
 

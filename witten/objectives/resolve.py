@@ -22,12 +22,19 @@ WORDS = re.compile(r"[A-Za-z]\w*(-\w+)*")  # what could be meant as a name
 FORMULA_WORD = re.compile(rf"[xyz]|x[0-9]+|[0-9]+|{'|'.join(NAMES)}")
 
 
-def resolve(text: str | Objective) -> Objective:
+def resolve(text: str | Objective, *, on_torus: bool = False) -> Objective:
     """The objective that is meant by "double-well", "double-well:barrier=0.5,dim=2", "(x^2-1)^2/4" or "path.py:name".
 
     An Objective passes through. RequestError, in one line, for anything else; a misspelt name gets the nearest one
-    suggested. The file is run as Python: the one place where a user's code is executed."""
+    suggested. The file is run as Python: the one place where a user's code is executed.
+
+    An objective with periodic axes is refused unless `on_torus` says that the caller knows what to do with them."""
     if isinstance(text, Objective):
+        if text.periods and not on_torus:
+            raise RequestError(
+                f"{text.name} has periodic axes, which gap, spectrum and committor know, and nothing else does yet; "
+                "leave the periods out"
+            )
         return text
     if not isinstance(text, str):
         raise RequestError(f"an objective is a gallery name, a formula, or path.py:name, got {type(text).__name__}")

@@ -56,7 +56,9 @@ def is_smooth(grid: Grid, values: Array, s: float) -> bool:
     matters = max(MATTERS * s, 1e3 * float(np.finfo(float).eps * abs(values).max()))
     for axis, n in enumerate(grid.shape):
         if n > 8:
-            near, wide = (_fourth(np.moveaxis(f, axis, 0), step) for step in (1, 2))
+            along = np.moveaxis(f, axis, 0)
+            around = np.concatenate([along[-4:], along, along[:4]]) if grid.periodic[axis] else along
+            near, wide = (_fourth(around, step) for step in (1, 2))
             known = np.isfinite(near) & np.isfinite(wide)
             near, wide = (maximum_filter(np.where(known, each, 0.0), 9) for each in (near, wide))
             if ((near > matters) & (wide < GROWTH * near)).any():

@@ -42,15 +42,22 @@ class Pattern:
     def of(cls, grid: Grid) -> Pattern:
         """The pattern of a grid: each active cell with its active neighbours along every axis."""
         padded = np.full([n + 2 for n in grid.shape], -1, dtype=np.int32)
-        padded[(slice(1, -1),) * grid.dimension][grid.mask] = np.arange(grid.n_nodes, dtype=np.int32)
+        inside = (slice(1, -1),) * grid.dimension
+        padded[inside][grid.mask] = np.arange(grid.n_nodes, dtype=np.int32)
+        cells = np.flatnonzero(padded >= 0)
+        for circle in np.flatnonzero(grid.periodic):
+            along = np.moveaxis(padded, circle, 0)
+            along[0], along[-1] = along[-2], along[1]
         numbers = padded.ravel()
-        cells = np.flatnonzero(numbers >= 0)
         steps = np.array(padded.strides) // padded.itemsize
         indptr = np.zeros(cells.size + 1, dtype=np.int32)
         _count(cells, numbers, steps, indptr[1:])
         np.cumsum(indptr, out=indptr)
         indices, axis = np.empty(indptr[-1], dtype=np.int32), np.empty(indptr[-1], dtype=np.uint8)
         _number(cells, numbers, steps, indptr, indices, axis)
+        if any(grid.periodic):
+            order = np.lexsort((indices, np.repeat(np.arange(cells.size), np.diff(indptr))))
+            indices, axis = indices[order], axis[order]
         return cls(indptr, indices, axis)
 
 
@@ -59,7 +66,8 @@ class FiniteDifferences:
     """The exponential edge difference (square-root approximation, Scharfetter-Gummel) on a grid.
 
     With B the map from nodes to edges, (B psi)_e = sqrt(s/2) (e^{(f_j-f_i)/2s} psi_j - e^{(f_i-f_j)/2s} psi_i)/h_e,
-    A = B^T B: symmetric, non-negative, and B e^{-f/s} = 0 exactly. Boundaries reflect. The error is a series in
+    A = B^T B: symmetric, non-negative, and B e^{-f/s} = 0 exactly. Boundaries reflect, but for the ends of periodic
+    axes, which meet. The error is a series in
     h^2, h^4, ...; flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a
     formula weights are averages (see `Averages`).
 
@@ -139,7 +147,10 @@ class FiniteDifferences:
         for a, h in enumerate(self.grid.spacing):
             upper = np.flatnonzero((axis == a) & (columns > rows))
             i, j = rows[upper], columns[upper]
-            logs = averages.log_conductances(i, j, a, s) + (values[i] + values[j]) / s
+            # An edge begins at its lower node, that over the ends of a periodic axis at the last.
+            over = self.grid.points[a, j] - self.grid.points[a, i] > 1.5 * h
+            logs = averages.log_conductances(np.where(over, j, i), np.where(over, i, j), a, s)
+            logs += (values[i] + values[j]) / s
             data[upper] = data[np.searchsorted(keys, j * values.size + i)] = -0.5 * s / h**2 * np.exp(logs)
         diagonal = columns == rows
         data[diagonal] = 0.0

@@ -18,7 +18,7 @@ from witten.spectra.solvers.eigensolve import require_count
 from witten.spectra.spectrum import RESOLVED
 from witten.spectra.truncation import Truncation, change_without_walls
 
-__all__ = ["examined", "notes", "require_isolated", "require_request", "warn_if_wide"]
+__all__ = ["examined", "given_box", "notes", "require_isolated", "require_request", "warn_if_wide"]
 
 MOST_EIGENVALUES = 50
 # Walls are spoken of where a rate would change by so much without them.
@@ -42,9 +42,17 @@ def require_request(
         raise RequestError(
             f"{objective.name} is constant: it has no minima to converge to; give an objective that varies"
         )
-    if box is not None and len(box) != objective.dimension:
-        raise RequestError(f"the box has {len(box)} intervals, {objective.name} has dimension {objective.dimension}")
+    lines = int(np.count_nonzero(~objective.periodic_axes))
+    if box is not None and len(box) != lines:
+        has = f"dimension {objective.dimension}" if not objective.periods else f"{lines} axes that are not periodic"
+        raise RequestError(f"the box has {len(box)} intervals, {objective.name} has {has}")
     require_count(k, MOST_EIGENVALUES)
+
+
+def given_box(objective: Objective, box: Sequence[tuple[float, float]]) -> Box:
+    """The user's intervals, and the period along each periodic axis."""
+    given = iter(box)
+    return Box.of([period or next(given) for period in objective.periods or (None,) * objective.dimension])
 
 
 def require_isolated(

@@ -18,6 +18,8 @@ from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.io.sweep_file import Ledger
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
+from witten.objectives.periodicity import Periods
+from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
 from witten.parallel.task_farm import deal
 from witten.rates import RateCurve, RateRecord, effective_learning_rate
@@ -56,6 +58,7 @@ def spectrum(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    periodic: Periods | None = None,
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
@@ -71,7 +74,9 @@ def spectrum(
     rtol : wanted error, relative to each rate
     noise : sigma > 0; the rates are those at learning rate s sigma^2
     method : 'finite-differences', or 'finite-elements', which is the default where a mesh or a degree is given
-    box : (low, high) per axis, with reflecting walls, instead of automatic truncation
+    box : (low, high) per axis that is not periodic, with reflecting walls, instead of automatic truncation
+    periodic : {"x": (low, high)} for axes that are circles, of which low and high are one point: f and grad f must be
+        the same there; by finite differences
     degree : of finite elements, 1, 2 or 3; 3 in one and two dimensions and 2 in three where left out
     mesh : a gmsh file (.msh) or a DOLFINx mesh, with reflecting walls, instead of automatic truncation
     petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}, where they compute: finite
@@ -86,10 +91,20 @@ def spectrum(
     how = _method(method, degree, mesh)
     ranks = communicator(comm)
     _require_use(petsc, how, ranks)
-    found = _spectrum(resolve(objective), learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    f = _posed(objective, periodic, how)
+    found = _spectrum(f, learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
     if found.continuous:
         raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
     return found
+
+
+def _posed(objective: Objective | str, periods: Periods | None, how: Mapping[str, Any] | None) -> Objective:
+    """The objective with its periodic axes, which finite differences know."""
+    f = resolve(objective, on_torus=True)
+    f = on_circles(f, periods) if periods else f
+    if f.periods and how is not None:
+        raise RequestError(f"finite elements know no periodic axes, and {f.name} has some; use finite differences")
+    return f
 
 
 def _spectrum(
@@ -123,6 +138,7 @@ def gap(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    periodic: Periods | None = None,
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
@@ -139,7 +155,7 @@ def gap(
 
     Parameters
     ----------
-    objective, rtol, noise, method, box, degree, mesh, petsc, comm : as in `spectrum`
+    objective, rtol, noise, method, box, periodic, degree, mesh, petsc, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
     output : netCDF file, rewritten whole after each learning rate
@@ -160,9 +176,9 @@ def gap(
     Stopped
         at the walltime or by `stop`, with the curve so far; `resume` goes on, with any number of ranks and groups.
     """
-    f = resolve(objective)
     ranks = communicator(comm)
     how = _method(method, degree, mesh)
+    f = _posed(objective, periodic, how)
     _require_use(petsc, how, ranks)
     asked = _learning_rates(learning_rates, noise)
     request: dict[str, Any] = {
@@ -217,7 +233,8 @@ def _identified(
     f: Objective, how: Mapping[str, Any] | None, petsc: Mapping[str, str | None] | None
 ) -> dict[str, Any]:
     """What f is, and settings of finite elements and of PETSc, as JSON values; of a mesh file what is in it counts."""
-    settings = {"fingerprint": fingerprint(f), **(how or {}), "petsc": dict(petsc or {})}
+    circles = {s.name: list(period) for s, period in zip(f.symbols, f.periods, strict=False) if period is not None}
+    settings = {"fingerprint": fingerprint(f), **(how or {}), "periodic": circles, "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
         try:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import RequestError
@@ -19,7 +18,7 @@ from witten.objectives.objective import Objective
 from witten.operators.cell_averages import is_smooth
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.spectra.checks import examined, notes, require_isolated, require_request, warn_if_wide
+from witten.spectra.checks import examined, given_box, notes, require_isolated, require_request, warn_if_wide
 from witten.spectra.continuous_spectrum import Attempt, Gap, gap_beside
 from witten.spectra.solvers.combined import Solver, adapted
 from witten.spectra.solvers.complete_pairs import complete_pairs
@@ -45,7 +44,7 @@ def refined_spectrum(
     *,
     rtol: float = 1e-4,
     box: Sequence[tuple[float, float]] | None = None,
-    choose: Callable[[int, int], Solver] = default_solver,
+    choose: Callable[[Grid], Solver] = default_solver,
 ) -> Spectrum:
     """The k lowest rates at learning rate s, zero included, each with an error bar of at most rtol times the rate.
 
@@ -59,8 +58,9 @@ def refined_spectrum(
     learning_rate : s > 0
     k : number of eigenvalues, the zero counted
     rtol : wanted relative error
-    box : (low, high) per axis, whose walls reflect, instead of all of space; what lies outside does not count
-    choose : (number of nodes, dimension) -> the solver for a grid that is not the first
+    box : (low, high) per axis that is not periodic, whose walls reflect, instead of all of space; what lies outside
+        does not count
+    choose : the solver for a grid that is not the first
 
     Where k = 2 and there is no eigenvalue below the continuous spectrum, the second rate is its bottom.
 
@@ -74,7 +74,7 @@ def refined_spectrum(
     require_request(objective, learning_rate, k, rtol, box)
     began = time.perf_counter()
     bottom = essential_spectrum(objective, learning_rate) if box is None else Bottom(np.inf)
-    within = None if box is None else Box.of(box)
+    within = None if box is None else given_box(objective, box)
     kept = truncation(objective, learning_rate, k - 1, rtol, within)
     grids = NestedGrids(objective, learning_rate, rtol, choose)
     found = grids.solve(kept.grid, kept.pairs_needed, kept.cut)
@@ -124,13 +124,13 @@ class NestedGrids:
     objective : f
     learning_rate : s
     rtol : wanted relative error
-    choose : (number of nodes, dimension) -> the solver for a grid that is not the first
+    choose : the solver for a grid that is not the first
     """
 
     objective: Objective
     learning_rate: float
     rtol: float
-    choose: Callable[[int, int], Solver] = default_solver
+    choose: Callable[[Grid], Solver] = default_solver
 
     def solve(self, grid: Grid, pairs_needed: int, cut: Array, tolerance: float | None = None) -> Computed:
         """As many rates as `cut`, the error of the truncation, has values, on a first grid and finer ones."""
@@ -173,7 +173,7 @@ class NestedGrids:
             coarse, grid = operator, grid.refined()
             discretisation = FiniteDifferences(self.objective, grid)
             operator = discretisation.assemble(self.learning_rate)
-            solver = adapted(solver, self.choose(operator.n_dofs, grid.dimension))
+            solver = adapted(solver, self.choose(grid))
             pairs = solver.solve(operator, pairs_needed, prolongated(coarse, pairs.psi, operator))
             levels.append(pairs.log_rates)
             noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
@@ -198,7 +198,7 @@ class Domain:
 
     @property
     def extent(self) -> float:
-        return float(self.grid.box.widths.max())
+        return self.grid.extent
 
     def attempt(self, tolerance: float) -> Attempt[Computed]:
         """The lowest rate, to a relative error."""
@@ -207,7 +207,7 @@ class Domain:
 
 def _attempt(found: Computed) -> Attempt[Computed]:
     """The lowest rate, in a domain as long as its longest side."""
-    extent = float(found.operator.grid.box.widths.max())
+    extent = found.operator.grid.extent
     return Attempt(float(np.exp(found.log_rates[0])), float(found.errors[0]), extent, found)
 
 

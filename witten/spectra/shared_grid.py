@@ -65,12 +65,12 @@ class Crew:
                 return content
             self._solved(*content)
 
-    def solver(self, n_nodes: int, dimension: int) -> Solver:
-        """For a grid of so many nodes: all ranks where it is large and PETSc is there, else one rank."""
-        large = n_nodes >= SHARED_FROM[dimension]
+    def solver(self, grid: Grid) -> Solver:
+        """All ranks where a grid is large, no axis is periodic and PETSc is there, else one rank."""
+        large = grid.n_nodes >= SHARED_FROM[grid.dimension] and not any(grid.periodic)
         if self.comm.size > 1 and large and find_spec("slepc4py") is not None:
             return Shared(self)
-        return default_solver(n_nodes, dimension)
+        return default_solver(grid)
 
     def solve(self, grid: Grid, learning_rate: float, k: int, start: Array | None) -> RitzPairs:
         """The k lowest pairs on a grid, by all ranks; called on rank 0."""

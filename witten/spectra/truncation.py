@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small
+from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small, with_circles
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
@@ -65,11 +65,13 @@ def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
 def truncation(objective: Objective, s: float, wanted: int, rtol: float, box: Box | None) -> Truncation:
     """The domain for the `wanted` lowest rates above zero, to a relative error rtol.
 
-    A box of the user's is all of space: its walls reflect, and nothing is cut.
+    A box of the user's is all of space: its walls reflect, and nothing is cut. Nor is anything along periodic axes.
 
     The domain is widened in steps of WIDENING s, as long as one changes them; what the steps beyond would add follows
     from the last two. All is measured on the first grid, refined: coarse cells make the effect of a cut too small.
     """
+    if box is None and objective.periodic_axes.all():
+        box = with_circles(objective, Box((0.0,) * objective.dimension, (1.0,) * objective.dimension))
     if box is not None:
         return _in_box(objective, s, wanted, box)
     margin = max(3.0 - 0.5 * np.log(rtol), 5.0)
@@ -109,11 +111,13 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
         pairs_needed = _pairs_needed(region, wanted)
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+        if grid.n_nodes == np.prod(grid.shape):
+            return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         if log_rates[wanted - 1] > np.log(BARRIER_RATE):
             slow = region.slow_places(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
         else:
             slow = sublevel(objective, s, wells=2 * wanted + 4, margin=BOX_MARGIN, box=box).level
-        if slow <= region.level or grid.n_nodes == np.prod(grid.shape):
+        if slow <= region.level:
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         region = replace(region, level=max(slow, region.level + BOX_MARGIN * s))
 

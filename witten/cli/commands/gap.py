@@ -24,6 +24,7 @@ EXAMPLES = options.examples(
     "witten gap double-well --lr 0.02:0.5:12",
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
+    'witten gap "cos(2*x) + 0.3*cos(x)" --lr 0.1,0.2 --periodic "x=0:2*pi"',
     "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
     "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
@@ -39,6 +40,7 @@ def gap(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    periodic: options.Periodic = None,
     degree: options.Degree = None,
     mesh: options.Mesh = None,
     center: options.Center = None,
@@ -57,6 +59,7 @@ def gap(
         "rtol": options.positive("--rtol", rtol),
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
+        "periodic": options.parse_periodic(periodic),
         "method": options.parse_method(method),
         "degree": options.parse_degree(degree),
         "mesh": mesh,
@@ -70,7 +73,7 @@ def gap(
     f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
     curve, ending = _computed(f, objective, learning_rates, request, output, resume)
     if as_json:
-        print_json(_json(objective, curve))
+        print_json(_json(objective, curve, request["periodic"]))
     elif curve is not None:
         _show(curve)
     if plot is not None:
@@ -131,7 +134,9 @@ def _kept(
     return RateCurve.from_records(records, method=method, objective=objective, options={"noise": request["noise"]})
 
 
-def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
+def _json(
+    objective: str, curve: RateCurve | None, periodic: Mapping[str, tuple[float, float]] | None
+) -> dict[str, Any]:
     """The object that CLI users are promised."""
     short = {long: name for name, long in options.METHODS.items()}
     method = short["finite-differences"] if curve is None else short.get(curve.method, curve.method)
@@ -139,7 +144,8 @@ def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
     if method == "fe" and curve is not None:
         for shown, record in zip(records, curve.records, strict=True):
             shown["modes_counted"] = record.modes_counted
-    return {"objective": objective, "method": method, "records": records}
+    circles = {"periodic": periodic} if periodic else {}
+    return {"objective": objective, "method": method, **circles, "records": records}
 
 
 def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def spectrum(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    periodic: options.Periodic = None,
     degree: options.Degree = None,
     mesh: options.Mesh = None,
     form: Form = "0",
@@ -58,6 +59,7 @@ def spectrum(
         "rtol": options.positive("--rtol", rtol),
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
+        "periodic": options.parse_periodic(periodic),
         "method": options.parse_method(method),
         "degree": options.parse_degree(degree),
         "mesh": mesh,
@@ -78,7 +80,7 @@ def spectrum(
     if files or plot is not None:
         parallel.agree(ranks, lambda: _keep(found, f, files, plot, request))
     if as_json:
-        print_json(_json(found))
+        print_json(_json(found) | ({"periodic": request["periodic"]} if periodic else {}))
     else:
         _show(found, [*files, *([plot] if plot is not None else [])])
 

@@ -21,6 +21,7 @@ from witten.objectives.growth.rays import ray, show
 from witten.objectives.growth.separability import separating_axes
 from witten.objectives.growth.valleys import NARROWEST, Valley, valleys
 from witten.objectives.objective import Objective
+from witten.objectives.periodicity import differ_by_constants, slices
 from witten.objectives.symbolic.functions import Cos, Sin, Tan
 from witten.objectives.symbolic.polynomials import growth
 from witten.objectives.topography.critical_set import reach, rise
@@ -143,7 +144,8 @@ def essential_spectrum(
 ) -> Bottom:
     """The bottom of the continuous spectrum of -L at s.
 
-    m^2/(2s) where f rises like m|x| along its slowest valley, the bottom of a band where it rises in waves.
+    m^2/(2s) where f rises like m|x| along its slowest valley, the bottom of a band where it rises in waves. Along
+    periodic axes there is no far out: f is looked at along the others, at some places on the circles.
 
     Parameters
     ----------
@@ -158,6 +160,8 @@ def essential_spectrum(
         if e^{-2f/s} has no finite integral, if there is no gap at any learning rate since f rises too slowly or its
         barriers grow without bound, or if f is not a number far out.
     """
+    if objective.periods:
+        return _beside_circles(objective, learning_rate)
     far = far_out(objective, centre, scale)
     s = learning_rate
     for direction, end in (*far.ends, *far.rays):
@@ -169,6 +173,20 @@ def essential_spectrum(
     if far.ends:
         return min((_of_end(objective, direction, end, s) for direction, end in far.ends), key=lambda b: b.rate)
     return _of_valleys(objective, far, s)
+
+
+def _beside_circles(objective: Objective, s: float) -> Bottom:
+    """From slices of f along the axes that are not periodic."""
+    parts = slices(objective)
+    bottoms = [essential_spectrum(part, s) for part in parts]
+    lowest = min(bottoms, key=lambda bottom: bottom.rate, default=Bottom(np.inf))
+    if np.isfinite(lowest.rate) and not differ_by_constants(parts):
+        raise RequestError(
+            f"{objective.name} grows so slowly that its spectrum is not discrete, and it is no sum of a part on the "
+            "circles and one along the other axes: where the continuous spectrum begins is not known; give a box for "
+            "the axes that are not periodic"
+        )
+    return lowest
 
 
 def _require_integral(

@@ -75,7 +75,9 @@ class Model(ABC):
         """The loss as an Objective of Python functions; its derivatives are taken as they are."""
         symbols = tuple(sp.Symbol(f"w{i + 1}", real=True) for i in range(self.dimension))
         functions: dict[str, Any] = {"value": self.value, "gradient": self.gradient, "hessian": self.hessian}
-        return CallableObjective(self.name, None, symbols, (self.value, self.gradient, self.hessian), functions)
+        return CallableObjective(
+            self.name, None, symbols, given=(self.value, self.gradient, self.hessian), functions=functions
+        )
 
 
 def split(w: Numbers, shapes: Sequence[tuple[int, int]]) -> list[Numbers]:

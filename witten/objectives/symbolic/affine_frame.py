@@ -48,10 +48,10 @@ def affine_frame(objective: Objective) -> AffineFrame:
 
     A form that is only added to f, such as a tilt, counts least; axes that no form is left for keep their own. The
     unit is one over the coefficient of all forms that is furthest from 1: that of (x/l)^2 + y/l is only seen in y. A
-    callable keeps its coordinates, and so does a formula in more than three."""
+    callable keeps its coordinates, and so does a formula in more than three or on a torus."""
     d = objective.dimension
     same = AffineFrame(objective, np.eye(d), np.zeros(d))
-    if objective.formula is None or isinstance(objective, CallableObjective) or d > 3:
+    if objective.formula is None or isinstance(objective, CallableObjective) or objective.periods or d > 3:
         return same
     forms, unit = _chosen(objective)
     matrix = sp.Matrix([form[:-1] for form in forms])

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import find_objects
 
 from witten.objectives.objective import Objective
 from witten.objectives.symbolic.affine_frame import affine_frame
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
-from witten.objectives.topography.critical_set import EVERYWHERE, reach
-from witten.objectives.topography.merge_tree import merge_tree
+from witten.objectives.topography.critical_set import everywhere, reach
+from witten.objectives.topography.merge_tree import merge_tree, pieces
 
 __all__ = ["SlowPlaces", "slow_places"]
 
@@ -70,35 +70,39 @@ def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) ->
 
 def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array) -> SlowPlaces:
     """On a grid over a box, that is tripled as long as such places reach its rim."""
+    around, ends = f.periodic_axes, everywhere(f)
+    low, high = (np.where(around, end, side) for end, side in zip(ends.T, (low, high), strict=True))
     for _ in range(GROWTH):
-        low, high = 2 * low - high, 2 * high - low
+        low, high = np.where(around, low, 2 * low - high), np.where(around, high, 2 * high - low)
         values, potential = _on_grid(f, s, low, high)
-        slow = _left_slowly(values, potential <= 2 * rate, (high - low) / values.shape[0], s, rate)
-        end = not _touches_rim(slow)
+        slow = _left_slowly(values, potential <= 2 * rate, (high - low) / values.shape[0], s, rate, around)
+        end = not _touches_rim(slow, around)
         if end:
             break
     return SlowPlaces(float(values[slow].max(initial=-np.inf)), end)
 
 
-def _left_slowly(values: Array, slow: NDArray[np.bool_], spacing: Array, s: float, rate: float) -> NDArray[np.bool_]:
+def _left_slowly(
+    values: Array, slow: NDArray[np.bool_], spacing: Array, s: float, rate: float, around: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """The pieces of {V_s^+ <= 2 rate} that may be left as slowly as the rate, and that of the lowest cell.
 
     A piece of extent L whose deepest well has the barrier b is left at about (s/2) (pi/L)^2 e^{-2b/s} at least: among
     wells without end, far out, most are left too fast to matter.
     """
-    pieces, count = label(slow, structure=np.ones((3,) * slow.ndim))
+    piece, count = pieces(slow, around, np.ones((3,) * slow.ndim, dtype=np.int64))
     if count <= 1:
         return slow
-    tree = merge_tree(values)
+    tree = merge_tree(values, periodic=around)
     barriers = np.zeros(count + 1)
-    np.maximum.at(barriers, pieces.ravel()[tree.minima], tree.persistence)
+    np.maximum.at(barriers, piece.ravel()[tree.minima], tree.persistence)
     extents = [max(h * (axis.stop - axis.start) for h, axis in zip(spacing, box, strict=True))
-               for box in find_objects(pieces)]  # fmt: skip
+               for box in find_objects(piece)]  # fmt: skip
     with np.errstate(under="ignore"):
         left = 0.5 * s * (np.pi / np.array([np.inf, *extents])) ** 2 * np.exp(-2 * barriers / s)
     keep = left <= SLOWLY * rate
     keep[0] = False
-    out: NDArray[np.bool_] = keep[pieces]
+    out: NDArray[np.bool_] = keep[piece]
     return out
 
 
@@ -112,7 +116,7 @@ def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
     g, back = frame.objective, frame.matrix
     value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
     turn = np.linalg.inv(back).T
-    low, high = (np.full((f.dimension, 1), end) for end in EVERYWHERE)
+    low, high = (ends[:, None] for ends in everywhere(f).T)
     while True:
         slope, curvature = gradient(low, high), hessian(low, high)
         with np.errstate(all="ignore"):
@@ -188,5 +192,5 @@ def _second(f: Array, axis: int, h: float) -> Array:
     return np.asarray(padded / h**2)
 
 
-def _touches_rim(mask: NDArray[np.bool_]) -> bool:
-    return any(mask.take(i, axis).any() for axis in range(mask.ndim) for i in (0, -1))
+def _touches_rim(mask: NDArray[np.bool_], around: NDArray[np.bool_]) -> bool:
+    return any(mask.take(i, axis).any() for axis in np.flatnonzero(~around) for i in (0, -1))

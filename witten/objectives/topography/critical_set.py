@@ -15,7 +15,7 @@ from witten.objectives.symbolic.affine_frame import AffineFrame, affine_frame
 from witten.objectives.topography.multiscale_search import Lows, scale_search
 from witten.objectives.topography.subdivision import Subdivision, subdivide
 
-__all__ = ["EVERYWHERE", "Reach", "reach", "rise"]
+__all__ = ["EVERYWHERE", "Reach", "everywhere", "reach", "rise"]
 
 Array = NDArray[np.float64]
 # All of space, as far as critical points are looked for. The ends are no round numbers, so that cuts miss the symmetric
@@ -26,6 +26,14 @@ SMALLER = (1e6, 1e4, 1e2, 10.0, 3.0)
 # Cells looked at in a cube.
 BUDGET = 150_000
 MOST_POINTS = 20_000
+
+
+def everywhere(objective: Objective) -> Array:
+    """All of space, (d, 2): along a periodic axis that is the period."""
+    ends = np.tile(EVERYWHERE, (objective.dimension, 1))
+    for axis in np.flatnonzero(objective.periodic_axes):
+        ends[axis] = objective.periods[axis]
+    return ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +142,7 @@ def _in_frame(objective: Objective, known: Reach, frame: AffineFrame) -> Reach:
 def _subdivided(objective: Objective, centre: Array, half: float) -> Array | None:
     """Every critical point in a cube, and points in the cells that are left open; None where that takes too long."""
     ends = centre[:, None] + half * EVERYWHERE / abs(EVERYWHERE).max()
+    ends = np.where(objective.periodic_axes[:, None], everywhere(objective), ends)
     found: Subdivision = subdivide(objective, ends[:, :1], ends[:, 1:], BUDGET)
     if not found.finished or found.zeros.shape[1] > MOST_POINTS:
         return None
@@ -141,6 +150,7 @@ def _subdivided(objective: Objective, centre: Array, half: float) -> Array | Non
 
 
 def _reach(objective: Objective, points: Array, proved: float, examined: str) -> Reach:
+    points = objective.wrapped(points)
     with np.errstate(all="ignore"):
         values = np.asarray(objective(points), dtype=float)
     # Where f overflows it is too high for a place there to matter.

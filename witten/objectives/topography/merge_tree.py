@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-__all__ = ["MergeTree", "component", "merge_tree"]
+__all__ = ["MergeTree", "component", "merge_tree", "pieces"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,9 @@ class MergeTree:
         return self.saddles - self.floors
 
 
-def merge_tree(values: NDArray[np.float64], smallest: float = 0.0) -> MergeTree:
+def merge_tree(
+    values: NDArray[np.float64], smallest: float = 0.0, periodic: Sequence[bool] | NDArray[np.bool_] = ()
+) -> MergeTree:
     """Wells of persistence above `smallest`, by union-find over the cells in ascending order of f.
 
     Cells that share a face, an edge or a corner are neighbours.
@@ -41,20 +46,57 @@ def merge_tree(values: NDArray[np.float64], smallest: float = 0.0) -> MergeTree:
     Parameters
     ----------
     values : f at the cells, shape (n_1, ..., n_d); +inf is a wall
+    periodic : along which axes the last cell is a neighbour of the first (default: none)
     """
     padded = np.pad(np.asarray(values, dtype=float), 1, constant_values=np.inf)
     flat = padded.ravel()
     order = np.argsort(flat, kind="stable")[: np.count_nonzero(np.isfinite(flat))]
-    minima, saddles = _sweep(flat, order, _neighbours(padded.shape), smallest)
+    minima, saddles = _sweep(flat, order, _neighbours(padded.shape), smallest, _images(padded.shape, periodic))
     floors = flat[minima]
     rank = np.argsort(floors - saddles, kind="stable")
     cells = np.array(np.unravel_index(minima[rank], padded.shape)) - 1
     return MergeTree(np.ravel_multi_index(tuple(cells), values.shape), floors[rank], saddles[rank])
 
 
-def component(values: NDArray[np.float64], level: float, cell: int) -> NDArray[np.bool_]:
+def _images(shape: tuple[int, ...], periodic: Sequence[bool] | NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Which cell of a padded array each of its cells stands for: on the rim of a periodic axis that at its other end;
+    none at all where no axis is periodic."""
+    if not np.any(periodic):
+        return np.empty(0, dtype=np.int64)
+    images = np.arange(np.prod(shape)).reshape(shape)
+    for axis in np.flatnonzero(periodic):
+        along = np.moveaxis(images, axis, 0)
+        along[0], along[-1] = along[-2], along[1]
+    return images.ravel()
+
+
+def pieces(
+    mask: NDArray[np.bool_],
+    periodic: Sequence[bool] | NDArray[np.bool_] = (),
+    structure: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], int]:
+    """The connected pieces of a mask, numbered from 1, and how many there are; 0 outside.
+
+    Parameters
+    ----------
+    periodic : along which axes the last cell is a neighbour of the first (default: none)
+    structure : which of the 3^d - 1 cells around one are its neighbours (default: those that share a face)
+    """
+    labels, count = label(mask, structure)
+    for axis in np.flatnonzero(periodic):
+        a, b = labels.take(-1, axis).ravel(), labels.take(0, axis).ravel()
+        both = (a > 0) & (b > 0)
+        graph = coo_array((np.ones(both.sum()), (a[both], b[both])), shape=(count + 1, count + 1))
+        count, joined = connected_components(graph, directed=False)
+        count, labels = count - 1, joined[labels]  # 0, which nothing is joined to, stays 0
+    return labels, count
+
+
+def component(
+    values: NDArray[np.float64], level: float, cell: int, periodic: Sequence[bool] | NDArray[np.bool_] = ()
+) -> NDArray[np.bool_]:
     """The cells of {f <= level} connected to the given flat cell through faces, as a mask of the same shape."""
-    labels, _ = label(values <= level)
+    labels, _ = pieces(values <= level, periodic)
     mask: NDArray[np.bool_] = labels == labels.ravel()[cell]
     return mask
 
@@ -68,17 +110,18 @@ def _neighbours(shape: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True)
-def _sweep(values, order, offsets, smallest):  # type: ignore[no-untyped-def]
+def _sweep(values, order, offsets, smallest, images):  # type: ignore[no-untyped-def]
     # parent = -1: not reached yet. The root of a component is its lowest cell. Walls are never reached, and the rim is
-    # a wall, so no neighbour lies outside the array.
+    # a wall or an image, so no neighbour lies outside the array.
     parent = np.full(values.size, -1, dtype=np.int64)
     minima, saddles = [], []
     for cell in order:
         parent[cell] = cell
         for offset in offsets:
-            if parent[cell + offset] < 0:
+            neighbour = images[cell + offset] if images.size else cell + offset
+            if parent[neighbour] < 0:
                 continue
-            a, b = _root(parent, cell), _root(parent, cell + offset)
+            a, b = _root(parent, cell), _root(parent, neighbour)
             if a == b:
                 continue
             # The well with the higher floor ends here; equal floors are told apart by their position.

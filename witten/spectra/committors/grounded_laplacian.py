@@ -99,7 +99,8 @@ class Grounded:
     @property
     def dissected(self) -> bool:
         """Whether the inner nodes come in an order fit for elimination."""
-        return self.operator.grid.dimension == 2 and self.operator.n_dofs >= DISSECT_FROM
+        grid = self.operator.grid
+        return grid.dimension == 2 and grid.n_nodes >= DISSECT_FROM and not any(grid.periodic)
 
     @cached_property
     def inner(self) -> Nodes:

@@ -56,7 +56,7 @@ def planned(operator: WittenLaplacian, k: int, wanted: int, fast: Solver) -> tup
     A chain where there is one dimension; committors alone where they leave nothing to gain, not at all where the
     smaller errors are those of `fast`, and otherwise both.
     """
-    if operator.grid.dimension == 1:
+    if operator.grid.is_chain:
         return Chain(), Chain().solve(operator, k)
     slow = Committors().solve(operator, k) if wanted and _deep(operator) else Committors().nothing(operator)
     if wanted and slow.rates.size >= wanted and slow.relative[:wanted].max() <= ENOUGH:

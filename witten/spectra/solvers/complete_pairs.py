@@ -19,7 +19,7 @@ def complete_pairs(operator: WittenLaplacian, k: int, wanted: int) -> tuple[Solv
 
     Bisection and committors miss none by themselves; otherwise pairs are counted by inertia.
     """
-    solver, pairs = planned(operator, k, wanted, default_solver(operator.n_dofs, operator.grid.dimension))
+    solver, pairs = planned(operator, k, wanted, default_solver(operator.grid))
     if not isinstance(solver.fast if isinstance(solver, TwoScales) else solver, Lanczos):
         return solver, pairs
     for seed in range(4):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from witten.domains.grid import Grid
 from witten.errors import GridError, RequestError
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.solvers.combined import Solver, planned
@@ -21,16 +22,16 @@ __all__ = ["Solver", "default_solver", "eigensolve", "require_count"]
 
 DENSE_UP_TO = 300
 # In two dimensions a factorisation stays cheap.
-FACTOR_UP_TO = {2: 1_500_000, 3: 20_000}
+FACTOR_UP_TO = {1: np.inf, 2: 1_500_000, 3: 20_000}
 
 
-def default_solver(n_dofs: int, dimension: int) -> Solver:
-    """In one dimension the chain; else dense up to 300 nodes, a factorisation while it is cheap, multigrid beyond."""
-    if dimension == 1:
+def default_solver(grid: Grid) -> Solver:
+    """On a line the chain; else dense up to 300 nodes, a factorisation while it is cheap, multigrid beyond."""
+    if grid.is_chain:
         return Chain()
-    if n_dofs <= DENSE_UP_TO:
+    if grid.n_nodes <= DENSE_UP_TO:
         return Dense()
-    return Lanczos() if n_dofs <= FACTOR_UP_TO[dimension] else Multigrid()
+    return Lanczos() if grid.n_nodes <= FACTOR_UP_TO[grid.dimension] else Multigrid()
 
 
 def require_count(k: int, largest: int) -> None:
@@ -72,7 +73,7 @@ def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
         )
     began = time.perf_counter()
     if solver is None:
-        fast = default_solver(operator.n_dofs, operator.grid.dimension)
+        fast = default_solver(operator.grid)
         solver, pairs = planned(operator, k - 1 + GUARDS, k - 1, fast)
     else:
         pairs = solver.solve(operator, k - 1 + GUARDS)

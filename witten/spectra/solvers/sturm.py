@@ -43,10 +43,13 @@ class Chain:
         Raises
         ------
         RequestError
-            if the operator is not one-dimensional.
+            if the operator is not one-dimensional, or lives on a circle.
         """
-        if operator.grid.dimension != 1:
-            raise RequestError(f"a chain has dimension 1, this operator {operator.grid.dimension}; use Lanczos()")
+        if not operator.grid.is_chain:
+            raise RequestError(
+                f"a chain has dimension 1 and two ends, this operator dimension {operator.grid.dimension}"
+                f"{' and periodic axes' * any(operator.grid.periodic)}; use Lanczos()"
+            )
         weights = _weights(operator)
         found = [_bisected(*weights, j) for j in range(1, k + 1)]
         log_rates = np.array([np.log(mantissa) + exponent * LOG_2 for mantissa, exponent in found])
