@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.descent.gradient_map import DescentMap
     from witten.domains.box import Box
     from witten.domains.grid import Grid
+    from witten.domains.sets import Ball
     from witten.dynamics.simulation import simulate_rate
     from witten.errors import ConvergenceError, RequestError
     from witten.landscape.eyring_kramers import eyring_kramers
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.risk.planning.optimal_schedule import plan_schedule
     from witten.schedules import Schedule
     from witten.sgd.transfer_spectrum import transfer_spectrum
+    from witten.spectra.committor import Committor, committor
     from witten.spectra.gap import gap, spectrum, sweep
     from witten.spectra.solvers.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
@@ -38,7 +40,9 @@ __version__ = "0.1.0"
 
 # public name -> module that defines it
 _HOME = {
+    "Ball": "witten.domains.sets",
     "Box": "witten.domains.box",
+    "Committor": "witten.spectra.committor",
     "ConvergenceError": "witten.errors",
     "DescentMap": "witten.descent.gradient_map",
     "FiniteDifferences": "witten.operators.finite_differences",
@@ -53,6 +57,7 @@ _HOME = {
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "anneal": "witten.annealing.experiment",
     "barrier": "witten.landscape.landscape",
+    "committor": "witten.spectra.committor",
     "bifurcation_diagram": "witten.descent.bifurcation",
     "describe_landscape": "witten.landscape.landscape",
     "eigensolve": "witten.spectra.solvers.eigensolve",
@@ -72,7 +77,9 @@ _HOME = {
 }
 
 __all__ = [
+    "Ball",
     "Box",
+    "Committor",
     "ConvergenceError",
     "DescentMap",
     "FiniteDifferences",
@@ -89,6 +96,7 @@ __all__ = [
     "anneal",
     "barrier",
     "bifurcation_diagram",
+    "committor",
     "describe_landscape",
     "eigensolve",
     "excess_risk",

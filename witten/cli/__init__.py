@@ -18,6 +18,7 @@ from witten.cli.commands import (
     anneal,
     bifurcate,
     chain,
+    committor,
     descend,
     doctor,
     gap,
@@ -54,6 +55,7 @@ app = typer.Typer(
 
 app.command("gap", cls=ParallelCommand, epilog=gap.EXAMPLES)(gap.gap)
 app.command("spectrum", cls=ParallelCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
+app.command("committor", cls=WittenCommand, epilog=committor.EXAMPLES)(committor.committor)
 app.command("landscape", cls=WittenCommand, epilog=landscape.EXAMPLES)(landscape.landscape)
 app.command("theory", cls=WittenCommand, epilog=theory.EXAMPLES)(theory.theory)
 app.command("simulate", cls=ParallelCommand, epilog=simulate.EXAMPLES)(simulate.simulate)

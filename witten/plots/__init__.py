@@ -6,6 +6,7 @@ written whole or not at all; every function returns the figure.
 
 from witten.plots.annealings import plot_annealing
 from witten.plots.chains import plot_chain
+from witten.plots.committors import plot_committor
 from witten.plots.curves import plot_curve, sensible_fit
 from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
 from witten.plots.landscapes import plot_barrier_tree, plot_landscape
@@ -22,6 +23,7 @@ __all__ = [
     "plot_basins",
     "plot_bifurcation",
     "plot_chain",
+    "plot_committor",
     "plot_curve",
     "plot_dataset",
     "plot_descent",

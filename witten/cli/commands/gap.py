@@ -55,11 +55,12 @@ def gap(
     as_json: options.Json = False,
 ) -> None:
     """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
+    circles = options.parse_periodic(periodic)
     request = {
         "rtol": options.positive("--rtol", rtol),
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
-        "periodic": options.parse_periodic(periodic),
+        "periodic": circles,
         "method": options.parse_method(method),
         "degree": options.parse_degree(degree),
         "mesh": mesh,
@@ -73,7 +74,7 @@ def gap(
     f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
     curve, ending = _computed(f, objective, learning_rates, request, output, resume)
     if as_json:
-        print_json(_json(objective, curve, request["periodic"]))
+        print_json(_json(objective, curve, circles))
     elif curve is not None:
         _show(curve)
     if plot is not None:

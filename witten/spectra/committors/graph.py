@@ -30,7 +30,7 @@ from witten.spectra.committors.grounded_laplacian import Cores, Grounded, Reduce
 from witten.spectra.committors.wells import Wells, wells
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rounding
 
-__all__ = ["SHALLOWEST", "Committors"]
+__all__ = ["SHALLOWEST", "Committors", "absorbed", "factorised"]
 
 Array = NDArray[np.float64]
 Inverse = Callable[[Array], Array]
@@ -108,18 +108,23 @@ class Committors:
 
 def _direct(grounded: Grounded) -> Reduced:
     """By one factorisation; conductances are flows into the cores."""
-    inverse = _factorised(grounded)
-    h = np.maximum(inverse(grounded.inflow(symmetric=False)), 0.0)
+    inverse = factorised(grounded)
+    h, log_conductances, wrong = absorbed(grounded, inverse)
     back = np.maximum(inverse(h), 0.0)
+    longest = float(back.sum(axis=1).max(initial=0.0))
+    return Reduced.of(grounded, log_conductances, h, back, longest, 8 * wrong)
+
+
+def absorbed(grounded: Grounded, inverse: Inverse) -> tuple[Array, Array, float]:
+    """The committors h of the cores on the inner nodes, (inner, m), the logarithms of the conductances between cores,
+    (m, m), and how wrong rounding has made them: h sums to one, and as much flows one way as the other."""
+    h = np.maximum(inverse(grounded.inflow(symmetric=False)), 0.0)
     log_flows = grounded.log_flows(grounded.everywhere(h))
     log_conductances, imbalance = _agreed(log_flows, grounded.cores.log_scale)
-    # Where h sums to one, and as much flows one way as the other, rounding has done no harm.
-    unity = float(abs(h.sum(axis=1) - 1.0).max(initial=0.0))
-    longest = float(back.sum(axis=1).max(initial=0.0))
-    return Reduced.of(grounded, log_conductances, h, back, longest, 8 * (unity + imbalance))
+    return h, log_conductances, float(abs(h.sum(axis=1) - 1.0).max(initial=0.0)) + imbalance
 
 
-def _factorised(grounded: Grounded) -> Inverse:
+def factorised(grounded: Grounded) -> Inverse:
     """x -> G M x = (M^{-1} K)^{-1} x on the inner nodes. Rows of M^{-1} K sum to zero, and h comes out between 0 and 1,
     whatever the weights of the nodes."""
     a, log_psi0 = grounded.operator.matrix, grounded.operator.log_ground_state

@@ -1,0 +1,155 @@
+"""`witten committor`: the committor between two sets, its rates and the reactive current."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from witten.cli import options, output_files
+from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.errors import RequestError
+
+if TYPE_CHECKING:
+    from witten.spectra.committor import Committor
+
+EXAMPLES = options.examples(
+    'witten committor double-well --lr 0.1 --from "x=-1" --to "x=1"',
+    'witten committor "(x^2-1)^2/4 + y^2/2" --lr 0.1 --from "x=-1,y=0,r=0.2" --to "x=1,y=0,r=0.2" --plot q.png',
+    'witten committor "cos(2*x)" --lr 0.2 --from "x=1.57" --to "x=4.71" --periodic "x=0:2*pi" --json',
+)
+KIND = "committor"
+HOW = 'write the coordinates of a point, and the radius of a ball if it is one: "x=-1,y=0,r=0.2"'
+
+
+def committor(
+    objective: options.Objective,
+    lr: Annotated[str, typer.Option("--lr", metavar="S", help="The learning rate.", show_default=False)],
+    start: Annotated[
+        str, typer.Option("--from", metavar="A", help='A: the well around "x=-1,y=0", or a ball "x=-1,y=0,r=0.2".')
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="B", help="B, in the same way.")],
+    rtol: options.Rtol = "1e-3",
+    noise: options.Noise = "1",
+    box: options.Box = None,
+    periodic: options.Periodic = None,
+    center: options.Center = None,
+    scale: options.Scale = None,
+    output: options.Output = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """How likely a path comes to B before A, how often, by which ways: committor, rates and reactive current."""
+    learning_rate = options.parse_learning_rate(lr)
+    request: dict[str, Any] = {
+        "rtol": options.positive("--rtol", rtol),
+        "noise": options.positive("--noise", noise),
+        "box": options.parse_box(box),
+        "periodic": options.parse_periodic(periodic),
+    }
+    output_files.check_places(output, plot, kind=KIND)
+    f = options.resolved(objective, center, scale)
+    sets = [_set(name, text, f) for name, text in (("--from", start), ("--to", end))]
+    import witten
+
+    with progress_bar(1, objective):
+        found = witten.committor(f, learning_rate, *sets, **request)
+    if output is not None:
+        _save(found, f, output, request | {"from": start, "to": end})
+    if plot is not None:
+        from witten.plots.committors import plot_committor
+
+        plot_committor(found, f, plot)
+    if as_json:
+        print_json(_json(objective, found, start, end))
+    else:
+        _show(found)
+        output_files.say_where(output, plot)
+
+
+def _set(name: str, text: str, f: Any) -> Any:
+    """A ball, or a point."""
+    from witten.domains.sets import Ball
+
+    given: dict[str, float] = {}
+    for piece in text.split(","):
+        key, _, value = (part.strip() for part in piece.partition("="))
+        try:
+            given[key] = float(value)
+        except ValueError:
+            raise RequestError(f"{name}: cannot read {piece.strip()!r} in {text!r}; {HOW}") from None
+    radius = given.pop("r", None)
+    names = [symbol.name for symbol in f.symbols]
+    if sorted(given) != sorted(names) or not all(map(math.isfinite, given.values())):
+        raise RequestError(f"{name}: {text!r} does not give {', '.join(names)} a number each; {HOW}")
+    point = tuple(given[key] for key in names)
+    return point if radius is None else Ball(point, radius)
+
+
+def _save(found: Committor, f: Any, path: Path, request: dict[str, Any]) -> None:
+    import xarray
+
+    from witten.io import netcdf
+    from witten.spectra.committor import committor_fields
+
+    axes = ("x", "y", "z")[: found.grid.dimension]
+    fields = committor_fields(found, f)
+    variables = {name: ((*["component"] * (name == "current"), *axes), values) for name, values in fields.items()}
+    logs = {name: getattr(found, name) for name in ("log_capacity", "log_rate", "log_rate_back", "learning_rate")}
+    about = {**logs, "objective": found.objective, "noise": found.noise, "options": netcdf.dump_options(request)}
+    title = "Committor and reactive current, in units of the capacity"
+    netcdf.write_dataset(
+        xarray.Dataset(
+            variables,
+            coords=dict(zip(axes, found.grid.axes, strict=True)),
+            attrs=netcdf.provenance(KIND, title, about),
+        ),
+        path,
+    )
+
+
+def _json(objective: str, found: Committor, start: str, end: str) -> dict[str, Any]:
+    """The object that CLI users are promised; null is what no double holds."""
+    capacity, forth, back = (_number(log) for log in (found.log_capacity, found.log_rate, found.log_rate_back))
+    errors = found.relative_errors.tolist()
+    times = [_number(-log) for log in (found.log_rate, found.log_rate_back)]
+    return {
+        "objective": objective,
+        "learning_rate": found.learning_rate,
+        "capacity": capacity,
+        "log10_capacity": found.log_capacity / math.log(10),
+        "rate": forth,
+        "rate_error": None if forth is None else errors[1] * forth,
+        "log10_rate": found.log_rate / math.log(10),
+        "rate_back": back,
+        "log10_rate_back": found.log_rate_back / math.log(10),
+        "relative_errors": errors,
+        "mean_times": [
+            {"from": start, "to": end, "time": times[0]},
+            {"from": end, "to": start, "time": times[1]},
+        ],
+        "n_dofs": found.grid.n_nodes,
+        "seconds": found.seconds,
+    }
+
+
+def _number(log: float) -> float | None:
+    return math.exp(log) if -700 < log < 700 else None
+
+
+def _show(found: Committor) -> None:
+    rows = zip(
+        ("transitions per unit of time", "rate from A to B", "rate from B to A"),
+        (found.log_capacity, found.log_rate, found.log_rate_back),
+        found.relative_errors.tolist(),
+        strict=True,
+    )
+    print_table(
+        f"{found.objective}: from A to B at learning rate {found.learning_rate:g}",
+        ("what", "value", "log10"),
+        [(what, with_log_error(log, error), f"{log / math.log(10):.4f}") for what, log, error in rows],
+        left=("what",),
+    )
+    print_line(f"{found.solver}, {found.grid.n_nodes} unknowns, {found.seconds:.2f} s")
