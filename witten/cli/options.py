@@ -19,6 +19,7 @@ __all__ = [
     "ParallelCommand",
     "WittenCommand",
     "examples",
+    "parse_boundary",
     "parse_box",
     "parse_degree",
     "parse_learning_rate",
@@ -156,6 +157,14 @@ Box = Annotated[
     str | None,
     typer.Option(
         "--box", metavar="BOX", help='The domain, "-2:2,-1:3", one interval per axis (default: found from f).'
+    ),
+]
+Boundary = Annotated[
+    str,
+    typer.Option(
+        "--boundary",
+        metavar="reflecting|absorbing",
+        help="Of the --box; absorbing: rates are those of leaving it, the first is the exit rate.",
     ),
 ]
 Periodic = Annotated[
@@ -306,6 +315,13 @@ def parse_box(text: str | None) -> tuple[tuple[float, float], ...] | None:
         for anything else, and for an interval that is empty or reversed.
     """
     return None if text is None else tuple(_interval(piece, text) for piece in text.split(","))
+
+
+def parse_boundary(text: str) -> str:
+    """`reflecting` or `absorbing`."""
+    if text not in ("reflecting", "absorbing"):
+        raise RequestError(f"--boundary: {_quoted(text)} is not known; use reflecting or absorbing")
+    return text
 
 
 def parse_periodic(texts: list[str] | None) -> dict[str, tuple[float, float]] | None:

@@ -30,12 +30,15 @@ class Grid:
     shape : cells along each axis, length d
     mask : bool array of that shape, the active cells (default: all)
     periodic : along which axes the last cell is a neighbour of the first, length d (default: none)
+    absorbing : whether the other faces of the box absorb, which `operators.absorption` makes one more node of, after
+        the others; else they reflect
     """
 
     box: Box
     shape: tuple[int, ...]
     mask: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
     periodic: tuple[bool, ...] = ()
+    absorbing: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "periodic", tuple(map(bool, self.periodic)) or (False,) * self.box.dimension)
@@ -65,7 +68,7 @@ class Grid:
     @property
     def is_chain(self) -> bool:
         """Whether the nodes have an order in which each is a neighbour of the next alone."""
-        return self.dimension == 1 and not self.periodic[0]
+        return self.dimension == 1 and not self.periodic[0] and not self.absorbing
 
     @property
     def extent(self) -> float:
@@ -119,13 +122,13 @@ class Grid:
 
     def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, linear along each axis; constant
-        where there is no next cell."""
-        mask = self.mask
+        where there is no next cell. A last row that belongs to absorbing faces is carried along."""
+        mask, values, rest = self.mask, values[: self.n_nodes], values[self.n_nodes :]
         full = np.zeros((*self.shape, values.shape[1]))
         full[mask] = values
         for axis in range(self.dimension):
             mask, full = mask.repeat(2, axis=axis), _linear(mask, full, axis, self.periodic[axis])
-        return np.asarray(full[mask])
+        return np.vstack([full[mask], rest])
 
 
 def _linear(

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.operators.absorption import with_absorbing_faces
 from witten.operators.cell_averages import Averages, kinked_cells
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import WittenLaplacian
@@ -67,7 +68,7 @@ class FiniteDifferences:
 
     With B the map from nodes to edges, (B psi)_e = sqrt(s/2) (e^{(f_j-f_i)/2s} psi_j - e^{(f_i-f_j)/2s} psi_i)/h_e,
     A = B^T B: symmetric, non-negative, and B e^{-f/s} = 0 exactly. Boundaries reflect, but for the ends of periodic
-    axes, which meet. The error is a series in
+    axes, which meet, and for an absorbing grid, whose faces are one more node (`absorption`). The error is a series in
     h^2, h^4, ...; flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a
     formula weights are averages (see `Averages`).
 
@@ -125,17 +126,21 @@ class FiniteDifferences:
         if not (np.isfinite(learning_rate) and learning_rate > 0):
             raise RequestError(f"learning rate must be positive, got {learning_rate}")
         pattern, values = self.pattern, self.values
-        data = np.empty(pattern.indices.size) if out is None else out.matrix.data
+        lent = out is not None and not self.grid.absorbing
+        data = out.matrix.data if out is not None and lent else np.empty(pattern.indices.size)
         if data.shape != pattern.indices.shape:
             raise ValueError(f"out has {data.size} entries, not {pattern.indices.size}; lend an operator from here")
         if self.kinked.any():
-            return self._averaged(learning_rate, data)
+            return self._with_faces(self._averaged(learning_rate, data))
         weights = (values.min() - values) / learning_rate
         np.exp(weights, out=weights)  # psi_0 but for its norm
         couplings = np.append(0.5 * learning_rate / self.grid.spacing**2, 0.0)
         _fill(values, weights, 1.0 / learning_rate, couplings, pattern.indptr, pattern.indices, pattern.axis, data)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))
-        return WittenLaplacian(learning_rate, matrix, values, self.grid, self.objective.name)
+        return self._with_faces(WittenLaplacian(learning_rate, matrix, values, self.grid, self.objective.name))
+
+    def _with_faces(self, operator: WittenLaplacian) -> WittenLaplacian:
+        return with_absorbing_faces(operator, self.objective) if self.grid.absorbing else operator
 
     def _averaged(self, s: float, data: NDArray[np.float64]) -> WittenLaplacian:
         """The operator with means for weights: A_ij = -(s/2)/h_a^2 c_ij / (psi_0i psi_0j), psi_0 = e^{-values/s}."""

@@ -18,7 +18,7 @@ from witten.spectra.solvers.eigensolve import require_count
 from witten.spectra.spectrum import RESOLVED
 from witten.spectra.truncation import Truncation, change_without_walls
 
-__all__ = ["examined", "given_box", "notes", "require_isolated", "require_request", "warn_if_wide"]
+__all__ = ["examined", "given_box", "notes", "require_isolated", "require_request", "require_walls", "warn_if_wide"]
 
 MOST_EIGENVALUES = 50
 # Walls are spoken of where a rate would change by so much without them.
@@ -47,6 +47,14 @@ def require_request(
         has = f"dimension {objective.dimension}" if not objective.periods else f"{lines} axes that are not periodic"
         raise RequestError(f"the box has {len(box)} intervals, {objective.name} has {has}")
     require_count(k, MOST_EIGENVALUES)
+
+
+def require_walls(objective: Objective, box: Sequence[tuple[float, float]] | None, absorbing: bool) -> None:
+    """Refuse absorbing walls where there are none."""
+    if absorbing and box is None:
+        raise RequestError(f"absorbing boundaries are those of a box; {objective.name} has all of space: give a box")
+    if absorbing and objective.periodic_axes.all():
+        raise RequestError(f"{objective.name} has periodic axes alone, and no boundary to absorb; leave it out")
 
 
 def given_box(objective: Objective, box: Sequence[tuple[float, float]]) -> Box:

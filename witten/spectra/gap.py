@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["gap", "spectrum", "sweep"]
 
 FINITE_DIFFERENCES, FINITE_ELEMENTS = METHODS = ("finite-differences", "finite-elements")
+BOUNDARIES = REFLECTING, ABSORBING = "reflecting", "absorbing"
 Intervals = Sequence[tuple[float, float]]
 
 
@@ -58,6 +59,7 @@ def spectrum(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    boundary: str = REFLECTING,
     periodic: Periods | None = None,
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
@@ -74,7 +76,9 @@ def spectrum(
     rtol : wanted error, relative to each rate
     noise : sigma > 0; the rates are those at learning rate s sigma^2
     method : 'finite-differences', or 'finite-elements', which is the default where a mesh or a degree is given
-    box : (low, high) per axis that is not periodic, with reflecting walls, instead of automatic truncation
+    box : (low, high) per axis that is not periodic, instead of automatic truncation
+    boundary : of the box, 'reflecting', or 'absorbing': the rates are then those of leaving it, none is zero, and the
+        first is the exit rate; by finite differences
     periodic : {"x": (low, high)} for axes that are circles, of which low and high are one point: f and grad f must be
         the same there; by finite differences
     degree : of finite elements, 1, 2 or 3; 3 in one and two dimensions and 2 in three where left out
@@ -92,7 +96,8 @@ def spectrum(
     ranks = communicator(comm)
     _require_use(petsc, how, ranks)
     f = _posed(objective, periodic, how)
-    found = _spectrum(f, learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc)
+    walls = _walls(boundary, how)
+    found = _spectrum(f, learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc, **walls)
     if found.continuous:
         raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
     return found
@@ -105,6 +110,17 @@ def _posed(objective: Objective | str, periods: Periods | None, how: Mapping[str
     if f.periods and how is not None:
         raise RequestError(f"finite elements know no periodic axes, and {f.name} has some; use finite differences")
     return f
+
+
+def _walls(boundary: str, how: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What absorbing boundaries add to the options."""
+    if boundary not in BOUNDARIES:
+        raise RequestError(f"boundary {boundary!r} is not known; use {' or '.join(map(repr, BOUNDARIES))}")
+    if boundary == REFLECTING:
+        return {}
+    if how is not None:
+        raise RequestError("finite elements have reflecting boundaries only; use finite differences, or leave it out")
+    return {"absorbing": True}
 
 
 def _spectrum(
@@ -138,6 +154,7 @@ def gap(
     noise: float = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
+    boundary: str = REFLECTING,
     periodic: Periods | None = None,
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
@@ -153,9 +170,12 @@ def gap(
 ) -> RateCurve:
     """The spectral gap lambda_s of dX = -grad f dt + sigma sqrt(s) dW at each learning rate, with error bars.
 
+    With an absorbing boundary it is the exit rate: the lowest eigenvalue, 1/lambda_s the mean time in the box in the
+    long run.
+
     Parameters
     ----------
-    objective, rtol, noise, method, box, periodic, degree, mesh, petsc, comm : as in `spectrum`
+    objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
     output : netCDF file, rewritten whole after each learning rate
@@ -178,13 +198,13 @@ def gap(
     """
     ranks = communicator(comm)
     how = _method(method, degree, mesh)
-    f = _posed(objective, periodic, how)
+    f, walls = _posed(objective, periodic, how), _walls(boundary, how)
     _require_use(petsc, how, ranks)
     asked = _learning_rates(learning_rates, noise)
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
-        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc))),
+        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls)),
     }
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
@@ -193,7 +213,8 @@ def gap(
 
     def compute(s: float, group: Communicator) -> RateRecord:
         quickly = how and {**how, "modes": False}
-        return _record(_spectrum(f, s, 2, noise, quickly, group, rtol=rtol, box=box, petsc=petsc))
+        wanted = 1 if walls else 2
+        return _record(_spectrum(f, s, wanted, noise, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
 
     todo = ranks.bcast(ledger.missing)
     reason = deal(todo, compute, ledger.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
@@ -274,7 +295,8 @@ def sweep(
 
 def _record(found: Spectrum) -> RateRecord:
     """The gap of a spectrum, in logarithms."""
-    log_rate, error = found.log_rates[1], found.relative_errors[1]
+    first = 0 if found.exits else 1
+    log_rate, error = found.log_rates[first], found.relative_errors[first]
     with np.errstate(divide="ignore"):
         lower = log_rate + np.log1p(-min(error, 1.0))
     return RateRecord(
@@ -282,11 +304,11 @@ def _record(found: Spectrum) -> RateRecord:
         log_rate=float(log_rate),
         lower=float(lower),
         upper=float(log_rate + np.log1p(error)),
-        resolved=bool(found.resolved[1]),
+        resolved=bool(found.resolved[first]),
         solver=found.solver,
         n_dofs=found.n_dofs,
         seconds=found.seconds,
-        rates=tuple(found.rates[1:].tolist()),
+        rates=tuple(found.rates[first:].tolist()),
         modes_counted=found.modes_counted,
         continuous=found.continuous,
         notes=found.notes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,15 @@ from witten.objectives.objective import Objective
 from witten.operators.cell_averages import is_smooth
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.spectra.checks import examined, given_box, notes, require_isolated, require_request, warn_if_wide
+from witten.spectra.checks import (
+    examined,
+    given_box,
+    notes,
+    require_isolated,
+    require_request,
+    require_walls,
+    warn_if_wide,
+)
 from witten.spectra.continuous_spectrum import Attempt, Gap, gap_beside
 from witten.spectra.solvers.combined import Solver, adapted
 from witten.spectra.solvers.complete_pairs import complete_pairs
@@ -44,6 +52,7 @@ def refined_spectrum(
     *,
     rtol: float = 1e-4,
     box: Sequence[tuple[float, float]] | None = None,
+    absorbing: bool = False,
     choose: Callable[[Grid], Solver] = default_solver,
 ) -> Spectrum:
     """The k lowest rates at learning rate s, zero included, each with an error bar of at most rtol times the rate.
@@ -60,6 +69,7 @@ def refined_spectrum(
     rtol : wanted relative error
     box : (low, high) per axis that is not periodic, whose walls reflect, instead of all of space; what lies outside
         does not count
+    absorbing : whether the walls of the box absorb: the rates are those of leaving it, and there is no zero among them
     choose : the solver for a grid that is not the first
 
     Where k = 2 and there is no eigenvalue below the continuous spectrum, the second rate is its bottom.
@@ -72,13 +82,16 @@ def refined_spectrum(
         if a solver fails, or there are too few eigenvalues below the continuous spectrum.
     """
     require_request(objective, learning_rate, k, rtol, box)
+    require_walls(objective, box, absorbing)
     began = time.perf_counter()
     bottom = essential_spectrum(objective, learning_rate) if box is None else Bottom(np.inf)
     within = None if box is None else given_box(objective, box)
-    kept = truncation(objective, learning_rate, k - 1, rtol, within)
+    kept = truncation(objective, learning_rate, k if absorbing else k - 1, rtol, within, absorbing)
     grids = NestedGrids(objective, learning_rate, rtol, choose)
     found = grids.solve(kept.grid, kept.pairs_needed, kept.cut)
     log_rates, errors, continuous = found.log_rates, found.errors, False
+    if absorbing:
+        return exits(found, objective, rtol, time.perf_counter() - began)
     if np.isfinite(bottom.rate) and k == 2:
         gap = grids.gap_beside(bottom, found)
         log_rates, errors, continuous, found = np.log([gap.rate]), np.array([gap.error]), gap.continuous, gap.result
@@ -97,6 +110,33 @@ def refined_spectrum(
         continuous=continuous,
         notes=notes(objective, learning_rate, bottom, within, kept),
         examined=examined(objective, within),
+    )
+
+
+def exits(found: Computed, objective: Objective, rtol: float, seconds: float) -> Spectrum:
+    """The rates of leaving a box, and modes that vanish on its faces, of unit norm in L2(mu_s) of the box."""
+    operator, n = found.operator, found.operator.grid.n_nodes
+    s = operator.learning_rate
+    warn_if_wide(objective, s, found.log_rates, found.errors, rtol)
+    inside = operator.log_ground_state[:n]
+    norm = np.exp(0.5 * np.logaddexp.reduce(2 * inside))
+    modes = functions(operator, found.pairs)[found.order + 1]
+    modes = (modes[:, :n] - modes[:, n:]) * norm
+    rates = np.exp(found.log_rates)
+    return Spectrum(
+        learning_rate=s,
+        rates=rates,
+        errors=found.errors * rates,
+        modes=modes * np.sign(modes @ np.exp(2 * inside))[:, None],
+        grid=replace(operator.grid, absorbing=False),
+        objective=objective.name,
+        solver=found.solver,
+        n_dofs=operator.n_dofs,
+        seconds=seconds,
+        log_rates=found.log_rates,
+        relative_errors=found.errors,
+        examined=f"the box {operator.grid.box}, whose walls absorb",
+        exits=True,
     )
 
 
@@ -227,9 +267,11 @@ def _guarded(log_rates: Array, wanted: int) -> int:
 
 def _erratic(discretisation: FiniteDifferences, s: float) -> float:
     """What `extrapolated_logs` should know of f on its finest grid: 0 if f is smooth, 1 if averages take its kinks into
-    account, 2 if it has some, or bends that are not resolved, and nothing does."""
+    account, or where half a cell ends at an absorbing face, 2 if it has some, or bends that are not resolved, and
+    nothing does."""
     if discretisation.kinked.any():
         return 1.0
-    return 0.0 if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
+    smooth = 1.0 if discretisation.grid.absorbing else 0.0
+    return smooth if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
 
 

@@ -66,8 +66,9 @@ class Crew:
             self._solved(*content)
 
     def solver(self, grid: Grid) -> Solver:
-        """All ranks where a grid is large, no axis is periodic and PETSc is there, else one rank."""
-        large = grid.n_nodes >= SHARED_FROM[grid.dimension] and not any(grid.periodic)
+        """All ranks where a grid is large, its faces reflect and PETSc is there, else one rank."""
+        plain = not (any(grid.periodic) or grid.absorbing)
+        large = plain and grid.n_nodes >= SHARED_FROM[grid.dimension]
         if self.comm.size > 1 and large and find_spec("slepc4py") is not None:
             return Shared(self)
         return default_solver(grid)

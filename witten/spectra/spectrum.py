@@ -41,6 +41,7 @@ class Spectrum:
     continuous : whether the last rate is the bottom of the continuous spectrum, no eigenvalue: its mode means nothing
     notes : what a reader should know, in words
     examined : how far f was looked at, in words; "" where nothing was left out
+    exits : whether the boundary absorbs: the rates are those of leaving, rates[0] the exit rate, and no zero is there
     """
 
     learning_rate: float
@@ -59,6 +60,7 @@ class Spectrum:
     continuous: bool = False
     notes: tuple[str, ...] = ()
     examined: str = ""
+    exits: bool = False
 
     def __post_init__(self) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -105,5 +107,5 @@ class Spectrum:
 
     @property
     def gap(self) -> float:
-        """lambda_1."""
-        return float(self.rates[1])
+        """lambda_1; with an absorbing boundary the exit rate."""
+        return float(self.rates[0 if self.exits else 1])

@@ -62,10 +62,13 @@ def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
     return 1e-11 + 4 * rounding(objective, grid) / s
 
 
-def truncation(objective: Objective, s: float, wanted: int, rtol: float, box: Box | None) -> Truncation:
+def truncation(
+    objective: Objective, s: float, wanted: int, rtol: float, box: Box | None, absorbing: bool = False
+) -> Truncation:
     """The domain for the `wanted` lowest rates above zero, to a relative error rtol.
 
-    A box of the user's is all of space: its walls reflect, and nothing is cut. Nor is anything along periodic axes.
+    A box of the user's is all of space: its walls reflect, or absorb, and nothing is cut. Nor is anything along
+    periodic axes.
 
     The domain is widened in steps of WIDENING s, as long as one changes them; what the steps beyond would add follows
     from the last two. All is measured on the first grid, refined: coarse cells make the effect of a cut too small.
@@ -73,7 +76,7 @@ def truncation(objective: Objective, s: float, wanted: int, rtol: float, box: Bo
     if box is None and objective.periodic_axes.all():
         box = with_circles(objective, Box((0.0,) * objective.dimension, (1.0,) * objective.dimension))
     if box is not None:
-        return _in_box(objective, s, wanted, box)
+        return _absorbed(objective, s, wanted, box) if absorbing else _in_box(objective, s, wanted, box)
     margin = max(3.0 - 0.5 * np.log(rtol), 5.0)
     while True:
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin)
@@ -120,6 +123,16 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
         if slow <= region.level:
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         region = replace(region, level=max(slow, region.level + BOX_MARGIN * s))
+
+
+def _absorbed(objective: Objective, s: float, wanted: int, box: Box) -> Truncation:
+    """All of a box whose faces absorb: paths leave over what is high, too."""
+    region = sublevel(objective, s, wells=max(wanted, 1), margin=BOX_MARGIN, box=box)
+    pairs_needed = _pairs_needed(region, wanted) + 1
+    grid = replace(region, level=np.inf).grid()
+    grid = _fine_enough(replace(grid, mask=np.ones(grid.shape, dtype=bool), absorbing=True), 4 * pairs_needed)
+    log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+    return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
 
 
 def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> Array:

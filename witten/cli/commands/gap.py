@@ -24,6 +24,7 @@ EXAMPLES = options.examples(
     "witten gap double-well --lr 0.02:0.5:12",
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
+    'witten gap "x^2/2" --lr 0.02,0.1 --box "-1:1.2" --boundary absorbing',
     'witten gap "cos(2*x) + 0.3*cos(x)" --lr 0.1,0.2 --periodic "x=0:2*pi"',
     "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
     "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
@@ -40,6 +41,7 @@ def gap(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
     degree: options.Degree = None,
     mesh: options.Mesh = None,
@@ -60,6 +62,7 @@ def gap(
         "rtol": options.positive("--rtol", rtol),
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
+        "boundary": options.parse_boundary(boundary),
         "periodic": circles,
         "method": options.parse_method(method),
         "degree": options.parse_degree(degree),
@@ -74,9 +77,9 @@ def gap(
     f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
     curve, ending = _computed(f, objective, learning_rates, request, output, resume)
     if as_json:
-        print_json(_json(objective, curve, circles))
+        print_json(_json(objective, curve) | _about(boundary, circles))
     elif curve is not None:
-        _show(curve)
+        _show(curve, "exit rate" if boundary == "absorbing" else "rate")
     if plot is not None:
         parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
     if not as_json:
@@ -135,9 +138,13 @@ def _kept(
     return RateCurve.from_records(records, method=method, objective=objective, options={"noise": request["noise"]})
 
 
-def _json(
-    objective: str, curve: RateCurve | None, periodic: Mapping[str, tuple[float, float]] | None
-) -> dict[str, Any]:
+def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:
+    """What the rates are, where boundaries are not as usual."""
+    exits = {"quantity": "exit rate", "boundary": boundary} if boundary == "absorbing" else {}
+    return exits | ({"periodic": periodic} if periodic else {})
+
+
+def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
     """The object that CLI users are promised."""
     short = {long: name for name, long in options.METHODS.items()}
     method = short["finite-differences"] if curve is None else short.get(curve.method, curve.method)
@@ -145,8 +152,7 @@ def _json(
     if method == "fe" and curve is not None:
         for shown, record in zip(records, curve.records, strict=True):
             shown["modes_counted"] = record.modes_counted
-    circles = {"periodic": periodic} if periodic else {}
-    return {"objective": objective, "method": method, **circles, "records": records}
+    return {"objective": objective, "method": method, "records": records}
 
 
 def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
@@ -169,15 +175,16 @@ def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
     }
 
 
-def _show(curve: RateCurve) -> None:
+def _show(curve: RateCurve, quantity: str) -> None:
     """The table, and the barrier where the rates have one."""
     from witten.barrier_fit import plus_minus
     from witten.plots import sensible_fit
 
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
     print_table(
-        f"{curve.objective}: rate of convergence by {curve.method.replace('-', ' ')}{noise}",
-        ("learning rate", "rate", "log10 rate", "solver", "unknowns", "seconds"),
+        f"{curve.objective}: {'rate of convergence' if quantity == 'rate' else quantity} by "
+        f"{curve.method.replace('-', ' ')}{noise}",
+        ("learning rate", quantity, "log10 rate", "solver", "unknowns", "seconds"),
         [_row(record) for record in curve.records],
         left=("solver",),
     )
@@ -188,7 +195,7 @@ def _show(curve: RateCurve) -> None:
     fit = sensible_fit(curve)
     if fit is not None:
         print_line(
-            "rate = a exp(-2H/s) as s -> 0, fitted: "
+            f"{quantity} = a exp(-2H/s) as s -> 0, fitted: "
             f"barrier H = {plus_minus(fit.barrier, fit.barrier_error)}, "
             f"prefactor a = {plus_minus(fit.prefactor, fit.prefactor_error)}"
         )

@@ -40,6 +40,7 @@ def spectrum(
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     box: options.Box = None,
+    boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
     degree: options.Degree = None,
     mesh: options.Mesh = None,
@@ -59,6 +60,7 @@ def spectrum(
         "rtol": options.positive("--rtol", rtol),
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
+        "boundary": options.parse_boundary(boundary),
         "periodic": options.parse_periodic(periodic),
         "method": options.parse_method(method),
         "degree": options.parse_degree(degree),
@@ -139,6 +141,7 @@ def _json(found: Spectrum) -> dict[str, Any]:
         "log10_rates": [log / math.log(10) if ok else None for log, ok in zip(logs, known, strict=True)],
         "resolved": known,
         "n_dofs": found.n_dofs,
+        **({"quantity": "exit rates", "boundary": "absorbing"} if found.exits else {}),
     }
 
 
@@ -147,7 +150,7 @@ def _show(found: Spectrum, files: list[Path]) -> None:
     columns = (found.log_rates, log_eigenvalues, found.relative_errors, found.resolved)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     print_table(
-        f"{found.objective}: lowest rates at learning rate {found.learning_rate:g}",
+        f"{found.objective}: {'exit' if found.exits else 'lowest'} rates at learning rate {found.learning_rate:g}",
         ("mode", "rate", "Witten eigenvalue"),
         [(str(mode), *_row(*row)) for mode, row in enumerate(rows)],
     )

@@ -100,7 +100,8 @@ class Grounded:
     def dissected(self) -> bool:
         """Whether the inner nodes come in an order fit for elimination."""
         grid = self.operator.grid
-        return grid.dimension == 2 and grid.n_nodes >= DISSECT_FROM and not any(grid.periodic)
+        plain = not (any(grid.periodic) or grid.absorbing)
+        return grid.dimension == 2 and grid.n_nodes >= DISSECT_FROM and plain
 
     @cached_property
     def inner(self) -> Nodes:
