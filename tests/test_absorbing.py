@@ -62,6 +62,18 @@ def test_tiny_exit_rates_are_inverse_mean_times(s):
     assert abs(found.log_rate + log_time) <= found.log_error + slack
 
 
+def test_a_kink_between_absorbing_walls():
+    """f = |x|: u = e^{x/s} (a e^{k x} + b e^{-k x}), k = sqrt(1 - 2 s lambda)/s, with u' = 0 at 0 and u = 0 at 1."""
+    s = 0.3
+
+    def at_wall(rate):
+        k, slope = mp.sqrt(1 - 2 * s * rate) / s, 1 / mp.mpf(s)
+        return (slope + k) * mp.exp(-k) - (slope - k) * mp.exp(k)
+
+    expected = float(mp.findroot(at_wall, (0.005, 0.02)))
+    assert within_bars(exits("abs(x-0.01)", s, 1, [(-0.99, 1.01)]), [expected])
+
+
 def test_as_s_falls_the_law_of_exits_through_a_wall_is_met():
     """k = f'(b) sqrt(f''(0)/(pi s)) e^{-2 (f(b) - f(0))/s} (1 + O(s)) where f rises to the wall."""
     off = []

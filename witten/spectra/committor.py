@@ -236,6 +236,8 @@ def committor_on(discretisation: FiniteDifferences, learning_rate: float, a: Pre
     learning_rate : s > 0
     a, b : functions (d, n) -> bool (n,)
     """
+    if not isinstance(discretisation, FiniteDifferences) or discretisation.grid.absorbing:
+        raise RequestError("a committor lives on a grid whose faces reflect; give FiniteDifferences(objective, grid)")
     began = time.perf_counter()
     f, grid = discretisation.objective, discretisation.grid
     label = _labels(f, grid.points, (a, b))
