@@ -37,7 +37,8 @@ def complete_pairs(operator: WittenLaplacian, k: int, wanted: int) -> tuple[Solv
 def _none_missed(operator: WittenLaplacian, pairs: RitzPairs) -> bool:
     """Whether as many eigenvalues lie below the widest gap between the guards as were found there."""
     low, high = pairs.rates[-GUARDS - 1 : -1], pairs.rates[-GUARDS:]
-    at = int((high / low).argmax())
+    with np.errstate(divide="ignore"):  # rates below the doubles
+        at = int((high / low).argmax())
     bound = 0.5 * (low[at] + high[at])
     if bound < 1e-10 * operator.scale:
         return True  # so close to zero that signs of pivots mean nothing; residuals guard these
