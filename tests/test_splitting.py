@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import mpmath
 import numba
 import numpy as np
 import pytest
@@ -17,9 +16,7 @@ from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.splitting import grid_committors, location_kernels, transitions
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 from witten.dynamics.splitting.reaction_coordinate import committor, lattice
-from witten.dynamics.splitting.well_chain import WellChain
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape.reduced_generator import ReducedGenerator
 from witten.objectives import Objective, resolve
 
 
@@ -97,27 +94,6 @@ def test_the_coordinate_is_the_committor():
     for x in np.linspace(a + 0.2, b - 0.05, 5):
         exact = quad(weight, x, b, points=[0.0] if x < 0 else None, epsabs=0)[0] / whole
         assert np.interp(x, grid.nodes[0], np.log(np.maximum(q, 1e-300))) == pytest.approx(math.log(exact), abs=0.02)
-
-
-# ------------------------------------------------------------------------------------------------ the chain
-
-
-def test_rates_of_the_chain_agree_with_those_of_the_other_routes_generator():
-    rng = np.random.default_rng(3)
-    for n in (2, 3, 5):
-        m = 40 * rng.normal(size=n)
-        w = np.full((n, n), -np.inf)
-        for i in range(1, n):
-            w[i, i - 1] = w[i - 1, i] = min(m[i], m[i - 1]) - 60 * rng.random()
-        assert WellChain(m, w).log_rates() == pytest.approx(ReducedGenerator(m, w).log_rates(), abs=1e-10)
-
-
-def test_two_wells_in_closed_form_and_a_chain_in_pieces():
-    m, c = np.array([-1.0, -700.0]), -900.0
-    w = np.array([[-np.inf, c], [c, -np.inf]])
-    exact = float(mpmath.log(mpmath.exp(c + 1) + mpmath.exp(c + 700)))
-    assert WellChain(m, w).log_rates() == pytest.approx([exact], abs=1e-12)
-    assert WellChain(m, np.full((2, 2), -np.inf)).log_rates().tolist() == [-math.inf]
 
 
 # ------------------------------------------------------------------------------------------------ splitting itself

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
-from witten.landscape.reduced_generator import ReducedGenerator
+from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
 from witten.rates import RateCurve, effective_learning_rate
 
@@ -30,8 +30,8 @@ __all__ = [
     "law_log_rates",
     "mean_transition_time",
     "prefactor",
-    "reduced_generator",
     "require_law",
+    "well_graph",
 ]
 
 Array = NDArray[np.float64]
@@ -94,10 +94,10 @@ def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0)
         require_law(landscape)
         _require_positive(learning_rate)
         return np.empty(0)
-    return reduced_generator(landscape, learning_rate, order=order).log_rates()
+    return log_rates(well_graph(landscape, learning_rate, order=order))
 
 
-def reduced_generator(landscape: Landscape, learning_rate: float, *, order: int = 0) -> ReducedGenerator:
+def well_graph(landscape: Landscape, learning_rate: float, *, order: int = 0) -> WellGraph:
     """Q at s as a graph: masses pi_i ~ e^{-2 f(m_i)/s}/sqrt(det Hess f(m_i)), and for each saddle a conductance
     |eta|/(2 pi) e^{-2 f(z)/s}/sqrt|det Hess f(z)|; saddles between the same wells add. Errors as `eyring_kramers`.
 
@@ -115,7 +115,7 @@ def reduced_generator(landscape: Landscape, learning_rate: float, *, order: int 
             continue
         value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + correction
         log_c[i, j] = log_c[j, i] = np.logaddexp(log_c[i, j], value)
-    return ReducedGenerator(masses, log_c)
+    return WellGraph(masses, log_c)
 
 
 def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
@@ -155,7 +155,8 @@ def mean_transition_time(landscape: Landscape, learning_rate: float, start: int,
     n = len(landscape.minima)
     if not (0 <= start < n and 0 <= target < n):
         raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")
-    return reduced_generator(landscape, learning_rate).mean_time(start, target)
+    with np.errstate(over="ignore"):
+        return float(np.exp(log_mean_time(well_graph(landscape, learning_rate), start, target)))
 
 
 def require_law(landscape: Landscape) -> None:

@@ -27,8 +27,8 @@ from scipy.stats import t as student
 
 from witten.dynamics.estimates import Estimate
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
-from witten.dynamics.splitting.well_chain import WellChain
 from witten.errors import ConvergenceError, RequestError
+from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import Communicator, agree, collectively, communicator
 
@@ -139,7 +139,7 @@ def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
             flux = logsumexp([sample[k].log_flux for sample in repetitions]) - count
             conductances[way.source, way.target] = conductances[way.target, way.source] = flux
     means = np.array([logsumexp(each) - math.log(len(each)) for each in masses])
-    return WellChain(means, conductances).log_rates()
+    return log_rates(WellGraph(means, conductances))
 
 
 def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> Found:
