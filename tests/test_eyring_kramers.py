@@ -58,9 +58,8 @@ def test_the_next_order_is_known_in_one_dimension_only():
 def test_a_tie_gives_a_double_rate():
     law = witten.eyring_kramers("shi-su-jordan", [0.05, 1e-4])
     single = witten.eyring_kramers("shi-su-jordan-1d", [0.05, 1e-4])
-    for detail, one in zip(law.details, single.log_rates, strict=True):
-        rates = np.array(detail["log_rates"])
-        assert rates == pytest.approx([one, one, one + math.log(2)], abs=1e-9)
+    for record, one in zip(law.records, single.log_rates, strict=True):
+        assert record.log_rates == pytest.approx([one, one, one + math.log(2)], abs=1e-9)
 
 
 def test_products_add_their_rates():
@@ -127,7 +126,7 @@ def test_scale_and_shift_of_the_objective():
 
 def test_one_minimum_has_no_small_rate():
     law = witten.eyring_kramers("convex-quartic", [0.1, 0.2])
-    assert not law.resolved.any() and law.details[0]["rates"] == ()
+    assert not law.resolved.any() and law.records[0].log_rates == ()
     assert prefactor(witten.describe_landscape("convex-quartic")) is None
 
 
@@ -171,7 +170,7 @@ def test_a_law_is_saved_and_loaded(tmp_path):
     law = witten.eyring_kramers("shi-su-jordan", [0.05, 0.02])
     law.save(tmp_path / "law.nc")
     again = witten.RateCurve.load(tmp_path / "law.nc")
-    assert again.method == "eyring-kramers" and (again.log_rates == law.log_rates).all()
+    assert again.method == "eyring-kramers" and again.records == law.records
 
 
 # --------------------------------------------------------------------------------------------- bounds

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from witten.dynamics.estimates import as_record
 from witten.dynamics.estimators.markov_state_model import require_deeptime
 from witten.dynamics.paths import schemes
 from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
@@ -98,11 +97,11 @@ def simulate_rate(
             if found is None:
                 reason = reason or ends() or "stopped"
                 break
-            agree(ranks, partial(ledger.keep, s, as_record(found)))
+            agree(ranks, partial(ledger.keep, s, found))
             if found.stopped:
                 reason = ends()
                 break
-    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
+    curve = RateCurve(ranks.bcast(ledger.finished), **request)
     if reason is not None:
         raise Stopped(reason, curve)
     return curve

@@ -22,7 +22,7 @@ from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
-from witten.rates import RateCurve, effective_learning_rate
+from witten.rates import RateCurve, RateRecord, effective_learning_rate
 
 __all__ = [
     "eyring_kramers",
@@ -51,8 +51,8 @@ def eyring_kramers(
     """lambda_s of -Q at each learning rate: the law, exact as s -> 0 up to a relative error of order s.
 
     The bars of the curve are those of its evaluation, which is exact: how far the law itself is from the rate they do
-    not say. Each of `details` holds all rates and their logarithms, `log_rates`. With one minimum, or barriers that
-    grow without bound, the law says nothing: the rate is nan and not resolved.
+    not say. Its records hold the logarithms of all rates, `log_rates`. With one minimum, or barriers that grow without
+    bound, the law says nothing: the rate is nan and not resolved.
 
     Parameters
     ----------
@@ -69,21 +69,21 @@ def eyring_kramers(
         point where wells may join, or saddles that do not join all minima.
     """
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
-    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float))
-    details, logs = [], []
-    for s in asked.tolist():
-        began = time.perf_counter()
-        found = law_log_rates(landscape, effective_learning_rate(s, noise), order=order)
-        with np.errstate(under="ignore"):
-            rates = tuple(np.exp(found).tolist())
-        seconds = time.perf_counter() - began
-        details.append({"solver": "reduced generator", "n_dofs": len(landscape.minima), "seconds": seconds,
-                        "rates": rates, "log_rates": tuple(found.tolist())})  # fmt: skip
-        logs.append(found[0] if found.size else math.nan)
-    values = np.array(logs)
+    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
     options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
-    known = np.isfinite(values)
-    return RateCurve(asked, values, values, values, known, METHOD, landscape.objective.name, options, tuple(details))
+    records = tuple(_record(landscape, s, noise, order) for s in asked)
+    return RateCurve(records, METHOD, landscape.objective.name, options)
+
+
+def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> RateRecord:
+    """The law at one learning rate."""
+    began = time.perf_counter()
+    log_rates = law_log_rates(landscape, effective_learning_rate(learning_rate, noise), order=order).tolist()
+    first = log_rates[0] if log_rates else math.nan
+    return RateRecord(
+        learning_rate, first, first, first, True, "reduced generator", len(landscape.minima),
+        time.perf_counter() - began, tuple(log_rates),
+    )  # fmt: skip
 
 
 def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0) -> Array:

@@ -154,22 +154,22 @@ def rate_curve(
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
     }
     name = spectra[0].objective
-    return RateCurve.from_records(map(_record, spectra), method="chain", objective=name, options=options)
+    return RateCurve(tuple(map(_record, spectra)), "chain", name, options)
 
 
 def _record(found: TransferSpectrum) -> RateRecord:
     """The rate of a spectrum, in logarithms."""
-    relative = found.rate_error / found.rate
+    log_rate, relative = math.log(found.rate), found.rate_error / found.rate
     return RateRecord(
         learning_rate=found.step_size,
-        log_rate=math.log(found.rate),
-        lower=math.log(found.rate) + (math.log1p(-relative) if relative < 1 else -math.inf),
-        upper=math.log(found.rate) + math.log1p(relative),
+        log_rate=log_rate,
+        lower=log_rate + (math.log1p(-relative) if relative < 1 else -math.inf),
+        upper=log_rate + math.log1p(relative),
         resolved=found.resolved,
         solver=found.solver,
         n_dofs=found.n_dofs,
         seconds=found.seconds,
-        rates=(found.rate,),
+        log_rates=(log_rate,),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.number_format import scientific
 from witten.objectives.growth.conditions import Bottom
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
@@ -74,8 +75,8 @@ def warn_if_wide(
     which = "the rate" if errors.size == 1 else f"rate {at + 1} of {errors.size}"
     message = f"{objective.name} at learning rate {s:g}: {which} "
     if errors[at] > RESOLVED:
-        bound = (log_rates[at] + np.log1p(errors[at])) / np.log(10)
-        message += f"is too small to be resolved (below 1e{bound:.1f})"
+        bound = scientific(float(log_rates[at] + np.log1p(errors[at])), 2)
+        message += f"is too small to be resolved (below {bound})"
     else:
         message += f"is known to a relative error of {errors[at]:.1e}, not to {rtol:g}"
     warnings.warn(message, AccuracyWarning, stacklevel=3)

@@ -181,7 +181,7 @@ def gap(
 
     todo = ranks.bcast(ledger.missing)
     reason = deal(todo, compute, ledger.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
-    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
+    curve = RateCurve(ranks.bcast(ledger.finished), **request)
     if reason is not None:
         raise Stopped(reason, curve)
     return curve
@@ -240,7 +240,7 @@ def sweep(
     ----------
     discretisation : FiniteDifferences(objective, grid), or anything with `objective` and `assemble(s)`
     learning_rates : s > 0
-    k : eigenvalues computed at each, the zero counted, at least 2; all are kept in the details
+    k : eigenvalues computed at each, the zero counted, at least 2; the records keep all
     solver : Dense(), Lanczos(), Multigrid(), for finite elements KrylovSchur(), Preconditioned(); chosen by size where
         left out
     """
@@ -252,7 +252,7 @@ def sweep(
         operator = discretisation.assemble(float(s), out=operator)
         found = eigensolve(operator, k, solver=solver)
         records.append(_record(replace(found, seconds=time.perf_counter() - began)))
-    return RateCurve.from_records(records, method=discretisation.method, objective=discretisation.objective.name)
+    return RateCurve(tuple(records), discretisation.method, discretisation.objective.name)
 
 
 def _record(found: Spectrum) -> RateRecord:
@@ -269,7 +269,7 @@ def _record(found: Spectrum) -> RateRecord:
         solver=found.solver,
         n_dofs=found.n_dofs,
         seconds=found.seconds,
-        rates=tuple(found.rates[1:].tolist()),
+        log_rates=tuple(found.log_rates[1:].tolist()),
         modes_counted=found.modes_counted,
         continuous=found.continuous,
         notes=found.notes,

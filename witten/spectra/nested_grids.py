@@ -231,5 +231,3 @@ def _erratic(discretisation: FiniteDifferences, s: float) -> float:
     if discretisation.kinked.any():
         return 1.0
     return 0.0 if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
-
-

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
 from witten.errors import ConvergenceError, RequestError
 from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import Communicator, agree, collectively, communicator
+from witten.rates import SampledRate
 
 __all__ = ["rate_by_splitting"]
 
@@ -51,7 +51,7 @@ def rate_by_splitting(
     width: float = 0.25,
     stop: Callable[[], str | None] = lambda: None,
     comm: Any = None,
-) -> Estimate:
+) -> SampledRate:
     """lambda_s from paths that are split on their way between wells, for rates too small to be waited for.
 
     Parameters
@@ -199,25 +199,25 @@ def _estimate(
     found: Found,
     seconds: float,
     stopped: bool,
-) -> Estimate:
+) -> SampledRate:
     """The answer of the route, with what a reader should know."""
     every = [sample for part in samples.values() for repetition in part for sample in repetition]
-    return Estimate(
+    return SampledRate(
         learning_rate=float(learning_rate),
         log_rate=found.log_rate,
-        low=found.log_rate - found.error - found.parted,
-        high=found.log_rate + found.error,
+        lower=found.log_rate - found.error - found.parted,
+        upper=found.log_rate + found.error,
+        resolved=math.isfinite(found.error),
+        solver="splitting",
+        n_dofs=sum(sample.paths for sample in every),
+        seconds=seconds,
+        log_rates=found.log_rates,
+        notes=tuple(_remarks(plan, every, found)),
         confidence=CONFIDENCE,
-        estimator="splitting",
-        n_paths=sum(sample.paths for sample in every),
         n_steps=sum(sample.steps for sample in every),
         dt=plan.dt,
-        seconds=seconds,
         diverged=sum(sample.lost for sample in every),
         stopped=stopped,
-        resolved=math.isfinite(found.error),
-        rates=tuple(math.exp(value) for value in found.log_rates),
-        remarks=tuple(_remarks(plan, every, found)),
     )
 
 
