@@ -11,7 +11,8 @@ import xarray
 
 from witten.errors import RequestError
 from witten.io.netcdf import write_dataset
-from witten.rates import RateCurve, RateRecord, SampledRate, effective_learning_rate
+from witten.rates import RateCurve, RateRecord, SampledRate
+from witten.request import effective_learning_rate
 
 ALPHA = math.sqrt(2) / math.pi  # of the symmetric double well: 2k
 SWEEPS = {

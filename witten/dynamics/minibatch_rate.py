@@ -21,6 +21,7 @@ from witten.dynamics.paths.philox import uniforms
 from witten.errors import ConvergenceError, RequestError
 from witten.parallel.communicators import Communicator, communicator
 from witten.rates import SampledRate
+from witten.request import positive
 
 __all__ = ["Minibatch", "minibatch_rate"]
 
@@ -55,8 +56,7 @@ class Minibatch:
     stream: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise RequestError(f"learning rate must be positive, got {self.learning_rate}")
+        positive("learning rate", self.learning_rate)
         for name in ("dimension", "samples", "batch"):
             if getattr(self, name) < 1:
                 raise RequestError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -22,12 +22,13 @@ from witten.dynamics.estimators.autocorrelation import Decay, plan
 from witten.dynamics.estimators.hitting_times import Hitting
 from witten.dynamics.estimators.markov_state_model import MarkovStates
 from witten.dynamics.estimators.unvisited_rates import watched
-from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down, seed_of
+from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 from witten.errors import ConvergenceError, RequestError
 from witten.number_format import scientific
 from witten.objectives.growth.conditions import continuous_spectrum
 from witten.rates import SampledRate
+from witten.request import seed_of
 
 __all__ = ["ESTIMATORS", "chosen", "estimate_rate"]
 

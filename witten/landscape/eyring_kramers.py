@@ -22,7 +22,8 @@ from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
-from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates, effective_learning_rate, positive
 
 __all__ = [
     "eyring_kramers",
@@ -69,7 +70,7 @@ def eyring_kramers(
         point where wells may join, or saddles that do not join all minima.
     """
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
-    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
+    asked = checked_learning_rates(learning_rates, noise)
     options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
     records = tuple(_record(landscape, s, noise, order) for s in asked)
     return RateCurve(records, METHOD, landscape.objective.name, options)
@@ -92,7 +93,7 @@ def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0)
     None where barriers grow without bound: of endlessly many rates, with zero as their limit, a list is no part."""
     if len(landscape.minima) < 2 or landscape.unbounded:
         require_law(landscape)
-        _require_positive(learning_rate)
+        positive("learning rate", learning_rate)
         return np.empty(0)
     return log_rates(well_graph(landscape, learning_rate, order=order))
 
@@ -103,7 +104,7 @@ def well_graph(landscape: Landscape, learning_rate: float, *, order: int = 0) ->
 
     With order=1, in one dimension, the masses get a factor 1 + A s/2 and the conductances 1 - B s/2."""
     require_law(landscape)
-    _require_positive(learning_rate)
+    positive("learning rate", learning_rate)
     lowest = landscape.minima[0].value
     masses = np.array([-0.5 * m.log_det - 2 * (m.value - lowest) / learning_rate for m in landscape.minima])
     corrections = _corrections(landscape, learning_rate, order)
@@ -123,7 +124,7 @@ def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
 
     Off by factors where they are: see `Landscape.tied` and `near_ties`."""
     require_law(landscape)
-    _require_positive(learning_rate)
+    positive("learning rate", learning_rate)
     found = []
     for pair in landscape.pairs:
         if pair.saddle is None or pair.barrier is None:
@@ -184,11 +185,6 @@ def require_law(landscape: Landscape) -> None:
         )
     if not landscape.minima:
         raise RequestError(f"no Eyring-Kramers law: {name} has no minimum; give a confining objective")
-
-
-def _require_positive(learning_rate: float) -> None:
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
 
 
 def _log_frequency(z: Saddle) -> float:

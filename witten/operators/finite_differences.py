@@ -17,6 +17,7 @@ from witten.objectives.objective import Objective
 from witten.operators.cell_averages import Averages, kinked_cells
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.request import positive
 
 __all__ = ["FiniteDifferences", "Pattern"]
 
@@ -114,8 +115,7 @@ class FiniteDifferences:
         e^{(f_i - f_j)/s}: one exponential per node, and one per edge only where psi_0 leaves the range of a double.
         The pattern is shared by all operators of this discretisation.
         """
-        if not (np.isfinite(learning_rate) and learning_rate > 0):
-            raise RequestError(f"learning rate must be positive, got {learning_rate}")
+        positive("learning rate", learning_rate)
         pattern, values = self.pattern, self.values
         data = np.empty(pattern.indices.size) if out is None else out.matrix.data
         if data.shape != pattern.indices.shape:

@@ -3,6 +3,6 @@
 
 from witten.barrier_fit import BarrierFit
 from witten.rates.curve import KIND, RateCurve
-from witten.rates.record import RateRecord, SampledRate, effective_learning_rate
+from witten.rates.record import RateRecord, SampledRate
 
-__all__ = ["KIND", "BarrierFit", "RateCurve", "RateRecord", "SampledRate", "effective_learning_rate"]
+__all__ = ["KIND", "BarrierFit", "RateCurve", "RateRecord", "SampledRate"]

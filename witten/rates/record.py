@@ -7,34 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from witten.errors import RequestError
-
-__all__ = ["RateRecord", "SampledRate", "effective_learning_rate"]
+__all__ = ["RateRecord", "SampledRate"]
 
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
 LARGEST_LOG = math.log(np.finfo(float).max)
-
-
-def effective_learning_rate(learning_rate: float, noise: float = 1.0) -> float:
-    """s sigma^2, the learning rate that gives the SDE of unit noise the same rates.
-
-    Raises
-    ------
-    RequestError
-        if s or sigma is not positive and finite, or s sigma^2 is more or less than a double holds.
-    """
-    for name, value in (("noise", noise), ("learning rate", learning_rate)):
-        if not (math.isfinite(value) and value > 0):
-            raise RequestError(f"{name} must be positive, got {value}")
-    product = float(learning_rate) * float(noise) * float(noise)
-    if not (math.isfinite(product) and product >= SMALLEST):
-        size, remedy = ("large", "smaller") if product > 1 else ("small", "larger")
-        raise RequestError(
-            f"learning rate {learning_rate:g} times the square of noise {noise:g} is too {size} for a double; give "
-            f"{remedy} ones"
-        )
-    return product
 
 
 def _double(logarithm: float) -> float | None:

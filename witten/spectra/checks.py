@@ -14,6 +14,7 @@ from witten.number_format import scientific
 from witten.objectives.growth.conditions import Bottom
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
+from witten.request import positive
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.solvers.eigensolve import require_count
 from witten.spectra.spectrum import RESOLVED
@@ -30,8 +31,7 @@ def require_request(
     objective: Objective, s: float, k: int, rtol: float, box: Sequence[tuple[float, float]] | None
 ) -> None:
     """Refuse an objective that has no spectrum to compute on a grid or a mesh, and settings out of range."""
-    if not (np.isfinite(s) and s > 0):
-        raise RequestError(f"learning rate must be positive, got {s}")
+    positive("learning rate", s)
     if not 0 < rtol < 1:
         raise RequestError(f"rtol must lie between 0 and 1, got {rtol}")
     if objective.dimension > 3:

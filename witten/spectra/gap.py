@@ -20,7 +20,8 @@ from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import Communicator, agree, communicator
 from witten.parallel.task_farm import deal
-from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.shared_grid import Crew
@@ -164,7 +165,7 @@ def gap(
     ranks = communicator(comm)
     how = _method(method, degree, mesh)
     _require_use(petsc, how, ranks)
-    asked = _learning_rates(learning_rates, noise)
+    asked = checked_learning_rates(learning_rates, noise)
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
@@ -191,15 +192,6 @@ def _start_petsc() -> None:
     """PETSc starts on all ranks at once: a group that came to it by itself would wait for the others for ever."""
     if find_spec("slepc4py") is not None:
         import_module("witten.spectra.solvers.krylov_schur")
-
-
-def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]:
-    asked = [float(s) for s in np.atleast_1d(np.asarray(given, dtype=float))]
-    if not asked:
-        raise RequestError("no learning rates were given")
-    for s in asked:
-        effective_learning_rate(s, noise)
-    return asked
 
 
 def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:

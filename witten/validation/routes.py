@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from witten.dynamics.request import WIDTH
 from witten.dynamics.simulation import simulate_rate
@@ -19,6 +16,7 @@ from witten.landscape.landscape import Landscape, describe_landscape
 from witten.number_format import scientific
 from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates
 from witten.spectra.gap import gap
 from witten.validation.comparison import Route, Validation, compare
 from witten.validation.verdict import MONTE_CARLO, ROUTES, SPECTRAL, THEORY
@@ -71,7 +69,7 @@ def validate(
     """
     began = time.perf_counter()
     f = resolve(objective)
-    asked = _checked(learning_rates, noise)
+    asked = checked_learning_rates(learning_rates, noise)
     known, complaint = (landscape, None) if landscape is not None else _described(f, box, seed)
     sampled = partial(simulate_rate, noise=noise, stop=stop)
     ways: dict[str, Compute] = {
@@ -130,18 +128,6 @@ def _half_the_smallest(
     except (RequestError, ConvergenceError, Stopped):
         return None
     return (s, spectral.log_rate - theory.log_rate) if spectral.resolved and theory.resolved else None
-
-
-def _checked(learning_rates: float | Iterable[float], noise: float) -> tuple[float, ...]:
-    asked = tuple(float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float)))
-    if not asked:
-        raise RequestError("no learning rates were given")
-    for s in asked:
-        if not (math.isfinite(s) and s > 0):
-            raise RequestError(f"learning rate must be positive, got {s}")
-    if not (math.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
-    return asked
 
 
 def _described(f: Objective, box: Intervals | None, seed: int) -> tuple[Landscape | None, str | None]:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 
 import numba
@@ -26,11 +25,12 @@ from scipy.special import logsumexp
 from scipy.stats import t as student
 
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError
 from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import Communicator, agree, collectively, communicator
 from witten.rates import SampledRate
+from witten.request import positive, seed_of
 
 __all__ = ["rate_by_splitting"]
 
@@ -74,8 +74,8 @@ def rate_by_splitting(
     """
     began = time.perf_counter()
     f, ranks = resolve(objective), communicator(comm)
-    s = _effective(learning_rate, noise)
-    plan = agree(ranks, lambda: make_plan(f, s, _own_seed(seed, learning_rate, noise), dt))
+    s = positive("learning rate", learning_rate) * positive("noise", noise) ** 2
+    plan = agree(ranks, lambda: make_plan(f, s, seed_of(seed, learning_rate, noise), dt))
     plan = replace(plan, objective=f)  # with the kernels of this rank
     collectively(ranks, lambda: compile_kernels(f))
     samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
@@ -88,20 +88,6 @@ def rate_by_splitting(
         if stopped or 2 * found.error <= width:
             break
     return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began, stopped)
-
-
-def _effective(learning_rate: float, noise: float) -> float:
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
-    if not (math.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
-    return learning_rate * noise**2
-
-
-def _own_seed(seed: int, learning_rate: float, noise: float) -> int:
-    """A seed for each learning rate, so that the errors along a curve are independent."""
-    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
 @dataclass(frozen=True)
