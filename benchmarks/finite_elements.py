@@ -217,7 +217,7 @@ def _to_six_digits(result: Result, largest: int) -> None:
         result.to_rtol[name] = time.perf_counter() - began
         result.errors[name] = (abs(curve.rates[0] / TRUTH - 1),)
         rows.append(
-            (name, curve.details[0]["n_dofs"], result.errors[name][0], result.to_rtol[name], result.to_rtol[name])
+            (name, curve.records[0].n_dofs, result.errors[name][0], result.to_rtol[name], result.to_rtol[name])
         )
     print(f"to a relative error of {RTOL:g} at s = {S:g}")
     table(["", "unknowns of the last", "its error", "its s", f"s to {RTOL:g}"], rows)

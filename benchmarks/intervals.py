@@ -80,14 +80,14 @@ def _measured(name: str, s: float, how: dict[str, Any], seeds: range) -> Row:
     exact = _truth(name, s, how)
     began, covered, deviations, errors, widths, n_steps, label = time.perf_counter(), 0, [], [], [], 0.0, ""
     for seed in seeds:
-        found = simulate_rate(name, s, seed=seed, **how)
-        (value,), (low,), (high,), (detail,) = found.log_rates, found.lower, found.upper, found.details
+        (record,) = simulate_rate(name, s, seed=seed, **how).records
+        value, low, high = record.log_rate, record.lower, record.upper
         covered += int(low <= exact <= high)
         errors.append((high - low) / 4)
         deviations.append((value - exact) / errors[-1])
         widths.append(math.exp(high - value) - math.exp(low - value))
-        n_steps += detail["n_steps"]
-        label = how.get("scheme", detail["estimator"])
+        n_steps += record.n_steps
+        label = how.get("scheme", record.solver)
     seconds = (time.perf_counter() - began) / len(seeds)
     return Row(
         name, s, label, covered, np.array(deviations), np.array(errors), np.array(widths), seconds,

@@ -66,7 +66,7 @@ def _compared(tilt: float, truth: float, sizes: tuple[int, ...], repeats: int) -
     result = Result(
         tilt, truth, abs(curve.rates[0] / truth - 1), quoted / truth, float(np.median(times)), tuple(plain)
     )
-    _print(result, int(curve.details[0]["n_dofs"]))
+    _print(result, int(curve.records[0].n_dofs))
     return result
 
 

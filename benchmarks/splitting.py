@@ -67,7 +67,7 @@ def main(quick: bool = False) -> list[Row]:
 
 def _measured(s: float, width: float, per_event: float) -> Row:
     found = rate_by_splitting(NAME, s, width=width)
-    half = max(found.high - found.log_rate, found.log_rate - found.low)
+    half = found.log_error
     truth = float(witten.gap(NAME, s).log_rates[0])
     return Row(s, found.log_rate, half, found.seconds * (half / WANTED) ** 2, per_event / math.exp(truth), truth)
 

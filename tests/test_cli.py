@@ -18,8 +18,8 @@ import xarray
 
 from witten.cli import app, options
 from witten.cli.commands.gap import _json_record as json_record
-from witten.cli.output import with_log_error
 from witten.errors import RequestError
+from witten.number_format import with_log_error
 from witten.rates import RateCurve, RateRecord
 
 WITTEN = [sys.executable, "-m", "witten"]
@@ -334,6 +334,17 @@ def test_a_computation_that_fails_keeps_what_is_done(tmp_path):
     assert (done.returncode, done.stderr) == (1, "witten: no convergence after 100 steps; raise --rtol\n")
     assert [record["learning_rate"] for record in strict_json(done.stdout)["records"]] == [0.2]
     assert RateCurve.load(path).learning_rates.tolist() == [0.2]
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [([], "fd"), (["--method", "fe"], "fe"), (["--degree", "2"], "fe"), (["--method", "fd"], "fd")],
+)
+def test_a_computation_that_fails_at_once_says_by_which_method(options, method):
+    code = "from witten.errors import ConvergenceError as E\ndef gap(*_, **__): raise E('no')\nwitten.gap = gap"
+    done = with_witten(code, "gap", "double-well", "--lr", "0.2", *options, "--json")
+    assert done.returncode == 1
+    assert strict_json(done.stdout) == {"objective": "double-well", "method": method, "records": []}
 
 
 def test_an_unexpected_error_is_one_line_unless_asked_for_more():

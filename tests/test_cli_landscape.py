@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import xarray
 
 import witten
 from witten import plots
@@ -117,6 +118,19 @@ def test_theory_for_a_person_saved_and_drawn(tmp_path):
     assert "barrier H = 0.25" in done.stdout and "1.676663e" not in done.stderr
     assert RateCurve.load(saved).method == "eyring-kramers" and picture.stat().st_size > 10_000
     assert run("plot", str(saved), "--plot", str(again)).returncode == 0 and again.exists()
+
+
+def test_a_saved_law_holds_the_logarithms_of_all_rates(tmp_path):
+    """Of both barriers, however far below the doubles the rates are; rates that no double holds are not zeros."""
+    saved = tmp_path / "law.nc"
+    wells = "x^2*(x^2-4)^2/40 - 1.2*exp(-4*x^2) - exp(-4*(x+2)^2) - 0.06*exp(-8*(x-2)^2)"
+    found = as_json("theory", wells, "--lr", "0.0001,0.02", "-o", str(saved))["records"]
+    assert found[0]["rates"] == [None, None] and found[1]["rates"][0] > 0
+    for record, printed in zip(RateCurve.load(saved).records, found, strict=True):
+        assert np.array(record.log_rates) / math.log(10) == pytest.approx(printed["log10_rates"], rel=1e-15)
+    with xarray.open_dataset(saved) as dataset:
+        assert dataset["log_rates"].values[0] == pytest.approx([-23796.86, -5838.78], abs=0.01)
+        assert np.isnan(dataset["rates"].values[0]).all() and (dataset["rates"].values[1] > 0).all()
 
 
 def test_noise_and_box_reach_the_law():

@@ -12,7 +12,6 @@ from launcher import needs_mpi, ranks
 
 import witten
 from witten.dynamics.equilibrium.gibbs_grid import thermal
-from witten.dynamics.estimates import as_record
 from witten.dynamics.estimators.autocorrelation import decay_rate
 from witten.dynamics.estimators.hitting_times import life_rates, slow_rates
 from witten.dynamics.estimators.slow_observable import slow_mode
@@ -204,14 +203,14 @@ def test_a_rate_has_the_same_bits_on_any_number_of_ranks(tmp_path):
         "for s, e in ((0.5, 'autocorrelation'), (0.11, 'hitting')):\n"
         "    c = simulate_rate('double-well', s, estimator=e, paths=512, width=0.6, seed=4)\n"
         "    if parallel.world().rank == 0:\n"
-        "        print(c.log_rates[0].hex(), c.upper[0].hex(), c.details[0]['n_steps'])\n"
+        "        print(c.log_rates[0].hex(), c.upper[0].hex(), c.records[0].n_steps)\n"
     )
     run = ranks(3, script)
     assert run.returncode == 0, run
     here = []
     for s, e in ((0.5, "autocorrelation"), (0.11, "hitting")):
         found = simulate_rate(DOUBLE_WELL, s, estimator=e, paths=512, width=0.6, seed=4)
-        here.append(f"{found.log_rates[0].hex()} {found.upper[0].hex()} {found.details[0]['n_steps']}")
+        here.append(f"{found.log_rates[0].hex()} {found.upper[0].hex()} {found.records[0].n_steps}")
     assert run.stdout.splitlines() == here
 
 
@@ -229,8 +228,8 @@ def test_paths_that_diverge_are_counted():
 def test_divergence_of_all_is_an_error_and_of_some_is_reported():
     with pytest.raises(ConvergenceError, match="left for infinity"):
         simulate_rate("convex-quartic", 0.5, dt=30.0)
-    found = simulate_rate("convex-quartic", 2.0, dt=0.15, width=1.0).details[0]
-    assert found["diverged"] > 0 and any("left for infinity" in remark for remark in found["remarks"])
+    found = simulate_rate("convex-quartic", 2.0, dt=0.15, width=1.0).records[0]
+    assert found.diverged > 0 and any("left for infinity" in note for note in found.notes)
 
 
 # ------------------------------------------------------------------------------------------------ lives
@@ -409,8 +408,8 @@ def test_rates_are_those_of_the_operator(name, s, estimator):
     truth = math.log(witten.gap(name, s, rtol=1e-3).rates[0])
     half = found.upper[0] - found.log_rates[0]
     assert abs(found.log_rates[0] - truth) < 2 * half
-    assert half < 0.125 and found.details[0]["estimator"] == estimator
-    assert found.details[0]["confidence"] == 0.95
+    assert half < 0.125 and found.records[0].solver == estimator
+    assert found.records[0].confidence == 0.95
 
 
 def covered(estimates, truth):
@@ -451,7 +450,7 @@ def test_sgd_is_not_extrapolated_and_has_the_rate_of_the_chain():
     found = simulate_rate("quadratic:theta=2", 0.3, scheme="sgd", paths=4096, seed=3)
     half = found.upper[0] - found.log_rates[0]
     assert abs(found.log_rates[0] - math.log(-math.log(1 - 0.6) / 0.3)) < 1.5 * half
-    assert found.details[0]["dt"] == 0.3 and half < 0.125
+    assert found.records[0].dt == 0.3 and half < 0.125
 
 
 def test_noise_is_a_larger_learning_rate():
@@ -473,8 +472,7 @@ def test_a_curve_keeps_what_simulation_knows(tmp_path):
     curve.save(tmp_path / "a.nc")
     again = RateCurve.load(tmp_path / "a.nc")
     assert curve.method == again.method == "monte-carlo"
-    for name in ("n_steps", "dt", "confidence", "diverged", "n_dofs"):
-        assert [d[name] for d in again.details] == [d[name] for d in curve.details]
+    assert again.records == curve.records
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
@@ -490,7 +488,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path)
     again, whole = RateCurve.load(path), simulate_rate("quadratic", asked, **rough)
     assert np.array_equal(found.log_rates, whole.log_rates) and np.array_equal(again.log_rates, whole.log_rates)
     assert len(seen) == 3 and seen[0].seconds == kept.records[0].seconds != whole.records[0].seconds
-    assert [r.sampling.remarks for r in again.records] == [r.sampling.remarks for r in whole.records]
+    assert [r.notes for r in again.records] == [r.notes for r in whole.records]
     with pytest.raises(RequestError, match="seed"):
         simulate_rate("quadratic", asked, output=path, resume=True, seed=1, **rough)
 
@@ -501,9 +499,9 @@ def test_what_a_stop_has_ended_is_done_again(tmp_path):
     with pytest.raises(Stopped):
         simulate_rate("quadratic", 0.3, output=path, stop=lambda: next(calls, "enough"), **request)
     (ended,) = RateCurve.load(path).records
-    assert ended.sampling.stopped
+    assert ended.stopped
     (again,) = simulate_rate("quadratic", 0.3, output=path, resume=True, **request).records
-    assert not again.sampling.stopped and again.upper - again.lower < ended.upper - ended.lower
+    assert not again.stopped and again.upper - again.lower < ended.upper - ended.lower
 
 
 def test_a_stop_keeps_what_is_done():
@@ -516,8 +514,8 @@ def test_a_stop_keeps_what_is_done():
 def test_a_walltime_ends_a_long_run_with_the_interval_it_has():
     with pytest.raises(Stopped, match="walltime") as stopped:
         simulate_rate(DOUBLE_WELL, 0.05, estimator="hitting", walltime=0.5)
-    for record, detail in zip(stopped.value.curve.records, stopped.value.curve.details, strict=True):
-        assert record.resolved and "narrow" in " ".join(detail["remarks"])
+    for record in stopped.value.curve.records:
+        assert record.resolved and "narrow" in " ".join(record.notes)
 
 
 @pytest.mark.parametrize(
@@ -538,17 +536,6 @@ def test_a_walltime_ends_a_long_run_with_the_interval_it_has():
 def test_requests_that_are_wrong(arguments, words):
     with pytest.raises(RequestError, match=words):
         simulate_rate("double-well", **{"learning_rates": 0.1, **arguments})
-
-
-def test_the_record_of_an_estimate_is_its_interval():
-    from witten.dynamics.estimates import Estimate
-
-    estimate = Estimate(0.1, -2000.0, -2000.2, -1999.8, 0.95, "splitting", 7, 11, 0.01, 2.0)
-    record = as_record(estimate)
-    (detail,) = RateCurve.from_records([record], method="monte-carlo", objective="f").details
-    assert record.rate is None and record.log10_rate == pytest.approx(-2000 / math.log(10))
-    assert (record.lower, record.upper, record.n_dofs) == (-2000.2, -1999.8, 7)
-    assert detail["n_paths"] == 7 and estimate.width == pytest.approx(0.4, rel=0.02)
 
 
 # ------------------------------------------------------------------------------------------------ the command

@@ -90,8 +90,8 @@ def test_minibatches_on_a_line_forget_at_the_mean_curvature():
     motion = Minibatch(line(a, y), 1, 20, s, batch=2, seed=1)
     found = minibatch_rate(motion, np.zeros(1))
     truth = -math.log(1 - s * np.mean(a**2)) / s
-    assert abs(found.log_rate - math.log(truth)) < 1.5 * (found.high - found.log_rate) < 0.19
-    assert found.dt == s and "2 of 20 samples" in found.remarks[0]
+    assert abs(found.log_rate - math.log(truth)) < 1.5 * (found.upper - found.log_rate) < 0.19
+    assert found.dt == s and "2 of 20 samples" in found.notes[0]
 
 
 def test_minibatch_steps_are_sgd_on_the_samples_drawn():
@@ -125,7 +125,7 @@ def test_a_small_network_on_minibatches():
     motion = Minibatch(gradient, 6, 16, 0.4, batch=2, seed=3)
     found = [minibatch_rate(motion, 0.3 * np.ones(6), paths=128, width=1.0) for _ in range(2)]
     assert found[0].log_rate == found[1].log_rate and found[0].diverged == 0
-    assert 0.02 < found[0].rate < 1.0 and found[0].low < found[0].log_rate < found[0].high
+    assert 0.02 < found[0].rate < 1.0 and found[0].lower < found[0].log_rate < found[0].upper
 
 
 def test_minibatches_that_diverge_or_make_no_sense_are_refused():
@@ -145,7 +145,7 @@ def test_a_markov_state_model_agrees():
     found = simulate_rate("convex-quartic", 1.0, estimator="msm", paths=1024, seed=1)
     truth = math.log(witten.gap("convex-quartic", 1.0).rates[0])
     assert abs(found.log_rates[0] - truth) < 1.7 * (found.upper[0] - found.log_rates[0]) < 0.25
-    assert found.details[0]["estimator"] == "msm"
+    assert found.records[0].solver == "msm"
 
 
 def test_without_deeptime_the_model_is_refused(monkeypatch):

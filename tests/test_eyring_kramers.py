@@ -2,7 +2,6 @@
 
 import math
 
-import mpmath
 import numpy as np
 import pytest
 import sympy as sp
@@ -11,89 +10,12 @@ import witten
 from witten.errors import RequestError
 from witten.landscape.eyring_kramers import labelled_log_rates, law_log_rates, mean_transition_time, prefactor
 from witten.landscape.poincare_bounds import rate_bounds
-from witten.landscape.reduced_generator import MOST_WELLS, ReducedGenerator
 from witten.objectives import Objective, gallery, resolve
 
 # The rates of MATH's reference objectives, nine digits each.
 DOUBLE_WELL = {0.4: 1.3477798375e-1, 0.2: 3.3545287308e-2, 0.1: 2.7761406366e-3, 0.05: 1.9589273e-5,
                0.01: 8.616200742e-23}  # fmt: skip
 PAPER = {0.1: 3.6128558845e-2, 0.05: 4.0316284531e-3, 0.01: 1.0956734777e-10}
-
-
-def random_graph(n, scale, seed, rounded=False):
-    """Masses and conductances that spread over e^scale; with equal numbers among them if rounded."""
-    rng = np.random.default_rng(seed)
-    m = scale * rng.normal(size=n)
-    w = np.full((n, n), -np.inf)
-    for i in range(n):
-        for j in range(i):
-            if rng.random() < 0.5 or j == i - 1:
-                w[i, j] = w[j, i] = min(m[i], m[j]) - scale * abs(rng.normal())
-    return (np.round(m / 10) * 10, np.round(w / 10) * 10) if rounded else (m, w)
-
-
-def exact_log_rates(m, w):
-    """The eigenvalues with 400 digits."""
-    n = m.size
-    with mpmath.workdps(400):
-        a = mpmath.zeros(n)
-        for i in range(n):
-            for j in range(n):
-                if w[i, j] > -np.inf and i != j:
-                    c = mpmath.exp(mpmath.mpf(float(w[i, j])))
-                    a[i, j] -= c / mpmath.exp((mpmath.mpf(float(m[i])) + mpmath.mpf(float(m[j]))) / 2)
-                    a[i, i] += c / mpmath.exp(mpmath.mpf(float(m[i])))
-        values = mpmath.eigsy(a, eigvals_only=True)
-        return np.array(sorted(float(mpmath.log(abs(value))) for value in values))[1:]
-
-
-@pytest.mark.parametrize(
-    ("n", "scale", "rounded"), [(2, 1, False), (3, 100, False), (6, 300, False), (8, 20, True), (12, 200, False)]
-)
-def test_rates_of_a_graph_agree_with_400_digits(n, scale, rounded):
-    m, w = random_graph(n, scale, seed=n, rounded=rounded)
-    assert ReducedGenerator(m, w).log_rates() == pytest.approx(exact_log_rates(m, w), abs=1e-13)
-
-
-def test_mean_times_of_a_graph_agree_with_400_digits():
-    m, w = random_graph(5, 30, seed=9)
-    target, others = 3, [0, 1, 2, 4]
-    with mpmath.workdps(400):
-        q = mpmath.zeros(4)
-        for a, i in enumerate(others):
-            for j in range(5):
-                if w[i, j] > -np.inf:
-                    k = mpmath.exp(mpmath.mpf(float(w[i, j])) - mpmath.mpf(float(m[i])))
-                    q[a, a] += k
-                    if j != target:
-                        q[a, others.index(j)] -= k
-        exact = [float(mpmath.log(t)) for t in mpmath.lu_solve(q, mpmath.ones(4, 1))]
-    found = [ReducedGenerator(m, w).log_mean_time(i, target) for i in others]
-    assert found == pytest.approx(exact, abs=1e-12)
-
-
-def test_a_graph_in_pieces_has_as_many_rates_as_its_pieces_have():
-    w = np.full((4, 4), -np.inf)
-    w[0, 1] = w[1, 0] = w[2, 3] = w[3, 2] = -3.0
-    generator = ReducedGenerator(np.zeros(4), w)
-    assert generator.log_rates() == pytest.approx([math.log(2) - 3] * 2, abs=1e-14)
-    assert generator.mean_time(0, 3) == math.inf and generator.mean_time(0, 0) == 0
-
-
-def test_of_many_wells_the_slowest_rates_are_kept():
-    rng = np.random.default_rng(0)
-    n = MOST_WELLS + 40
-    m, w = rng.normal(size=n), np.full((n, n), -np.inf)
-    for i in range(1, n):
-        w[i, i - 1] = w[i - 1, i] = min(m[i], m[i - 1]) - 40 * rng.random()
-    a = -np.exp(w - (m[:, None] + m) / 2)
-    a -= np.diag(np.diag(a)) + np.diag(-np.exp(w - m[:, None]).sum(axis=1))
-    found, dense = ReducedGenerator(m, w).log_rates(), np.linalg.eigvalsh(a)
-    assert found.size == MOST_WELLS - 1
-    seen = dense > 1e-13 * dense.max()
-    known = np.log(np.sort(dense[seen]))
-    shared = np.array([abs(known - value).min() for value in found if value > known[0] + 1])
-    assert np.median(shared) < 1e-6
 
 
 # --------------------------------------------------------------------------------------------- the law
@@ -136,9 +58,8 @@ def test_the_next_order_is_known_in_one_dimension_only():
 def test_a_tie_gives_a_double_rate():
     law = witten.eyring_kramers("shi-su-jordan", [0.05, 1e-4])
     single = witten.eyring_kramers("shi-su-jordan-1d", [0.05, 1e-4])
-    for detail, one in zip(law.details, single.log_rates, strict=True):
-        rates = np.array(detail["log_rates"])
-        assert rates == pytest.approx([one, one, one + math.log(2)], abs=1e-9)
+    for record, one in zip(law.records, single.log_rates, strict=True):
+        assert record.log_rates == pytest.approx([one, one, one + math.log(2)], abs=1e-9)
 
 
 def test_products_add_their_rates():
@@ -205,7 +126,7 @@ def test_scale_and_shift_of_the_objective():
 
 def test_one_minimum_has_no_small_rate():
     law = witten.eyring_kramers("convex-quartic", [0.1, 0.2])
-    assert not law.resolved.any() and law.details[0]["rates"] == ()
+    assert not law.resolved.any() and law.records[0].log_rates == ()
     assert prefactor(witten.describe_landscape("convex-quartic")) is None
 
 
@@ -249,7 +170,7 @@ def test_a_law_is_saved_and_loaded(tmp_path):
     law = witten.eyring_kramers("shi-su-jordan", [0.05, 0.02])
     law.save(tmp_path / "law.nc")
     again = witten.RateCurve.load(tmp_path / "law.nc")
-    assert again.method == "eyring-kramers" and (again.log_rates == law.log_rates).all()
+    assert again.method == "eyring-kramers" and again.records == law.records
 
 
 # --------------------------------------------------------------------------------------------- bounds

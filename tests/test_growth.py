@@ -172,4 +172,4 @@ def test_a_law_of_endlessly_many_wells_says_so():
         landscape = witten.describe_landscape("(sin(x)*x)**2/4+x**2/100")
     assert landscape.barrier is None and any("H_f is infinite" in note for note in landscape.notes)
     law = witten.eyring_kramers(landscape, [0.1])
-    assert not law.resolved.any() and law.details[0]["rates"] == ()
+    assert not law.resolved.any() and law.records[0].log_rates == ()

@@ -10,7 +10,6 @@ from scipy.linalg import eigh_tridiagonal
 from witten.cli.commands.simulate import _row
 from witten.dynamics.equilibrium.gibbs_grid import thermal
 from witten.dynamics.equilibrium.wells import find_wells
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.estimators import unvisited_rates, unvisited_regions
 from witten.dynamics.estimators.autocorrelation import decay_rate
 from witten.dynamics.estimators.escape_rate import Escape
@@ -21,6 +20,7 @@ from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError
 from witten.objectives import resolve
 from witten.parallel import Communicator
+from witten.rates import SampledRate
 
 HIGH_WELL = "x^6/6-0.55*x^4+0.55*x^2+0.03*x"
 PLATEAU = "3*(1-exp(-2*x^2))+0.02*x^4"
@@ -45,7 +45,7 @@ def test_a_shallow_well_that_equilibrium_does_not_visit(s, quoted):
     assert quoted is None or truth == pytest.approx(quoted, rel=1e-3)
     low, high, record = interval(HIGH_WELL, s, paths=512, width=0.5, seed=1)  # of seeds 0 to 39, 38 on average hold
     assert low <= truth <= high < 1.6 * truth and record.solver == "hitting"
-    assert "watched by paths that start there" in record.sampling.remarks[-1]
+    assert "watched by paths that start there" in record.notes[-1]
 
 
 def test_a_plateau_is_left_at_the_rate_of_its_mode():
@@ -53,7 +53,7 @@ def test_a_plateau_is_left_at_the_rate_of_its_mode():
     truth = schroedinger(PLATEAU, 0.05, 5.0)[1]
     assert truth == pytest.approx(2.60099, rel=1e-4)
     low, high, record = interval(PLATEAU, 0.05, paths=1024, width=0.4)
-    assert low <= truth <= high < 1.5 * truth and record.solver == "hitting" and not record.sampling.blind
+    assert low <= truth <= high < 1.5 * truth and record.solver == "hitting" and not record.blind
     found = hidden_places(thermal(resolve(PLATEAU), 0.05), 2.6)
     ends = sorted((place.centres.min(), place.centres.max()) for place in found.places)
     assert found.end and np.array(ends) == pytest.approx(np.array([(-1.87, -1.485), (1.485, 1.87)]), abs=3e-3)
@@ -99,24 +99,26 @@ def test_a_rate_below_the_continuous_spectrum_is_one():
 def test_no_end_of_slow_places_leaves_no_rate(monkeypatch):
     monkeypatch.setattr(unvisited_regions, "SHELLS", 0)
     low, _, record = interval("x^2/2", 0.3, paths=256, width=0.6)
-    assert record.sampling.blind and not record.resolved and low == 0
-    assert "far out" in record.sampling.remarks[-1]
+    assert record.blind and not record.resolved and low == 0
+    assert "far out" in record.notes[-1]
 
 
 def test_a_place_that_is_too_narrow_to_be_watched_leaves_no_rate(monkeypatch):
     monkeypatch.setattr(unvisited_rates, "MOST_STEPS", 1000)
     low, _, record = interval(HIGH_WELL, 0.02, paths=256, width=0.6)
-    assert record.sampling.blind and not record.resolved and low == 0 and "too narrow" in record.sampling.remarks[-1]
-    printed = _row(record, {})
+    assert record.blind and not record.resolved and low == 0 and "too narrow" in record.notes[-1]
+    printed = _row(record)
     assert printed["rate"] is None and printed["log10_rate"] is None and printed["ci_low"] == 0
 
 
 def test_a_stop_before_a_place_was_watched_leaves_no_rate():
     ground, f = thermal(resolve(HIGH_WELL), 0.02), resolve(HIGH_WELL)
     request = Request(f, 0.02, 1.0, 256, None, "heun", 0, 0.6, Communicator())
-    known = Estimate(0.02, 0.0, -0.1, 0.1, 0.95, "autocorrelation", 256, 0, 0.02, 0.0)
+    known = SampledRate(
+        0.02, 0.0, -0.1, 0.1, True, "autocorrelation", 256, 0.0, confidence=0.95, n_steps=0, dt=0.02
+    )
     found = unvisited_rates.watched(known, ground, request, lambda: "enough", seen=ground.wells.minima[:, :0])
-    assert found.blind and found.stopped and not found.resolved and found.low == -math.inf
+    assert found.blind and found.stopped and not found.resolved and found.lower == -math.inf
 
 
 @pytest.mark.parametrize("depth", [2.0, 0.3])

@@ -11,7 +11,7 @@ import pytest
 from witten import Grid, plots
 from witten.errors import ConvergenceError, RequestError
 from witten.io import sweep_file
-from witten.rates import RateCurve
+from witten.rates import RateCurve, RateRecord
 from witten.spectra.spectrum import Spectrum
 
 HEADS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
@@ -19,7 +19,9 @@ HEADS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 
 def curve(learning_rates, log_rates, bar=1e-6, resolved=True):
     s, y = np.asarray(learning_rates, float), np.asarray(log_rates, float)
-    return RateCurve(s, y, y - bar, y + bar, np.broadcast_to(resolved, s.shape), "finite-differences", "double-well")
+    rows = zip(s, y, np.broadcast_to(resolved, s.shape), strict=True)
+    records = [RateRecord(a, b, b - bar, b + bar, flag, "test", 1, 0.0) for a, b, flag in rows]
+    return RateCurve(records, "finite-differences", "double-well")
 
 
 def well(bar=1e-6, smallest=0.02, **options):
@@ -98,7 +100,8 @@ def test_unresolved_points_are_hollow_and_not_joined():
 
 
 def test_only_unresolved_points_can_be_drawn(tmp_path):
-    low = RateCurve([0.1, 0.2], [-40.0, math.nan], [-math.inf] * 2, [-39.0, -38.0], [False] * 2, "fd", "x")
+    bounds = [(0.1, -40.0, -math.inf, -39.0), (0.2, math.nan, -math.inf, -38.0)]
+    low = RateCurve([RateRecord(*bound, False, "test", 1, 0.0) for bound in bounds], "fd", "x")
     plots.plot_curve(low, tmp_path / "low.png")
 
 

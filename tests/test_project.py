@@ -134,7 +134,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors"}
 FILES = {"io", "io.netcdf", "io.spectrum_dataset", "io.sweep_file"}
-SHARED = BASE | FILES | {"barrier_fit", "rates", "schedules", "parallel", "linalg"}
+SHARED = BASE | FILES | {"barrier_fit", "number_format", "rates", "request", "schedules", "parallel", "linalg"}
 SPECTRAL = {"domains", "operators", "spectra", "sgd"}
 ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics", "descent"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -146,7 +146,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "io.spectrum_dataset": BASE | {"io", "io.netcdf"},
     "io.sweep_file": BASE | {"io", "io.netcdf", "io.spectrum_dataset", "rates"},
     "barrier_fit": BASE,
+    "number_format": set(),
     "rates": BASE | {"io", "io.netcdf", "barrier_fit"},
+    "request": BASE,
     "schedules": BASE,
     "objectives": BASE,
     # the three routes: they share objectives and never each other

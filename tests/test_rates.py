@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import xarray
 
 from witten.errors import RequestError
-from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.io.netcdf import write_dataset
+from witten.rates import RateCurve, RateRecord, SampledRate
+from witten.request import effective_learning_rate
 
 ALPHA = math.sqrt(2) / math.pi  # of the symmetric double well: 2k
 SWEEPS = {
@@ -64,20 +67,22 @@ def curve_of(learning_rates, log_rates, bar=1e-9, resolved=True, **options):
     s = np.asarray(learning_rates, dtype=float)
     y = np.asarray(log_rates, dtype=float)
     flags = np.broadcast_to(resolved, s.shape)
-    return RateCurve(s, y, y - bar, y + bar, flags, "finite-differences", "test", options)
+    rows = zip(s.tolist(), y.tolist(), flags.tolist(), strict=True)
+    made = [RateRecord(a, b, b - bar, b + bar, flag, "test", 1, 0.0, (b,)) for a, b, flag in rows]
+    return RateCurve(made, "finite-differences", "test", options)
 
 
 def records():
     return [
-        RateRecord(0.2, math.log(0.0335), math.log(0.0334), math.log(0.0336), True, "ARPACK", 512, 0.25, (0.0335, 0.9)),
+        RateRecord(0.2, math.log(0.0335), math.log(0.0334), math.log(0.0336), True, "ARPACK", 512, 0.25, (-3.4, -0.1)),
         RateRecord(0.1, math.log(0.0028), -math.inf, math.log(0.003), False, "dense", 64, 0.01),
-        RateRecord(0.0001, -4999.25, -4999.25 - 1e-9, -4999.25 + 1e-9, True, "exact", 8, 1.5, (0.5,)),
+        RateRecord(0.0001, -4999.25, -4999.25 - 1e-9, -4999.25 + 1e-9, True, "exact", 8, 1.5, (-4999.25, -3e3, -0.7)),
     ]
 
 
 def curve():
     options = {"rtol": 1e-4, "noise": 1.0, "box": [[-2.0, 2.0]], "seed": None}
-    return RateCurve.from_records(records(), method="finite-differences", objective="double-well", options=options)
+    return RateCurve(records(), "finite-differences", "double-well", options)
 
 
 def test_a_record_gives_rate_error_and_eigenvalue():
@@ -123,19 +128,15 @@ def test_records_survive_the_curve_in_order():
     assert curve().records == tuple(records())
 
 
-def test_arrays_are_copies_that_cannot_be_written():
-    s = np.array([0.1, 0.2])
-    made = curve_of(s, [-1.0, -2.0])
-    s[0] = 9.0
-    assert made.learning_rates[0] == 0.1
+def test_arrays_cannot_be_written():
+    made = curve_of([0.1, 0.2], [-1.0, -2.0])
     for array in (made.learning_rates, made.log_rates, made.lower, made.upper, made.resolved):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 
 
-def test_arrays_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match="log_rates has shape"):
-        curve_of([0.1, 0.2], [-1.0])
+def test_a_rate_that_is_no_number_is_not_resolved():
+    assert not RateRecord(0.1, math.nan, math.nan, math.nan, True, "", 1, 0.0).resolved
 
 
 # ------------------------------------------------------------------------------------------------------ files
@@ -159,10 +160,40 @@ def test_the_file_describes_itself_to_xarray_alone(tmp_path):
         assert found["seconds"].attrs["units"] == "s" and found["rate"].attrs["units"] == "1"
         assert found["rate"].values[0] == pytest.approx(0.0335)
         assert np.isnan(found["rate"].values[2]) and found["log_rate"].values[2] == -4999.25
+        assert found["log_rates"].values[2].tolist() == [-4999.25, -3000.0, -0.7]
+        assert np.isnan(found["rates"].values[2, :2]).all() and found["rates"].values[2, 2] == math.exp(-0.7)
+
+
+def sampled(s):
+    return SampledRate(
+        s, -2000.0, -2000.2, -1999.8, True, "splitting", 7, 2.0, (-2000.0, -3.0), notes=("two wells", "no more"),
+        confidence=0.95, n_steps=11, dt=0.01, diverged=1,
+    )  # fmt: skip
+
+
+def test_what_paths_tell_of_themselves_is_saved(tmp_path):
+    RateCurve([sampled(0.1), sampled(0.2)], "monte-carlo", "f").save(tmp_path / "paths.nc")
+    assert RateCurve.load(tmp_path / "paths.nc").records == (sampled(0.1), sampled(0.2))
+    assert sampled(0.1).rate is None and sampled(0.1).log10_rate == pytest.approx(-2000 / math.log(10))
+
+
+@pytest.mark.parametrize("records", [records(), [sampled(0.1)]])
+def test_a_file_of_an_earlier_version_is_read(tmp_path, records):
+    """It has all rates as doubles, zeros below their range, and nothing of what came later."""
+    later = ["log_rates", "modes_counted", "continuous", "examined", "stopped", "blind"]
+    dataset = RateCurve(records, "m", "f").to_dataset()
+    old = dataset.drop_vars([name for name in (*later, "notes") if name in dataset])
+    for k, record in enumerate(records):
+        old["rates"].values[k, : len(record.log_rates)] = np.exp(record.log_rates)
+    write_dataset(old, tmp_path / "old.nc")
+    for before, after in zip(records, RateCurve.load(tmp_path / "old.nc").records, strict=True):
+        known = [each for k, each in enumerate(before.log_rates) if k == 0 or each > -745]
+        assert after.log_rates == pytest.approx(known, rel=1e-15)
+        assert replace(after, log_rates=before.log_rates) == before
 
 
 def test_an_empty_curve_can_be_saved(tmp_path):
-    RateCurve.from_records([], method="finite-differences", objective="x").save(tmp_path / "empty.nc")
+    RateCurve([], "finite-differences", "x").save(tmp_path / "empty.nc")
     assert RateCurve.load(tmp_path / "empty.nc").records == ()
 
 

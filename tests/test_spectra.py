@@ -473,12 +473,12 @@ def test_sweep_keeps_the_discretisation():
     rates = [0.05, 0.1, 0.2]
     curve = witten.sweep(discretisation, rates, k=4)
     assert curve.learning_rates.tolist() == rates
-    for s, rate, detail in zip(rates, curve.rates, curve.details, strict=True):
+    for s, record in zip(rates, curve.records, strict=True):
         operator = discretisation.assemble(s)
-        assert rate == detail["rates"][0]
-        for j, each in enumerate(map(mp.mpf, detail["rates"]), 1):
+        assert record.rate == record.rates[0] and len(record.rates) == 3
+        for j, each in enumerate(map(mp.mpf, record.rates), 1):
             assert [number_below(operator, each * (1 + d)) for d in (-1e-9, 1e-9)] == [j, j + 1]
-        assert detail["n_dofs"] == 200
+        assert record.n_dofs == 200
     with pytest.raises(RequestError, match="at least 2"):
         witten.sweep(discretisation, rates, k=1)
 

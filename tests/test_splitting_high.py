@@ -36,7 +36,7 @@ TILTED = resolve("double-well:tilt=0.1,dim=7")
 
 def inside(estimate, truth, widened=1.6):
     """Whether log of the rate is inside of the 95 % interval; widened, a right estimate fails one time in 600."""
-    half = max(estimate.high - estimate.log_rate, estimate.log_rate - estimate.low)
+    half = estimate.log_error
     return abs(estimate.log_rate - truth) < widened * half
 
 
@@ -229,7 +229,7 @@ def test_rates_are_those_of_the_operator(objective, s, plane, monkeypatch):
     found = rate_by_splitting(objective, s, width=9.0, seed=1)
     truth = LOG_RATE_OF_BENT if plane is None else witten.gap(plane, s).log_rates[0]
     assert inside(found, truth)
-    assert found.high - found.low < 2.0 and found.diverged == 0
+    assert found.upper - found.lower < 2.0 and found.diverged == 0
 
 
 def test_a_shallow_well_on_the_way_is_no_core():
@@ -237,7 +237,7 @@ def test_a_shallow_well_on_the_way_is_no_core():
     f, s = resolve(hump.format("x1") + rest), 0.04
     assert road_map(f).wells.floors.size == 3
     found = rate_by_splitting(f, s, width=9.0)
-    assert inside(found, witten.gap(hump.format("x"), s).log_rates[0]) and found.remarks[0].startswith("2 wells, 1 ")
+    assert inside(found, witten.gap(hump.format("x"), s).log_rates[0]) and found.notes[0].startswith("2 wells, 1 ")
 
 
 def test_the_same_numbers_on_any_number_of_threads(monkeypatch):
@@ -251,7 +251,7 @@ def test_the_same_numbers_on_any_number_of_threads(monkeypatch):
             found.append(rate_by_splitting("double-well:dim=4", 0.08, width=9.0, seed=4))
     finally:
         numba.set_num_threads(threads)
-    assert len({(e.log_rate, e.low, e.high, e.n_steps) for e in found}) == 1
+    assert len({(e.log_rate, e.lower, e.upper, e.n_steps) for e in found}) == 1
 
 
 @pytest.mark.parametrize(("s", "name"), [(0.3, "autocorrelation"), (0.07, "hitting"), (0.03, "splitting")])

@@ -13,13 +13,12 @@ import xarray
 import witten
 from witten import Grid
 from witten.descent.bifurcation import Diagram, bifurcation_diagram
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
 from witten.io import netcdf, sweep_file
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve, RateRecord, SampledRate
 from witten.risk import RiskCurve, excess_risk
 from witten.sgd.sde_comparison import BesideSDE
 from witten.spectra.spectrum import Spectrum
@@ -29,11 +28,11 @@ REQUEST = {"method": "finite-differences", "objective": "double-well"}
 
 
 def record(learning_rate, log_rate=-2.0):
-    return RateRecord(learning_rate, log_rate, log_rate - 1e-5, log_rate + 1e-5, True, "dense", 64, 0.5, (0.1,))
+    return RateRecord(learning_rate, log_rate, log_rate - 1e-5, log_rate + 1e-5, True, "dense", 64, 0.5, (log_rate,))
 
 
 def curve(*learning_rates):
-    return RateCurve.from_records([record(s) for s in learning_rates], options=OPTIONS, **REQUEST)
+    return RateCurve([record(s) for s in learning_rates], options=OPTIONS, **REQUEST)
 
 
 def spectrum(shape=(6, 5), mask=None):
@@ -233,7 +232,9 @@ def test_an_edited_file_is_not_gone_on_with(tmp_path):
 
 @pytest.mark.parametrize("route", ["gap", "simulate"])
 def test_rates_of_another_objective_of_that_name_are_not_gone_on_with(tmp_path, monkeypatch, route):
-    found = Estimate(0.4, -2.0, -2.1, -1.9, 0.95, "autocorrelation", 128, 1000, 0.01, 1.0)
+    found = SampledRate(
+        0.4, -2.0, -2.1, -1.9, True, "autocorrelation", 128, 1.0, confidence=0.95, n_steps=1000, dt=0.01
+    )
     monkeypatch.setattr("witten.dynamics.simulation.estimate_rate", lambda *_: found)
     rates = witten.gap if route == "gap" else simulate_rate
     first, second = (Objective.from_formula(f"(x^2-1)^2/{scale}", name="g") for scale in (4, 8))
@@ -266,7 +267,7 @@ def test_a_learning_rate_asked_for_twice_is_kept_once(tmp_path):
     found = curve(0.1, 0.2, 0.1)
     found.save(path)
     assert len(found.records) == 3 and RateCurve.load(path).learning_rates.tolist() == [0.1, 0.2]
-    two = RateCurve.from_records([record(0.1), record(0.1, -3.0)], options=OPTIONS, **REQUEST)
+    two = RateCurve([record(0.1), record(0.1, -3.0)], options=OPTIONS, **REQUEST)
     with pytest.raises(RequestError, match=r"learning rate 0\.1 has two rates that exclude each other"):
         two.save(path)
 

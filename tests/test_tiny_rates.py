@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 import witten
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
-from witten.linalg.graded_eigenvalues import Exchange, exchange_rates
+from witten.linalg.graded_eigenvalues import slow_modes
 from witten.linalg.nested_dissection import nested_dissection
 from witten.linalg.richardson import extrapolated, extrapolated_logs
 from witten.objectives import resolve
@@ -107,7 +107,7 @@ def test_a_chain_is_one_dimensional():
         Chain().solve(on_grid("quadratic:dim=2", [(-2, 2)] * 2, 8, 0.5), 1)
 
 
-# ------------------------------------------------------------------------------------------------ wells and exchange
+# ------------------------------------------------------------------------------------------------ wells
 
 
 def test_wells_are_those_of_the_merge_tree_of_a_chain():
@@ -118,41 +118,6 @@ def test_wells_are_those_of_the_merge_tree_of_a_chain():
     assert found.saddles.tolist() == [np.inf, 5.0, 4.0, 2.0]
     assert found.exits.tolist() == [5.0, 4.0, 2.0, 2.0]
     assert wells(structure.indptr, structure.indices, values, 0.6).minima.tolist() == [7, 1, 3]
-
-
-def exchange_by_mpmath(problem, digits=1400):
-    """Logarithms of the rates of C c = lambda M_0 c, from the logarithms of its entries."""
-    m = problem.log_sizes.size
-    with mp.workdps(digits):
-        sizes = [mp.exp(mp.mpf(float(x))) for x in problem.log_sizes]
-        c = mp.zeros(m)
-        for i in range(m):
-            for j in range(m):
-                if i != j and np.isfinite(problem.log_conductances[i, j]):
-                    x = mp.exp(mp.mpf(float(problem.log_conductances[i, j])))
-                    c[i, j] = -x / sizes[i] / sizes[j]
-                    c[i, i] += x / sizes[i] ** 2
-        inverse = mp.cholesky(mp.matrix(problem.masses.tolist())) ** -1
-        return [mp.log(x) for x in sorted(mp.eigsy(inverse * c * inverse.T, eigvals_only=True))[1:]]
-
-
-@given(st.integers(2, 5), st.integers(0, 10**6), st.floats(1, 300))
-@settings(deadline=None, max_examples=40)
-def test_exchange_rates_have_every_digit_over_hundreds_of_decades(m, seed, decades):
-    rng = np.random.default_rng(seed)
-    log_c = -np.log(10) * decades * rng.random((m, m))
-    overlap = np.eye(m) + 0.2 * rng.random((m, m)) * (1 - np.eye(m))
-    sizes = -0.5 * decades * rng.random(m)
-    problem = Exchange(np.maximum(log_c, log_c.T), sizes, 0.5 * (overlap + overlap.T))
-    log_rates, _ = exchange_rates(problem, m - 1)
-    assert abs(off(log_rates, exchange_by_mpmath(problem))).max() < 2e-13 * (1 + decades)
-
-
-def test_exchange_rates_far_beyond_the_doubles():
-    log_c = np.array([[0, -50.0, -3000.0], [-50.0, 0, -2500.0], [-3000.0, -2500.0, 0]])
-    problem = Exchange(log_c, np.array([0.0, -10.0, -100.0]), np.eye(3))
-    log_rates, _ = exchange_rates(problem, 2)
-    assert abs(off(log_rates, exchange_by_mpmath(problem, 2000))).max() < 1e-12
 
 
 # ------------------------------------------------------------------------------------------------ committors
@@ -252,7 +217,7 @@ def test_conjugate_gradients_find_the_same_rates(s):
     operator, chain = columns(s, 160, 40)
     found = wells(operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * s)
     reduced = _iterative(Grounded(operator, Cores.of(operator, found, 14.0)))
-    log_rates, _ = exchange_rates(reduced.exchange, 2, reduced.longest)
+    log_rates, _ = slow_modes(reduced.wells, 2, reduced.longest)
     difference = abs(np.expm1(log_rates - chain.log_rates[:2]))
     assert (difference <= reduced.errors(log_rates)).all() and difference.max() < 1e-8
 

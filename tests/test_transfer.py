@@ -391,7 +391,7 @@ def test_witten_chain_where_the_sde_has_no_rate():
 
 
 def test_the_picture_needs_something_to_draw():
-    empty = witten.RateCurve([], [], [], [], [], method="chain", objective="f")
+    empty = witten.RateCurve([], "chain", "f")
     with pytest.raises(witten.RequestError, match="nothing to plot"):
         plots.plot_chain(empty, empty)
 

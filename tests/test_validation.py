@@ -17,22 +17,21 @@ from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.barriers import barrier_pairs
 from witten.landscape.landscape import Landscape
+from witten.number_format import scientific
 from witten.objectives import resolve
-from witten.rates import RateCurve, RateRecord, Sampling
+from witten.rates import RateCurve, RateRecord
 from witten.validation import validate
-from witten.validation.verdict import factor, scientific
+from witten.validation.verdict import factor
 
 S = (0.02, 0.04, 0.08)
 
 
-def answer(log_rate, width=0.1, resolved=True, **detail):
+def answer(log_rate, width=0.1, resolved=True, notes=()):
     """A route that always says the same."""
 
     def compute(f, s):
-        about = Sampling(1, 0.1, 0.95, remarks=detail.get("remarks", ()))
-        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0, sampling=about)
-        curve = RateCurve.from_records([record], method="monte-carlo", objective=f.name)
-        return dataclasses.replace(curve, details=({**curve.details[0], **detail},))
+        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0, notes=notes)
+        return RateCurve([record], "monte-carlo", f.name)
 
     return compute
 
@@ -40,6 +39,17 @@ def answer(log_rate, width=0.1, resolved=True, **detail):
 def off_by(log_factor, width=0.1):
     """Monte Carlo as the spectral route has it, but for a factor."""
     return lambda f, s: answer(float(witten.gap(f, s).log_rates[0]) + log_factor, width)(f, s)
+
+
+def shifted_law(by):
+    """Theory that is off by a factor."""
+
+    def compute(f, s):
+        law = witten.eyring_kramers(f, s)
+        (record,) = law.records
+        return dataclasses.replace(law, records=(dataclasses.replace(record, log_rate=record.log_rate + by),))
+
+    return compute
 
 
 def refuse(f, s):
@@ -86,11 +96,7 @@ def test_theory_may_be_further_off_where_the_limit_is_right():
     assert far.agree is True and far.records[0].judgements[0].beyond
     assert math.exp(far.limit) == pytest.approx(1.0, abs=0.01) and "in proportion to s" in far.verdict
 
-    def too_large(f, s):
-        law = witten.eyring_kramers(f, s)
-        return dataclasses.replace(law, log_rates=law.log_rates + 0.04)
-
-    wrong = validate("mueller-brown", 0.04, theory=too_large, monte_carlo=refuse)
+    wrong = validate("mueller-brown", 0.04, theory=shifted_law(0.04), monte_carlo=refuse)
     assert wrong.agree is False
 
 
@@ -115,9 +121,8 @@ def test_a_mode_that_no_path_of_equilibrium_sees_is_seen_by_paths_that_start_the
 def test_monte_carlo_that_knows_no_rate_is_left_out_with_its_reason():
     def unseen(f, s):
         (record,) = simulate_rate("double-well", 0.3, paths=256, width=0.9).records
-        sampling = dataclasses.replace(record.sampling, blind=True, remarks=("a place is too narrow to be watched",))
-        record = dataclasses.replace(record, resolved=False, sampling=sampling)
-        return RateCurve.from_records([record], method="monte-carlo", objective=f.name)
+        notes = ("a place is too narrow to be watched",)
+        return RateCurve([dataclasses.replace(record, resolved=False, blind=True, notes=notes)], "monte-carlo", f.name)
 
     (record,) = validate("double-well", 0.3, monte_carlo=unseen).records
     assert record.monte_carlo is None and "too narrow" in record.why["monte_carlo"]
@@ -136,14 +141,13 @@ def test_a_miss_by_chance_is_looked_at_again_and_an_error_stays(monkeypatch):
 
     def first_is_wrong(f, s, *, seed, width=0.24, **options):
         asked.append((seed, width))
-        return answer(exact + (0.5 if len(asked) == 1 else 0.01), width / 2, remarks=("seen",))(f, s)
+        return answer(exact + (0.5 if len(asked) == 1 else 0.01), width / 2, notes=("seen",))(f, s)
 
     monkeypatch.setattr("witten.validation.routes.simulate_rate", first_is_wrong)
     found = validate("double-well", 0.2, seed=7)
-    assert found.records[0].monte_carlo.sampling.remarks == found.routes["monte_carlo"].details[0]["remarks"]
     assert found.agree is True and len(asked) == 2
     assert asked[0][0] == 7 and asked[1] == (7 + 2**63, 0.12)
-    seen, remark = found.routes["monte_carlo"].details[0]["remarks"]
+    seen, remark = found.records[0].monte_carlo.notes
     assert seen == "seen" and "second run with other paths" in remark and scientific(exact + 0.5, 3) in remark
 
     def all_are_wrong(f, s, *, seed, width=0.24, **options):
@@ -165,11 +169,7 @@ def test_a_noise_of_the_wrong_strength_is_found():
 
 
 def test_a_missing_factor_two_in_theory_is_found():
-    def halved(f, s):
-        law = witten.eyring_kramers(f, s)
-        return dataclasses.replace(law, log_rates=law.log_rates - math.log(2))
-
-    found = validate("double-well", (0.02, 0.1), theory=halved, monte_carlo=off_by(0.02))
+    found = validate("double-well", (0.02, 0.1), theory=shifted_law(-math.log(2)), monte_carlo=off_by(0.02))
     assert found.agree is False and not any(c.agree for c in found.records)
     assert "Theory stands apart" in found.verdict
 
@@ -216,7 +216,7 @@ def test_one_minimum_has_no_theory_and_agrees():
 def test_reasons_are_kept_for_every_route():
     found = validate(
         "x^4", (0.1, 0.2), spectral=answer(0.0, 3.0, resolved=False),
-        monte_carlo=answer(math.nan, 0.1, resolved=False, remarks=("all died",)),
+        monte_carlo=answer(math.nan, 0.1, resolved=False, notes=("all died",)),
     )  # fmt: skip
     assert found.agree is None and "Nothing could be compared" in found.verdict
     why = found.records[0].why

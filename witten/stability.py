@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.gradient_map import DescentMap, checked_learning_rate
+from witten.descent.gradient_map import DescentMap
 from witten.descent.thresholds import critical_learning_rate
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives.objective import Objective
+from witten.request import positive
 
 __all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]
 
@@ -80,7 +81,7 @@ def stability(
     learning_rates : s > 0 at which stability is asked for
     box, seed : see `describe_landscape`, which finds the minima, and raises what it raises
     """
-    rates = tuple(checked_learning_rate(s) for s in learning_rates)
+    rates = tuple(positive("learning rate", s) for s in learning_rates)
     landscape = describe_landscape(objective, box=box, seed=seed)
     f = landscape.objective
     minima = tuple(MinimumStability(point.x, point.value, _sharpness(f, point)) for point in landscape.minima)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["print_json", "print_line", "print_table", "progress_bar", "with_log_error"]
+__all__ = ["print_json", "print_line", "print_table", "progress_bar"]
 
 # The width of a table that goes to a file or a pipe.
 FILE_WIDTH = 120
@@ -89,31 +89,3 @@ def progress_bar(total: int, what: str) -> Iterator[Callable[[str], None]]:
             progress.update(task, advance=1, description=f"{what} {text}")
 
         yield advance
-
-
-def with_log_error(log_value: float, log_error: float, relative: float | None = None) -> str:
-    """A number with the error of its last digits in brackets: 1.9589273(3)e-05.
-
-    From its logarithm, so that 1e-2171 can be written, and the error of that or a relative error.
-    """
-    relative = math.expm1(min(log_error, 700.0)) if relative is None else relative
-    exponent = math.floor(log_value / math.log(10))
-    mantissa = math.exp(log_value - exponent * math.log(10))
-    if mantissa >= 10:
-        mantissa, exponent = mantissa / 10, exponent + 1
-    if not relative < 1:
-        return f"{mantissa:.1f}e{exponent:+03d} (error {'above 100 %' if relative > 1 else '100 %'})"
-    text, last = _bracketed(mantissa, mantissa * relative)
-    if text.startswith("10."):  # rounding went over the edge
-        text, last = _bracketed(mantissa / 10, mantissa * relative / 10)
-        exponent += 1
-    return f"{text}({last})e{exponent:+03d}"
-
-
-def _bracketed(mantissa: float, error: float) -> tuple[str, int]:
-    """One digit of the error, two where it starts with a one; thirteen digits at most."""
-    digits = 13
-    if error > 0:
-        leading = math.floor(math.log10(error))
-        digits = min(max(-leading + (1 if error / 10.0**leading < 1.95 else 0), 0), 13)
-    return f"{mantissa:.{digits}f}", max(math.ceil(error * 10**digits - 1e-9), 1)

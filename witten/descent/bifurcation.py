@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from witten.descent import kernels
 from witten.descent.attractor import DIVERGES, SLOW, fate
 from witten.descent.cycle_detection import settle
-from witten.descent.gradient_map import DescentMap, checked_learning_rate, checked_starts
+from witten.descent.gradient_map import DescentMap, checked_starts
 from witten.descent.limit_orbit import ARRIVED, approached
 from witten.descent.lyapunov import lyapunov
 from witten.descent.orbit_stability import judged
@@ -23,6 +23,7 @@ from witten.errors import ConvergenceError, RequestError
 from witten.io import netcdf
 from witten.objectives.objective import Objective
 from witten.objectives.topography.length_scales import nonlinear_length
+from witten.request import positive
 
 if TYPE_CHECKING:
     import xarray
@@ -115,7 +116,7 @@ def bifurcation_diagram(
     RequestError
         where f is not a number at a start.
     """
-    s = np.array([checked_learning_rate(rate) for rate in learning_rates])
+    s = np.array([positive("learning rate", rate) for rate in learning_rates])
     x = checked_starts(objective, starts)
     order = np.argsort(s, kind="stable")
     points = np.empty((s.size, x.shape[1], keep, objective.dimension))

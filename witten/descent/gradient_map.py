@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from witten.descent import kernels
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.request import positive
 
-__all__ = ["DescentMap", "checked_learning_rate", "checked_starts", "inverse_branches", "turning_points"]
+__all__ = ["DescentMap", "checked_starts", "inverse_branches", "turning_points"]
 
 Array = NDArray[np.float64]
 # Intervals of the grid on which turning points of a one-dimensional map are looked for.
@@ -34,7 +35,7 @@ class DescentMap:
     learning_rate: float
 
     def __post_init__(self) -> None:
-        checked_learning_rate(self.learning_rate)
+        positive("learning rate", self.learning_rate)
 
     @property
     def dimension(self) -> int:
@@ -91,13 +92,6 @@ class DescentMap:
             name, d = self.objective.name, self.dimension
             raise RequestError(f"{name} takes points of {d} coordinates, got shape {points.shape}")
         return points
-
-
-def checked_learning_rate(s: float) -> float:
-    """s itself; ValueError unless it is positive and finite."""
-    if not (np.isfinite(s) and s > 0):
-        raise ValueError(f"learning rate must be positive and finite, got {s}")
-    return float(s)
 
 
 def checked_starts(objective: Objective, x: ArrayLike) -> Array:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.estimators.autocorrelation import Decay, plan
 from witten.dynamics.paths.philox import uniforms
 from witten.errors import ConvergenceError, RequestError
 from witten.parallel.communicators import Communicator, communicator
+from witten.rates import SampledRate
+from witten.request import positive
 
 __all__ = ["Minibatch", "minibatch_rate"]
 
@@ -55,8 +56,7 @@ class Minibatch:
     stream: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise RequestError(f"learning rate must be positive, got {self.learning_rate}")
+        positive("learning rate", self.learning_rate)
         for name in ("dimension", "samples", "batch"):
             if getattr(self, name) < 1:
                 raise RequestError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -85,7 +85,7 @@ def minibatch_rate(
     width: float = 0.24,
     stop: Callable[[], str | None] = lambda: None,
     comm: Communicator | None = None,
-) -> Estimate:
+) -> SampledRate:
     """The rate at which SGD on minibatches forgets where it started, from its slowest observable.
 
     Parameters
@@ -115,10 +115,10 @@ def minibatch_rate(
         raise ConvergenceError("no decay was seen; ask for more paths, or start them elsewhere")
     half = QUANTILE * error
     remark = f"noise of minibatches: {motion.batch} of {motion.samples} samples, drawn with replacement"
-    return Estimate(
-        motion.learning_rate, log_rate, log_rate - half, log_rate + half, CONFIDENCE, "autocorrelation", paths,
-        found.n_steps + decay.n_steps, motion.dt, time.perf_counter() - began, decay.diverged,
-        remarks=(remark, decay.remark),
+    return SampledRate(
+        motion.learning_rate, log_rate, log_rate - half, log_rate + half, True, "autocorrelation", paths,
+        time.perf_counter() - began, (log_rate,), notes=(remark, decay.remark), confidence=CONFIDENCE,
+        n_steps=found.n_steps + decay.n_steps, dt=motion.dt, diverged=decay.diverged,
     )  # fmt: skip
 
 

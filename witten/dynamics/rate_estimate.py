@@ -18,15 +18,17 @@ import numpy as np
 
 from witten.dynamics.equilibrium.gibbs_grid import Thermal, thermal
 from witten.dynamics.equilibrium.gibbs_samples import Sampled, sampled
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.estimators.autocorrelation import Decay, plan
 from witten.dynamics.estimators.hitting_times import Hitting
 from witten.dynamics.estimators.markov_state_model import MarkovStates
 from witten.dynamics.estimators.unvisited_rates import watched
-from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down, seed_of
+from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 from witten.errors import ConvergenceError, RequestError
+from witten.number_format import scientific
 from witten.objectives.growth.conditions import continuous_spectrum
+from witten.rates import SampledRate
+from witten.request import seed_of
 
 __all__ = ["ESTIMATORS", "chosen", "estimate_rate"]
 
@@ -56,7 +58,7 @@ BURN_IN = 2.0
 Ground = Thermal | Sampled
 
 
-def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> Estimate | None:
+def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> SampledRate | None:
     """The rate at one learning rate by one estimator; rounds are added until the interval is narrow enough.
 
     None if it was stopped before anything was known.
@@ -105,7 +107,7 @@ def _check_steps(request: Request, ground: Ground, dt: float) -> None:
         )
 
 
-def _elsewhere(estimate: Estimate, ground: Ground, request: Request, stop: Stop) -> Estimate:
+def _elsewhere(estimate: SampledRate, ground: Ground, request: Request, stop: Stop) -> SampledRate:
     """The estimate with what may be slower where its paths do not come, and no rate where the spectrum has no gap below
     which it could be one.
 
@@ -117,13 +119,13 @@ def _elsewhere(estimate: Estimate, ground: Ground, request: Request, stop: Stop)
     if not isinstance(ground, Thermal):
         return estimate
     bottom = continuous_spectrum(request.objective, request.s)
-    if not estimate.high < math.log(bottom):
+    if not estimate.upper < math.log(bottom):
         raise ConvergenceError(
             f"the spectrum of {request.objective.name} at learning rate {request.learning_rate:g} is continuous from "
-            f"{bottom:.6g} on, and paths show no rate below that (about {estimate.rate:.4g}): correlations there decay "
-            "by no single rate; use witten gap"
+            f"{bottom:.6g} on, and paths show no rate below that (about {scientific(estimate.log_rate, 4)}): "
+            "correlations there decay by no single rate; use witten gap"
         )
-    started = ground.deep if estimate.estimator == HITTING else ground.deep[:0]
+    started = ground.deep if estimate.solver == HITTING else ground.deep[:0]
     return watched(estimate, ground, request, stop, seen=ground.wells.minima[:, started])
 
 
@@ -180,7 +182,7 @@ def _estimate(
     found: tuple[float, float],
     n_steps: int,
     dt: float,
-) -> Estimate:
+) -> SampledRate:
     log_rate, log_error = found
     diverged = sum(level.diverged for level in levels)
     n_paths = sum(n for _, n, _ in request.runs(dt))
@@ -197,8 +199,8 @@ def _estimate(
     if 2 * QUANTILE * log_error > request.width:
         notes.append("stopped before the interval was narrow")
     half = QUANTILE * log_error
-    low = log_rate - reach_down(levels, half)
-    return Estimate(
-        request.learning_rate, log_rate, low, log_rate + half, CONFIDENCE, name, n_paths, n_steps, dt, 0.0, diverged,
-        remarks=tuple(notes),
+    return SampledRate(
+        request.learning_rate, log_rate, log_rate - reach_down(levels, half), log_rate + half, True, name, n_paths,
+        seconds=0.0, log_rates=(log_rate,), notes=tuple(notes), confidence=CONFIDENCE, n_steps=n_steps, dt=dt,
+        diverged=diverged,
     )  # fmt: skip

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Protocol
 
 from witten.dynamics.paths import schemes
 from witten.dynamics.paths.ensemble import Motion
 from witten.objectives import Objective
 from witten.parallel.communicators import Communicator
+from witten.request import seed_of
 
 __all__ = [
     "CONFIDENCE",
@@ -112,9 +112,3 @@ def reach_down(levels: Sequence[Level], half: float) -> float:
     later = sum(w * (level.log_rate[0] - level.later[0]) for w, level in zip(weights, levels, strict=True))
     error = QUANTILE * math.hypot(*(w * level.later[1] for w, level in zip(weights, levels, strict=True)))
     return max(half, later + error) if math.isfinite(later + error) else half
-
-
-def seed_of(seed: int, learning_rate: float, noise: float) -> int:
-    """A seed for each learning rate, so that the errors along a curve are independent."""
-    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,9 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from witten.dynamics.estimates import as_record
 from witten.dynamics.estimators.markov_state_model import require_deeptime
 from witten.dynamics.paths import schemes
 from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
@@ -23,6 +19,7 @@ from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import Communicator, agree, communicator, together
 from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates, checked_seed, positive
 
 __all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
 
@@ -79,10 +76,9 @@ def simulate_rate(
     """
     ranks = communicator(comm)
     f = resolve(objective)
-    asked = [float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float))]
-    _check(asked, estimator, paths, dt, noise, width, scheme)
-    if not 0 <= seed < 2**64:
-        raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {seed}")
+    asked = checked_learning_rates(learning_rates, noise)
+    _check(estimator, paths, dt, width, scheme)
+    checked_seed(seed)
     ends = _ends(ranks, walltime, stop)
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
     options |= {"width": width, "fingerprint": agree(ranks, partial(fingerprint, f))}
@@ -98,11 +94,11 @@ def simulate_rate(
             if found is None:
                 reason = reason or ends() or "stopped"
                 break
-            agree(ranks, partial(ledger.keep, s, as_record(found)))
+            agree(ranks, partial(ledger.keep, s, found))
             if found.stopped:
                 reason = ends()
                 break
-    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
+    curve = RateCurve(ranks.bcast(ledger.finished), **request)
     if reason is not None:
         raise Stopped(reason, curve)
     return curve
@@ -119,17 +115,10 @@ def _ends(comm: Communicator, walltime: float | None, stop: Stop) -> Stop:
     return reason
 
 
-def _check(
-    asked: list[float], estimator: str, paths: int | None, dt: float | None, noise: float, width: float, scheme: str
-) -> None:
-    if not asked:
-        raise RequestError("no learning rates were given")
-    for s in asked:
-        if not (math.isfinite(s) and s > 0):
-            raise RequestError(f"learning rate must be positive, got {s}")
-    for name, value in (("noise", noise), ("width", width), *([("dt", dt)] if dt is not None else [])):
-        if not (math.isfinite(value) and value > 0):
-            raise RequestError(f"{name} must be positive, got {value}")
+def _check(estimator: str, paths: int | None, dt: float | None, width: float, scheme: str) -> None:
+    positive("width", width)
+    if dt is not None:
+        positive("dt", dt)
     if estimator not in ESTIMATORS:
         raise RequestError(f"unknown estimator {estimator[:60]!r}; use one of {', '.join(ESTIMATORS)}")
     if estimator == MSM:

@@ -15,7 +15,7 @@ from witten.io import netcdf
 from witten.io.netcdf import check_output
 from witten.io.spectrum_dataset import SPECTRUM, SpectrumLike, require_spectrum, spectrum_dataset
 from witten.rates import KIND as RATE_CURVE
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve, RateRecord, SampledRate
 
 if TYPE_CHECKING:
     import xarray
@@ -122,7 +122,7 @@ def save_sweep(
     """
     here = {record.learning_rate for record in finished}
     records = [*finished, *(record for record in kept if record.learning_rate not in here)]
-    RateCurve.from_records(records, method=method, objective=objective, options=options).save(path)
+    RateCurve(tuple(records), method, objective, options).save(path)
 
 
 @dataclass(eq=False)
@@ -149,7 +149,7 @@ class Ledger:
         method, name, options = (self.request[key] for key in ("method", "objective", "options"))
         kept = open_sweep(self.path, resume, name, method, options, self.asked)
         # A run of paths that was stopped has an interval of some width, and is done again.
-        kept = [record for record in kept if record.sampling is None or not record.sampling.stopped]
+        kept = [record for record in kept if not (isinstance(record, SampledRate) and record.stopped)]
         self.known = {record.learning_rate: record for record in kept}
         if kept:
             self._save()
@@ -162,9 +162,9 @@ class Ledger:
         return [s for s in dict.fromkeys(self.asked) if s not in self.known]
 
     @property
-    def finished(self) -> list[RateRecord]:
+    def finished(self) -> tuple[RateRecord, ...]:
         """The records there are, in the order asked for."""
-        return [self.known[s] for s in self.asked if s in self.known]
+        return tuple(self.known[s] for s in self.asked if s in self.known)
 
     def keep(self, learning_rate: float, record: RateRecord) -> None:
         """One more record, saved at once."""

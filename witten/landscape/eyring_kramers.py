@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
-from witten.landscape.reduced_generator import ReducedGenerator
+from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
-from witten.rates import RateCurve, effective_learning_rate
+from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates, effective_learning_rate, positive
 
 __all__ = [
     "eyring_kramers",
@@ -30,8 +31,8 @@ __all__ = [
     "law_log_rates",
     "mean_transition_time",
     "prefactor",
-    "reduced_generator",
     "require_law",
+    "well_graph",
 ]
 
 Array = NDArray[np.float64]
@@ -51,8 +52,8 @@ def eyring_kramers(
     """lambda_s of -Q at each learning rate: the law, exact as s -> 0 up to a relative error of order s.
 
     The bars of the curve are those of its evaluation, which is exact: how far the law itself is from the rate they do
-    not say. Each of `details` holds all rates and their logarithms, `log_rates`. With one minimum, or barriers that
-    grow without bound, the law says nothing: the rate is nan and not resolved.
+    not say. Its records hold the logarithms of all rates, `log_rates`. With one minimum, or barriers that grow without
+    bound, the law says nothing: the rate is nan and not resolved.
 
     Parameters
     ----------
@@ -69,21 +70,21 @@ def eyring_kramers(
         point where wells may join, or saddles that do not join all minima.
     """
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
-    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float))
-    details, logs = [], []
-    for s in asked.tolist():
-        began = time.perf_counter()
-        found = law_log_rates(landscape, effective_learning_rate(s, noise), order=order)
-        with np.errstate(under="ignore"):
-            rates = tuple(np.exp(found).tolist())
-        seconds = time.perf_counter() - began
-        details.append({"solver": "reduced generator", "n_dofs": len(landscape.minima), "seconds": seconds,
-                        "rates": rates, "log_rates": tuple(found.tolist())})  # fmt: skip
-        logs.append(found[0] if found.size else math.nan)
-    values = np.array(logs)
+    asked = checked_learning_rates(learning_rates, noise)
     options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
-    known = np.isfinite(values)
-    return RateCurve(asked, values, values, values, known, METHOD, landscape.objective.name, options, tuple(details))
+    records = tuple(_record(landscape, s, noise, order) for s in asked)
+    return RateCurve(records, METHOD, landscape.objective.name, options)
+
+
+def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> RateRecord:
+    """The law at one learning rate."""
+    began = time.perf_counter()
+    log_rates = law_log_rates(landscape, effective_learning_rate(learning_rate, noise), order=order).tolist()
+    first = log_rates[0] if log_rates else math.nan
+    return RateRecord(
+        learning_rate, first, first, first, True, "reduced generator", len(landscape.minima),
+        time.perf_counter() - began, tuple(log_rates),
+    )  # fmt: skip
 
 
 def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0) -> Array:
@@ -92,18 +93,18 @@ def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0)
     None where barriers grow without bound: of endlessly many rates, with zero as their limit, a list is no part."""
     if len(landscape.minima) < 2 or landscape.unbounded:
         require_law(landscape)
-        _require_positive(learning_rate)
+        positive("learning rate", learning_rate)
         return np.empty(0)
-    return reduced_generator(landscape, learning_rate, order=order).log_rates()
+    return log_rates(well_graph(landscape, learning_rate, order=order))
 
 
-def reduced_generator(landscape: Landscape, learning_rate: float, *, order: int = 0) -> ReducedGenerator:
+def well_graph(landscape: Landscape, learning_rate: float, *, order: int = 0) -> WellGraph:
     """Q at s as a graph: masses pi_i ~ e^{-2 f(m_i)/s}/sqrt(det Hess f(m_i)), and for each saddle a conductance
     |eta|/(2 pi) e^{-2 f(z)/s}/sqrt|det Hess f(z)|; saddles between the same wells add. Errors as `eyring_kramers`.
 
     With order=1, in one dimension, the masses get a factor 1 + A s/2 and the conductances 1 - B s/2."""
     require_law(landscape)
-    _require_positive(learning_rate)
+    positive("learning rate", learning_rate)
     lowest = landscape.minima[0].value
     masses = np.array([-0.5 * m.log_det - 2 * (m.value - lowest) / learning_rate for m in landscape.minima])
     corrections = _corrections(landscape, learning_rate, order)
@@ -115,7 +116,7 @@ def reduced_generator(landscape: Landscape, learning_rate: float, *, order: int 
             continue
         value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + correction
         log_c[i, j] = log_c[j, i] = np.logaddexp(log_c[i, j], value)
-    return ReducedGenerator(masses, log_c)
+    return WellGraph(masses, log_c)
 
 
 def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
@@ -123,7 +124,7 @@ def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
 
     Off by factors where they are: see `Landscape.tied` and `near_ties`."""
     require_law(landscape)
-    _require_positive(learning_rate)
+    positive("learning rate", learning_rate)
     found = []
     for pair in landscape.pairs:
         if pair.saddle is None or pair.barrier is None:
@@ -155,7 +156,8 @@ def mean_transition_time(landscape: Landscape, learning_rate: float, start: int,
     n = len(landscape.minima)
     if not (0 <= start < n and 0 <= target < n):
         raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")
-    return reduced_generator(landscape, learning_rate).mean_time(start, target)
+    with np.errstate(over="ignore"):
+        return float(np.exp(log_mean_time(well_graph(landscape, learning_rate), start, target)))
 
 
 def require_law(landscape: Landscape) -> None:
@@ -183,11 +185,6 @@ def require_law(landscape: Landscape) -> None:
         )
     if not landscape.minima:
         raise RequestError(f"no Eyring-Kramers law: {name} has no minimum; give a confining objective")
-
-
-def _require_positive(learning_rate: float) -> None:
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
 
 
 def _log_frequency(z: Saddle) -> float:

@@ -10,11 +10,11 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.symbolic.functions import Cos, Sin, Tanh
 from witten.objectives.symbolic.interval_arithmetic import enclosure
 from witten.objectives.topography.convexity import separate, strong_convexity
+from witten.request import positive
 
 __all__ = ["Bound", "rate_bounds"]
 
@@ -52,8 +52,7 @@ def rate_bounds(objective: Objective | str, learning_rate: float) -> tuple[Bound
         for a learning rate that is not positive.
     """
     f = resolve(objective)
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
+    positive("learning rate", learning_rate)
     parts = separate(f)
     if parts is None:
         return tuple(_convex(f, learning_rate))

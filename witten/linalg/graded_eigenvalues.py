@@ -1,67 +1,99 @@
-"""The few rates between wells, however far apart, from positive numbers without a subtraction."""
+"""All rates of a reversible Markov chain on wells, however far apart, from positive numbers without a subtraction.
+
+    C c = lambda M c,   -C_ij = c_ij >= 0 the conductances, rows of C sum to zero, M the masses
+
+* Eliminating well k, c_ij += c_ik c_jk/d_k with d_k = sum_j c_kj, takes sums, products and quotients of positive
+  numbers (Grassmann, Taksar and Heyman 1985). With the largest d_k/pi_k first, C = L D L^T in wells of unit mass, L
+  unit triangular up to the order of wells, its entries at most 1, D graded.
+* Rates are the squared singular values of R^{-1} L D^{1/2}, R R^T = M. One-sided Jacobi rotations, each column kept as
+  a unit vector and the logarithm of its length, find them all (Demmel et al., Linear Algebra Appl. 299, 1999).
+
+What is lost is a few roundings of the logarithms: of a rate, eps (1 + the largest |logarithm|), relatively."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, lapack, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from witten.errors import ConvergenceError
 
-__all__ = ["Exchange", "Steps", "exchange_rates", "steps"]
+__all__ = ["Steps", "WellGraph", "log_mean_time", "log_rates", "slow_modes", "steps"]
 
 Array = NDArray[np.float64]
-# Columns whose logarithms lie further apart are treated one group after the other.
-WIDEST = 500.0
+# Wells of which all rates are computed; of more, the fastest are eliminated first.
+MOST_WELLS = 300
 ITERATIONS = 20
+SWEEPS = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Exchange:
-    """C c = lambda (M_0 + lambda M_1 + lambda^2 M_2 + ...) c: what is left of K u = lambda M u on m wells.
-
-    u = H c + lambda W c + ..., H the committors of the wells and W the times spent on the way back to them.
+class WellGraph:
+    """C c = lambda (M_0 + lambda M_1 + lambda^2 M_2 + ...) c on m wells.
 
     Attributes
     ----------
-    log_conductances : log C_ij between well i and j, symmetric, (m, m); the diagonal is ignored: rows of C sum to zero
-    log_sizes : half the logarithm of the mass of each well, shape (m,)
-    masses : (M_0)_ij = <h_i, h_j>, divided by the sizes of i and j
+    log_masses : log pi_i, pi the diagonal of M_0, shape (m,)
+    log_conductances : log c_ij between well i and j, symmetric, -inf without an edge, (m, m); the diagonal is ignored
+    masses : (M_0)_ij / sqrt(pi_i pi_j); None where M_0 is diagonal
     corrections : M_1, M_2, ..., divided in the same way
     """
 
+    log_masses: Array
     log_conductances: Array
-    log_sizes: Array
-    masses: Array
+    masses: Array | None = None
     corrections: tuple[Array, ...] = ()
 
+    @property
+    def log_sizes(self) -> Array:
+        """log sqrt(pi_i), (m,)."""
+        return 0.5 * self.log_masses
+
     def masses_at(self, log_rate: float) -> Array:
-        """M_0 + lambda M_1 + lambda^2 M_2 + ... at lambda = e^log_rate."""
-        return self.masses + sum(np.exp(p * log_rate) * m for p, m in enumerate(self.corrections, 1))
+        """M_0 + lambda M_1 + lambda^2 M_2 + ... at lambda = e^log_rate, for wells of unit mass, (m, m)."""
+        first = np.eye(self.log_masses.size) if self.masses is None else self.masses
+        return first + sum(np.exp(p * log_rate) * m for p, m in enumerate(self.corrections, 1))
 
 
-def exchange_rates(problem: Exchange, count: int, longest: float = np.inf) -> tuple[Array, Array]:
-    """The `count` lowest positive rates as logarithms, ascending, and their c for wells of unit size, (m, count).
+def log_rates(graph: WellGraph) -> Array:
+    """Logarithms of the eigenvalues lambda above the zero of a constant, ascending, (m - 1,); M = M_0.
+
+    Each further piece of the graph has its zero, -inf. Of more than 300 wells, M diagonal, the fastest are eliminated,
+    their masses shared out, which costs the 299 rates that are left a relative error of about their ratio to those that
+    are dropped.
+    """
+    if graph.log_masses.size > MOST_WELLS and graph.masses is None:
+        graph = _slowest(graph, MOST_WELLS)
+    _, _, factor, log_pivots = _factored(graph)
+    found, _ = _singular(graph.masses_at(-np.inf), factor, log_pivots)
+    return np.concatenate([np.full(graph.log_masses.size - 1 - found.size, -np.inf), found])
+
+
+def slow_modes(graph: WellGraph, count: int, longest: float = np.inf) -> tuple[Array, Array]:
+    """The `count` lowest positive rates as logarithms, ascending, and their c for wells of unit mass, (m, count).
 
     Rates above 1/longest are left at M = M_0.
 
-    C = L D L^T is eliminated by sums, products and quotients of positive numbers (Grassmann, Taksar, Heyman), the
-    largest pivot first; then rates are squared singular values of R^{-1} L D^{1/2}, with R R^T = M. That is a
-    well-conditioned matrix with scaled columns, of which Jacobi rotations keep every digit (Demmel, Veselic).
+    Raises
+    ------
+    ConvergenceError
+        for a graph in pieces.
     """
-    _, factor, log_pivots = _eliminated(problem)
-    log_rates, vectors = _singular(problem.masses, factor, log_pivots)
-    log_rates, vectors = log_rates[:count], vectors[:, :count]
-    for j in np.flatnonzero(log_rates + np.log(longest) < 0) if problem.corrections else ():
+    _, _, factor, log_pivots = _factored(graph)
+    if log_pivots.size < graph.log_masses.size - 1:
+        raise ConvergenceError("wells are not connected in double precision; leave out the more distant ones")
+    rates, vectors = (found[..., :count] for found in _singular(graph.masses_at(-np.inf), factor, log_pivots))
+    for j in np.flatnonzero(rates + np.log(longest) < 0) if graph.corrections else ():
         for _ in range(ITERATIONS):
-            before = log_rates[j]
-            others, c = _singular(problem.masses_at(before), factor, log_pivots)
-            log_rates[j], vectors[:, j] = others[j], c[:, j]
-            if abs(log_rates[j] - before) <= 4e-16:
+            before = rates[j]
+            others, c = _singular(graph.masses_at(before), factor, log_pivots)
+            rates[j], vectors[:, j] = others[j], c[:, j]
+            if abs(rates[j] - before) <= 4e-16:
                 break
-    return log_rates, vectors
+    return rates, vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,76 +114,139 @@ class Steps:
     heights: Array
 
 
-def steps(problem: Exchange, log_rates: Array, c: Array) -> Steps:
-    """The steps of modes that `exchange_rates` found, c for wells of unit size; heights are those of the functions.
+def steps(graph: WellGraph, rates: Array, c: Array) -> Steps:
+    """The steps of modes that `slow_modes` found, c for wells of unit mass; heights are those of the functions.
 
     L^T c is a difference for what is faster than the mode, and D^{-1} L^{-1} lambda M c for what is slower.
     """
-    pivots, factor, log_pivots = _eliminated(problem)
+    pivots, shares, factor, log_pivots = _factored(graph)
     direct = factor.T @ c
-    flows = np.stack(
-        [problem.masses_at(rate) @ column for rate, column in zip(log_rates, c.T, strict=True)], axis=1
-    ).reshape(c.shape)
+    flows = np.stack([graph.masses_at(rate) @ column for rate, column in zip(rates, c.T, strict=True)], axis=1)
     heights = np.empty_like(direct)
     for p, pivot in enumerate(pivots):
-        ratio = log_rates - log_pivots[p]
+        ratio = rates - log_pivots[p]
         heights[p] = np.where(ratio < 0, flows[pivot] * np.exp(np.minimum(ratio, 0.0)), direct[p])
         left = factor[:, p].copy()
         left[pivot] = 0.0
         flows -= left[:, None] * flows[pivot]
-    sizes = problem.log_sizes
-    with np.errstate(divide="ignore"):
-        log_ratios = np.log(-np.where(factor < 0, factor, -0.0))
-    shares = np.exp(log_ratios.T + sizes - sizes[pivots][:, None])
-    return Steps(pivots, shares, heights * np.exp(-sizes[pivots])[:, None])
+    return Steps(pivots, shares, heights * np.exp(-graph.log_sizes[pivots])[:, None])
 
 
-def _eliminated(problem: Exchange) -> tuple[NDArray[np.int64], Array, Array]:
-    """The pivots, L, (m, m - 1), and log D of C = L D L^T, for wells of unit size."""
-    sizes = problem.log_sizes
-    log_c = problem.log_conductances - sizes[:, None] - sizes
-    np.fill_diagonal(log_c, -np.inf)
-    m = sizes.size
-    left = np.ones(m, dtype=bool)
-    factor, log_pivots, pivots = np.zeros((m, m - 1)), np.empty(m - 1), np.empty(m - 1, dtype=np.int64)
-    for p in range(m - 1):
-        # (C sizes)_i = 0 gives the diagonal from what is off it.
-        diagonal = np.logaddexp.reduce(np.where(left, log_c + sizes, -np.inf), axis=1) - sizes
-        pivot = int(np.where(left, diagonal, -np.inf).argmax())
-        pivots[p], log_pivots[p] = pivot, diagonal[pivot]
-        left[pivot] = False
-        ratio = np.where(left, log_c[pivot] - diagonal[pivot], -np.inf)
-        factor[:, p] = -np.exp(ratio)
-        factor[pivot, p] = 1.0
-        log_c = np.logaddexp(log_c, ratio[:, None] + log_c[pivot])
-        np.fill_diagonal(log_c, -np.inf)
-    return pivots, factor, log_pivots
+def log_mean_time(graph: WellGraph, start: int, target: int) -> float:
+    """Logarithm of the mean time to reach one well from another, M = M_0 diagonal; inf where there is no way.
+
+    (sum_k pi_k h_k)/c, h_k the probability to reach the start before the target, c the effective conductance between
+    them: what is left when all other wells are eliminated and their masses shared out."""
+    if start == target:
+        return -np.inf
+    if graph.masses is not None:
+        raise ValueError("a mean time from one well to another is that of wells that do not overlap")
+    log_masses, log_c = graph.log_masses.copy(), graph.log_conductances.copy()
+    stays = np.isin(np.arange(log_masses.size), (start, target))
+    _eliminate(log_c, log_masses, stays, log_masses.size - 2, True)
+    return float(log_masses[start] - log_c[start, target])
+
+
+def _slowest(graph: WellGraph, count: int) -> WellGraph:
+    """Without the fastest wells, of which each leaves its mass to its neighbours; about `count` are left."""
+    m = graph.log_masses.size
+    log_masses, log_c = graph.log_masses.copy(), graph.log_conductances.copy()
+    pivots, _, _ = _eliminate(log_c, log_masses, np.zeros(m, dtype=bool), m - count, True)
+    left = np.delete(np.arange(m), pivots)
+    return WellGraph(log_masses[left], log_c[np.ix_(left, left)])
+
+
+def _factored(graph: WellGraph) -> tuple[NDArray[np.int64], Array, Array, Array]:
+    """The r pivots, their shares c_kj/d_k (r, m), L (m, r) and log D of C = L D L^T, for wells of unit mass."""
+    stays = np.zeros(graph.log_masses.size, dtype=bool)
+    log_c = graph.log_conductances.copy()
+    pivots, log_shares, log_degrees = _eliminate(log_c, graph.log_masses, stays, stays.size, False)
+    sizes = graph.log_sizes
+    factor = -np.exp(log_shares + sizes[pivots][:, None] - sizes).T
+    factor[pivots, np.arange(pivots.size)] = 1.0
+    return pivots, np.exp(log_shares), factor, log_degrees - graph.log_masses[pivots]
 
 
 def _singular(masses: Array, factor: Array, log_pivots: Array) -> tuple[Array, Array]:
     """log sigma^2 ascending and R^{-T} x of the left singular vectors x of R^{-1} L D^{1/2}, R R^T = M."""
-    if not np.isfinite(log_pivots).all():
-        raise ConvergenceError("wells are not connected in double precision; leave out the more distant ones")
     root = cholesky(masses, lower=True)
-    columns = solve_triangular(root, factor, lower=True)
-    log_rates, left = [], []
-    while log_pivots.size:
-        # The pivots nearly descend. A group far below another one lives in what is orthogonal to it.
-        top = log_pivots.max()
-        near = log_pivots >= top - 2 * WIDEST
-        singular, vectors = _jacobi(columns[:, near] * np.exp(0.5 * (log_pivots[near] - top)))
-        log_rates.append(top + 2 * np.log(singular))
-        left.append(vectors)
-        columns = columns[:, ~near] - vectors @ (vectors.T @ columns[:, ~near])
-        log_pivots = log_pivots[~near]
-    order = np.argsort(np.concatenate(log_rates), kind="stable")
-    vectors = solve_triangular(root, np.concatenate(left, axis=1)[:, order], lower=True, trans="T")
-    return np.concatenate(log_rates)[order], vectors
+    columns = solve_triangular(root, factor, lower=True).T.copy()
+    lengths = np.linalg.norm(columns, axis=1)
+    columns /= lengths[:, None]
+    log_lengths = 0.5 * log_pivots + np.log(lengths)
+    if not _rotate(columns, log_lengths, SWEEPS):
+        raise ConvergenceError("Jacobi rotations on the graph of wells did not settle; ask for fewer rates")
+    order = np.argsort(log_lengths, kind="stable")
+    return 2 * log_lengths[order], solve_triangular(root, columns[order].T, lower=True, trans="T")
 
 
-def _jacobi(matrix: Array) -> tuple[Array, Array]:
-    """Singular values and left singular vectors by one-sided Jacobi rotations."""
-    singular, left, _, work, _, info = lapack.dgejsv(matrix, joba=0, jobu=0, jobv=3, jobr=0, jobp=0)
-    if info != 0:
-        raise ConvergenceError(f"Jacobi rotations did not converge (LAPACK gejsv, info {info}); ask for fewer rates")
-    return singular * (work[0] / work[1]), left[:, : singular.size]
+@numba.njit(cache=True)
+def _log_add(a, b):  # type: ignore[no-untyped-def]
+    high, low = max(a, b), min(a, b)
+    return high if low == -np.inf else high + np.log1p(np.exp(low - high))
+
+
+@numba.njit(cache=True)
+def _log_sum(values):  # type: ignore[no-untyped-def]
+    top, total = values.max(), 0.0
+    for value in values:
+        if value > -np.inf:
+            total += np.exp(value - top)
+    return top + np.log(total) if total > 0 else top
+
+
+@numba.njit(cache=True)
+def _eliminate(log_c, log_masses, stays, count, shared):  # type: ignore[no-untyped-def]
+    """Eliminate so many wells in place, but for those that stay or have no edge: pivots, log c_kj/d_k and log d_k.
+
+    shared : whether a well leaves its mass to its neighbours, in place
+    """
+    m = log_masses.size
+    pivots, log_shares, log_degrees = np.empty(count, np.int64), np.full((count, m), -np.inf), np.empty(count)
+    degrees = np.empty(m)
+    for well in range(m):
+        log_c[well, well] = -np.inf
+        degrees[well] = _log_sum(log_c[well])
+    for rank in range(count):
+        k = np.argmax(np.where(stays, -np.inf, degrees - log_masses))
+        if stays[k] or degrees[k] == -np.inf:
+            return pivots[:rank], log_shares[:rank], log_degrees[:rank]
+        near, edges, share = np.flatnonzero(log_c[k] > -np.inf), log_c[k].copy(), log_c[k] - degrees[k]
+        pivots[rank], log_shares[rank], log_degrees[rank] = k, share, degrees[k]
+        log_c[k], degrees[k] = -np.inf, -np.inf
+        for i in near:
+            log_c[i, k] = -np.inf
+            for j in near:
+                if i != j:
+                    log_c[i, j] = _log_add(log_c[i, j], edges[i] + share[j])
+            degrees[i] = _log_sum(log_c[i])
+            if shared:
+                log_masses[i] = _log_add(log_masses[i], log_masses[k] + share[i])
+    return pivots, log_shares, log_degrees
+
+
+@numba.njit(cache=True)
+def _rotate(columns, log_lengths, sweeps):  # type: ignore[no-untyped-def]
+    """Make columns, unit vectors in rows, orthogonal by rotations in place; whether they are, in the end."""
+    for _ in range(sweeps):
+        largest = 0.0
+        for a in range(log_lengths.size - 1):
+            for b in range(a + 1, log_lengths.size):
+                p, q = (a, b) if log_lengths[a] >= log_lengths[b] else (b, a)
+                cosine = np.dot(columns[p], columns[q])
+                largest = max(largest, abs(cosine))
+                if abs(cosine) < 1e-15:
+                    continue
+                # With ratio = |q|/|p| <= 1 the tangent of the rotation is tau ratio; tau itself never underflows.
+                ratio = np.exp(log_lengths[q] - log_lengths[p])
+                zeta = (ratio**2 - 1) / (2 * cosine)
+                tau = (1.0 if zeta >= 0 else -1.0) / (abs(zeta) + np.sqrt(ratio**2 + zeta**2))
+                turned = columns[p] - tau * ratio**2 * columns[q], columns[q] + tau * columns[p]
+                turn = -0.5 * np.log1p((tau * ratio) ** 2)
+                for i, column in zip((p, q), turned):  # noqa: B905 - Numba knows no strict
+                    length = np.linalg.norm(column)
+                    columns[i] = column / length
+                    log_lengths[i] += turn + np.log(length)
+        if largest <= 1e-14 * np.sqrt(log_lengths.size):
+            return True
+    return False

@@ -18,6 +18,7 @@ from witten.operators.absorption import with_absorbing_faces
 from witten.operators.cell_averages import Averages, kinked_cells
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import WittenLaplacian
+from witten.request import positive
 
 __all__ = ["FiniteDifferences", "Pattern"]
 
@@ -123,8 +124,7 @@ class FiniteDifferences:
         e^{(f_i - f_j)/s}: one exponential per node, and one per edge only where psi_0 leaves the range of a double.
         The pattern is shared by all operators of this discretisation.
         """
-        if not (np.isfinite(learning_rate) and learning_rate > 0):
-            raise RequestError(f"learning rate must be positive, got {learning_rate}")
+        positive("learning rate", learning_rate)
         pattern, values = self.pattern, self.values
         lent = out is not None and not self.grid.absorbing
         data = out.matrix.data if out is not None and lent else np.empty(pattern.indices.size)

@@ -18,6 +18,7 @@ from dolfinx import fem
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
+from witten.request import positive
 from witten.domains.mesh import Gather
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
@@ -145,8 +146,7 @@ class FiniteElements:
         RequestError
             if s is not positive, or so small that weights would overflow.
         """
-        if not (np.isfinite(learning_rate) and learning_rate > 0):
-            raise RequestError(f"learning rate must be positive, got {learning_rate}")
+        positive("learning rate", learning_rate)
         self._require_range(learning_rate)
         forms = self.forms_at(learning_rate)
         log_scale = (self.node_values - self.reference) / learning_rate

@@ -11,7 +11,7 @@ import numpy as np
 from witten.io.sweep_file import SpectrumLike, spectrum_dataset
 from witten.plots.slices import Sheet, sheet
 from witten.plots.style import BLUE, GREY, PALETTE, SKY, Array, check_plot, finished, new_figure, shortened, tex_number
-from witten.rates import SMALLEST
+from witten.rates.record import SMALLEST
 
 if TYPE_CHECKING:
     import xarray

@@ -15,6 +15,7 @@ import numpy as np
 from witten.barrier_fit import BarrierFit, plus_minus
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.landscape import Landscape
+from witten.number_format import scientific
 from witten.plots.landscapes import plot_landscape
 from witten.plots.modes import plot_spectrum
 from witten.plots.validation import plot_rates, plot_ratios
@@ -35,7 +36,7 @@ from witten.report.pages import (
 )
 from witten.spectra.gap import spectrum
 from witten.validation import Comparison, Validation
-from witten.validation.verdict import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out, scientific
+from witten.validation.verdict import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out
 
 if TYPE_CHECKING:
     from witten.spectra.spectrum import Spectrum
@@ -113,16 +114,12 @@ def _rates(found: Validation) -> Iterator[Block]:
 def _numbers(found: Validation) -> Table:
     sampled = ("Monte Carlo", "low", "high", "estimator")
     headings = ("s", "spectral", "error", "theory", "spectral/theory", *sampled, "agree")
-    details = found.routes[MONTE_CARLO].details
-    rows = [
-        Row(_row(c, details[i] if i < len(details) else {}), False if c.agree is False else None)
-        for i, c in enumerate(found.records)
-    ]
+    rows = [Row(_row(c), False if c.agree is False else None) for c in found.records]
     caption = "Rates by all routes; low and high are the ends of the 95 % interval of Monte Carlo"
     return Table(headings, rows, caption, words=("estimator", "agree"))
 
 
-def _row(c: Comparison, detail: Any) -> tuple[str, ...]:
+def _row(c: Comparison) -> tuple[str, ...]:
     ratio = ""
     if c.spectral is not None and c.theory is not None:
         ratio = f"{math.exp(c.spectral.log_rate - c.theory.log_rate):.4f}"
@@ -137,7 +134,7 @@ def _row(c: Comparison, detail: Any) -> tuple[str, ...]:
         "" if c.theory is None else scientific(c.theory.log_rate, 6),
         ratio,
         *interval,
-        "" if sampled is None else str(detail.get("estimator", sampled.solver)),
+        "" if sampled is None else sampled.solver,
         AGREE[c.agree],
     )
 
@@ -309,11 +306,10 @@ def _how(found: Validation) -> Iterator[Block]:
 
 def _sampling(found: Validation) -> Iterator[Block]:
     """What Monte Carlo took at each learning rate."""
-    route = found.routes[MONTE_CARLO]
-    names = ("estimator", "n_paths", "n_steps", "dt", "diverged", "seconds", "remarks")
+    names = ("solver", "n_dofs", "n_steps", "dt", "diverged", "seconds", "notes")
     rows = [
-        (f"{c.learning_rate:.6g}", *(_cell(detail.get(name)) for name in names))
-        for c, detail in zip(found.records, route.details, strict=False)
+        (f"{c.learning_rate:.6g}", *(_cell(getattr(c.monte_carlo, name, None)) for name in names))
+        for c in found.records
         if c.monte_carlo is not None
     ]
     if rows:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
+from witten.request import positive
 from witten.risk.laws.fokker_planck import on_two_grids
 from witten.risk.laws.master_equation import gibbs_points
 from witten.risk.separable import HEIGHT, Term, starting_point, terms, without_constant
@@ -87,8 +88,7 @@ def plateau(objective: Objective | str, learning_rate: float, *, noise: float = 
         unless f is a sum of functions of one variable, or has at most three.
     """
     f = without_constant(resolve(objective))
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
+    positive("learning rate", learning_rate)
     s = learning_rate * noise**2
     risk = variance = 0.0
     for term in terms(f, np.zeros(f.dimension)):

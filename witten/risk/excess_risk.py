@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
-from witten.rates import effective_learning_rate
+from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import LEFT_OUT, on_two_grids, overlaps
 from witten.risk.laws.master_equation import LawOfSGD, each_rate, gibbs_risk
 from witten.risk.laws.monte_carlo import simulated_risk

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.errors import RequestError
+from witten.request import positive
 
 __all__ = ["IdealisedRisk"]
 
@@ -38,11 +38,11 @@ class IdealisedRisk:
 
     def __post_init__(self) -> None:
         for name in ("start", "barrier"):
-            _require_positive(name, getattr(self, name))
+            positive(f"the {name} of an idealised risk", getattr(self, name))
 
     def __call__(self, learning_rate: float, time: ArrayLike) -> Array:
         """R at times t = s k, of any shape."""
-        _require_positive("learning rate", learning_rate)
+        positive("learning rate", learning_rate)
         rate = math.exp(-2.0 * self.barrier / learning_rate)
         transient = (self.start - learning_rate) * np.exp(-rate * np.asarray(time, dtype=float))
         return np.asarray(transient + learning_rate)
@@ -50,8 +50,8 @@ class IdealisedRisk:
     def log10_steps(self, learning_rate: float, transient: float) -> float:
         """log10 of the steps k = (1/s) e^{2H/s} log((R_0 - s)/transient) after which R - s is so small; -inf where it
         is from the start."""
-        _require_positive("learning rate", learning_rate)
-        _require_positive("transient", transient)
+        positive("learning rate", learning_rate)
+        positive("transient", transient)
         falls = (self.start - learning_rate) / transient
         if falls <= 1:
             return -math.inf
@@ -59,6 +59,3 @@ class IdealisedRisk:
         return log_k / math.log(10)
 
 
-def _require_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise RequestError(f"the {name} of an idealised risk must be positive, got {value}")

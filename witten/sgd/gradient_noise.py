@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
+from witten.request import positive
 
 __all__ = ["AtomicNoise", "GaussianNoise", "bounded_noise", "minibatch_noise"]
 
@@ -57,9 +58,7 @@ class GaussianNoise:
         RequestError
             unless sigma is positive, and its square a double.
         """
-        if not (np.isfinite(deviation) and deviation > 0):
-            raise RequestError(f"noise must be positive, got {deviation}")
-        variance = float(deviation) * float(deviation)
+        variance = positive("noise", deviation) ** 2
         if not (np.isfinite(variance) and variance > 0):
             size = "large" if deviation > 1 else "small"
             raise RequestError(f"noise {deviation:g} is too {size}: its square is none of a double")
@@ -103,8 +102,7 @@ def bounded_noise(dimension: int, *, deviation: float = 1.0, order: int = 8) -> 
     Its law is replaced by a Gauss-Legendre rule of `order` points along each axis, exact for polynomials of degree
     2 order - 1 in each variable.
     """
-    if not (np.isfinite(deviation) and deviation > 0):
-        raise RequestError(f"noise must be positive, got {deviation}")
+    positive("noise", deviation)
     nodes, weights = np.polynomial.legendre.leggauss(order)
     at = np.stack([z.ravel() for z in np.meshgrid(*[nodes] * dimension, indexing="ij")], axis=1)
     joint = np.prod([w.ravel() for w in np.meshgrid(*[weights / 2] * dimension, indexing="ij")], axis=0)

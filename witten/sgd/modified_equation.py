@@ -12,6 +12,7 @@ from witten.domains.sublevel import sublevel
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.topography.convexity import separate
+from witten.request import positive
 
 __all__ = ["modified_rate"]
 
@@ -34,9 +35,7 @@ def modified_rate(objective: Objective | str, step_size: float, temperature: flo
         unless f is a formula in one variable, or a sum of such, and 1 + h f'' > 0 where it matters.
     """
     f = resolve(objective)
-    t = step_size / 2 if temperature is None else temperature
-    if not (step_size > 0 and t > 0):
-        raise RequestError(f"step size and temperature must be positive, got {step_size} and {t}")
+    t = positive("step size", step_size) / 2 if temperature is None else positive("temperature", temperature)
     parts = separate(f)
     if parts is None:
         raise RequestError(f"the modified equation is there for sums of functions of one variable; {f.name} is none")

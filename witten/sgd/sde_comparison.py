@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from witten.io import netcdf
 from witten.objectives import Objective, resolve
 from witten.objectives.topography.convexity import separate
-from witten.rates import KIND, RateCurve, RateRecord
+from witten.rates import KIND, RateCurve
 from witten.spectra.gap import gap
 
 if TYPE_CHECKING:
@@ -36,12 +37,9 @@ def gap_by_terms(objective: Objective | str, learning_rates: Sequence[float], *,
     symbol = parts[0][1]
     lines = dict.fromkeys(part.subs(x, symbol) for part, x in parts)
     curves = [gap(Objective.from_sympy(line, [symbol]), learning_rates, rtol=RTOL[1], noise=noise) for line in lines]
-    slowest = [min(records, key=_log_rate) for records in zip(*(curve.records for curve in curves), strict=True)]
-    return RateCurve.from_records(slowest, method=curves[0].method, objective=f.name, options=curves[0].options)
-
-
-def _log_rate(record: RateRecord) -> float:
-    return record.log_rate
+    columns = zip(*(curve.records for curve in curves), strict=True)
+    slowest = tuple(min(column, key=attrgetter("log_rate")) for column in columns)
+    return replace(curves[0], records=slowest, objective=f.name)
 
 
 @dataclass(frozen=True, eq=False)

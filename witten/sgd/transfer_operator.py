@@ -15,6 +15,7 @@ from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 from witten.operators.kernels import kernel
+from witten.request import positive
 from witten.sgd.gradient_noise import GaussianNoise
 
 __all__ = ["REACH", "TransferOperator", "transfer_operator"]
@@ -166,8 +167,7 @@ def transfer_operator(
             f"the transfer operator is there in 1 and 2 dimensions; {objective.name} has {objective.dimension}, the "
             f"box {box.dimension}, the noise {noise.dimension}"
         )
-    if not (np.isfinite(step_size) and step_size > 0):
-        raise RequestError(f"step size must be positive, got {step_size}")
+    positive("step size", step_size)
     deviations, axes = noise.axes()
     shape = np.maximum(np.ceil(box.widths * per_deviation / deviations), 8)
     grid = Grid(box, tuple(int(n) for n in shape))

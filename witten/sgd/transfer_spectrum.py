@@ -16,6 +16,7 @@ from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.topography.convexity import separate
 from witten.rates import RateCurve, RateRecord
+from witten.request import positive
 from witten.sgd.arnoldi import LEAK, ROUNDING, TransferSpectrum, by_modulus, operator_spectrum
 from witten.sgd.collocation import AtomicMap
 from witten.sgd.gradient_noise import AtomicNoise, GaussianNoise
@@ -154,22 +155,22 @@ def rate_curve(
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
     }
     name = spectra[0].objective
-    return RateCurve.from_records(map(_record, spectra), method="chain", objective=name, options=options)
+    return RateCurve(tuple(map(_record, spectra)), "chain", name, options)
 
 
 def _record(found: TransferSpectrum) -> RateRecord:
     """The rate of a spectrum, in logarithms."""
-    relative = found.rate_error / found.rate
+    log_rate, relative = math.log(found.rate), found.rate_error / found.rate
     return RateRecord(
         learning_rate=found.step_size,
-        log_rate=math.log(found.rate),
-        lower=math.log(found.rate) + (math.log1p(-relative) if relative < 1 else -math.inf),
-        upper=math.log(found.rate) + math.log1p(relative),
+        log_rate=log_rate,
+        lower=log_rate + (math.log1p(-relative) if relative < 1 else -math.inf),
+        upper=log_rate + math.log1p(relative),
         resolved=found.resolved,
         solver=found.solver,
         n_dofs=found.n_dofs,
         seconds=found.seconds,
-        rates=(found.rate,),
+        log_rates=(log_rate,),
     )
 
 
@@ -177,8 +178,7 @@ def _step_noise(
     f: Objective, step_size: float, noise: float | GaussianNoise, temperature: float | None
 ) -> GaussianNoise:
     """The law of e."""
-    if not (np.isfinite(step_size) and step_size > 0):
-        raise RequestError(f"learning rate must be positive, got {step_size}")
+    positive("learning rate", step_size)
     if not 0 < float(step_size) * float(step_size) < np.inf:
         size, other = ("small", "larger") if step_size < 1 else ("large", "smaller")
         raise RequestError(
@@ -236,8 +236,7 @@ def _product(name: str, step_size: float, k: int, found: Sequence[TransferSpectr
 def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectrum:
     """On Chebyshev points, more of them until the eigenvalues agree."""
     f, h = atoms.objective, atoms.step_size
-    if not (np.isfinite(h) and h > 0):
-        raise RequestError(f"learning rate must be positive, got {h}")
+    positive("learning rate", h)
     began = time.perf_counter()
     start = Box.of(box) if box is not None else sublevel(f, h, wells=k, margin=2.0).box
     domain = atoms.invariant_box(start)

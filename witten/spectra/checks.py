@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from witten.domains.box import Box
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.number_format import scientific
 from witten.objectives.growth.conditions import Bottom
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
+from witten.request import positive
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.solvers.eigensolve import require_count
 from witten.spectra.spectrum import RESOLVED
@@ -29,8 +31,7 @@ def require_request(
     objective: Objective, s: float, k: int, rtol: float, box: Sequence[tuple[float, float]] | None
 ) -> None:
     """Refuse an objective that has no spectrum to compute on a grid or a mesh, and settings out of range."""
-    if not (np.isfinite(s) and s > 0):
-        raise RequestError(f"learning rate must be positive, got {s}")
+    positive("learning rate", s)
     if not 0 < rtol < 1:
         raise RequestError(f"rtol must lie between 0 and 1, got {rtol}")
     if objective.dimension > 3:
@@ -90,8 +91,8 @@ def warn_if_wide(
     which = "the rate" if errors.size == 1 else f"rate {at + 1} of {errors.size}"
     message = f"{objective.name} at learning rate {s:g}: {which} "
     if errors[at] > RESOLVED:
-        bound = (log_rates[at] + np.log1p(errors[at])) / np.log(10)
-        message += f"is too small to be resolved (below 1e{bound:.1f})"
+        bound = scientific(float(log_rates[at] + np.log1p(errors[at])), 2)
+        message += f"is too small to be resolved (below {bound})"
     else:
         message += f"is known to a relative error of {errors[at]:.1e}, not to {rtol:g}"
     warnings.warn(message, AccuracyWarning, stacklevel=3)

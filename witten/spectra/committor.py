@@ -33,7 +33,7 @@ from witten.objectives.periodicity import periodic as on_circles
 from witten.objectives.resolve import resolve
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.rates import effective_learning_rate
+from witten.request import effective_learning_rate
 from witten.spectra.checks import given_box, require_request
 from witten.spectra.committors.graph import absorbed, factorised
 from witten.spectra.committors.grounded_laplacian import Cores, Grounded

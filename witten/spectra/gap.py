@@ -22,7 +22,8 @@ from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
 from witten.parallel.task_farm import deal
-from witten.rates import RateCurve, RateRecord, effective_learning_rate
+from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.shared_grid import Crew
@@ -200,7 +201,7 @@ def gap(
     how = _method(method, degree, mesh)
     f, walls = _posed(objective, periodic, how), _walls(boundary, how)
     _require_use(petsc, how, ranks)
-    asked = _learning_rates(learning_rates, noise)
+    asked = checked_learning_rates(learning_rates, noise)
     request: dict[str, Any] = {
         "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
         "objective": f.name,
@@ -218,7 +219,7 @@ def gap(
 
     todo = ranks.bcast(ledger.missing)
     reason = deal(todo, compute, ledger.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
-    curve = RateCurve.from_records(ranks.bcast(ledger.finished), **request)
+    curve = RateCurve(ranks.bcast(ledger.finished), **request)
     if reason is not None:
         raise Stopped(reason, curve)
     return curve
@@ -228,15 +229,6 @@ def _start_petsc() -> None:
     """PETSc starts on all ranks at once: a group that came to it by itself would wait for the others for ever."""
     if find_spec("slepc4py") is not None:
         import_module("witten.spectra.solvers.krylov_schur")
-
-
-def _learning_rates(given: float | Iterable[float], noise: float) -> list[float]:
-    asked = [float(s) for s in np.atleast_1d(np.asarray(given, dtype=float))]
-    if not asked:
-        raise RequestError("no learning rates were given")
-    for s in asked:
-        effective_learning_rate(s, noise)
-    return asked
 
 
 def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,7 +270,7 @@ def sweep(
     ----------
     discretisation : FiniteDifferences(objective, grid), or anything with `objective` and `assemble(s)`
     learning_rates : s > 0
-    k : eigenvalues computed at each, the zero counted, at least 2; all are kept in the details
+    k : eigenvalues computed at each, the zero counted, at least 2; the records keep all
     solver : Dense(), Lanczos(), Multigrid(), for finite elements KrylovSchur(), Preconditioned(); chosen by size where
         left out
     """
@@ -290,7 +282,7 @@ def sweep(
         operator = discretisation.assemble(float(s), out=operator)
         found = eigensolve(operator, k, solver=solver)
         records.append(_record(replace(found, seconds=time.perf_counter() - began)))
-    return RateCurve.from_records(records, method=discretisation.method, objective=discretisation.objective.name)
+    return RateCurve(tuple(records), discretisation.method, discretisation.objective.name)
 
 
 def _record(found: Spectrum) -> RateRecord:
@@ -308,7 +300,7 @@ def _record(found: Spectrum) -> RateRecord:
         solver=found.solver,
         n_dofs=found.n_dofs,
         seconds=found.seconds,
-        rates=tuple(found.rates[first:].tolist()),
+        log_rates=tuple(found.log_rates[first:].tolist()),
         modes_counted=found.modes_counted,
         continuous=found.continuous,
         notes=found.notes,

@@ -273,5 +273,3 @@ def _erratic(discretisation: FiniteDifferences, s: float) -> float:
         return 1.0
     smooth = 1.0 if discretisation.grid.absorbing else 0.0
     return smooth if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
-
-

@@ -114,7 +114,7 @@ def _rates() -> list[Check]:
 def _landscape() -> list[Check]:
     """Claim 2, by critical points."""
     landscape = describe_landscape(PAPER)
-    law = eyring_kramers(landscape, SMALL).details[0]["rates"]
+    law = eyring_kramers(landscape, SMALL).records[0].rates
     small = [0.01, 0.005, 0.0025]
     off = gap(FACTOR, small).log_rates - eyring_kramers(FACTOR, small).log_rates
     return [

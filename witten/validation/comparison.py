@@ -40,7 +40,6 @@ class Route:
     why: tuple[str | None, ...]
     method: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    details: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -49,10 +48,8 @@ class Route:
 
     def curve(self, objective: str) -> RateCurve | None:
         """The records there are, as a curve; None where there is none."""
-        known = [record for record in self.records if record is not None]
-        if not known:
-            return None
-        return RateCurve.from_records(known, method=self.method, objective=objective, options=self.options)
+        known = tuple(record for record in self.records if record is not None)
+        return RateCurve(known, self.method, objective, self.options) if known else None
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from witten.dynamics.request import WIDTH
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
+from witten.number_format import scientific
 from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord
+from witten.request import checked_learning_rates
 from witten.spectra.gap import gap
 from witten.validation.comparison import Route, Validation, compare
-from witten.validation.verdict import MONTE_CARLO, ROUTES, SPECTRAL, THEORY, scientific
+from witten.validation.verdict import MONTE_CARLO, ROUTES, SPECTRAL, THEORY
 
 __all__ = ["validate"]
 
@@ -70,7 +69,7 @@ def validate(
     """
     began = time.perf_counter()
     f = resolve(objective)
-    asked = _checked(learning_rates, noise)
+    asked = checked_learning_rates(learning_rates, noise)
     known, complaint = (landscape, None) if landscape is not None else _described(f, box, seed)
     sampled = partial(simulate_rate, noise=noise, stop=stop)
     ways: dict[str, Compute] = {
@@ -101,25 +100,20 @@ def validate(
 def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Compute) -> Route:
     """Monte Carlo where it has missed, from other paths and with an interval half as wide: a miss by chance is not met
     twice, an error is."""
-    records, details = list(route.records), list(route.details)
+    records = list(route.records)
     for i, c in enumerate(found.records):
         first = records[i]
         if first is None or all(j.agree for j in c.judgements if MONTE_CARLO in j.pair):
             continue
         try:
-            record, _, detail = _usable(MONTE_CARLO, compute(f, c.learning_rate))
+            record, _ = _usable(MONTE_CARLO, compute(f, c.learning_rate))
         except (ConvergenceError, Stopped):
             continue
         if record is not None:
             values = [scientific(value, 3) for value in (first.log_rate, first.lower, first.upper)]
             remark = "a second run with other paths, as the first was far off: {} from {} to {}".format(*values)
-            remarks = (*detail.get("remarks", ()), remark)
-            records[i], details[i] = _remarked(record, remarks), detail | {"remarks": remarks}
-    return replace(route, records=tuple(records), details=tuple(details))
-
-
-def _remarked(record: RateRecord, remarks: tuple[str, ...]) -> RateRecord:
-    return record if record.sampling is None else replace(record, sampling=replace(record.sampling, remarks=remarks))
+            records[i] = replace(record, notes=(*record.notes, remark))
+    return replace(route, records=tuple(records))
 
 
 def _half_the_smallest(
@@ -134,18 +128,6 @@ def _half_the_smallest(
     except (RequestError, ConvergenceError, Stopped):
         return None
     return (s, spectral.log_rate - theory.log_rate) if spectral.resolved and theory.resolved else None
-
-
-def _checked(learning_rates: float | Iterable[float], noise: float) -> tuple[float, ...]:
-    asked = tuple(float(s) for s in np.atleast_1d(np.asarray(learning_rates, dtype=float)))
-    if not asked:
-        raise RequestError("no learning rates were given")
-    for s in asked:
-        if not (math.isfinite(s) and s > 0):
-            raise RequestError(f"learning rate must be positive, got {s}")
-    if not (math.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
-    return asked
 
 
 def _described(f: Objective, box: Intervals | None, seed: int) -> tuple[Landscape | None, str | None]:
@@ -186,35 +168,29 @@ def _answers(
     """A route at every learning rate; what fails is a reason and no end."""
     records: list[RateRecord | None] = []
     why: list[str | None] = []
-    details: list[Mapping[str, Any]] = []
     method, options = name, {"noise": noise}
     for s in asked:
-        record, because, detail = None, reason(s), dict[str, Any]()
+        record, because = None, reason(s)
         if because is None:
             try:
                 curve = compute(f, s)
                 method, options = curve.method, {**curve.options, "noise": noise}
-                record, because, detail = _usable(name, curve)
+                record, because = _usable(name, curve)
             except (RequestError, ConvergenceError, Stopped) as error:
                 because = str(error)
         records.append(record)
         why.append(because)
-        details.append(detail)
         progress(s)
-    return Route(name, tuple(records), tuple(why), method, options, tuple(details))
+    return Route(name, tuple(records), tuple(why), method, options)
 
 
-def _usable(name: str, curve: RateCurve) -> tuple[RateRecord | None, str | None, dict[str, Any]]:
+def _usable(name: str, curve: RateCurve) -> tuple[RateRecord | None, str | None]:
     """The one record of a curve, or why it says nothing."""
     (record,) = curve.records
-    detail = dict(curve.details[0])
-    if record.resolved and math.isfinite(record.log_rate):
-        return record, None, detail
-    remarks = detail.get("remarks") or detail.get("why")
-    if remarks:
-        return None, remarks if isinstance(remarks, str) else "; ".join(remarks), detail
+    if record.resolved:
+        return record, None
     if name == SPECTRAL:
-        return None, "not resolved: the error bar is wider than a tenth of the rate", detail
-    return None, "no rate was found", detail
+        return None, "not resolved: the error bar is wider than a tenth of the rate"
+    return None, "; ".join(record.notes) or "no rate was found"
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "factor",
     "in_words",
     "left_out",
-    "scientific",
 ]
 
 SPECTRAL, THEORY, MONTE_CARLO = ROUTES = ("spectral", "theory", "monte_carlo")
@@ -125,14 +124,3 @@ def factor(log_ratio: float) -> str:
     if abs(log_ratio) < 13:
         return f"{math.exp(log_ratio):.3g}"
     return f"10^{log_ratio / math.log(10):.1f}" if math.isfinite(log_ratio) else ("0" if log_ratio < 0 else "inf")
-
-
-def scientific(logarithm: float, digits: int) -> str:
-    """e^logarithm with some digits, however small or large: 1.958927e-05, 3.1e-2171."""
-    if not math.isfinite(logarithm):
-        return "0" if logarithm < 0 else "unknown"
-    exponent = math.floor(logarithm / math.log(10))
-    mantissa = f"{math.exp(logarithm - exponent * math.log(10)):.{digits - 1}f}"
-    if mantissa.startswith("10"):
-        mantissa, exponent = f"{1:.{digits - 1}f}", exponent + 1
-    return f"{mantissa}e{exponent:+03d}"

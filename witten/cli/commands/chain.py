@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table, with_log_error
+from witten.cli.output import print_json, print_line, print_table
 from witten.errors import ConvergenceError, RequestError
+from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
     from witten.objectives import Objective

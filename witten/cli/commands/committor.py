@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
+from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
     from witten.spectra.committor import Committor

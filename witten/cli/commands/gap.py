@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.errors import Interrupted, patiently
-from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import ConvergenceError, Stopped
+from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
@@ -77,7 +78,7 @@ def gap(
     f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
     curve, ending = _computed(f, objective, learning_rates, request, output, resume)
     if as_json:
-        print_json(_json(objective, curve) | _about(boundary, circles))
+        print_json(_json(objective, curve, _method(request)) | _about(boundary, circles))
     elif curve is not None:
         _show(curve, "exit rate" if boundary == "absorbing" else "rate")
     if plot is not None:
@@ -133,9 +134,8 @@ def _kept(
 
     if not done:
         return None
-    method = request["method"] or options.METHODS["fd"]
     records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
-    return RateCurve.from_records(records, method=method, objective=objective, options={"noise": request["noise"]})
+    return RateCurve(tuple(records), _method(request), objective, {"noise": request["noise"]})
 
 
 def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:
@@ -144,15 +144,20 @@ def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) ->
     return exits | ({"periodic": periodic} if periodic else {})
 
 
-def _json(objective: str, curve: RateCurve | None) -> dict[str, Any]:
+def _method(request: Mapping[str, Any]) -> str:
+    """The discretisation: finite elements also where a mesh or a degree is given."""
+    implied = "fd" if request["mesh"] is None and request["degree"] is None else "fe"
+    return request["method"] or options.METHODS[implied]
+
+
+def _json(objective: str, curve: RateCurve | None, method: str) -> dict[str, Any]:
     """The object that CLI users are promised."""
-    short = {long: name for name, long in options.METHODS.items()}
-    method = short["finite-differences"] if curve is None else short.get(curve.method, curve.method)
     records = [] if curve is None else [_json_record(record, curve.noise) for record in curve.records]
-    if method == "fe" and curve is not None:
+    if curve is not None and method == options.METHODS["fe"]:
         for shown, record in zip(records, curve.records, strict=True):
             shown["modes_counted"] = record.modes_counted
-    return {"objective": objective, "method": method, "records": records}
+    short = {long: name for name, long in options.METHODS.items()}
+    return {"objective": objective, "method": short[method], "records": records}
 
 
 def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
@@ -219,5 +224,5 @@ def _row(record: RateRecord) -> tuple[str, ...]:
 
 def _unresolved(record: RateRecord) -> str:
     """A rate of which only a bound is known, if that."""
-    bound = f" (below {10 ** (record.upper / LOG_10):.1e})" if -700 < record.upper < 700 else ""
+    bound = f" (below {scientific(record.upper, 2)})" if math.isfinite(record.upper) else ""
     return f"unresolved{bound}"

@@ -14,13 +14,13 @@ from witten.cli import options, output_files
 from witten.cli.errors import Interrupted, patiently
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import ConvergenceError, Stopped
+from witten.number_format import scientific
 
 if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
 
 # --walltime counts from here: what was loaded since is part of it.
 STARTED = time.monotonic()
-LOG_10 = math.log(10)
 EXAMPLES = options.examples(
     "witten simulate double-well --lr 0.05:0.5:6",
     "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
@@ -114,7 +114,7 @@ def _simulated(
             return simulate_rate(f, learning_rates, progress=progress, stop=stop, **request), None
         except ConvergenceError as error:
             kept = {"noise": request["noise"]}
-            curve = RateCurve.from_records(done, method=METHOD, objective=f.name, options=kept)
+            curve = RateCurve(tuple(done), METHOD, f.name, kept)
             return (curve if done else None), error
         except Stopped as early:
             known, asked = len(early.curve.records), len(learning_rates)
@@ -124,20 +124,21 @@ def _simulated(
 
 def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:
     """The records that CLI users are promised; rates below the doubles by their logarithms alone."""
-    if curve is None:
-        return []
-    return [_row(*each) for each in zip(curve.records, curve.details, strict=True)]
+    return [] if curve is None else [_row(record) for record in curve.records]
 
 
-def _row(record: Any, detail: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("confidence", "estimator", "n_paths", "n_steps", "dt", "seconds", "diverged", "remarks")
+def _row(record: Any) -> dict[str, Any]:
     return {
         "learning_rate": record.learning_rate,
         "rate": record.rate if record.resolved else None,
         "ci_low": math.exp(record.lower),
         "ci_high": math.exp(record.upper),
         "log10_rate": record.log10_rate if record.resolved else None,
-        **{name: detail.get(name) for name in kept},
+        "confidence": record.confidence,
+        "estimator": record.solver,
+        "n_paths": record.n_dofs,
+        **{name: getattr(record, name) for name in ("n_steps", "dt", "seconds", "diverged")},
+        "remarks": record.notes,
     }
 
 
@@ -146,34 +147,23 @@ def _show(curve: RateCurve) -> None:
     print_table(
         f"{curve.objective}: rate of convergence by Monte Carlo{noise}",
         ("learning rate", "rate", "95 % interval", "estimator", "paths", "steps", "dt", "seconds"),
-        [_cells(record, detail) for record, detail in zip(curve.records, curve.details, strict=True)],
+        [_cells(record) for record in curve.records],
         left=("estimator",),
     )
-    for record, detail in zip(curve.records, curve.details, strict=True):
-        for remark in detail.get("remarks", ()):
+    for record in curve.records:
+        for remark in record.notes:
             print_line(f"s = {record.learning_rate:.6g}: {remark}")
 
 
-def _cells(record: Any, detail: Mapping[str, Any]) -> tuple[str, ...]:
-    rate = _short(record.log_rate) if record.resolved else "unresolved"
+def _cells(record: Any) -> tuple[str, ...]:
+    rate = scientific(record.log_rate, 4) if record.resolved else "unresolved"
     return (
         f"{record.learning_rate:.6g}",
         rate,
-        f"{_short(record.lower)} .. {_short(record.upper)}",
-        str(detail.get("estimator", "")),
-        f"{detail.get('n_paths', 0)}",
-        f"{detail.get('n_steps', 0):.2g}",
-        f"{detail.get('dt', 0.0):.3g}",
-        f"{detail.get('seconds', 0.0):.1f}",
+        f"{scientific(record.lower, 4)} .. {scientific(record.upper, 4)}",
+        record.solver,
+        f"{record.n_dofs}",
+        f"{record.n_steps:.2g}",
+        f"{record.dt:.3g}",
+        f"{record.seconds:.1f}",
     )
-
-
-def _short(log_value: float) -> str:
-    """Four digits of a number of any size, from its natural logarithm."""
-    if not math.isfinite(log_value):
-        return "0" if log_value < 0 else "inf"
-    exponent = math.floor(log_value / LOG_10)
-    mantissa = math.exp(log_value - exponent * LOG_10)
-    if mantissa >= 9.9995:
-        mantissa, exponent = mantissa / 10, exponent + 1
-    return f"{mantissa:.3f}e{exponent:+03d}"

@@ -10,8 +10,9 @@ import typer
 
 from witten import parallel
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
+from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.spectra.spectrum import Spectrum
@@ -127,7 +128,7 @@ def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None,
 
 def _json(found: Spectrum) -> dict[str, Any]:
     """The object that CLI users are promised; null is what is not resolved, and a rate that no double holds."""
-    from witten.rates import SMALLEST
+    from witten.rates.record import SMALLEST
 
     known = found.resolved.tolist()
     logs = found.log_rates.tolist()
@@ -166,5 +167,5 @@ def _row(log_rate: float, log_eigenvalue: float, relative: float, resolved: bool
     if math.isinf(log_rate):
         return "0", "0"
     if not resolved:
-        return f"unresolved (below 1e{(log_rate + math.log1p(relative)) / math.log(10):.1f})", ""
+        return f"unresolved (below {scientific(log_rate + math.log1p(relative), 2)})", ""
     return with_log_error(log_rate, 0.0, relative), with_log_error(log_eigenvalue, 0.0, relative)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from witten.cli import options, output_files
 from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
+from witten.number_format import scientific
 
 if TYPE_CHECKING:
     from witten.landscape.landscape import Landscape
@@ -20,7 +21,6 @@ EXAMPLES = options.examples(
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
     notes="As s -> 0 the rates are those of the law times 1 + O(s). --plot adds computed rates and their ratio to it.",
 )
-SMALLEST = 2.3e-308
 NO_ERROR = "leading-order law: each rate is off by a factor 1 + O(s) that the law does not know, so it has no error bar"
 # Rates shown to a person for each learning rate.
 MOST_SHOWN = 5
@@ -83,10 +83,10 @@ def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | N
     records = [
         {
             "learning_rate": record.learning_rate,
-            "rates": [rate if rate >= SMALLEST else None for rate in detail["rates"]],
-            "log10_rates": [value / LOG_10 for value in detail["log_rates"]],
+            "rates": record.rates,
+            "log10_rates": [value / LOG_10 for value in record.log_rates],
         }
-        for record, detail in zip(law.records, law.details, strict=True)
+        for record in law.records
     ]
     return {
         "objective": objective,
@@ -109,8 +109,8 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
         return
     count = min(len(landscape.minima) - 1, MOST_SHOWN)
     rows = [
-        (f"{s:.6g}", *(_power(value) for value in detail["log_rates"][:count]))
-        for s, detail in zip(law.learning_rates.tolist(), law.details, strict=True)
+        (f"{record.learning_rate:.6g}", *(scientific(value, 7) for value in record.log_rates[:count]))
+        for record in law.records
     ]
     noise = "" if law.noise == 1 else f", noise {law.noise:g}"
     columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)))
@@ -122,10 +122,3 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
         print_line("barriers are tied; the rates take that into account")
     for note in (*landscape.notes, NO_ERROR):
         print_line(f"note: {note}")
-
-
-def _power(log_rate: float) -> str:
-    """A rate from its natural logarithm, however small."""
-    exponent = math.floor(log_rate / LOG_10)
-    mantissa = math.exp(log_rate - exponent * LOG_10)
-    return f"{mantissa:.6f}e{exponent:+03d}" if mantissa < 9.9999995 else f"1.000000e{exponent + 1:+03d}"

@@ -12,7 +12,8 @@ import typer
 
 from witten.cli import options, output_files
 from witten.cli.errors import DISAGREEMENT, Interrupted, patiently
-from witten.cli.output import print_json, print_line, print_table, progress_bar, with_log_error
+from witten.cli.output import print_json, print_line, print_table, progress_bar
+from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.rates import RateRecord
@@ -144,7 +145,7 @@ def _json_record(c: Comparison) -> dict[str, Any]:
         "ci_high": None if sampled is None else _exp(sampled.upper),
         "agree": c.agree,
         "why": dict(c.why),
-        "remarks": [] if sampled is None or sampled.sampling is None else list(sampled.sampling.remarks),
+        "remarks": [] if sampled is None else sampled.notes,
         "log10_spectral": None if c.spectral is None else c.spectral.log10_rate,
         "log10_theory": None if c.theory is None else c.theory.log10_rate,
         "log10_monte_carlo": None if sampled is None else sampled.log10_rate,
@@ -184,15 +185,11 @@ def _spectral(record: RateRecord | None) -> str:
 
 
 def _plain(record: RateRecord | None) -> str:
-    from witten.validation.verdict import scientific
-
     return "" if record is None else scientific(record.log_rate, 4)
 
 
 def _sampled(record: RateRecord | None) -> tuple[str, str]:
     """A Monte Carlo rate and its interval."""
-    from witten.validation.verdict import scientific
-
     if record is None:
         return "", ""
     return scientific(record.log_rate, 3), f"{scientific(record.lower, 3)} to {scientific(record.upper, 3)}"

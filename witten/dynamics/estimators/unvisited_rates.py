@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.equilibrium.gibbs_grid import Thermal
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.estimators.escape_rate import Escape
 from witten.dynamics.estimators.hitting_times import APART
 from witten.dynamics.estimators.unvisited_regions import HiddenPlaces, Place, below, hidden_places, narrow_wells
 from witten.dynamics.request import QUANTILE, SGD, STEP, Request, Stop, combined, reach_down
+from witten.rates import SampledRate
 
 __all__ = ["watched"]
 
@@ -31,12 +31,12 @@ HESSIANS = 4000
 MOST_STEPS = 4_000_000_000
 
 
-def watched(estimate: Estimate, ground: Thermal, request: Request, stop: Stop, *, seen: Array) -> Estimate:
+def watched(estimate: SampledRate, ground: Thermal, request: Request, stop: Stop, *, seen: Array) -> SampledRate:
     """An estimate from paths of equilibrium, or of lives in some wells, with what may be slower in other places.
 
     `seen` (d, m) are minima in which paths have been started.
     """
-    hidden = hidden_places(ground, math.exp(estimate.high))
+    hidden = hidden_places(ground, math.exp(estimate.upper))
     if not hidden.end:
         return _blind(estimate, "slow modes may live far out, farther than was looked: the rate is not known")
     places = [place for place in (*hidden.places, *narrow_wells(ground)) if not _holds(place, seen)]
@@ -46,18 +46,18 @@ def watched(estimate: Estimate, ground: Thermal, request: Request, stop: Stop, *
             remark = f"stopped before {len(places) - number} places were watched where no path of equilibrium comes"
             return replace(_blind(found, remark), stopped=True)
         watch = _Watch(ground, request, place, number)
-        if watch.cost(estimate.high) > MOST_STEPS:
+        if watch.cost(estimate.upper) > MOST_STEPS:
             remark = f"a well or shelf at {_show(place.centre)} is too narrow to be watched in steps of {watch.dt:.1g}"
             return _blind(found, remark)
         found = _slower(found, watch, stop)
     if places:
-        found = replace(found, remarks=(*found.remarks, _about(HiddenPlaces(tuple(places), True))))
+        found = replace(found, notes=(*found.notes, _about(HiddenPlaces(tuple(places), True))))
     return found
 
 
-def _blind(estimate: Estimate, remark: str) -> Estimate:
+def _blind(estimate: SampledRate, remark: str) -> SampledRate:
     """What is known when a slower mode may be where nothing was seen: that the rate is not above the interval."""
-    return replace(estimate, low=-math.inf, blind=True, resolved=False, remarks=(*estimate.remarks, remark))
+    return replace(estimate, lower=-math.inf, blind=True, resolved=False, notes=(*estimate.notes, remark))
 
 
 def _about(hidden: HiddenPlaces) -> str:
@@ -103,11 +103,11 @@ class _Watch:
             yield self.escape(dt, count, level)
 
 
-def _slower(estimate: Estimate, watch: _Watch, stop: Stop) -> Estimate:
+def _slower(estimate: SampledRate, watch: _Watch, stop: Stop) -> SampledRate:
     """The smaller of the rate of an estimate and that at which a place is left; each end of the interval likewise."""
     runs = watch.request.runs(watch.dt)
     scouts = watch.escape(runs[-1][0], SCOUTS, 0)
-    stays = scouts.stays(PATIENCE * math.exp(-estimate.high))
+    stays = scouts.stays(PATIENCE * math.exp(-estimate.upper))
     estimate = replace(estimate, n_steps=estimate.n_steps + scouts.n_steps)
     if not stays:
         return estimate
@@ -127,15 +127,17 @@ def _slower(estimate: Estimate, watch: _Watch, stop: Stop) -> Estimate:
     log_rate, half = log_rate + back, QUANTILE * error + back
     low, n_steps = log_rate - reach_down(levels, half), sum(level.n_steps for level in levels)
     found = replace(
-        estimate, low=min(estimate.low, low), high=min(estimate.high, log_rate + half),
-        n_steps=estimate.n_steps + n_steps, n_paths=estimate.n_paths + sum(n for _, n, _ in runs),
+        estimate, lower=min(estimate.lower, low), upper=min(estimate.upper, log_rate + half),
+        n_steps=estimate.n_steps + n_steps, n_dofs=estimate.n_dofs + sum(n for _, n, _ in runs),
         diverged=estimate.diverged + sum(level.diverged for level in levels),
     )  # fmt: skip
     if log_rate >= estimate.log_rate:
         return found
     remark = f"the slowest mode lives where f is from {watch.place.floor:.4g} on: {levels[0].remark}"
-    dt = min(watch.dt, estimate.dt)
-    return replace(found, log_rate=log_rate, estimator="hitting", dt=dt, remarks=(*estimate.remarks, remark))
+    return replace(
+        found, log_rate=log_rate, log_rates=(log_rate, *estimate.log_rates), solver="hitting",
+        dt=min(watch.dt, estimate.dt), notes=(*estimate.notes, remark),
+    )  # fmt: skip
 
 
 def _stiffness(ground: Thermal, place: Place) -> float:

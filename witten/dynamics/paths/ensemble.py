@@ -24,6 +24,7 @@ from witten.dynamics.paths.philox import normals, words
 from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.parallel.communicators import Communicator
+from witten.request import checked_seed, positive
 
 __all__ = ["CoreMap", "Lives", "Motion", "Paths", "Steps", "in_threads"]
 
@@ -55,13 +56,10 @@ class Motion:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "dt", "noise"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise RequestError(f"{name.replace('_', ' ')} must be positive, got {value}")
+            positive(name.replace("_", " "), getattr(self, name))
         if self.scheme not in schemes.SCHEMES:
             raise RequestError(f"unknown scheme {self.scheme[:60]!r}; use one of {', '.join(schemes.SCHEMES)}")
-        if not 0 <= self.seed < 2**64:
-            raise RequestError(f"the seed must be from 0 to 2^64 - 1, got {self.seed}")
+        checked_seed(self.seed)
 
     @property
     def dimension(self) -> int:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 
 import numba
@@ -25,12 +24,13 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
-from witten.dynamics.estimates import Estimate
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
-from witten.dynamics.splitting.well_chain import WellChain
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError
+from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import Communicator, agree, collectively, communicator
+from witten.rates import SampledRate
+from witten.request import positive, seed_of
 
 __all__ = ["rate_by_splitting"]
 
@@ -51,7 +51,7 @@ def rate_by_splitting(
     width: float = 0.25,
     stop: Callable[[], str | None] = lambda: None,
     comm: Any = None,
-) -> Estimate:
+) -> SampledRate:
     """lambda_s from paths that are split on their way between wells, for rates too small to be waited for.
 
     Parameters
@@ -74,8 +74,8 @@ def rate_by_splitting(
     """
     began = time.perf_counter()
     f, ranks = resolve(objective), communicator(comm)
-    s = _effective(learning_rate, noise)
-    plan = agree(ranks, lambda: make_plan(f, s, _own_seed(seed, learning_rate, noise), dt))
+    s = positive("learning rate", learning_rate) * positive("noise", noise) ** 2
+    plan = agree(ranks, lambda: make_plan(f, s, seed_of(seed, learning_rate, noise), dt))
     plan = replace(plan, objective=f)  # with the kernels of this rank
     collectively(ranks, lambda: compile_kernels(f))
     samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
@@ -88,20 +88,6 @@ def rate_by_splitting(
         if stopped or 2 * found.error <= width:
             break
     return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began, stopped)
-
-
-def _effective(learning_rate: float, noise: float) -> float:
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise RequestError(f"learning rate must be positive, got {learning_rate}")
-    if not (math.isfinite(noise) and noise > 0):
-        raise RequestError(f"noise must be positive, got {noise}")
-    return learning_rate * noise**2
-
-
-def _own_seed(seed: int, learning_rate: float, noise: float) -> int:
-    """A seed for each learning rate, so that the errors along a curve are independent."""
-    text = f"{seed} {float(learning_rate).hex()} {float(noise).hex()}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
 @dataclass(frozen=True)
@@ -139,7 +125,7 @@ def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
             flux = logsumexp([sample[k].log_flux for sample in repetitions]) - count
             conductances[way.source, way.target] = conductances[way.target, way.source] = flux
     means = np.array([logsumexp(each) - math.log(len(each)) for each in masses])
-    return WellChain(means, conductances).log_rates()
+    return log_rates(WellGraph(means, conductances))
 
 
 def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> Found:
@@ -199,25 +185,25 @@ def _estimate(
     found: Found,
     seconds: float,
     stopped: bool,
-) -> Estimate:
+) -> SampledRate:
     """The answer of the route, with what a reader should know."""
     every = [sample for part in samples.values() for repetition in part for sample in repetition]
-    return Estimate(
+    return SampledRate(
         learning_rate=float(learning_rate),
         log_rate=found.log_rate,
-        low=found.log_rate - found.error - found.parted,
-        high=found.log_rate + found.error,
+        lower=found.log_rate - found.error - found.parted,
+        upper=found.log_rate + found.error,
+        resolved=math.isfinite(found.error),
+        solver="splitting",
+        n_dofs=sum(sample.paths for sample in every),
+        seconds=seconds,
+        log_rates=found.log_rates,
+        notes=tuple(_remarks(plan, every, found)),
         confidence=CONFIDENCE,
-        estimator="splitting",
-        n_paths=sum(sample.paths for sample in every),
         n_steps=sum(sample.steps for sample in every),
         dt=plan.dt,
-        seconds=seconds,
         diverged=sum(sample.lost for sample in every),
         stopped=stopped,
-        resolved=math.isfinite(found.error),
-        rates=tuple(math.exp(value) for value in found.log_rates),
-        remarks=tuple(_remarks(plan, every, found)),
     )
 
 

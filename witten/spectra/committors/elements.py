@@ -16,7 +16,7 @@ from petsc4py import PETSc
 from witten.errors import ConvergenceError
 from witten.operators.finite_elements import FiniteElementLaplacian
 from witten.spectra.committors.graph import DEEP, FASTEST, MOST_WELLS, RELEVANT, SHALLOWEST, WRONG
-from witten.linalg.graded_eigenvalues import Exchange, Steps, exchange_rates, steps
+from witten.linalg.graded_eigenvalues import Steps, WellGraph, slow_modes, steps
 from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, flooded, series_errors
 from witten.spectra.solvers.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
 from witten.spectra.solvers.distributed_lobpcg import near_kernel
@@ -207,8 +207,8 @@ class GroundedElements:
         longest = self._longest(psi, back, times, inverse.iterative)
         if not (unity < WRONG and longest > 0):
             return SmallPairs.nothing(operator)
-        exchange = self._exchange(z, psi, back)
-        log_rates, c = exchange_rates(exchange, self.count - 1, longest)
+        problem = self._well_graph(z, psi, back)
+        log_rates, c = slow_modes(problem, self.count - 1, longest)
         small = int(np.count_nonzero(log_rates + np.log(longest) < np.log(FASTEST)))
         bound = self._bound(log_rates, small, longest)
         # What the wells do below the bound is known exactly; the rest is counted.
@@ -216,11 +216,11 @@ class GroundedElements:
         log_rates, c = log_rates[:small], c[:, :small]
         rates = np.exp(log_rates)
         extra = 8 * unity + self._rounding() + (1e-10 if inverse.iterative else 0.0)
-        relative = series_errors(exchange, log_rates, longest, self.depth) + extra
-        units = np.exp(self.unit - exchange.log_sizes)
+        relative = series_errors(problem, log_rates, longest, self.depth) + extra
+        units = np.exp(self.unit - problem.log_sizes)
         vector = (psi * units) @ c + (back * units) @ c * rates
-        values = np.exp(np.minimum(-exchange.log_sizes, LIMIT))[:, None] * c
-        differences = self._differences(h, z, steps(exchange, log_rates, c))
+        values = np.exp(np.minimum(-problem.log_sizes, LIMIT))[:, None] * c
+        differences = self._differences(h, z, steps(problem, log_rates, c))
         differences += operator.within_cells(times @ values) * rates
         return SmallPairs(
             rates,
@@ -279,17 +279,17 @@ class GroundedElements:
         masses = self.operator.summed(np.stack([off @ psi**2, (psi**2).sum(axis=0)]))
         return float(max((sums[0] / sums[1]).max(), (masses[0] / masses[1]).max()))
 
-    def _exchange(self, z: Array, psi: Array, back: Array) -> Exchange:
-        """Conductances, sizes and moments, each in units of the size of its well."""
+    def _well_graph(self, z: Array, psi: Array, back: Array) -> WellGraph:
+        """Masses, conductances and moments, each in units of the size of its well."""
         gram = self.operator.gram(psi)
-        log_sizes = 0.5 * np.log(gram.diagonal()) + self.unit
+        log_masses = np.log(gram.diagonal()) + 2.0 * self.unit
         scale = 1.0 / np.sqrt(gram.diagonal())
         once, twice = self.operator.gram(psi, back), self.operator.gram(back)
         masses, once, twice = (scale[:, None] * g * scale for g in (gram, once, twice))
         np.fill_diagonal(masses, 1.0)
         with np.errstate(divide="ignore"):
             log_conductances = np.log(np.maximum(-self.operator.cell_form(z), 0.0))
-        return Exchange(log_conductances, log_sizes, masses, (0.5 * (once + once.T), twice))
+        return WellGraph(log_masses, log_conductances, masses, (0.5 * (once + once.T), twice))
 
     def _longest(self, psi: Array, back: Array, times: Array, iterative: bool) -> float:
         """The longest of the mean times G M 1; an estimate where it is lost in the rounding of small psi_0."""

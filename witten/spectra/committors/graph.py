@@ -23,7 +23,7 @@ from scipy.sparse import csc_array, csr_array, csr_matrix
 from scipy.sparse.linalg import cg, splu
 
 from witten.errors import ConvergenceError
-from witten.linalg.graded_eigenvalues import exchange_rates
+from witten.linalg.graded_eigenvalues import slow_modes
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import BLOCKS, WittenLaplacian
 from witten.spectra.committors.grounded_laplacian import Cores, Grounded, Reduced
@@ -94,9 +94,9 @@ class Committors:
             reduced = (_iterative if iterative else _direct)(grounded)
         except RuntimeError:  # a pivot is zero, as a deep well has no core; or conjugate gradients fail
             return self.nothing(operator)
-        log_rates, c = exchange_rates(reduced.exchange, min(k, found.minima.size - 1), reduced.longest)
         if not reduced.extra < WRONG:
             return self.nothing(operator)
+        log_rates, c = slow_modes(reduced.wells, min(k, found.minima.size - 1), reduced.longest)
         small = np.count_nonzero(log_rates + np.log(reduced.longest) < np.log(FASTEST))
         log_rates, c = log_rates[:small], c[:, :small]
         relative = reduced.errors(log_rates) + rounding(operator)

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.linalg.graded_eigenvalues import Exchange
+from witten.linalg.graded_eigenvalues import WellGraph
 from witten.linalg.nested_dissection import nested_dissection
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.committors.wells import Wells
@@ -167,14 +167,14 @@ def _flows(nodes, well, label, indptr, indices, data, log_psi0, log_scale, h):  
     return flows
 
 
-def series_errors(exchange: Exchange, log_rates: Array, longest: float, depth: float) -> Array:
-    """lambda^3 M_3 + ... <= lambda^3 max tau M_2 / (1 - lambda max tau): relative errors of an exchange's rates.
+def series_errors(wells: WellGraph, log_rates: Array, longest: float, depth: float) -> Array:
+    """lambda^3 M_3 + ... <= lambda^3 max tau M_2 / (1 - lambda max tau): relative errors of the rates of wells.
 
     Inside a core of many nodes, `depth` learning rates below an exit, u is taken for constant, which costs a part of
     order lambda tau.
     """
     slowness = np.exp(log_rates + np.log(longest))
-    rest = slowness * np.exp(2 * log_rates) * np.linalg.norm(exchange.corrections[1], 2) / (1 - slowness)
+    rest = slowness * np.exp(2 * log_rates) * np.linalg.norm(wells.corrections[1], 2) / (1 - slowness)
     constant = 0.0 if depth == np.inf else 4 * slowness + 100 * np.exp(-2 * depth)
     errors: Array = rest + constant
     return errors
@@ -186,14 +186,14 @@ class Reduced:
 
     Attributes
     ----------
-    exchange : the problem
+    wells : what is left
     h, back : committors h and G M h on the inner nodes, shape (inner, m)
     longest : a bound on the mean time on the way to a core
     extra : a relative error of all rates
     """
 
     grounded: Grounded
-    exchange: Exchange
+    wells: WellGraph
     h: Array
     back: Array
     longest: float
@@ -210,20 +210,20 @@ class Reduced:
         psi, later = weight * h, weight * back
         gram = psi.T @ psi
         with np.errstate(divide="ignore"):
-            log_sizes = 0.5 * np.logaddexp(inside, np.log(gram.diagonal()) + 2.0 * c.log_scale)
-        scale = np.exp(c.log_scale - log_sizes)
+            log_masses = np.logaddexp(inside, np.log(gram.diagonal()) + 2.0 * c.log_scale)
+        scale = np.exp(c.log_scale - 0.5 * log_masses)
         masses, once, twice = (scale[:, None] * g * scale for g in (gram, psi.T @ later, later.T @ later))
         np.fill_diagonal(masses, 1.0)
-        exchange = Exchange(log_conductances, log_sizes, masses, (0.5 * (once + once.T), twice))
-        return cls(grounded, exchange, h, back, longest, extra)
+        wells = WellGraph(log_masses, log_conductances, masses, (0.5 * (once + once.T), twice))
+        return cls(grounded, wells, h, back, longest, extra)
 
     def errors(self, log_rates: Array) -> Array:
         """Relative errors of rates given by their logarithms, `extra` among them."""
-        return series_errors(self.exchange, log_rates, self.longest, self.grounded.cores.depth) + self.extra
+        return series_errors(self.wells, log_rates, self.longest, self.grounded.cores.depth) + self.extra
 
     def vectors(self, rates: Array, c: Array) -> tuple[Array, Array]:
         """Orthonormal psi, and u = psi/psi_0 = H c + lambda G M H c, on all nodes, (n, k) each."""
-        grounded, cores, log_sizes = self.grounded, self.grounded.cores, self.exchange.log_sizes
+        grounded, cores, log_sizes = self.grounded, self.grounded.cores, self.wells.log_sizes
         log_psi0 = grounded.operator.log_ground_state
         psi, u = np.empty((2, grounded.operator.n_dofs, rates.size))
         values = np.exp(np.minimum(-log_sizes, 700.0))[:, None] * c

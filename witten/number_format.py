@@ -1,0 +1,54 @@
+"""Positive numbers of any size in print, from their logarithms: 1e-2171 is no double."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["scientific", "with_log_error"]
+
+
+def scientific(logarithm: float, digits: int) -> str:
+    """e^logarithm with some digits, however small or large: 1.958927e-05, 3.1e-2171.
+
+    >>> scientific(-5000.0, 3)
+    '3.37e-2172'
+    """
+    if not math.isfinite(logarithm):
+        return {-math.inf: "0", math.inf: "inf"}.get(logarithm, "unknown")
+    value, exponent = _mantissa(logarithm)
+    mantissa = f"{value:.{digits - 1}f}"
+    if mantissa.startswith("10"):  # rounding went over the edge
+        mantissa, exponent = f"{1:.{digits - 1}f}", exponent + 1
+    return f"{mantissa}e{exponent:+03d}"
+
+
+def with_log_error(log_value: float, log_error: float, relative: float | None = None) -> str:
+    """A number with the error of its last digits in brackets: 1.9589273(3)e-05.
+
+    From its logarithm, and the error of that or a relative error.
+    """
+    relative = math.expm1(min(log_error, 700.0)) if relative is None else relative
+    mantissa, exponent = _mantissa(log_value)
+    if not relative < 1:
+        return f"{mantissa:.1f}e{exponent:+03d} (error {'above 100 %' if relative > 1 else '100 %'})"
+    text, last = _bracketed(mantissa, mantissa * relative)
+    if text.startswith("10."):  # rounding went over the edge
+        text, last = _bracketed(mantissa / 10, mantissa * relative / 10)
+        exponent += 1
+    return f"{text}({last})e{exponent:+03d}"
+
+
+def _mantissa(logarithm: float) -> tuple[float, int]:
+    """m in [1, 10) and n with m 10^n = e^logarithm."""
+    exponent = math.floor(logarithm / math.log(10))
+    mantissa = math.exp(logarithm - exponent * math.log(10))
+    return (mantissa / 10, exponent + 1) if mantissa >= 10 else (mantissa, exponent)
+
+
+def _bracketed(mantissa: float, error: float) -> tuple[str, int]:
+    """One digit of the error, two where it starts with a one; thirteen digits at most."""
+    digits = 13
+    if error > 0:
+        leading = math.floor(math.log10(error))
+        digits = min(max(-leading + (1 if error / 10.0**leading < 1.95 else 0), 0), 13)
+    return f"{mantissa:.{digits}f}", max(math.ceil(error * 10**digits - 1e-9), 1)

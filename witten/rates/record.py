@@ -1,0 +1,114 @@
+"""The rate at one learning rate, in logarithms, with its error bar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["RateRecord", "SampledRate"]
+
+# Below this a double loses digits: the rate is then known by its logarithm alone.
+SMALLEST = float(np.finfo(float).tiny)
+LARGEST_LOG = math.log(np.finfo(float).max)
+
+
+def _double(logarithm: float) -> float | None:
+    """e^logarithm, or None where it is no normal double."""
+    if not (math.isfinite(logarithm) and logarithm <= LARGEST_LOG):
+        return None
+    value = math.exp(logarithm)
+    return value if value >= SMALLEST else None
+
+
+@dataclass(frozen=True)
+class RateRecord:
+    """The rate lambda_s at one learning rate s, as a logarithm, with its error bar.
+
+    Parameters
+    ----------
+    learning_rate : s
+    log_rate : natural logarithm of lambda_s
+    lower, upper : natural logarithms of the ends of the error bar; lower may be -inf
+    resolved : whether the number means anything; it does not where `log_rate` is no number
+    solver : what computed it, in words; of simulated paths the estimator
+    n_dofs : unknowns of the largest system; of simulated paths how many were independent
+    seconds : wall time
+    log_rates : natural logarithms of all rates computed at this s, without the zero, the smallest first
+    modes_counted : eigenvalues that inertia counts below a bound, zero included; None where nothing was counted
+    continuous : whether the rate is the bottom of the continuous spectrum, and no eigenvalue
+    notes : what a reader should know, in words
+    examined : how far f was looked at, in words; "" where nothing was left out
+    """
+
+    learning_rate: float
+    log_rate: float
+    lower: float
+    upper: float
+    resolved: bool
+    solver: str
+    n_dofs: int
+    seconds: float
+    log_rates: tuple[float, ...] = ()
+    modes_counted: int | None = None
+    continuous: bool = False
+    notes: tuple[str, ...] = ()
+    examined: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolved", bool(self.resolved and math.isfinite(self.log_rate)))
+
+    @property
+    def rate(self) -> float | None:
+        """lambda_s, or None where it is below the normal doubles (or unknown)."""
+        return _double(self.log_rate)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """All rates computed at this s; nan for those below the normal doubles: see log_rates."""
+        return tuple(math.nan if (rate := _double(each)) is None else rate for each in self.log_rates)
+
+    @property
+    def log_error(self) -> float:
+        """Half-width of the error bar of log lambda_s, the larger side."""
+        return max(self.upper - self.log_rate, self.log_rate - self.lower)
+
+    @property
+    def rate_error(self) -> float | None:
+        """Half-width of the error bar of lambda_s, the larger side; None where the rate is."""
+        if self.rate is None or not math.isfinite(self.upper):
+            return None
+        return self.rate * max(math.expm1(self.upper - self.log_rate), -math.expm1(self.lower - self.log_rate))
+
+    @property
+    def log10_rate(self) -> float | None:
+        """log10 lambda_s, for every size of rate; None where it is unknown."""
+        return self.log_rate / math.log(10) if math.isfinite(self.log_rate) else None
+
+    @property
+    def witten_eigenvalue(self) -> float | None:
+        """delta_1 = 2 s lambda_s, the first positive eigenvalue of the Witten-Laplacian (at unit noise)."""
+        return None if self.rate is None else 2 * self.learning_rate * self.rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledRate(RateRecord):
+    """A rate from simulated paths, and what these tell of themselves.
+
+    Parameters
+    ----------
+    confidence : of the interval that the error bar is
+    n_steps : steps of all paths together, those of every step size counted
+    dt : the finest time step
+    diverged : paths that left for infinity; they are counted and left out of the averages
+    stopped : whether it was ended before the interval was narrow enough
+    blind : whether a mode, a slower one perhaps, may live where the paths hardly ever come
+    """
+
+    confidence: float
+    n_steps: int
+    dt: float
+    diverged: int = 0
+    stopped: bool = False
+    blind: bool = False
