@@ -150,7 +150,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rates": BASE | {"io", "io.netcdf", "barrier_fit"},
     "request": BASE,
     "schedules": BASE,
-    "objectives": BASE,
+    "objectives": BASE | {"linalg"},
     # the three routes: they share objectives and never each other
     "domains": SHARED | {"objectives"},
     "operators": SHARED | {"objectives", "domains"},

@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 from witten.dynamics.equilibrium.string_method import curvatures_across, lengths, strings_between
 from witten.dynamics.equilibrium.wells import Wells, descended, scattered_minima
 from witten.errors import RequestError
+from witten.linalg.merge_tree import merge_tree_of_saddles
 from witten.objectives import Objective
 
 __all__ = ["MOST_DIMENSIONS", "Road", "RoadMap", "road_map"]
@@ -203,10 +204,6 @@ def _ordered(f: Objective, x: Array, roads: Sequence[Road]) -> RoadMap:
 def _depths(floors: Array, roads: Sequence[Road]) -> Array:
     """How far f must rise along roads from each well, the lowest first, until it joins a lower one; inf if it never
     does."""
-    depths, home = np.full(floors.size, np.inf), np.arange(floors.size)
-    for road in sorted(roads, key=lambda each: each.crest):
-        low, high = sorted(int(home[end]) for end in road.ends)
-        if low != high:
-            depths[high] = road.crest - floors[high]
-            home[home == high] = low
-    return depths
+    ends = np.array([road.ends for road in roads], dtype=np.int64).reshape(-1, 2)
+    tree = merge_tree_of_saddles(floors, np.array([road.crest for road in roads]), ends)
+    return np.asarray(tree.persistence[np.argsort(tree.minima)])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from witten.errors import RequestError
+from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective
 from witten.objectives.topography.critical_set import reach
-from witten.objectives.topography.merge_tree import merge_tree
 
 __all__ = ["Wells", "descended", "find_wells", "scattered_minima"]
 
