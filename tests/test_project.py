@@ -135,8 +135,8 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 BASE = {"errors"}
 FILES = {"io", "io.netcdf", "io.spectrum_dataset", "io.sweep_file"}
 SHARED = BASE | FILES | {"barrier_fit", "number_format", "rates", "request", "schedules", "parallel", "linalg"}
-SPECTRAL = {"domains", "operators", "spectra", "sgd"}
-ROUTES = SPECTRAL | {"objectives", "landscape", "dynamics", "descent"}
+SPECTRAL = {"operators", "spectra", "sgd"}
+ROUTES = SPECTRAL | {"objectives", "domains", "landscape", "dynamics", "descent"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "parallel": BASE,  # the one package that knows mpi4py
@@ -151,14 +151,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "request": BASE,
     "schedules": BASE,
     "objectives": BASE | {"linalg"},
-    # the three routes: they share objectives and never each other
+    # the three routes: they share objectives and domains, and never each other
     "domains": SHARED | {"objectives"},
     "operators": SHARED | {"objectives", "domains"},
     "spectra": SHARED | {"objectives", "domains", "operators"},
     "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
-    "landscape": SHARED | {"objectives"},
-    "dynamics": SHARED | {"objectives"},
-    "descent": SHARED | {"objectives"},  # gradient descent without noise
+    "landscape": SHARED | {"objectives", "domains"},
+    "dynamics": SHARED | {"objectives", "domains"},
+    "descent": SHARED | {"objectives", "domains"},  # gradient descent without noise
     # on top
     "risk": SHARED | ROUTES,
     "annealing": BASE | {"schedules"},
@@ -279,7 +279,7 @@ def test_the_table_of_layers_has_no_cycle():
 def test_the_routes_do_not_know_each_other():
     assert not MAY_IMPORT["landscape"] & (SPECTRAL | {"dynamics"})
     assert not MAY_IMPORT["dynamics"] & (SPECTRAL | {"landscape"})
-    assert not set.union(*(MAY_IMPORT[name] for name in SPECTRAL)) & {"landscape", "dynamics"}
+    assert not set.union(*(MAY_IMPORT[name] for name in SPECTRAL | {"domains"})) & {"landscape", "dynamics"}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in NEEDS_DOLFINX])
