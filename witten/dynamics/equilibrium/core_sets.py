@@ -1,4 +1,4 @@
-"""Core sets (milestones) about the minima, by which it is told in which well a path has been last: sublevel sets on a
+"""Core sets (milestones) about the minima, by which the well that a path was in last is known: sublevel sets on a
 grid, and ellipsoids, in which starting points can be drawn by rejection in any dimension."""
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Equilibrium:
     Attributes
     ----------
     objective, s : f and the effective learning rate s sigma^2
-    wells : the minima, the lowest first; their depths are nan where no grid and no minimum-energy paths tell
+    wells : the minima, the lowest first; their depths are nan where neither a grid nor minimum-energy paths show them
     stiffness : the largest |curvature| where paths often are
     softness : the smallest at the deep minima, a thousandth of the largest at least
     softest : the smallest positive one there, however small
@@ -77,7 +77,7 @@ class Equilibrium:
 
     @cached_property
     def cores(self) -> CoreMap:
-        """The core sets by which paths are told to be in a deep well: sublevel sets on a grid, and without one the
+        """The core sets of the deep wells that hitting times watch: sublevel sets on a grid, and without one the
         points of which the projection on the way to any other minimum lies in the first quarter."""
         if self.gibbs is None:
             return CoreMap.around(np.ascontiguousarray(self.wells.minima[:, self.deep].T))

@@ -60,7 +60,7 @@ class GibbsGrid:
         return self.log_measure(self.values, self.grid.spacing)
 
     def height(self, part: float) -> float:
-        """f above which there is only a part of the measure."""
+        """f above which there is only this part of the measure."""
         values = np.sort(self.values, axis=None)
         cumulative = np.cumsum(np.exp(-2 * (values - values[0]) / self.s))
         return float(values[min(int(np.searchsorted(cumulative, (1 - part) * cumulative[-1])), values.size - 1)])

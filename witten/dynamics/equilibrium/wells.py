@@ -190,5 +190,4 @@ def _found(objective: Objective, grid: VertexGrid, f: Array, wanted: float) -> W
             kept.append(i)
     order = sorted(kept, key=lambda i: (np.isfinite(tree.saddles[i]), floors[i]))
     depths = np.where(np.isfinite(tree.saddles), tree.saddles - floors, np.inf)[order]
-    box = np.array([axis[[0, -1]] for axis in grid.axes])
-    return Wells(x[:, order], floors[order], depths, box[:, 0], box[:, 1])
+    return Wells(x[:, order], floors[order], depths, np.array(grid.box.lower), np.array(grid.box.upper))

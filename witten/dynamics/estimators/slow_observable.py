@@ -12,7 +12,7 @@ coefficients have not seen: there the largest rho wins, and too many functions l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -112,10 +112,7 @@ def slow_mode(snapshots: Array, lag: int, *, projection: Array | None = None) ->
         held_out = [correlation(_fitted(frame, a, lag)(b), lag) for a, b in ((first, second), (second, first))]
         scores[size] = float(np.mean(held_out))
     best = max(scores, key=lambda size: scores[size])
-    mode = _fitted(frames[best], snapshots, lag)
-    return SlowMode(
-        mode.projection, mode.middle, mode.scale, mode.centres, mode.width, mode.coefficients, scores[best]
-    )
+    return replace(_fitted(frames[best], snapshots, lag), score=scores[best])
 
 
 def rough_mode(snapshots: Array, lag: int, *, projection: Array | None = None) -> SlowMode:
@@ -172,7 +169,7 @@ def _fitted(frame: SlowMode, snapshots: Array, lag: int) -> SlowMode:
     c *= np.sign(c[np.argmax(np.abs(c))])
     c = np.round(c / np.abs(c).max(), 8) / norm
     c[0] = -float(np.sum(c * mean))
-    return SlowMode(frame.projection, frame.middle, frame.scale, frame.centres, frame.width, c)
+    return replace(frame, coefficients=c)
 
 
 def _some(snapshots: Array) -> Array:

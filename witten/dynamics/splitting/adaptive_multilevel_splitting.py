@@ -93,12 +93,12 @@ def rate_by_splitting(
 
 @dataclass(frozen=True)
 class SplittingRate:
-    """log lambda, half the width of its interval, all log rates, how far tied ones are parted."""
+    """log lambda, half the width of its interval, all log rates, the distance between those that may be one."""
 
     log_rate: float
     error: float
     log_rates: tuple[float, ...]
-    parted: float = 0.0
+    distance: float = 0.0
 
 
 def _repetitions(plan: Plan, numbers: range, coarse: bool, comm: Communicator) -> list[tuple[Sample, ...]]:
@@ -133,9 +133,9 @@ def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
 def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> SplittingRate:
     """lambda = (4 lambda_h - lambda_2h)/3 in logarithms, and the half-width of its interval.
 
-    Rates that chance may have parted are one, multiple: the smallest alone would be too small. To the statistical error
-    are added a tenth of the extrapolation, for the orders left out, and for what is no chain lambda/(smallest
-    curvature) and the memory of shallow wells.
+    Rates that only chance may have separated count as one, multiple: the smallest alone would be too small. To the
+    statistical error are added a tenth of the extrapolation, for the orders left out, and for what is no chain
+    lambda/(smallest curvature) and the memory of shallow wells.
     """
     if all(sample.extinct for repetition in samples[False] for sample in repetition if sample.split):
         raise ConvergenceError(
@@ -156,7 +156,7 @@ def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) 
 
 
 def _tied(plan: Plan, repetitions: list[tuple[Sample, ...]], log_rates: Array) -> int:
-    """How many of the smallest rates cannot be told from the first."""
+    """How many of the smallest rates may be equal to the first."""
     without = _left_out(plan, repetitions)
     if log_rates.size == 1 or not np.isfinite(without).all():
         return 1
@@ -170,7 +170,7 @@ def _jackknife(plan: Plan, repetitions: list[tuple[Sample, ...]], ties: int) -> 
     count = len(repetitions)
     every = logsumexp(_log_rates(plan, repetitions)[:ties]) - math.log(ties)
     without = logsumexp(_left_out(plan, repetitions)[:, :ties], axis=1) - math.log(ties)
-    if not np.isfinite(without).all():  # all hangs on one repetition
+    if not np.isfinite(without).all():  # all depends on one repetition
         return float(every), math.inf
     return float(every), float(np.std(without) * math.sqrt(count - 1))
 
@@ -193,7 +193,7 @@ def _estimate(
     return SampledRate(
         learning_rate=float(learning_rate),
         log_rate=found.log_rate,
-        lower=found.log_rate - found.error - found.parted,
+        lower=found.log_rate - found.error - found.distance,
         upper=found.log_rate + found.error,
         resolved=math.isfinite(found.error),
         solver="splitting",

@@ -44,7 +44,7 @@ class Committors:
     flux : log of what flows between cores, up to a constant, (m, m)
     starts : for each pair of cores, from the higher to the lower, log of the mean of q next to the first
     stiffness : the largest curvature where paths go
-    coordinate : log q for a pair of cores, of which all below a value need not be told apart
+    coordinate : log q for a pair of cores, of which all below a value may be one
     """
 
     cores: Ellipsoids
@@ -59,8 +59,8 @@ def deep_wells(equilibrium: Equilibrium) -> Integers:
     """The wells that are deep beside s; RequestError if they are less than two."""
     if equilibrium.deep.size < 2:
         raise RequestError(
-            f"splitting needs two wells that are {DEEP:g} s deep, and {equilibrium.objective.name} has none at s = "
-            f"{equilibrium.s:g}; take another estimator"
+            f"splitting needs two wells with barriers above {DEEP:g} s, which {equilibrium.objective.name} has not at "
+            f"s = {equilibrium.s:g}; take another estimator"
         )
     return equilibrium.deep
 

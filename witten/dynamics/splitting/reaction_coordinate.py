@@ -32,7 +32,7 @@ class Coordinate:
 
     Attributes
     ----------
-    first : below this no two values are told apart
+    first : below this all values are one
     grid, table : log q at the nodes of a grid; or
     paths, table, joined : log q at the nodes (d, n) of paths, and for each node whether the next is its neighbour
     """

@@ -35,7 +35,7 @@ STEP = 0.2
 # Variance of the logarithm that one population may have, the fewest and most paths in it, and the most coordinates.
 SPREAD, FEWEST, MOST, MOST_COORDINATES = 0.04, 100, 2000, 20_000
 MASS_ONLY = 1000
-# Levels begin this much below the mean of log q where paths leave: those behind the core are not told apart.
+# Levels begin this much below the mean of log q where paths leave: those behind the core are one.
 BELOW = 1.0
 # Direct transitions between wells that would carry less than this part of what goes by others are left out.
 NEGLIGIBLE = 1e-4
