@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.interpolate import RegularGridInterpolator
 
 import witten
-from witten.domains.grid import VertexGrid
+from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.equilibrium import equilibrium as equilibria
 from witten.dynamics.equilibrium.core_sets import ellipsoids
 from witten.dynamics.equilibrium.equilibrium import equilibrium

@@ -1,4 +1,4 @@
-"""Cell-centred grids on a box, masked to the part that matters, and vertex-centred ones."""
+"""Cell-centred grids on a box, masked to the part that matters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.errors import RequestError
 
-__all__ = ["Grid", "VertexGrid"]
+__all__ = ["Function", "Grid", "evaluated"]
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -103,7 +103,7 @@ class Grid:
 
     def evaluate(self, function: Function) -> NDArray[np.float64]:
         """A function of points (d, n) at the nodes, shape `shape`; inf where it is no number, and outside the mask."""
-        return self.expand(_evaluated(function, self.points), np.inf)
+        return self.expand(evaluated(function, self.points), np.inf)
 
     def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, linear along each axis; constant
@@ -116,50 +116,6 @@ class Grid:
         return np.asarray(full[mask])
 
 
-@dataclass(frozen=True, eq=False)
-class VertexGrid:
-    """The corners of the cells of a uniform grid, those on the faces of the box included, in C order.
-
-    Parameters
-    ----------
-    box : Box
-    shape : nodes along each axis, length d, at least 2
-    """
-
-    box: Box
-    shape: tuple[int, ...]
-
-    @classmethod
-    def between(cls, low: NDArray[np.float64], high: NDArray[np.float64], nodes: int) -> VertexGrid:
-        """So many nodes along each axis from `low` to `high` (d,)."""
-        return cls(Box.of(list(zip(low, high, strict=True))), (nodes,) * len(low))
-
-    @cached_property
-    def spacing(self) -> NDArray[np.float64]:
-        """h_a = width_a / (n_a - 1), shape (d,)."""
-        return self.box.widths / (np.array(self.shape) - 1.0)
-
-    @property
-    def axes(self) -> tuple[NDArray[np.float64], ...]:
-        """The nodes along each axis."""
-        return tuple(np.linspace(a, b, n) for (a, b), n in zip(self.box.intervals, self.shape, strict=True))
-
-    @property
-    def points(self) -> NDArray[np.float64]:
-        """The nodes, shape (d, n)."""
-        return np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")])
-
-    def evaluate(self, function: Function) -> NDArray[np.float64]:
-        """A function of points (d, n) at the nodes, shape `shape`; inf where it is no number."""
-        return _evaluated(function, self.points).reshape(self.shape)
-
-
-def _evaluated(function: Function, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(all="ignore"):
-        values = np.asarray(function(points), dtype=float)
-    return np.where(np.isnan(values), np.inf, values)
-
-
 def _linear(mask: NDArray[np.bool_], values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Halves of cells along an axis: three quarters of the cell and one of the next cell on that side."""
     mask, values = np.moveaxis(mask, axis, 0), np.moveaxis(values, axis, 0)
@@ -169,3 +125,10 @@ def _linear(mask: NDArray[np.bool_], values: NDArray[np.float64], axis: int) -> 
     halves[1:, 0] -= slope
     halves[:-1, 1] += slope
     return np.moveaxis(halves.reshape(-1, *values.shape[1:]), 0, axis)
+
+
+def evaluated(function: Function, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A function at points (d, n), inf where it is no number, shape (n,)."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(function(points), dtype=float)
+    return np.where(np.isnan(values), np.inf, values)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from witten.domains.grid import VertexGrid
+from witten.domains.vertex_grid import VertexGrid
 from witten.errors import RequestError
 from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective

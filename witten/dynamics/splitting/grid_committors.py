@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 from scipy.special import logsumexp
 
-from witten.domains.grid import VertexGrid
+from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.equilibrium.core_sets import Ellipsoids, ellipsoids
 from witten.dynamics.equilibrium.curvatures import largest_curvature
 from witten.dynamics.equilibrium.equilibrium import DEEP, Equilibrium

@@ -15,7 +15,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
-from witten.domains.grid import VertexGrid
+from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.splitting.location_kernels import LEVELS
 
 __all__ = ["Coordinate", "committor"]
