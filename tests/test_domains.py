@@ -1,14 +1,12 @@
-"""Boxes, grids, merge trees, the sublevel sets that are found from f alone, and the conditions on f."""
+"""Boxes, grids, the sublevel sets that are found from f alone, and the conditions on f."""
 
 from itertools import pairwise, product
 
-import gudhi
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.ndimage import generate_binary_structure, label
 
 import witten
 from witten.domains.box import Box
@@ -17,7 +15,6 @@ from witten.domains.sublevel import Scan, sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.conditions import continuous_spectrum
-from witten.objectives.topography.merge_tree import component, merge_tree
 
 # ------------------------------------------------------------------------------------------------ boxes
 
@@ -138,68 +135,6 @@ def test_a_grid_does_not_share_its_mask_with_the_caller():
 def test_bad_grids_are_refused(shape, mask):
     with pytest.raises(RequestError):
         Grid(Box.of([(0, 1)]), shape, mask)
-
-
-# ------------------------------------------------------------------------------------------------ merge trees
-
-heights = st.one_of(st.floats(-10, 10, width=32), st.integers(0, 5).map(float))
-arrays = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=6).flatmap(
-    lambda shape: hnp.arrays(float, shape, elements=heights)
-)
-
-
-def persistence_pairs(values, smallest):
-    """0-dimensional persistence by gudhi: top-dimensional cells, neighbours where they share a corner."""
-    pairs = gudhi.CubicalComplex(top_dimensional_cells=values).persistence(min_persistence=smallest)
-    return sorted(pair for dimension, pair in pairs if dimension == 0)
-
-
-@given(arrays, st.sampled_from([0.0, 0.5, 2.0]))
-@settings(deadline=None, max_examples=200)
-def test_merge_tree_against_gudhi(values, smallest):
-    tree = merge_tree(values, smallest)
-    found = sorted(zip(tree.floors.tolist(), tree.saddles.tolist(), strict=True))
-    assert found == persistence_pairs(values, smallest)
-
-
-@given(arrays)
-@settings(deadline=None, max_examples=60)
-def test_the_most_persistent_well_comes_first(values):
-    tree = merge_tree(values)
-    assert tree.floors[0] == values.min() and tree.saddles[0] == np.inf
-    assert (np.diff(tree.persistence[1:]) <= 0).all()
-    np.testing.assert_array_equal(values.ravel()[tree.minima], tree.floors)
-    assert (tree.persistence > 0).all()
-
-
-def test_a_merge_tree_by_hand():
-    tree = merge_tree(np.array([5.0, 1.0, 4.0, 2.0, 3.0, 0.0, 9.0]))
-    assert tree.minima.tolist() == [5, 1, 3]
-    assert tree.saddles.tolist() == [np.inf, 4.0, 3.0]
-
-
-def test_walls_hold_no_wells():
-    tree = merge_tree(np.array([np.inf, 3.0, 1.0, 2.0, 0.0, np.inf, np.inf]))
-    assert tree.minima.tolist() == [4, 2]
-    assert tree.saddles.tolist() == [np.inf, 2.0]
-
-
-@given(arrays, st.floats(-10, 10), st.data())
-@settings(deadline=None, max_examples=100)
-def test_component_is_the_piece_of_the_sublevel_set_around_a_cell(values, level, data):
-    below = np.flatnonzero(values.ravel() <= level)
-    if below.size == 0:
-        return
-    cell = int(data.draw(st.sampled_from(below.tolist())))
-    mask = component(values, level, cell)
-    assert mask.ravel()[cell]
-    assert (values[mask] <= level).all()
-    assert label(mask, generate_binary_structure(values.ndim, 1))[1] == 1
-    for axis in range(values.ndim):  # nothing below the level is left out next door
-        for one, other in ((mask, values), (mask[::-1], values[::-1])) if axis == 0 else ((mask, values),):
-            here, there = np.moveaxis(one, axis, 0)[:-1], np.moveaxis(one, axis, 0)[1:]
-            low = np.moveaxis(other, axis, 0) <= level
-            assert not (here & ~there & low[1:]).any() and not (there & ~here & low[:-1]).any()
 
 
 # ------------------------------------------------------------------------------------------------ sublevel sets

@@ -11,12 +11,12 @@ import pytest
 from launcher import needs_mpi, ranks
 
 import witten
-from witten.dynamics.equilibrium.gibbs_grid import thermal
+from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.estimators.autocorrelation import decay_rate
-from witten.dynamics.estimators.hitting_times import life_rates, slow_rates
+from witten.dynamics.estimators.hitting_times import residence_rates, slow_rates
 from witten.dynamics.estimators.slow_observable import slow_mode
 from witten.dynamics.paths import ensemble, gradient_kernels, philox, schemes
-from witten.dynamics.paths.ensemble import CoreMap, Lives, Motion, Paths
+from witten.dynamics.paths.ensemble import CoreMap, Motion, Paths, ResidenceTimes
 from witten.dynamics.paths.gradient_kernels import block_gradient, exponential
 from witten.dynamics.rate_estimate import APART, QUANTILE, chosen
 from witten.dynamics.simulation import simulate_rate
@@ -96,7 +96,7 @@ def test_a_python_function_moves_as_a_formula_does(scheme):
     for run in runs:
         run.watch(20, 2)
     assert np.allclose(runs[0].x, runs[1].x, rtol=1e-12, atol=1e-14)
-    assert np.array_equal(runs[0].lives().lived, runs[1].lives().lived)
+    assert np.array_equal(runs[0].residence_times().resided, runs[1].residence_times().resided)
     records = [run.record(3, 4) for run in runs]
     assert records[0].shape == (3, 2, 5) and np.allclose(*records, rtol=1e-11)
 
@@ -232,49 +232,51 @@ def test_divergence_of_all_is_an_error_and_of_some_is_reported():
     assert found.diverged > 0 and any("left for infinity" in note for note in found.notes)
 
 
-# ------------------------------------------------------------------------------------------------ lives
+# ------------------------------------------------------------------------------------------------ residence times
 
 
 def plain_lives(labels, m):
-    """Lives from the labels of one path at all looks, in plain Python."""
-    lived, moved, transit = np.zeros(m, int), np.zeros((m, m), int), np.zeros((m, m), int)
+    """Residence times from the labels of one path at all observations, in plain Python."""
+    resided, moved, transit = np.zeros(m, int), np.zeros((m, m), int), np.zeros((m, m), int)
     home, last = None, 0
     for t, label in enumerate(labels):
         if home is not None:
-            lived[home] += 1
+            resided[home] += 1
             if label and label - 1 != home:
                 moved[home, label - 1] += 1
                 transit[home, label - 1] += t - last - 1
         if label:
             home, last = label - 1, t
-    return lived, moved, transit
+    return resided, moved, transit
 
 
 def test_lives_are_those_of_a_plain_loop():
-    ground = thermal(gallery.triple_well(), 0.13)
-    cores, motion = ground.cores(), Motion(gallery.triple_well(), 0.13, 0.05, seed=3)
+    ground = equilibrium(gallery.triple_well(), 0.13)
+    cores, motion = ground.cores, Motion(gallery.triple_well(), 0.13, 0.05, seed=3)
     start = np.zeros((2, 70))
     watched, recorded = Paths(motion, start, cores=cores), Paths(motion, start)
     watched.watch(900, 3)
     watched.watch(300, 3)
     points = recorded.record(1200, 3)
-    cells = np.floor((points - ground.low[:, None]) / ground.spacing[:, None]).astype(int)
-    inside = ((cells >= 0) & (cells < np.array(ground.values.shape)[:, None])).all(axis=1)
-    table = cores.labels.reshape(ground.values.shape)
+    low, shape = np.array(ground.gibbs.grid.box.lower), ground.gibbs.values.shape
+    cells = np.floor((points - low[:, None]) / ground.gibbs.grid.spacing[:, None]).astype(int)
+    inside = ((cells >= 0) & (cells < np.array(shape)[:, None])).all(axis=1)
+    table = cores.labels.reshape(shape)
     labels = np.where(inside, table[tuple(np.clip(np.moveaxis(cells, 1, 0), 0, 299))], 0)
     expected = [sum(each) for each in zip(*(plain_lives(labels[:, p], 3) for p in range(70)), strict=True)]
-    found = watched.lives()
+    found = watched.residence_times()
     assert found.moved.sum() > 100
-    for one, other in zip((found.lived, found.moved, found.transit), expected, strict=True):
+    for one, other in zip((found.resided, found.moved, found.transit), expected, strict=True):
         assert np.array_equal(one, other)
 
 
 def test_cores_hang_together_and_hold_one_minimum_each():
-    ground = thermal(gallery.mueller_brown(), 0.02)
-    labels = ground.cores().labels.reshape(ground.values.shape)
+    ground = equilibrium(gallery.mueller_brown(), 0.02)
+    gibbs = ground.gibbs
+    labels = ground.cores.labels.reshape(gibbs.values.shape)
     assert len(ground.deep) == labels.max() == 3
     for number, k in enumerate(ground.deep, start=1):
-        cell = np.floor((ground.wells.minima[:, k] - ground.low) / ground.spacing).astype(int)
+        cell = np.floor((ground.wells.minima[:, k] - gibbs.grid.box.lower) / gibbs.grid.spacing).astype(int)
         assert labels[tuple(cell)] == number
 
 
@@ -293,7 +295,7 @@ def random_walk(f, s, n, reach):
 
 @pytest.mark.parametrize(("tilt", "s", "allowed"), [(0.0, 0.06, 1e-3), (0.1, 0.08, 3e-3)])
 def test_rates_from_lives_are_those_of_the_chain(tilt, s, allowed):
-    """Expected counts of lives on a chain that can be solved, against its eigenvalue."""
+    """Expected residence times on a chain that can be solved, against its eigenvalue."""
     f = gallery.double_well(tilt=tilt)
     x, p, law = random_walk(f, s, 61, 1.7)
     home = np.where(np.abs(x + 1) < 0.15, 1, np.where(np.abs(x - 1) < 0.15, 2, 0))
@@ -302,16 +304,16 @@ def test_rates_from_lives_are_those_of_the_chain(tilt, s, allowed):
     for i in range(2):
         q[i, home == i + 1] = 1
         q[i, free] = np.linalg.solve((np.eye(61) - p)[np.ix_(free, free)], p[np.ix_(free, home == i + 1)].sum(axis=1))
-    looks = 1e15
-    overlap = looks * q @ (law[:, None] * q.T)
+    observations = 1e15
+    overlap = observations * q @ (law[:, None] * q.T)
     transit = np.where(np.eye(2, dtype=bool), 0, overlap)
-    found = slow_rates(overlap.sum(axis=1), looks * _moves(p, law, q, home), transit, 1.0)[0]
+    found = slow_rates(overlap.sum(axis=1), observations * _moves(p, law, q, home), transit, 1.0)[0]
     exact = -np.log(np.sort(np.linalg.eigvals(p).real)[-2])
     assert found == pytest.approx(exact, rel=allowed)
 
 
 def _moves(p, law, q, home):
-    """Expected arrivals per look in core j of paths whose last core was i."""
+    """Expected arrivals per observation in core j of paths whose last core was i."""
     moved = np.zeros((2, 2))
     for i in range(2):
         j = 1 - i
@@ -320,16 +322,16 @@ def _moves(p, law, q, home):
 
 
 def test_two_equal_wells_are_left_at_half_the_rate():
-    lived, moved = np.array([10_000, 10_000]), np.array([[0, 20], [20, 0]])
+    resided, moved = np.array([10_000, 10_000]), np.array([[0, 20], [20, 0]])
     nothing = np.zeros((2, 2), dtype=int)
-    assert slow_rates(lived, moved, nothing, 0.5)[0] == pytest.approx(2 * 20 / 10_000 / 0.5, rel=3e-3)
-    found = life_rates(Lives(lived, moved, nothing), 0.5, seed=0)
+    assert slow_rates(resided, moved, nothing, 0.5)[0] == pytest.approx(2 * 20 / 10_000 / 0.5, rel=3e-3)
+    found = residence_rates(ResidenceTimes(resided, moved, nothing), 0.5, seed=0)
     assert found.log_error == pytest.approx(1 / np.sqrt(40), rel=0.15)
 
 
 def test_a_well_that_was_never_left_leaves_the_other_rate():
-    lived, moved = np.array([100_000, 10_000]), np.array([[0, 0], [100, 0]])
-    found = life_rates(Lives(lived, moved, np.zeros((2, 2), dtype=int)), 1.0, seed=0)
+    resided, moved = np.array([100_000, 10_000]), np.array([[0, 0], [100, 0]])
+    found = residence_rates(ResidenceTimes(resided, moved, np.zeros((2, 2), dtype=int)), 1.0, seed=0)
     assert found.rates[0] == pytest.approx(0.01, rel=0.01)
     assert found.log_error == pytest.approx(0.1, rel=0.2)
 
@@ -352,7 +354,7 @@ def test_the_decay_of_an_autoregressive_process():
 
 def test_the_slow_observable_is_the_mode_of_the_operator():
     s, f = 0.25, gallery.double_well(tilt=0.05)
-    ground = thermal(f, s)
+    ground = equilibrium(f, s)
     run = Paths(Motion(f, s, 0.02, scheme="heun", seed=1), ground.sample(512, 0))
     mode = slow_mode(run.record(40, 100), 3)
     exact = witten.spectrum(f, s, 2)
@@ -365,7 +367,7 @@ def test_the_slow_observable_is_the_mode_of_the_operator():
 
 def test_stationary_points_are_drawn_from_the_law():
     s, f = 0.3, gallery.double_well(tilt=0.05)
-    ground = thermal(f, s)
+    ground = equilibrium(f, s)
     x = ground.sample(20000, 0)[0]
     grid = np.linspace(-3, 3, 20001)
     weight = np.exp(-2 * f(grid[None, :]) / s)
@@ -375,15 +377,15 @@ def test_stationary_points_are_drawn_from_the_law():
 
 def test_kinks_and_long_valleys_have_time_steps_too():
     """A jump J of the gradient counts as a curvature J^2/s; the valley of Rosenbrock is one well."""
-    kinked = thermal(Objective.from_formula("2*abs(x) + x^2/4"), 0.5)
+    kinked = equilibrium(Objective.from_formula("2*abs(x) + x^2/4"), 0.5)
     assert 4**2 / 0.5 * 0.9 < kinked.stiffness < 4**2 / 0.5 * 1.1
-    assert thermal(gallery.quadratic(3.0), 0.5).stiffness == pytest.approx(3)
-    assert thermal(gallery.rosenbrock(), 0.1).deep.tolist() == [0]
+    assert equilibrium(gallery.quadratic(3.0), 0.5).stiffness == pytest.approx(3)
+    assert equilibrium(gallery.rosenbrock(), 0.1).deep.tolist() == [0]
 
 
 def test_the_grid_needs_a_confining_objective():
     with pytest.raises(RequestError, match="no finite integral"):
-        thermal(Objective.from_formula("log(1 + x^2)"), 5.0)
+        equilibrium(Objective.from_formula("log(1 + x^2)"), 5.0)
 
 
 # ------------------------------------------------------------------------------------------------ rates
@@ -434,12 +436,12 @@ def test_errors_of_decays_cover_as_often_as_they_say():
 
 def test_errors_of_lives_cover_as_often_as_they_say():
     """300 repetitions of counts with known means, two unequal wells."""
-    random, lived, nothing = np.random.default_rng(1), np.array([400_000, 100_000]), np.zeros((2, 2), dtype=int)
+    random, resided, nothing = np.random.default_rng(1), np.array([400_000, 100_000]), np.zeros((2, 2), dtype=int)
     k = np.array([[0, 50 / 400_000], [150 / 100_000, 0]])
-    truth = math.log(slow_rates(lived, k * lived[:, None], nothing, 1.0)[0])
+    truth = math.log(slow_rates(resided, k * resided[:, None], nothing, 1.0)[0])
     estimates = []
     for seed in range(300):
-        found = life_rates(Lives(lived, random.poisson(k * lived[:, None]), nothing), 1.0, seed)
+        found = residence_rates(ResidenceTimes(resided, random.poisson(k * resided[:, None]), nothing), 1.0, seed)
         estimates.append((math.log(found.rates[0]), found.log_error))
     inside, z = covered(estimates, truth)
     assert 0.92 <= inside / 300 <= 0.98 and abs(z.mean()) < 0.2
@@ -461,10 +463,10 @@ def test_noise_is_a_larger_learning_rate():
 
 def test_auto_goes_by_barriers_beside_the_learning_rate():
     for s, estimator in ((0.5, "autocorrelation"), (0.06, "hitting"), (0.02, "splitting")):
-        ground = thermal(DOUBLE_WELL, s)
+        ground = equilibrium(DOUBLE_WELL, s)
         assert (2 * ground.barrier / s < APART) == (estimator == "autocorrelation")
         assert chosen(ground, 0.05, 2048) == estimator
-    assert chosen(thermal(gallery.convex_quartic(), 1e-3), 0.05, 2048) == "autocorrelation"
+    assert chosen(equilibrium(gallery.convex_quartic(), 1e-3), 0.05, 2048) == "autocorrelation"
 
 
 def test_a_curve_keeps_what_simulation_knows(tmp_path):

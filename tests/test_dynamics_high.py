@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import witten
-from witten.dynamics.equilibrium.gibbs_samples import sampled, slow_directions
+from witten.dynamics.equilibrium.equilibrium import from_paths
 from witten.dynamics.estimators import markov_state_model
+from witten.dynamics.estimators.slow_observable import slow_directions
 from witten.dynamics.minibatch_rate import Minibatch, minibatch_rate
 from witten.dynamics.paths.ensemble import Motion, Paths
 from witten.dynamics.paths.philox import uniform, uniforms
@@ -37,12 +38,12 @@ def test_a_thousand_dimensions():
 
 
 def test_curvatures_and_minima_by_descents_alone():
-    ground = sampled(gallery.double_well(barrier=0.5, dim=6), 0.1)
+    ground = from_paths(gallery.double_well(barrier=0.5, dim=6), 0.1)
     assert np.allclose(np.sort(ground.wells.minima[0]), [-1, 1], atol=1e-4)
     assert ground.softness == pytest.approx(1, rel=0.02)
     assert ground.stiffness >= 3.9 and len(ground.deep) == 2
     with pytest.raises(RequestError, match="confining"):
-        sampled(Objective.from_formula("-x1^2 - x2^2 - x3^2 - x4^2"), 0.1)
+        from_paths(Objective.from_formula("-x1^2 - x2^2 - x3^2 - x4^2"), 0.1)
 
 
 def test_slow_directions_are_found_among_many():

@@ -8,17 +8,17 @@ import pytest
 from scipy.linalg import eigh_tridiagonal
 
 from witten.cli.commands.simulate import _row
-from witten.dynamics.equilibrium.gibbs_grid import thermal
+from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.estimators import unvisited_rates, unvisited_regions
 from witten.dynamics.estimators.autocorrelation import decay_rate
 from witten.dynamics.estimators.escape_rate import Escape
-from witten.dynamics.estimators.unvisited_regions import below, hidden_places, narrow_wells
-from witten.dynamics.paths.ensemble import Motion
+from witten.dynamics.estimators.unvisited_regions import below, narrow_wells, slow_regions
+from witten.dynamics.paths.ensemble import Motion, affordable
 from witten.dynamics.request import Request
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError
-from witten.objectives import resolve
+from witten.objectives import Objective, resolve
 from witten.parallel import Communicator
 from witten.rates import SampledRate
 
@@ -54,20 +54,20 @@ def test_a_plateau_is_left_at_the_rate_of_its_mode():
     assert truth == pytest.approx(2.60099, rel=1e-4)
     low, high, record = interval(PLATEAU, 0.05, paths=1024, width=0.4)
     assert low <= truth <= high < 1.5 * truth and record.solver == "hitting" and not record.blind
-    found = hidden_places(thermal(resolve(PLATEAU), 0.05), 2.6)
-    ends = sorted((place.centres.min(), place.centres.max()) for place in found.places)
+    found = slow_regions(equilibrium(resolve(PLATEAU), 0.05), 2.6)
+    ends = sorted((region.centres.min(), region.centres.max()) for region in found.regions)
     assert found.end and np.array(ends) == pytest.approx(np.array([(-1.87, -1.485), (1.485, 1.87)]), abs=3e-3)
 
 
 def test_a_hazard_is_the_rate_of_a_mode_for_any_time_between_looks():
     f, s = resolve(PLATEAU), 0.05
-    ground = thermal(f, s)
-    (first, _) = hidden_places(ground, 2.8).places
+    ground = equilibrium(f, s)
+    (first, _) = slow_regions(ground, 2.8).regions
     truth = math.log(schroedinger(PLATEAU, s, 5.0)[1])
     for every in (2, 8):
         motion = Motion(f, s, 0.0167, 1.0, "heun", 3, 1000 * every)
-        escape = Escape(motion, first.sample(2048, 0), below(ground, first), every, Communicator())
-        assert escape.settle() and escape.log_rate == (pytest.approx(math.nan, nan_ok=True), math.inf)
+        escape = Escape(motion, first.sample(2048, 0), below(ground.gibbs, f, first), every, Communicator())
+        assert escape.converge() and escape.log_rate == (pytest.approx(math.nan, nan_ok=True), math.inf)
         for _ in range(4):
             escape.more()
         value, error = escape.log_rate
@@ -77,11 +77,11 @@ def test_a_hazard_is_the_rate_of_a_mode_for_any_time_between_looks():
 def test_what_hardly_anything_leaves_is_refused(monkeypatch):
     monkeypatch.setattr("witten.dynamics.estimators.escape_rate.MOST_STEPS", 10_000)
     f = resolve("(x^2-1)^2/4")
-    place = unvisited_regions.Place(np.array([[1.0]]), np.array([0.1]), 0.0, 0.0, 0.5)
-    target = below(thermal(resolve("(x+1)^2"), 0.05), place)
-    escape = Escape(Motion(f, 0.05, 0.05), place.sample(128, 0), target, 8, Communicator())
+    region = unvisited_regions.Region(np.array([[1.0]]), np.array([0.1]), 0.0, 0.0, 0.5)
+    target = below(equilibrium(resolve("(x+1)^2"), 0.05).gibbs, resolve("(x+1)^2"), region)
+    escape = Escape(Motion(f, 0.05, 0.05), region.sample(128, 0), target, 8, Communicator())
     with pytest.raises(ConvergenceError, match="do not leave"):
-        escape.settle()
+        escape.converge()
 
 
 @pytest.mark.parametrize("text", ["abs(x)", "sqrt(0.01+x^2)"])
@@ -112,7 +112,7 @@ def test_a_place_that_is_too_narrow_to_be_watched_leaves_no_rate(monkeypatch):
 
 
 def test_a_stop_before_a_place_was_watched_leaves_no_rate():
-    ground, f = thermal(resolve(HIGH_WELL), 0.02), resolve(HIGH_WELL)
+    ground, f = equilibrium(resolve(HIGH_WELL), 0.02), resolve(HIGH_WELL)
     request = Request(f, 0.02, 1.0, 256, None, "heun", 0, 0.6, Communicator())
     known = SampledRate(
         0.02, 0.0, -0.1, 0.1, True, "autocorrelation", 256, 0.0, confidence=0.95, n_steps=0, dt=0.02
@@ -127,11 +127,34 @@ def test_wells_narrower_than_any_affordable_step_are_refused(depth):
         simulate_rate(f"x**2/2-{depth}*exp(-((x-1.23456)/0.0002)**2)", 0.2)
 
 
+@pytest.mark.parametrize("s", [0.2, 1.0])
+def test_wells_narrower_than_numerical_derivatives_are_refused(s):
+    """Its Hessian by differences is 1 everywhere; f itself tells of the curvature 10^8."""
+    f = Objective.from_callable(lambda x: x[0] ** 2 / 2 - 2 * np.exp(-(((x[0] - 1.23456) / 0.0002) ** 2)), 1)
+    with pytest.raises(ConvergenceError, match="narrow"):
+        simulate_rate(f, s)
+
+
+def test_transitions_that_no_affordable_run_would_show_are_refused():
+    f = Objective.from_callable(lambda x: (x[0] ** 2 - 1) ** 2 / 4, 1)
+    with pytest.raises(ConvergenceError, match="transitions; take a larger learning rate"):
+        simulate_rate(f, 0.03, estimator="hitting")
+    with pytest.raises(ConvergenceError, match="transitions; take a larger learning rate"):
+        simulate_rate("double-well", 0.02, estimator="hitting")
+
+
+def test_a_python_function_is_given_fewer_steps():
+    given = Objective.from_callable(lambda x: x[0] ** 2, 1, lambda x: 2 * x)
+    without = Objective.from_callable(lambda x: x[0] ** 2, 1)
+    steps = [affordable(Motion(f, 0.1, 0.1), 4000) for f in (resolve("x^2"), given, without)]
+    assert steps == [4000, 100, 4]
+
+
 def test_wells_between_the_nodes_of_the_grid_are_seen():
-    ground = thermal(resolve("x**2/2-exp(-((x-1.23456)/0.00002)**2)"), 0.2)
-    (place,) = narrow_wells(ground)
-    assert place.centre == pytest.approx([1.23456], abs=1e-5) and place.share < 1e-3
-    assert not list(narrow_wells(thermal(resolve("(x^2-1)^2/4+0.001*cos(300*x)"), 0.2)))  # ripples are no wells
+    ground = equilibrium(resolve("x**2/2-exp(-((x-1.23456)/0.00002)**2)"), 0.2)
+    (region,) = narrow_wells(ground)
+    assert region.centre == pytest.approx([1.23456], abs=1e-5) and region.share < 1e-3
+    assert not list(narrow_wells(equilibrium(resolve("(x^2-1)^2/4+0.001*cos(300*x)"), 0.2)))  # ripples are no wells
 
 
 def test_later_lags_tell_of_slower_modes():

@@ -12,9 +12,9 @@ from witten.cli import app
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import RequestError
+from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.periodicity import periodic
-from witten.objectives.topography.merge_tree import merge_tree, pieces
 from witten.operators.finite_differences import FiniteDifferences
 from witten.spectra import Chain
 

@@ -11,11 +11,14 @@ from scipy.integrate import quad
 from scipy.interpolate import RegularGridInterpolator
 
 import witten
-from witten.dynamics.equilibrium.core_sets import cores_of
+from witten.domains.vertex_grid import VertexGrid
+from witten.dynamics.equilibrium import equilibrium as equilibria
+from witten.dynamics.equilibrium.core_sets import ellipsoids
+from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.splitting import grid_committors, location_kernels, transitions
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
-from witten.dynamics.splitting.reaction_coordinate import committor, lattice
+from witten.dynamics.splitting.reaction_coordinate import committor
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 
@@ -48,7 +51,7 @@ def test_one_well_has_no_depth_and_a_slope_no_well():
 def test_cores_hold_what_the_kernel_says_they_hold():
     f = resolve("mueller-brown")
     wells = find_wells(f)
-    cores = cores_of(f, wells, np.array([0, 1, 2]), 0.03)
+    cores = ellipsoids(f, wells, np.array([0, 1, 2]), 0.03)
     x = np.random.default_rng(1).uniform(-1, 1, (2, 300)) * 0.3 + cores.centres[1][:, None]
     compiled = [location_kernels.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
     assert cores.members(x).tolist() == compiled and {-1, 1} == set(compiled)
@@ -79,50 +82,50 @@ def test_levels_interpolate_between_nodes():
 def test_the_coordinate_is_the_committor():
     f, s = resolve("double-well:tilt=0.1"), 0.02
     wells = find_wells(f)
-    cores = cores_of(f, wells, np.array([0, 1]), s)
-    grid = lattice(f, wells.low, wells.high)
-    at = cores.members(grid.nodes)
-    q = committor(grid, at, 0, s, wells.top)
-    a, b = grid.nodes[0][at == 0].max(), grid.nodes[0][at == 1].min()
+    cores = ellipsoids(f, wells, np.array([0, 1]), s)
+    grid = VertexGrid.between(wells.low, wells.high, 2001)
+    (x,), at = grid.points, cores.members(grid.points)
+    q = committor(grid, f(grid.points), at, 0, s, wells.top)
+    a, b = x[at == 0].max(), x[at == 1].min()
 
     def weight(x):
         return math.exp(2 * (f(np.array([x])) - wells.top) / s)
 
     whole = quad(weight, a, b, points=[0.0], epsabs=0)[0]
-    for x in np.linspace(a + 0.2, b - 0.05, 5):
-        exact = quad(weight, x, b, points=[0.0] if x < 0 else None, epsabs=0)[0] / whole
-        assert np.interp(x, grid.nodes[0], np.log(np.maximum(q, 1e-300))) == pytest.approx(math.log(exact), abs=0.02)
+    for t in np.linspace(a + 0.2, b - 0.05, 5):
+        exact = quad(weight, t, b, points=[0.0] if t < 0 else None, epsabs=0)[0] / whole
+        assert np.interp(t, x, np.log(np.maximum(q, 1e-300))) == pytest.approx(math.log(exact), abs=0.02)
 
 
 # ------------------------------------------------------------------------------------------------ splitting itself
 
 
-def repetitions(plan, way, count, population):
+def repetitions(plan, transition, count, population):
     transitions.compile_kernels(plan.objective)
-    small = tuple(dataclasses.replace(w, population=population) for w in plan.ways)
-    return [dataclasses.replace(plan, ways=small).run(way, k, False) for k in range(count)]
+    small = tuple(dataclasses.replace(w, population=population) for w in plan.transitions)
+    return [dataclasses.replace(plan, transitions=small).run(transition, k, False) for k in range(count)]
 
 
 def test_the_mean_is_that_of_direct_simulation(monkeypatch):
     """Flux out of a core, in direct simulation by other code, at a height where both can be done."""
-    monkeypatch.setattr(grid_committors, "DEEP", 0.5)
+    monkeypatch.setattr(equilibria, "DEEP", 0.5)
     f, s = resolve("double-well"), 0.35
-    plan = transitions.make_plan(f, s, 5, None)
-    (way, *_) = plan.ways
+    plan = transitions.make_plan(equilibrium(f, s), 5, None)
+    (transition, *_) = plan.transitions
     split = np.exp([sample.log_flux for sample in repetitions(plan, 0, 300, 20)])
     rng = np.random.default_rng(6)
     c, r, floor = plan.cores.centres[:, 0], plan.cores.roots[:, 0, 0], plan.cores.floors
-    x = c[way.source] + r[way.source] * rng.uniform(-1, 1, 400_000)
-    weight = np.exp(-2 * (f(x[None]) - floor[way.source]) / s)
+    x = c[transition.source] + r[transition.source] * rng.uniform(-1, 1, 400_000)
+    weight = np.exp(-2 * (f(x[None]) - floor[transition.source]) / s)
     x = x[rng.random(x.size) < weight]
-    volume = 2 * r[way.source] * math.exp(-2 * (floor[way.source] - floor.min()) / s)
+    volume = 2 * r[transition.source] * math.exp(-2 * (floor[transition.source] - floor.min()) / s)
     h, arrived, tried, running = plan.dt, 0, x.size, np.ones(x.size, dtype=bool)
     while running.any():
         x = x[running]
         g, kick = f.gradient(x[None])[0], math.sqrt(h * s) * rng.normal(size=x.size)
         x = x - h / 2 * (g + f.gradient((x + kick - h * g)[None])[0]) + kick
         in_core = np.abs(x[:, None] - c) <= r
-        arrived += int(in_core[:, way.target].sum())
+        arrived += int(in_core[:, transition.target].sum())
         running = ~in_core.any(axis=1)
     direct = volume * weight.mean() / h * arrived / tried
     error = math.hypot(split.std() / math.sqrt(split.size), direct / math.sqrt(arrived))
@@ -132,10 +135,10 @@ def test_the_mean_is_that_of_direct_simulation(monkeypatch):
 
 def test_masses_of_wells_are_integrals():
     f, s = resolve("double-well:tilt=0.1"), 0.04
-    plan = transitions.make_plan(f, s, 5, None)
-    for k, way in enumerate(plan.ways):
+    plan = transitions.make_plan(equilibrium(f, s), 5, None)
+    for k, transition in enumerate(plan.transitions):
         found = np.exp([sample.log_mass for sample in repetitions(plan, k, 12, 300)])
-        low, high = (-3, 0.1) if plan.cores.centres[way.source, 0] < 0 else (0.1, 3)
+        low, high = (-3, 0.1) if plan.cores.centres[transition.source, 0] < 0 else (0.1, 3)
         exact = quad(lambda x: math.exp(-2 * (f(np.array([x])) - plan.cores.floors.min()) / s), low, high)[0]
         assert abs(found.mean() - exact) < 4 * found.std() / math.sqrt(found.size) + 0.004 * exact
 
@@ -144,9 +147,9 @@ def test_the_memory_of_a_shallow_well_is_in_the_interval(monkeypatch):
     """A well on top of the barrier, 1.5 s deep: the chain is off by 4 %, which the interval has beside the rest."""
     monkeypatch.setattr(transitions, "SPREAD", 0.04)
     hump = "(x^2-1)^2/4 - 0.08*exp(-(x/0.25)^2)"
-    plan = transitions.make_plan(resolve(hump), 0.0135, 0, None)
+    plan = transitions.make_plan(equilibrium(resolve(hump), 0.0135), 0, None)
     assert plan.memory == pytest.approx(0.25 * math.exp(-1.2 * 0.0202965 / 0.0135), rel=0.05)
-    assert transitions.make_plan(resolve("double-well"), 0.02, 0, None).memory == 0.0
+    assert transitions.make_plan(equilibrium(resolve("double-well"), 0.02), 0, None).memory == 0.0
     found = rate_by_splitting(hump, 0.0135, width=9.0)
     truth = witten.gap(hump, 0.0135).log_rates[0]
     assert inside(found, truth) and found.upper - found.log_rate > plan.memory
@@ -205,7 +208,7 @@ def test_noise_is_a_larger_learning_rate():
 # ------------------------------------------------------------------------------------------------ what goes wrong
 
 
-def no_coordinate(grid, cores, target, s, top):
+def no_coordinate(grid, f, cores, target, s, top):
     """The same value everywhere: the lowest path is all paths."""
     return np.where(cores == target, 1.0, 1e-6)
 

@@ -1,4 +1,4 @@
-"""Splitting above three dimensions: roads between wells, the coordinate and the cores on them, and rates."""
+"""Splitting above three dimensions: paths between wells, the coordinate and the cores on them, and rates."""
 
 import dataclasses
 import math
@@ -11,14 +11,13 @@ from scipy.integrate import quad
 
 import witten
 from witten.dynamics.equilibrium import core_sets, minimum_energy_paths
-from witten.dynamics.equilibrium.gibbs_samples import sampled
-from witten.dynamics.equilibrium.minimum_energy_paths import Road, RoadMap, road_map
+from witten.dynamics.equilibrium.equilibrium import DEEP, equilibrium
+from witten.dynamics.equilibrium.minimum_energy_paths import MinimumEnergyPath, PathNetwork, path_network
 from witten.dynamics.equilibrium.string_method import relaxed
 from witten.dynamics.equilibrium.wells import Wells
 from witten.dynamics.rate_estimate import chosen
 from witten.dynamics.splitting import location_kernels, path_committors, transitions
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
-from witten.dynamics.splitting.grid_committors import DEEP
 from witten.dynamics.splitting.reaction_coordinate import Coordinate
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
@@ -51,66 +50,66 @@ def turned(name, extra, seed):
     return Objective.from_sympy(formula + sum(each**2 for each in y[f.dimension :]) / 2, x, name=f"{name}, turned")
 
 
-# ------------------------------------------------------------------------------------------------ roads
+# ------------------------------------------------------------------------------------------------ paths
 
 
-def test_roads_go_over_saddles_along_the_gradient():
+def test_minimum_energy_paths_go_over_saddles_along_the_gradient():
     f = resolve(BENT)
-    (road,) = road_map(f).roads
-    assert road.crest == pytest.approx(0.25, abs=1e-4)
-    assert road_map(f).wells.depths == pytest.approx([math.inf, 0.25], abs=1e-4)
-    x = road.points[road.heights > 0.01].T
+    (path,) = path_network(f).paths
+    assert path.saddle_height == pytest.approx(0.25, abs=1e-4)
+    assert path_network(f).wells.depths == pytest.approx([math.inf, 0.25], abs=1e-4)
+    x = path.points[path.heights > 0.01].T
     top = x[:, np.argmax(f(x))]
     assert np.abs(top[[1, 2, 3, 4]]).max() < 0.05
-    g, along = f.gradient(x), np.gradient(road.points, axis=0)[road.heights > 0.01].T
+    g, along = f.gradient(x), np.gradient(path.points, axis=0)[path.heights > 0.01].T
     along /= np.linalg.norm(along, axis=0)
     across = np.linalg.norm(g - along * np.sum(along * g, axis=0), axis=0)
     assert across.max() < 0.06 * np.linalg.norm(g, axis=0).max()
 
 
-def test_squares_have_no_diagonals_and_a_road_does_not_pass_a_third_well():
-    square, row = road_map(resolve(SQUARE)), road_map(resolve(IN_A_ROW))
+def test_squares_have_no_diagonals_and_a_path_does_not_pass_a_third_well():
+    square, row = path_network(resolve(SQUARE)), path_network(resolve(IN_A_ROW))
     places = square.wells.minima
-    assert sorted(road.ends for road in square.roads) == sorted(
+    assert sorted(path.ends for path in square.paths) == sorted(
         (i, j) for i in range(4) for j in range(i + 1, 4) if np.linalg.norm(places[:, i] - places[:, j]) < 2.5
     )
     middle = int(np.argmin(np.abs(row.wells.minima[0])))
-    assert len(row.roads) == 2 and all(middle in road.ends for road in row.roads)
+    assert len(row.paths) == 2 and all(middle in path.ends for path in row.paths)
     assert row.wells.depths[1:] == pytest.approx(4 / 27, abs=1e-4)
 
 
-def test_wells_that_descents_have_missed_are_met_on_the_road(monkeypatch):
+def test_wells_that_descents_have_missed_are_met_on_the_way(monkeypatch):
     outer = np.array([[-1.0, 0, 0, 1], [1, 0, 0, 1]]).T
     monkeypatch.setattr(minimum_energy_paths, "scattered_minima", lambda f, seed: outer)
-    assert road_map.__wrapped__(resolve(IN_A_ROW)).wells.minima.shape == (4, 3)
+    assert path_network.__wrapped__(resolve(IN_A_ROW)).wells.minima.shape == (4, 3)
 
 
 def test_depths_are_those_of_the_plane():
     plane = resolve("himmelblau")
     known = [pair.barrier for pair in witten.describe_landscape(plane).pairs if pair.barrier is not None]
-    found = road_map(Objective.from_formula(f"{plane.text.replace('x', 'x1').replace('y', 'x2')} + x3^2/2 + x4^2"))
+    found = path_network(Objective.from_formula(f"{plane.text.replace('x', 'x1').replace('y', 'x2')} + x3^2/2 + x4^2"))
     assert np.sort(found.wells.depths)[:-1] == pytest.approx(np.sort(known), rel=1e-3)
 
 
 def test_strings_at_rest_stay_there():
-    (road,) = road_map(resolve(BENT)).roads
-    again = relaxed(resolve(BENT), road.points[None])[0]
-    assert np.abs(again - road.points).max() < 0.1 * road.lengths[1]
+    (path,) = path_network(resolve(BENT)).paths
+    again = relaxed(resolve(BENT), path.points[None])[0]
+    assert np.abs(again - path.points).max() < 0.1 * path.lengths[1]
 
 
 # ------------------------------------------------------------------------------------------------ coordinate and cores
 
 
-def test_levels_are_those_of_the_nearest_place_on_a_road():
+def test_levels_are_those_of_the_nearest_point_on_a_path():
     t = np.linspace(0, 1, 30)
     curve = np.array([t, np.sin(3 * t), t**2, 0.2 * np.cos(5 * t), 0 * t])
     other = curve[:, ::-1] + np.array([[0], [3.0], [0], [0], [0]])
     values = np.concatenate([-8 * (1 - t), -5 * t])
     joined = np.array([*[1] * 29, 0, *[1] * 29, 0])
-    coordinate = Coordinate(-8.0, values, roads=np.concatenate([curve, other], axis=1), joined=joined)
+    coordinate = Coordinate(-8.0, values, paths=np.concatenate([curve, other], axis=1), joined=joined)
     nodes, table, marks, first, scale = coordinate.as_arguments()[4:]
     fine = np.linspace(0, 29, 29_001)
-    dense = np.concatenate([[np.interp(fine, np.arange(30), axis) for axis in road] for road in (curve, other)], axis=1)
+    dense = np.concatenate([[np.interp(fine, np.arange(30), axis) for axis in path] for path in (curve, other)], axis=1)
     height = np.concatenate([np.interp(fine, np.arange(30), each) for each in (values[:30], values[30:])])
     for x in (curve[:, 3:28:4] + 0.02 * np.random.default_rng(0).normal(size=(5, 7))).T:
         found = location_kernels.level_along(np.ascontiguousarray(x), nodes, table, marks, first, scale)
@@ -121,44 +120,45 @@ def test_levels_are_those_of_the_nearest_place_on_a_road():
     assert beyond[0] == 0 and beyond[1] == location_kernels.LEVELS - 1
 
 
-def straight_road(ends, length=2.0, tightness=0.0):
+def straight_path(ends, length=2.0, log_determinant=0.0):
     t = np.linspace(0.0, length, 41)
     points = np.zeros((41, 4))
     points[:, 0] = t
-    return Road(ends, points, 0.2 * np.sin(np.pi * t / length) ** 2 + 0.01 * t, tightness + 0.3 * t)
+    heights = 0.2 * np.sin(np.pi * t / length) ** 2 + 0.01 * t
+    return MinimumEnergyPath(ends, points, heights, log_determinant + 0.3 * t)
 
 
-def test_the_committor_on_roads_is_a_quotient_of_integrals():
-    """Two roads in a row with a shallow well, which is no core, between them."""
-    s, both = 0.06, (straight_road((0, 1)), straight_road((2, 1), 1.5, 0.7))
+def test_the_committor_on_paths_is_a_quotient_of_integrals():
+    """Two paths in a row with a shallow well, which is no core, between them."""
+    s, both = 0.06, (straight_path((0, 1)), straight_path((2, 1), 1.5, 0.7))
     depths = np.array([math.inf, DEEP * s / 2, 1.0])
-    chart = RoadMap(Wells(np.zeros((4, 3)), np.zeros(3), depths, np.zeros(4), np.ones(4)), both)
-    tolls = [path_committors._toll(road, s) for road in both]
-    at_wells = path_committors._at_wells(chart, tolls, np.array([0, 2]))
-    log_q = path_committors._along_all(chart, tolls, at_wells[1])
+    network = PathNetwork(Wells(np.zeros((4, 3)), np.zeros(3), depths, np.zeros(4), np.ones(4)), both)
+    resistances = [path_committors._resistance(path, s) for path in both]
+    at_wells = path_committors._at_wells(network, resistances, np.array([0, 2]))
+    log_q = path_committors._along_all(network, resistances, at_wells[1])
 
-    def cost(road, low, high):
-        length = road.lengths[-1]
+    def cost(path, low, high):
+        length = path.lengths[-1]
 
         def weight(t):
             height = 0.2 * math.sin(math.pi * t / length) ** 2 + 0.01 * t
-            return math.exp(2 * height / s + road.tightness[0] + 0.3 * t)
+            return math.exp(2 * height / s + path.log_transverse_determinant[0] + 0.3 * t)
 
         return quad(weight, low, high, epsabs=0)[0]
 
-    first, second = (cost(road, 0, road.lengths[-1]) for road in both)
+    first, second = (cost(path, 0, path.lengths[-1]) for path in both)
     for k in (1, 15, 30):
         t = both[0].lengths[k]
         assert log_q[k] == pytest.approx(math.log(cost(both[0], 0, t) / (first + second)), abs=2e-3)
         t = both[1].lengths[k]
         assert log_q[41 + k] == pytest.approx(math.log1p(-cost(both[1], 0, t) / (first + second)), abs=2e-3)
-    flux = path_committors._fluxes(chart, tolls, np.array([0, 2]), at_wells)
+    flux = path_committors._fluxes(network, resistances, np.array([0, 2]), at_wells)
     assert flux[0, 1] == pytest.approx(-math.log(first + second), abs=2e-3)
 
 
 def masses(plan, count):
     transitions.compile_kernels(plan.objective)
-    return np.exp([plan.run(len(plan.ways) - 1, k, False).log_mass for k in range(count)])
+    return np.exp([plan.run(len(plan.transitions) - 1, k, False).log_mass for k in range(count)])
 
 
 @pytest.mark.parametrize("narrow", [1.15, 0.6])
@@ -166,7 +166,7 @@ def test_masses_of_wells_are_integrals_however_starts_are_tried(narrow, monkeypa
     """With normal numbers narrower than the law some starts have weights above one."""
     monkeypatch.setattr(core_sets, "WIDER", narrow)
     s, d = 0.04, TILTED.dimension
-    plan = transitions.make_plan(TILTED, s, 5, None)
+    plan = transitions.make_plan(equilibrium(TILTED, s), 5, None)
     found = masses(plan, 16)
 
     def weight(x):
@@ -178,32 +178,33 @@ def test_masses_of_wells_are_integrals_however_starts_are_tried(narrow, monkeypa
     assert abs(found.mean() - exact) < 4 * error + 0.004 * exact
 
 
-def test_roads_leave_cores_where_f_has_risen_little():
+def test_paths_leave_cores_where_f_has_risen_little():
     f, s = resolve(BENT), 0.05
-    chart = road_map(f)
-    found = core_sets.cores_on_roads(f, chart, np.array([0, 1]), s)
-    (road,) = chart.roads
-    member = found.members(road.points.T)
-    assert member[0] == road.ends[0] and member[-1] == road.ends[1] and (member == -1).any()
-    assert np.max(road.heights[member >= 0]) <= 0.3 * 0.25 + 1e-9
+    network = path_network(f)
+    found = core_sets.ellipsoids_on_paths(f, network, np.array([0, 1]), s)
+    (path,) = network.paths
+    member = found.members(path.points.T)
+    assert member[0] == path.ends[0] and member[-1] == path.ends[1] and (member == -1).any()
+    assert np.max(path.heights[member >= 0]) <= 0.3 * 0.25 + 1e-9
     x = np.random.default_rng(0).normal(size=(5, 4000)) * math.sqrt(0.5 * s)
     root = np.linalg.inv(np.linalg.cholesky(f.hessian(found.centres[0]))).T
     assert np.mean(found.members(found.centres[0][:, None] + root @ x) == 0) > 0.5
 
 
 def test_the_mean_depends_neither_on_the_coordinate_nor_on_the_starts(monkeypatch):
-    """Against a coordinate that is a slanted line far from the road, and starts with weights."""
+    """Against a coordinate that is a slanted line far from the path, and starts with weights."""
     f, s = resolve("double-well:dim=4"), 0.12
     transitions.compile_kernels(f)
-    plan = transitions.make_plan(f, s, 3, None)
-    (way, *_) = (each for each in plan.ways if each.target >= 0)
-    here, there = plan.cores.centres[[way.source, way.target]]
+    plan = transitions.make_plan(equilibrium(f, s), 3, None)
+    (transition, *_) = (each for each in plan.transitions if each.target >= 0)
+    here, there = plan.cores.centres[[transition.source, transition.target]]
     ends = np.ascontiguousarray(np.array([here + [0, 0.4, 0, 0.1], there + [0, 0.3, 0.5, 0]]).T)
-    odd = Coordinate(-5.0, np.array([-5.0, 0.0]), roads=ends, joined=np.array([1, 0]))
+    odd = Coordinate(-5.0, np.array([-5.0, 0.0]), paths=ends, joined=np.array([1, 0]))
     monkeypatch.setattr(core_sets, "WIDER", 0.6)
     means, errors = [], []
-    for each, coordinate in ((plan, way.coordinate), (transitions.make_plan(f, s, 4, None), odd)):
-        small = dataclasses.replace(each, ways=(dataclasses.replace(way, coordinate=coordinate, population=30),))
+    for each, coordinate in ((plan, transition.coordinate), (transitions.make_plan(equilibrium(f, s), 4, None), odd)):
+        one = dataclasses.replace(transition, coordinate=coordinate, population=30)
+        small = dataclasses.replace(each, transitions=(one,))
         flux = np.exp([small.run(0, k, False).log_flux for k in range(250)])
         means.append(flux.mean())
         errors.append(flux.std() / math.sqrt(flux.size))
@@ -235,7 +236,7 @@ def test_rates_are_those_of_the_operator(objective, s, plane, monkeypatch):
 def test_a_shallow_well_on_the_way_is_no_core():
     hump, rest = "({0}^2-1)^2/4 - 0.08*exp(-({0}/0.25)^2)", " + x2^2/2 + x3^2 + x4^2/2"
     f, s = resolve(hump.format("x1") + rest), 0.04
-    assert road_map(f).wells.floors.size == 3
+    assert path_network(f).wells.floors.size == 3
     found = rate_by_splitting(f, s, width=9.0)
     assert inside(found, witten.gap(hump.format("x"), s).log_rates[0]) and found.notes[0].startswith("2 wells, 1 ")
 
@@ -256,14 +257,14 @@ def test_the_same_numbers_on_any_number_of_threads(monkeypatch):
 
 @pytest.mark.parametrize(("s", "name"), [(0.3, "autocorrelation"), (0.07, "hitting"), (0.03, "splitting")])
 def test_the_barrier_chooses_the_estimator_above_three_dimensions_too(s, name):
-    ground = sampled(resolve("double-well:dim=4"), s)
+    ground = equilibrium(resolve("double-well:dim=4"), s)
     assert ground.barrier == pytest.approx(0.25, abs=1e-4)
     assert chosen(ground, 0.2 / ground.stiffness, 2048) == name
 
 
-def test_without_roads_no_barrier_is_known():
+def test_without_minimum_energy_paths_no_barrier_is_known():
     f = Objective.from_callable(lambda x: np.sum((x**2 - 1) ** 2, axis=0) / 4, 4, lambda x: x**3 - x)
-    ground = sampled(f, 0.03)
+    ground = equilibrium(f, 0.03)
     assert math.isnan(ground.barrier) and len(ground.deep) == ground.wells.floors.size > 1
     assert chosen(ground, 0.01, 2048) == "autocorrelation"
 

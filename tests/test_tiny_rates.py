@@ -16,6 +16,7 @@ import witten
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.linalg.graded_eigenvalues import slow_modes
+from witten.linalg.merge_tree import merge_tree_of_graph
 from witten.linalg.nested_dissection import nested_dissection
 from witten.linalg.richardson import extrapolated, extrapolated_logs
 from witten.objectives import resolve
@@ -24,7 +25,6 @@ from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra import Chain, Committors, Dense, Lanczos, Multigrid, TwoScales
 from witten.spectra.committors.graph import SHALLOWEST, _direct, _iterative
 from witten.spectra.committors.grounded_laplacian import Cores, Grounded
-from witten.spectra.committors.wells import wells
 from witten.spectra.solvers.combined import merged, planned
 from witten.spectra.solvers.eigensolve import eigensolve
 
@@ -107,19 +107,6 @@ def test_a_chain_is_one_dimensional():
         Chain().solve(on_grid("quadratic:dim=2", [(-2, 2)] * 2, 8, 0.5), 1)
 
 
-# ------------------------------------------------------------------------------------------------ wells
-
-
-def test_wells_are_those_of_the_merge_tree_of_a_chain():
-    values = np.array([3.0, 0.0, 4.0, 1.0, 2.0, 1.5, 5.0, -1.0, 6.0])
-    structure = csr_array(np.eye(9) + np.eye(9, k=1) + np.eye(9, k=-1))
-    found = wells(structure.indptr, structure.indices, values, 0.0)
-    assert found.minima.tolist() == [7, 1, 3, 5]
-    assert found.saddles.tolist() == [np.inf, 5.0, 4.0, 2.0]
-    assert found.exits.tolist() == [5.0, 4.0, 2.0, 2.0]
-    assert wells(structure.indptr, structure.indices, values, 0.6).minima.tolist() == [7, 1, 3]
-
-
 # ------------------------------------------------------------------------------------------------ committors
 
 PLANES = {  # objective, intervals, cells, s, digits: not separable, or on few nodes
@@ -172,7 +159,7 @@ def test_small_rates_of_random_graphs_over_300_decades(seed, decades):
     difference = abs(off(pairs.log_rates, exact))
     assert (difference <= pairs.relative).all()
     # Whatever is below the relaxation inside the wells was found.
-    depths = wells(
+    depths = merge_tree_of_graph(
         operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * operator.learning_rate
     )
     if pairs.rates.size < depths.minima.size - 1:
@@ -215,7 +202,7 @@ def test_nested_dissection_changes_nothing_but_the_order(monkeypatch):
 @pytest.mark.parametrize("s", [0.02, 0.004])
 def test_conjugate_gradients_find_the_same_rates(s):
     operator, chain = columns(s, 160, 40)
-    found = wells(operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * s)
+    found = merge_tree_of_graph(operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * s)
     reduced = _iterative(Grounded(operator, Cores.of(operator, found, 14.0)))
     log_rates, _ = slow_modes(reduced.wells, 2, reduced.longest)
     difference = abs(np.expm1(log_rates - chain.log_rates[:2]))
@@ -238,13 +225,13 @@ def test_committors_in_three_dimensions():
 def test_a_well_that_is_missed_does_not_spoil_a_rate_silently(kept):
     """What is not grounded makes the way back to the cores long; the rate is right within its bar, or not given."""
     operator, chain = columns(0.03, 160, 40)
-    found = wells(operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * 0.03)
+    found = merge_tree_of_graph(operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * 0.03)
     assert found.minima.size == 3
-    pairs = Committors()._pairs(operator, found.deepest(kept), 2)
+    pairs = Committors()._pairs(operator, found.only(slice(kept)), 2)
     assert pairs.rates.size == kept - 1
     assert (abs(np.expm1(pairs.log_rates - chain.log_rates[: kept - 1])) <= pairs.relative).all()
     # without the deepest but one there is nothing to be said about the smallest rate
-    wrong = type(found)(*(x[[0, 2]] for x in (found.minima, found.saddles, found.exits, found.floors)))
+    wrong = found.only(np.array([0, 2]))
     assert Committors()._pairs(operator, wrong, 2).rates.size == 0
 
 
@@ -252,7 +239,7 @@ def test_the_way_back_bounds_every_rate_but_the_small_ones():
     """1/max tau lies below the first rate that is not small, and above those that are."""
     for name in ("1e-6", "three"):
         operator, exact = plane(name)
-        found = wells(
+        found = merge_tree_of_graph(
             operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * operator.learning_rate
         )
         reduced = _direct(Grounded(operator, Cores.of(operator, found, 150.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.errors import RequestError
 
-__all__ = ["Grid"]
+__all__ = ["Function", "Grid", "evaluated"]
+
+Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 # With fewer cells around a circle two neighbours would be the same cell.
 FEWEST_AROUND = 3
@@ -120,6 +122,10 @@ class Grid:
         out[..., self.mask] = values
         return out
 
+    def evaluate(self, function: Function) -> NDArray[np.float64]:
+        """A function of points (d, n) at the nodes, shape `shape`; inf where it is no number, and outside the mask."""
+        return self.expand(evaluated(function, self.points), np.inf)
+
     def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, linear along each axis; constant
         where there is no next cell. A last row that belongs to absorbing faces is carried along."""
@@ -143,3 +149,10 @@ def _linear(
     halves[:, 0] -= np.roll(slope, 1, axis=0)
     halves[:, 1] += slope
     return np.moveaxis(halves.reshape(-1, *values.shape[1:]), 0, axis)
+
+
+def evaluated(function: Function, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A function at points (d, n), inf where it is no number, shape (n,)."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(function(points), dtype=float)
+    return np.where(np.isnan(values), np.inf, values)

@@ -15,10 +15,10 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
+from witten.linalg.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
 from witten.objectives.topography.allowed_region import SlowPlaces, slow_places
 from witten.objectives.topography.critical_set import everywhere, reach, rise
-from witten.objectives.topography.merge_tree import MergeTree, component, merge_tree
 
 __all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small", "with_circles"]
 
@@ -243,7 +243,7 @@ def _genuine(
     for i in range(1, len(ends)):
         keep[i] = all((distance(ends[i], ends[j]) > radius).any() for j in range(i) if keep[j])
     keep[len(ends) :] = keep[1 : len(ends)].any()
-    return MergeTree(tree.minima[keep], tree.floors[keep], tree.saddles[keep])
+    return tree.only(keep)
 
 
 def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,8 @@ def minibatch_rate(
     """
     began, ranks = time.perf_counter(), comm or communicator()
     points = np.atleast_2d(np.asarray(start, dtype=float).T).T.reshape(motion.dimension, -1)
-    found = plan(_other(motion), points[:, np.arange(paths) % points.shape[1]], motion.dt, ranks)
+    pilots = replace(motion, stream=motion.stream + 1)
+    found = plan(pilots, points[:, np.arange(paths) % points.shape[1]], motion.dt, ranks)
     assert found is not None  # it is not stopped before it knows something
     ends = found.ends[:, np.arange(paths) % found.ends.shape[1]]
     decay = Decay(motion, ends, found, ranks, burn_in=BURN_IN)
@@ -120,12 +121,3 @@ def minibatch_rate(
         time.perf_counter() - began, (log_rate,), notes=(remark, decay.remark), confidence=CONFIDENCE,
         n_steps=found.n_steps + decay.n_steps, dt=motion.dt, diverged=decay.diverged,
     )  # fmt: skip
-
-
-def _other(motion: Minibatch) -> Minibatch:
-    """The same with other random numbers."""
-    return Minibatch(
-        motion.gradient, motion.dimension, motion.samples, motion.learning_rate, motion.batch, motion.seed,
-        motion.stream + 1,
-    )  # fmt: skip
-

@@ -16,12 +16,13 @@ from itertools import count
 
 import numpy as np
 
-from witten.dynamics.equilibrium.gibbs_grid import Thermal, thermal
-from witten.dynamics.equilibrium.gibbs_samples import Sampled, sampled
+from witten.dynamics.cost import MOST_STEPS, check_relaxation, check_transitions, expected_rate
+from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
 from witten.dynamics.estimators.autocorrelation import Decay, plan
 from witten.dynamics.estimators.hitting_times import Hitting
 from witten.dynamics.estimators.markov_state_model import MarkovStates
 from witten.dynamics.estimators.unvisited_rates import watched
+from witten.dynamics.paths.ensemble import affordable
 from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 from witten.errors import ConvergenceError, RequestError
@@ -41,21 +42,16 @@ ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
 )
 # A barrier of so many s/2 keeps apart the rates between wells and those within; below it, correlations tell.
 APART = 7.0
-# Steps after which an estimate is left as it is; rates, and expected numbers of steps, from which on paths are split.
-MOST_STEPS = 20_000_000_000
+# Rates, and expected numbers of steps, from which on paths are split.
 RARE, LONG = 1e-7, 1_000_000_000
-# So many relaxation times of the softest well are simulated at least, whatever the estimator.
-FEW_LIVES = 1000
-# A slow well that holds e^{-a} of the mass is left to the lives of paths in it at a barrier lower by a, down to this.
+# A slow well that holds e^{-a} of the mass is left to residence times in it at a barrier lower by a, down to this.
 LEAST_APART = 3.5
-# The first runs: how far apart looks are, over the largest curvature, and how many paths.
+# The first runs: how far apart observations are, over the largest curvature, and how many paths.
 FIRST_INTERVAL, PILOTS = 0.1, 512
 # The part of the measure, the highest, where paths do not start; rounds after which no decay is seen at all.
 SELDOM, UNSEEN = 1e-3, 30
 # Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
 BURN_IN = 2.0
-
-Ground = Thermal | Sampled
 
 
 def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: None) -> SampledRate | None:
@@ -65,26 +61,27 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     """
     began = time.perf_counter()
     request.motion(1.0, 0)  # refuses what cannot be simulated
-    look = thermal if request.objective.dimension <= 3 else sampled
-    ground: Ground = look(request.objective, request.s, seed=request.seed)
+    ground = equilibrium(request.objective, request.s, request.seed)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
-    _check_steps(request, ground, dt)
+    check_relaxation(request, ground, dt)
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
     if name == SPLITTING:
         return rate_by_splitting(
             request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt,
             width=request.width, stop=stop, comm=request.comm,
         )  # fmt: skip
+    if name == HITTING and len(ground.deep) > 1:
+        check_transitions(request, ground, dt)
     levels, extra = _levels(name, ground, request, dt, stop)
     if not levels:
         return None
-    stopped = False
+    stopped, most_steps = False, affordable(request.motion(dt, 0), MOST_STEPS)
     for done in count(1):
         for level in levels:
             level.more(stop)
         found = combined(levels, request.order)
         n_steps = extra + sum(level.n_steps for level in levels)
-        if 2 * QUANTILE * found[1] <= request.width or n_steps > MOST_STEPS:
+        if 2 * QUANTILE * found[1] <= request.width or n_steps > most_steps:
             break
         if done >= UNSEEN and name in (AUTOCORRELATION, MSM) and not math.isfinite(found[1]):
             break
@@ -97,17 +94,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     return replace(_elsewhere(estimate, ground, request, stop), seconds=time.perf_counter() - began)
 
 
-def _check_steps(request: Request, ground: Ground, dt: float) -> None:
-    """ConvergenceError if steps that resolve the narrowest well are too many for a path to get anywhere."""
-    softest = ground.softest if isinstance(ground, Thermal) else ground.softness
-    if FEW_LIVES / (softest * dt) > MOST_STEPS:
-        raise ConvergenceError(
-            f"{request.objective.name} has a well or a bend so narrow that steps of {dt:.1g} are asked for, of which "
-            f"paths need {1 / (softest * dt):.1g} to move about in the widest; use witten gap"
-        )
-
-
-def _elsewhere(estimate: SampledRate, ground: Ground, request: Request, stop: Stop) -> SampledRate:
+def _elsewhere(estimate: SampledRate, ground: Equilibrium, request: Request, stop: Stop) -> SampledRate:
     """The estimate with what may be slower where its paths do not come, and no rate where the spectrum has no gap below
     which it could be one.
 
@@ -116,7 +103,7 @@ def _elsewhere(estimate: SampledRate, ground: Ground, request: Request, stop: St
     ConvergenceError
         if the rate is not below the continuous spectrum.
     """
-    if not isinstance(ground, Thermal):
+    if ground.gibbs is None:
         return estimate
     bottom = continuous_spectrum(request.objective, request.s)
     if not estimate.upper < math.log(bottom):
@@ -129,24 +116,24 @@ def _elsewhere(estimate: SampledRate, ground: Ground, request: Request, stop: St
     return watched(estimate, ground, request, stop, seen=ground.wells.minima[:, started])
 
 
-def chosen(ground: Ground, dt: float, paths: int) -> str:
+def chosen(ground: Equilibrium, dt: float, paths: int) -> str:
     """The estimator that suits the barrier of f: rates expected from curvature/(2 pi) e^{-2H/s}.
 
-    Where no barrier is known (above three dimensions without roads between wells), correlations are tried.
+    Where no barrier is known (above three dimensions, where there are no minimum-energy paths), correlations are tried.
     """
     height = 2 * ground.barrier / ground.s
     if math.isnan(height):
         return AUTOCORRELATION
-    # In equilibrium a well far above the others is seldom visited: its life is watched instead.
+    # In equilibrium a well far above the others is seldom visited: the residence time in it is watched instead.
     slow = int(np.argmax(np.where(np.isfinite(ground.wells.depths), ground.wells.depths, -math.inf)))
     lifted = 2 * (ground.wells.floors[slow] - ground.wells.floors[0]) / ground.s
     if len(ground.deep) < 2 or height < max(APART - lifted, LEAST_APART):
         return AUTOCORRELATION
-    expected = ground.softness / (2 * math.pi) * math.exp(-height)
+    expected = expected_rate(ground)
     return SPLITTING if expected < RARE or paths / (expected * dt) > LONG else HITTING
 
 
-def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) -> tuple[list[Level], int]:
+def _levels(name: str, ground: Equilibrium, request: Request, dt: float, stop: Stop) -> tuple[list[Level], int]:
     """The paths with step h, and those with 2h, none if stopped; and steps done already."""
     runs = request.runs(dt)
     levels: list[Level] = []
@@ -161,12 +148,12 @@ def _levels(name: str, ground: Ground, request: Request, dt: float, stop: Stop) 
     seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
     # A single path that starts where others never come would make an observable, or an error, of its own.
-    points = ground.sample(PILOTS, seed, without=SELDOM) if isinstance(ground, Thermal) else ground.sample(PILOTS, seed)
+    points = ground.sample(PILOTS, seed, without=SELDOM)
     found = plan(pilot, points, FIRST_INTERVAL / ground.stiffness, request.comm, stop)
     if found is None:
         return [], 0
     for h, n, stream in runs:
-        if isinstance(ground, Thermal):
+        if ground.gibbs is not None:
             points, burn_in = ground.sample(n, seed + stream, without=SELDOM), 0.0
         else:
             points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN

@@ -5,11 +5,13 @@ is the higher dies there, and that minimum's barrier is S = f(saddle) - f(minimu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from witten.linalg.merge_tree import MergeTree, merge_tree_of_saddles
 
 __all__ = ["Pair", "barrier_pairs"]
 
@@ -50,61 +52,35 @@ def barrier_pairs(floors: Array, heights: Array, connects: NDArray[np.int64]) ->
     heights : f at the index-1 saddles, shape (m,)
     connects : the two minima below each saddle, shape (m, 2), -1 for none
     """
+    tree = merge_tree_of_saddles(floors, heights, connects)
+    alone = tree.passes < 0
+    roots = [Pair(i, None, None, None, False) for i in tree.minima[alone].tolist()]
+    tree = tree.only(~alone)
+    joins = heights[tree.passes]
+    barriers = joins - tree.floors
     equal = EQUAL * max(float(np.ptp(np.concatenate([floors, heights]))), 1e-300) if floors.size else 0.0
-    parent = np.arange(floors.size)
-    merges: list[tuple[int, int, int, bool]] = []
-    for z in np.argsort(heights, kind="stable"):
-        if min(connects[z]) < 0:
-            continue
-        a, b = (_root(parent, int(i)) for i in connects[z])
-        if a == b:
-            _mark_rival(merges, heights, int(z), connects, parent, equal)
-            continue
-        if (floors[a], a) < (floors[b], b):
-            a, b = b, a
-        parent[a] = b
-        merges.append((a, int(z), b, bool(floors[a] - floors[b] <= equal)))
-    return _sorted_pairs(floors, heights, merges, parent, equal)
+    twins = np.array([np.count_nonzero(abs(barriers - each) <= equal) > 1 for each in barriers], dtype=bool)
+    level = tree.floors - floors[tree.into] <= equal
+    tied = twins | level | np.isin(tree.minima, list(_rivals(tree, heights, connects, equal)))
+    columns = (tree.minima, tree.passes, barriers, tree.into, tied, joins)
+    pairs = [Pair(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
+    return (*roots, *sorted(pairs, key=lambda pair: (-(pair.barrier or 0.0), pair.minimum)))
 
 
-def _root(parent: NDArray[np.int64], i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = int(parent[i])
-    return i
+def _rivals(tree: MergeTree, heights: Array, connects: NDArray[np.int64], equal: float) -> Iterator[int]:
+    """Minima whose saddle might have been another, as high, that comes later and joins nothing any more."""
+    place = np.argsort(np.argsort(heights, kind="stable"))
+    into = dict(zip(tree.minima.tolist(), tree.into.tolist(), strict=True))
+    ends = dict(zip(tree.minima.tolist(), place[tree.passes].tolist(), strict=True))
 
+    def component(i: int, z: int) -> int:
+        """The lowest minimum of the component of i when saddle z is reached."""
+        while ends.get(i, heights.size) < place[z]:
+            i = into[i]
+        return i
 
-def _mark_rival(
-    merges: list[tuple[int, int, int, bool]],
-    heights: Array,
-    z: int,
-    connects: NDArray[np.int64],
-    parent: NDArray[np.int64],
-    equal: float,
-) -> None:
-    """A saddle as high as one that has just joined this component could have stood in its place."""
-    if connects[z][0] == connects[z][1]:
-        return
-    for k in range(len(merges) - 1, -1, -1):
-        a, other, b, _ = merges[k]
-        if heights[z] - heights[other] > equal:
-            return
-        if _root(parent, a) == _root(parent, int(connects[z][0])):
-            merges[k] = (a, other, b, True)
-
-
-def _sorted_pairs(
-    floors: Array,
-    heights: Array,
-    merges: Sequence[tuple[int, int, int, bool]],
-    parent: NDArray[np.int64],
-    equal: float,
-) -> tuple[Pair, ...]:
-    barriers = np.array([heights[z] - floors[a] for a, z, _, _ in merges])
-    pairs = []
-    for (a, z, b, tied), barrier in zip(merges, barriers, strict=True):
-        twins = np.count_nonzero(abs(barriers - barrier) <= equal) > 1
-        pairs.append(Pair(a, z, float(barrier), b, tied or bool(twins), float(heights[z])))
-    pairs.sort(key=lambda pair: (-(pair.barrier or 0.0), pair.minimum))
-    roots = [i for i in range(floors.size) if parent[i] == i]
-    return (*(Pair(i, None, None, None, False) for i in sorted(roots, key=lambda i: floors[i])), *pairs)
+    for z in np.setdiff1d(np.arange(heights.size), tree.passes).tolist():
+        i, j = connects[z].tolist()
+        near = (heights[z] - heights[tree.passes] <= equal) & (place[tree.passes] < place[z])
+        if min(i, j) >= 0 and i != j:
+            yield from (a for a in tree.minima[near].tolist() if component(a, z) == component(i, z))

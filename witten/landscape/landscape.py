@@ -14,9 +14,9 @@ from witten.landscape.critical_point import CriticalPoint, critical_points_at, d
 from witten.landscape.critical_points import CriticalPoints, critical_points
 from witten.landscape.saddle_connections import connections
 from witten.landscape.scaled_coordinates import joined, units_around
+from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.conditions import Conditions, conditions
-from witten.objectives.topography.merge_tree import merge_tree
 
 __all__ = ["Landscape", "Saddle", "barrier", "describe_landscape"]
 

@@ -1,6 +1,6 @@
-"""What is known of e^{-2f/s} before paths run: wells, core sets, the Gibbs measure, the ways over the saddles.
+"""What is known of e^{-2f/s} before paths run: wells, core sets, curvatures, the Gibbs measure, minimum-energy paths.
 
-Start with `wells`; `gibbs_grid` puts the measure on a grid in up to three dimensions, `gibbs_samples` learns it from
-paths above, `core_sets` are small sets around the minima, and `string_method` and `minimum_energy_paths` find saddles
-between wells (E, Ren and Vanden-Eijnden 2002).
+Start with `equilibrium`: one value that holds it, made from a grid in up to three dimensions (`gibbs_grid`) and from
+descents and minimum-energy paths above (`minimum_energy_paths`, with the `string_method` of E, Ren and Vanden-Eijnden
+2002). `wells` are the minima and their depths, `core_sets` small sets around them.
 """

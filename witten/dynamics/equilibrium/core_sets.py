@@ -1,4 +1,5 @@
-"""Cores: small sets about the minima, by which it is told in which well a path has been last."""
+"""Core sets (milestones) about the minima, by which the well that a path was in last is known: sublevel sets on a
+grid, and ellipsoids, in which starting points can be drawn by rejection in any dimension."""
 
 from __future__ import annotations
 
@@ -7,22 +8,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 from scipy.special import gammaln
 
-from witten.dynamics.equilibrium.minimum_energy_paths import Road, RoadMap
+from witten.dynamics.equilibrium.gibbs_grid import GibbsGrid
+from witten.dynamics.equilibrium.minimum_energy_paths import MinimumEnergyPath, PathNetwork
 from witten.dynamics.equilibrium.wells import Wells
+from witten.dynamics.paths.ensemble import CoreMap
 from witten.errors import ConvergenceError
 from witten.objectives import Objective
 
-__all__ = ["Cores", "cores_of", "cores_on_roads"]
+__all__ = ["Ellipsoids", "ellipsoids", "ellipsoids_on_paths", "sublevel_sets"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
-# A core reaches up to this height above its minimum, in units of s and per dimension, and a part of the depth.
-HEIGHT, PART = 0.5, 0.3
+# A core reaches up to this height above its minimum, in units of s and per dimension, and a part of the depth: of
+# sublevel sets, and of ellipsoids, on whose surface f varies.
+HEIGHT, PART, PART_OF_ELLIPSOIDS = 0.5, 0.4, 0.3
 # The smallest curvature beside the largest that shapes a core: a flat direction must not make it endless.
 FLATTEST = 1e-3
-# In many dimensions: standard deviations of e^{-2f/s} up to which a core reaches along a road, and within how many of
+# In many dimensions: standard deviations of e^{-2f/s} up to which a core reaches along a path, and within how many of
 # the number of degrees of freedom it reaches across.
 ALONG, ACROSS = 2.0, 3.0
 # Where a core ends, f must be as high as its curvatures say up to this factor.
@@ -31,8 +36,21 @@ LIKE = 3.0
 WIDER = 1.15
 
 
+def sublevel_sets(gibbs: GibbsGrid, wells: Wells, kept: Integers) -> CoreMap:
+    """For each of the wells `kept` the cells connected to its minimum through cells where f is below a height."""
+    shape = np.array(gibbs.values.shape)
+    labels = np.zeros(gibbs.values.shape, dtype=np.int16)
+    low = np.array(gibbs.grid.box.lower)
+    for number, k in enumerate(kept.tolist(), start=1):
+        height = min(HEIGHT * shape.size * gibbs.s, PART * wells.exits[k])
+        components, _ = label(gibbs.values <= wells.floors[k] + height)
+        cell = tuple(np.clip(np.floor((wells.minima[:, k] - low) / gibbs.grid.spacing).astype(int), 0, shape - 1))
+        labels[components == components[cell] if components[cell] else cell] = number
+    return CoreMap.on_grid(low, gibbs.grid.spacing, labels)
+
+
 @dataclass(frozen=True, eq=False)
-class Cores:
+class Ellipsoids:
     """Ellipsoids (x - c)^T M (x - c) <= 1 about the minima that count.
 
     Attributes
@@ -69,20 +87,24 @@ class Cores:
         return found
 
 
-def cores_of(f: Objective, wells: Wells, kept: Integers, s: float) -> Cores:
-    """Cores of the wells `kept` at s: as large as their height allows, the shape from the Hessian."""
-    d = f.dimension
+def ellipsoids(f: Objective, wells: Wells, kept: Integers, s: float) -> Ellipsoids:
+    """Of the wells `kept` at s: as large as their height allows, the shape from the Hessian."""
     metrics, roots = [], []
     for k in kept.tolist():
-        depth = wells.depths[k] if np.isfinite(wells.depths[k]) else wells.top - wells.floors[k]
-        height = min(HEIGHT * d * s, PART * depth)
-        curvatures, axes = np.linalg.eigh(f.hessian(wells.minima[:, k]))
-        curvatures = np.maximum(curvatures, FLATTEST * max(curvatures.max(), FLATTEST))
-        root = axes @ np.diag(np.sqrt(2 * height / curvatures)) @ axes.T
+        height = min(HEIGHT * f.dimension * s, PART_OF_ELLIPSOIDS * wells.exits[k])
+        root = _root(f, wells.minima[:, k], 2 * height)
         root *= _shrinking(f, wells.minima[:, k], root, wells.floors[k], height)
         roots.append(root)
         metrics.append(np.linalg.inv(root @ root))
-    return Cores(np.ascontiguousarray(wells.minima[:, kept].T), np.array(metrics), np.array(roots), wells.floors[kept])
+    centres = np.ascontiguousarray(wells.minima[:, kept].T)
+    return Ellipsoids(centres, np.array(metrics), np.array(roots), wells.floors[kept])
+
+
+def _root(f: Objective, centre: Array, squared: float) -> Array:
+    """sqrt(squared) H^{-1/2}, H the Hessian without curvatures that are too small."""
+    curvatures, axes = np.linalg.eigh(f.hessian(centre))
+    curvatures = np.maximum(curvatures, FLATTEST * max(curvatures.max(), FLATTEST))
+    return np.asarray(axes @ np.diag(np.sqrt(squared / curvatures)) @ axes.T)
 
 
 def _shrinking(f: Objective, centre: Array, root: Array, floor: float, height: float) -> float:
@@ -98,39 +120,37 @@ def _shrinking(f: Objective, centre: Array, root: Array, floor: float, height: f
 # ------------------------------------------------------------------------------------------------ in many dimensions
 
 
-def cores_on_roads(f: Objective, roads: RoadMap, kept: Integers, s: float) -> Cores:
-    """Cores of the wells `kept` that are cut short along roads only.
+def ellipsoids_on_paths(f: Objective, network: PathNetwork, kept: Integers, s: float) -> Ellipsoids:
+    """Of the wells `kept`, cut short along minimum-energy paths only.
 
     In d dimensions f is d s/4 above its minimum on average, which may be more than the barrier: a core that is low on
     all sides would seldom be entered. With z = (x - c) over the standard deviations of e^{-2f/s}, it is a ball of
-    radius^2 d + 3 sqrt(2d) flattened so that the roads leave it at |z| = 2, or lower if the well is shallow.
+    radius^2 d + 3 sqrt(2d) flattened so that the paths leave it at |z| = 2, or lower if the well is shallow.
     """
-    wells, d = roads.wells, f.dimension
+    wells, d = network.wells, f.dimension
     metrics, roots = [], []
     for k in kept.tolist():
-        depth = wells.depths[k] if np.isfinite(wells.depths[k]) else wells.top - wells.floors[k]
-        curvatures, axes = np.linalg.eigh(f.hessian(wells.minima[:, k]))
-        curvatures = np.maximum(curvatures, FLATTEST * max(curvatures.max(), FLATTEST))
-        spread = axes @ np.diag(np.sqrt(0.5 * s / curvatures)) @ axes.T
-        away = [_exit(_from(road, k), spread, PART * depth) for road in roads.roads if k in road.ends]
-        flattened = _flattened(np.eye(d) / (d + ACROSS * math.sqrt(2 * d)), away)
+        height = PART_OF_ELLIPSOIDS * wells.exits[k]
+        spread = _root(f, wells.minima[:, k], 0.5 * s)
+        exits = [_exit(_from(path, k), spread, height) for path in network.paths if k in path.ends]
+        flattened = _flattened(np.eye(d) / (d + ACROSS * math.sqrt(2 * d)), exits)
         size = _like_its_curvatures(f, wells.minima[:, k], spread, flattened, s)
         inverse = np.linalg.inv(spread)
         metrics.append(inverse @ flattened @ inverse / size**2)
         roots.append(spread * math.sqrt(WIDER * min(1.0, size**2 * (1 + ACROSS * math.sqrt(2 / d)))))
     centres = np.ascontiguousarray(wells.minima[:, kept].T)
-    return Cores(centres, np.array(metrics), np.array(roots), wells.floors[kept], normal=True)
+    return Ellipsoids(centres, np.array(metrics), np.array(roots), wells.floors[kept], normal=True)
 
 
-def _from(road: Road, well: int) -> tuple[Array, Array]:
-    """Points (n, d) of a road, relative to the well where it begins, and their heights above it."""
-    points, heights = (road.points, road.heights) if road.ends[0] == well else (road.points[::-1], road.heights[::-1])
+def _from(path: MinimumEnergyPath, well: int) -> tuple[Array, Array]:
+    """Points (n, d) of a path, relative to the well where it begins, and their heights above it."""
+    points, heights = (path.points, path.heights) if path.ends[0] == well else (path.points[::-1], path.heights[::-1])
     return points - points[0], heights - heights[0]
 
 
-def _exit(road: tuple[Array, Array], spread: Array, height: float) -> Array:
-    """z where a road leaves the core: at |z| = 2, or at a height, whichever comes first."""
-    points, heights = road
+def _exit(path: tuple[Array, Array], spread: Array, height: float) -> Array:
+    """z where a path leaves the core: at |z| = 2, or at a height, whichever comes first."""
+    points, heights = path
     fine = np.linspace(0, len(points) - 1, 50 * len(points))
     z = np.array([np.interp(fine, np.arange(len(points)), each) for each in np.linalg.solve(spread, points.T)])
     outside = (np.linalg.norm(z, axis=0) >= ALONG) | (np.interp(fine, np.arange(len(points)), heights) >= height)

@@ -1,8 +1,4 @@
-"""What the stationary law mu_s ~ e^{-2f/s} shows on a grid: where paths are, how fast they move, and where wells are.
-
-Up to three dimensions. Nothing here is a rate: the grid tells where to start paths, how long a step may be, and which
-wells are deep beside the noise.
-"""
+"""The Gibbs measure mu_s ~ e^{-2f/s} on a grid, in up to three dimensions."""
 
 from __future__ import annotations
 
@@ -12,115 +8,59 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
-from witten.dynamics.equilibrium.wells import Wells, find_wells
-from witten.dynamics.paths.ensemble import CoreMap
+from witten.domains.box import Box
+from witten.domains.grid import Grid
+from witten.dynamics.equilibrium.wells import Wells
 from witten.errors import RequestError
 from witten.objectives import Objective
-from witten.objectives.growth.conditions import continuous_spectrum
 
-__all__ = ["DEEP", "Thermal", "thermal"]
+__all__ = ["GibbsGrid", "gibbs_grid"]
 
 Array = NDArray[np.float64]
 CELLS = {1: 4000, 2: 300, 3: 60}
 # f at the rim of the box is above everything that matters by so many s.
 RIM = 10.0
 MOST_GROWTH = 200
-# Height, in s and per half a degree of freedom, up to which a point is one that paths often visit.
-OFTEN = 8.0
-# A well is watched if f must rise by this many s before it joins a deeper one.
-DEEP = 1.5
-# A core reaches up to this height above its minimum: in s for each dimension, and as a part of the depth.
-CORE_HEIGHT, CORE_PART = 0.5, 0.4
 
 
 @dataclass(frozen=True, eq=False)
-class Thermal:
-    """f on the cells of a box around {f <= top + 10 s}, top the highest saddle between wells.
+class GibbsGrid:
+    """The weights e^{-2f/s} of the cells of a full grid.
 
     Attributes
     ----------
-    objective, s : f and the effective learning rate s sigma^2
-    wells : all wells, the lowest first
-    low, spacing : the grid's corner and the sides of its cells, shape (d,)
-    values : f at the centres of the cells, shape (n_1, ..., n_d)
+    s : the effective learning rate s sigma^2
+    grid : the cells
+    values : f at their centres, shape (n_1, ..., n_d); inf where it is not a number
     """
 
-    objective: Objective
     s: float
-    wells: Wells
-    low: Array
-    spacing: Array
+    grid: Grid
     values: Array
 
-    @cached_property
-    def deep(self) -> NDArray[np.int64]:
-        """The wells that are deep beside the noise, by their place in `wells`; the lowest always."""
-        found = np.flatnonzero(self.wells.depths > DEEP * self.s)
-        return found if found.size else np.zeros(1, dtype=np.int64)
+    @classmethod
+    def on(cls, objective: Objective, s: float, box: Box) -> GibbsGrid:
+        """On the cells of a box."""
+        grid = Grid(box, (CELLS[box.dimension],) * box.dimension)
+        return cls(s, grid, grid.evaluate(objective))
+
+    def log_measure(self, values: Array, spacing: Array) -> float:
+        """log of the integral of e^{-2(f - min f)/s} over cells with these f, min f that of the whole grid."""
+        with np.errstate(divide="ignore"):
+            total = np.exp(-2 * (values - self.values.min()) / self.s).sum()
+            return float(np.log(total) + np.log(spacing).sum())
+
+    def share(self, values: Array, spacing: Array) -> float:
+        """Of the measure, what lies in cells with these f."""
+        return min(math.exp(self.log_measure(values, spacing) - self._log_total), 1.0)
 
     @cached_property
-    def barrier(self) -> float:
-        """The largest depth of a well other than the lowest; 0 where there is none."""
-        finite = np.isfinite(self.wells.depths)
-        return float(np.max(self.wells.depths[finite], initial=0.0))
-
-    @cached_property
-    def stiffness(self) -> float:
-        """The largest |eigenvalue| of Hess f where paths often are; a kink counts with (jump of grad f)^2/s.
-
-        Over a length l noise makes up for a jump J if J l = s, and J/l is the curvature seen there.
-        """
-        often = self.values <= self.wells.floors[0] + (OFTEN + 0.5 * self.values.ndim) * self.s
-        often |= self.values <= self.wells.top + self.s
-        curvatures: Array = np.abs(np.linalg.eigvalsh(self._hessians(often)))
-        curvature = max(float(np.max(curvatures, initial=0.0)), float(np.max(np.abs(self._in_wells), initial=0.0)))
-        jump = self._jump(often, curvature)
-        return max(curvature, jump * jump / self.s, 1e-300)
-
-    @cached_property
-    def softness(self) -> float:
-        """The smallest curvature at the deep minima, a thousandth of the largest at least."""
-        return max(float(self._in_wells.min()), 1e-3 * max(float(self._in_wells.max()), self.stiffness))
-
-    @property
-    def softest(self) -> float:
-        """The smallest curvature at the deep minima that is positive, however small; else `softness`."""
-        positive = self._in_wells[self._in_wells > 0]
-        return float(positive.min()) if positive.size else self.softness
-
-    @cached_property
-    def _in_wells(self) -> Array:
-        """The curvatures at the deep minima, 0 at kinks, shape (m, d)."""
-        hessians = np.moveaxis(self.objective.piecewise_hessian(self.wells.minima[:, self.deep]), -1, 0)
-        return np.asarray(np.linalg.eigvalsh(np.where(np.isfinite(hessians), hessians, 0.0)))
-
-    def _jump(self, mask: NDArray[np.bool_], curvature: float) -> float:
-        """The largest change of grad f from one cell of the mask to the next that curvature does not explain."""
-        slopes = np.full((self.values.ndim, self.values.size), np.nan)
-        cells = np.flatnonzero(mask)
-        slopes[:, cells] = self.objective.gradient(self.centres(cells))
-        slopes = slopes.reshape(-1, *self.values.shape)
-        largest = 0.0
-        for axis, h in enumerate(self.spacing):
-            jumps = np.abs(np.diff(slopes, axis=1 + axis)) - 2 * curvature * h
-            largest = max(largest, float(np.max(jumps, where=np.isfinite(jumps), initial=0.0)))
-        return largest
-
-    def _hessians(self, mask: NDArray[np.bool_]) -> Array:
-        points = self.centres(np.flatnonzero(mask))
-        some = points[:, :: max(1, points.shape[1] // 4000)]
-        hessians = np.moveaxis(self.objective.piecewise_hessian(some), -1, 0)
-        return hessians[np.isfinite(hessians).all(axis=(1, 2))]
-
-    def centres(self, cells: NDArray[np.int64]) -> Array:
-        """The centres of cells, by their number on the grid, shape (d, n)."""
-        index = np.array(np.unravel_index(cells, self.values.shape))
-        return self.low[:, None] + (index + 0.5) * self.spacing[:, None]
+    def _log_total(self) -> float:
+        return self.log_measure(self.values, self.grid.spacing)
 
     def height(self, part: float) -> float:
-        """f above which there is only a part of the measure, on the grid."""
+        """f above which there is only this part of the measure."""
         values = np.sort(self.values, axis=None)
         cumulative = np.cumsum(np.exp(-2 * (values - values[0]) / self.s))
         return float(values[min(int(np.searchsorted(cumulative, (1 - part) * cumulative[-1])), values.size - 1)])
@@ -133,81 +73,38 @@ class Thermal:
         cumulative = np.cumsum(weights)
         at = (np.arange(count) + random.random(count)) / count * cumulative[-1]
         cells = np.minimum(np.searchsorted(cumulative, at, side="right"), weights.size - 1)
-        points = self.centres(cells) + (random.random((self.low.size, count)) - 0.5) * self.spacing[:, None]
+        points = self.grid.points[:, cells]
+        points = points + (random.random(points.shape) - 0.5) * self.grid.spacing[:, None]
         return points[:, random.permutation(count)]
 
-    def cores(self) -> CoreMap:
-        """A core around each deep minimum: what hangs together with it below a height."""
-        labels = np.zeros(self.values.shape, dtype=np.int16)
-        for number, k in enumerate(self.deep.tolist(), start=1):
-            depth = self.wells.depths[k]
-            depth = depth if math.isfinite(depth) else self.wells.top - self.wells.floors[k]
-            height = min(CORE_HEIGHT * self.values.ndim * self.s, CORE_PART * depth)
-            parts, _ = label(self.values <= self.wells.floors[k] + height)
-            cell = np.floor((self.wells.minima[:, k] - self.low) / self.spacing).astype(int)
-            cell = np.clip(cell, 0, np.array(self.values.shape) - 1)
-            part = parts[tuple(cell)]
-            labels[parts == part if part else _one(parts.shape, cell)] = number
-        return CoreMap.on_grid(self.low, self.spacing, labels)
 
-
-def _one(shape: tuple[int, ...], cell: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """A mask of one cell."""
-    mask = np.zeros(shape, dtype=bool)
-    mask[tuple(cell)] = True
-    return mask
-
-
-def thermal(objective: Objective, s: float, *, seed: int = 0) -> Thermal:
-    """The grid at the effective learning rate s.
+def gibbs_grid(objective: Objective, s: float, wells: Wells) -> GibbsGrid:
+    """On the cells of a box around {f <= top + 10 s}, top the highest saddle between wells.
 
     Raises
     ------
     RequestError
-        above three dimensions, and where e^{-2f/s} has no integral.
+        where f does not rise so far.
     """
-    continuous_spectrum(objective, s)
-    wells = find_wells(objective)
     low, high = wells.low.copy(), wells.high.copy()
     for _ in range(MOST_GROWTH):
-        values, sides = on_cells(objective, low, high)
-        change = _change(values, max(wells.top, float(values.min())) + RIM * s, high - low)
+        found = GibbsGrid.on(objective, s, Box.of(list(zip(low, high, strict=True))))
+        change = _change(found.values, max(wells.top, float(found.values.min())) + RIM * s, high - low)
         if change is None:
-            return Thermal(objective, s, wells, low, sides, values)
+            return found
         low, high = low + change[0], high + change[1]
     raise RequestError(f"{objective.name} does not rise by {RIM * s:.4g} around its wells; give a confining objective")
 
 
-def on_cells(objective: Objective, low: Array, high: Array) -> tuple[Array, Array]:
-    """f at the centres of the cells of a box, inf where it is not a number, and the sides of the cells."""
-    shape = (CELLS[objective.dimension],) * objective.dimension
-    sides = (high - low) / shape
-    with np.errstate(all="ignore"):
-        values = np.asarray(objective(centres_of(low, sides, shape)), dtype=float)
-    return np.where(np.isnan(values), np.inf, values).reshape(shape), sides
-
-
-def centres_of(low: Array, sides: Array, shape: tuple[int, ...]) -> Array:
-    """The centres of all cells of a grid, shape (d, n)."""
-    return np.asarray(low[:, None] + (np.indices(shape).reshape(low.size, -1) + 0.5) * sides[:, None])
-
-
 def _change(values: Array, height: float, widths: Array) -> tuple[Array, Array] | None:
     """How to move the corners of the box so that f is below the height in most of it and nowhere on its rim."""
-    inside = values <= height
-    low, high = np.zeros(values.ndim), np.zeros(values.ndim)
-    for axis in range(values.ndim):
-        others = tuple(a for a in range(values.ndim) if a != axis)
-        span = np.flatnonzero(inside.any(axis=others))
-        n = values.shape[axis]
-        low[axis] = -0.25 if span[0] == 0 else 0.0
-        high[axis] = 0.25 if span[-1] == n - 1 else 0.0
+    inside, n = values <= height, np.array(values.shape)
+    spans = [np.flatnonzero(inside.any(axis=tuple(set(range(values.ndim)) - {axis}))) for axis in range(values.ndim)]
+    first, last = (np.array([span[end] for span in spans]) for end in (0, -1))
+    low, high = np.where(first == 0, -0.25, 0.0), np.where(last == n - 1, 0.25, 0.0)
     if low.any() or high.any():
         return low * widths, high * widths
-    for axis in range(values.ndim):
-        others = tuple(a for a in range(values.ndim) if a != axis)
-        span = np.flatnonzero(inside.any(axis=others))
-        n = values.shape[axis]
-        if span[-1] - span[0] < 0.5 * n:
-            low[axis], high[axis] = (span[0] - 2 - 0.02 * n) / n, (span[-1] + 3 + 0.02 * n - n) / n
-    return (np.maximum(low, 0.0) * widths, np.minimum(high, 0.0) * widths) if low.any() or high.any() else None
+    small = last - first < 0.5 * n
+    low = np.where(small, np.maximum((first - 2 - 0.02 * n) / n, 0.0), 0.0)
+    high = np.where(small, np.minimum((last + 3 + 0.02 * n - n) / n, 0.0), 0.0)
+    return (low * widths, high * widths) if small.any() else None

@@ -1,7 +1,7 @@
-"""Roads between the wells of f where no grid reaches: paths of least height, from f and its derivatives alone.
+"""Minimum-energy paths between the wells of f where no grid reaches, from f and its derivatives alone.
 
-Minima are where descents end; strings between them at rest are roads. A string that comes through a third well is none,
-but that well, if nobody knew it, is one more.
+Minima are where descents end; strings between them at rest are the paths. A string that comes through a third well is
+none, but that well, if nobody knew it, is one more.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from scipy.interpolate import CubicSpline
 from witten.dynamics.equilibrium.string_method import curvatures_across, lengths, strings_between
 from witten.dynamics.equilibrium.wells import Wells, descended, scattered_minima
 from witten.errors import RequestError
+from witten.linalg.merge_tree import merge_tree_of_saddles
 from witten.objectives import Objective
 
-__all__ = ["MOST_DIMENSIONS", "Road", "RoadMap", "road_map"]
+__all__ = ["MOST_DIMENSIONS", "MinimumEnergyPath", "PathNetwork", "path_network"]
 
 Array = NDArray[np.float64]
 # What strings cost grows with the cube of the dimension and the number of neighbours.
 MOST_DIMENSIONS, MOST_WELLS, MOST_PAIRS = 50, 32, 100
 # Descents go on until a batch of them has found no new well, so many batches at most.
 BATCHES = 10
-# Between so few wells all roads are looked for, between more those of neighbours.
+# Between so few wells all paths are looked for, between more those of neighbours.
 FEW = 5
 # Newton steps from where a descent has ended.
 NEWTON = 5
@@ -35,51 +36,51 @@ NEWTON = 5
 TOUCHING = 1.001
 # Minima nearer to each other than this are one; smaller curvatures than this part, squared, do not move them.
 ONE_PLACE, FLATTEST = 1e-2, 1e-3
-# A dip on a road is a well if it is deeper than this part of the height of the road.
+# A dip on a path is a well if it is deeper than this part of the height of the path.
 DIP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Road:
-    """A path of least height from one well to another.
+class MinimumEnergyPath:
+    """A path along grad f from one well over a saddle to another.
 
     Attributes
     ----------
     ends : numbers of the two wells
     points : shape (n, d)
     heights : f there, shape (n,)
-    tightness : half the logarithm of the product of the curvatures across the road, shape (n,)
+    log_transverse_determinant : 1/2 log det of the curvatures across the path, shape (n,)
     """
 
     ends: tuple[int, int]
     points: Array
     heights: Array
-    tightness: Array
+    log_transverse_determinant: Array
 
     @property
     def lengths(self) -> Array:
-        """Length of the road up to each point, shape (n,)."""
+        """Length of the path up to each point, shape (n,)."""
         return lengths(self.points)
 
     @property
-    def crest(self) -> float:
-        """The greatest height on the road, between its points too."""
+    def saddle_height(self) -> float:
+        """The greatest height on the path, between its points too."""
         along = self.lengths
         between = CubicSpline(along, self.heights)(np.linspace(0.0, along[-1], 20 * along.size))
         return float(max(between.max(), self.heights[0], self.heights[-1]))
 
 
 @dataclass(frozen=True, eq=False)
-class RoadMap:
-    """Wells and the roads between those that are neighbours."""
+class PathNetwork:
+    """Wells and the paths between those that are neighbours."""
 
     wells: Wells
-    roads: tuple[Road, ...]
+    paths: tuple[MinimumEnergyPath, ...]
 
 
 @lru_cache(maxsize=8)
-def road_map(objective: Objective) -> RoadMap:
-    """The wells that descents and roads find, with depths from the lowest crests, and the roads.
+def path_network(objective: Objective) -> PathNetwork:
+    """The wells that descents and strings find, with depths from the lowest saddles, and the paths.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def road_map(objective: Objective) -> RoadMap:
     """
     _refuse(objective)
     minima = _minima(objective)
-    roads: list[Road] = []
+    paths: list[MinimumEnergyPath] = []
     seen: set[tuple[int, int]] = set()
     waiting = list(_neighbours(np.array(minima)))
     while waiting:
@@ -102,25 +103,26 @@ def road_map(objective: Objective) -> RoadMap:
         for string in strings_between(objective, minima[pair[0]], minima[pair[1]]):
             calls = _calls(objective, minima, pair, string)
             waiting += [(min(a, b), max(a, b)) for a, b in pairwise(calls) if len(calls) > 2]
-            roads += [_road(objective, pair, string)] if len(calls) == 2 else []
+            paths += [_minimum_energy_path(objective, pair, string)] if len(calls) == 2 else []
         if len(minima) > known:
             waiting += [each for each in _neighbours(np.array(minima)) if max(each) >= known]
-    return _ordered(objective, np.array(minima).T, roads)
+    return _ordered(objective, np.array(minima).T, paths)
 
 
 def _refuse(f: Objective) -> None:
     if f.formula is None:
-        raise RequestError(f"{f.name} is no formula; roads between wells need its curvatures")
+        raise RequestError(f"{f.name} is no formula; minimum-energy paths between wells need its curvatures")
     if f.dimension > MOST_DIMENSIONS:
         raise RequestError(
-            f"roads between wells are looked for in up to {MOST_DIMENSIONS} dimensions, {f.name} has {f.dimension}; "
-            "take another estimator"
+            f"minimum-energy paths between wells are looked for in up to {MOST_DIMENSIONS} dimensions, {f.name} has "
+            f"{f.dimension}; take another estimator"
         )
 
 
 def _too_many(f: Objective, count: int) -> RequestError:
     return RequestError(
-        f"{f.name} has {count} wells or more, too many for roads between all neighbours; take another estimator"
+        f"{f.name} has {count} wells or more, too many for minimum-energy paths between all neighbours; take another "
+        "estimator"
     )
 
 
@@ -147,7 +149,7 @@ def _neighbours(minima: Array) -> Iterator[tuple[int, int]]:
             yield i, j
 
 
-def _settled(f: Objective, x: Array) -> Array:
+def _converged(f: Objective, x: Array) -> Array:
     """The minimum where a descent has ended, to rounding, by Newton's method."""
     for _ in range(NEWTON):
         step = np.linalg.lstsq(f.piecewise_hessian(x), f.gradient(x), rcond=FLATTEST**2)[0]
@@ -162,7 +164,7 @@ def _settled(f: Objective, x: Array) -> Array:
 
 
 def _calls(f: Objective, minima: list[Array], pair: tuple[int, int], string: Array) -> list[int]:
-    """The wells that a road passes, in order; those that nobody knew are added to the minima."""
+    """The wells that a path passes, in order; those that nobody knew are added to the minima."""
     heights = np.asarray(f(string.T), dtype=float)
     dip = DIP * float(np.ptp(heights))
     found = [pair[0]]
@@ -177,7 +179,7 @@ def _calls(f: Objective, minima: list[Array], pair: tuple[int, int], string: Arr
 
 def _number(f: Objective, minima: list[Array], x: Array) -> int:
     """The number of the minimum at x, which is added if it is new."""
-    end = _settled(f, x)
+    end = _converged(f, x)
     for k, known in enumerate(minima):
         if np.linalg.norm(known - end) <= ONE_PLACE * (1 + np.abs(end).max()):
             return k
@@ -185,28 +187,24 @@ def _number(f: Objective, minima: list[Array], x: Array) -> int:
     return len(minima) - 1
 
 
-def _road(f: Objective, pair: tuple[int, int], string: Array) -> Road:
-    tightness = 0.5 * np.log(curvatures_across(f, string)).sum(axis=1)
-    return Road(pair, string, np.asarray(f(string.T), dtype=float), tightness)
+def _minimum_energy_path(f: Objective, pair: tuple[int, int], string: Array) -> MinimumEnergyPath:
+    log_transverse_determinant = 0.5 * np.log(curvatures_across(f, string)).sum(axis=1)
+    return MinimumEnergyPath(pair, string, np.asarray(f(string.T), dtype=float), log_transverse_determinant)
 
 
-def _ordered(f: Objective, x: Array, roads: Sequence[Road]) -> RoadMap:
-    """The wells with the lowest first, their depths, and the roads with numbers to suit."""
+def _ordered(f: Objective, x: Array, paths: Sequence[MinimumEnergyPath]) -> PathNetwork:
+    """The wells with the lowest first, their depths, and the paths with numbers to suit."""
     floors = np.asarray(f(x), dtype=float)
     order = np.argsort(floors, kind="stable")
     place = np.argsort(order)
-    new = tuple(replace(road, ends=(int(place[road.ends[0]]), int(place[road.ends[1]]))) for road in roads)
+    new = tuple(replace(path, ends=(int(place[path.ends[0]]), int(place[path.ends[1]]))) for path in paths)
     depths = _depths(floors[order], new)
-    return RoadMap(Wells(x[:, order], floors[order], depths, x.min(axis=1), x.max(axis=1)), new)
+    return PathNetwork(Wells(x[:, order], floors[order], depths, x.min(axis=1), x.max(axis=1)), new)
 
 
-def _depths(floors: Array, roads: Sequence[Road]) -> Array:
-    """How far f must rise along roads from each well, the lowest first, until it joins a lower one; inf if it never
+def _depths(floors: Array, paths: Sequence[MinimumEnergyPath]) -> Array:
+    """How far f must rise along paths from each well, the lowest first, until it joins a lower one; inf if it never
     does."""
-    depths, home = np.full(floors.size, np.inf), np.arange(floors.size)
-    for road in sorted(roads, key=lambda each: each.crest):
-        low, high = sorted(int(home[end]) for end in road.ends)
-        if low != high:
-            depths[high] = road.crest - floors[high]
-            home[home == high] = low
-    return depths
+    ends = np.array([path.ends for path in paths], dtype=np.int64).reshape(-1, 2)
+    tree = merge_tree_of_saddles(floors, np.array([path.saddle_height for path in paths]), ends)
+    return np.asarray(tree.persistence[np.argsort(tree.minima)])

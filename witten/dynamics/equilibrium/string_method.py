@@ -50,7 +50,7 @@ def _bent(a: Array, b: Array, share: float, seed: int) -> Array:
 
 
 def relaxed(f: Objective, strings: Array) -> Array:
-    """Strings (k, n, d) that hang between their ends, once they are at rest or after so many steps as are allowed."""
+    """Strings (k, n, d) with fixed ends, once they are at rest or after so many steps as are allowed."""
     x = strings.copy()
     moving = np.ones(len(x), dtype=bool)
     for k in range(STEPS):

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from witten.domains.vertex_grid import VertexGrid
 from witten.errors import RequestError
+from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective
 from witten.objectives.topography.critical_set import reach
-from witten.objectives.topography.merge_tree import merge_tree
 
 __all__ = ["Wells", "descended", "find_wells", "scattered_minima"]
 
@@ -42,7 +43,7 @@ class Wells:
     floors : f there, shape (m,)
     depths : how far f must rise from each until the well joins a deeper one, shape (m,); inf for the first. As far as
         a grid tells
-    low, high : a box that holds them and the ways between them, shape (d,)
+    low, high : a box that holds them and the paths between them, shape (d,)
     """
 
     minima: Array
@@ -56,6 +57,15 @@ class Wells:
         """The height over which the last two wells join; the lowest minimum if there is one well."""
         joined = np.isfinite(self.depths)
         return float(np.max((self.floors + self.depths)[joined], initial=self.floors[0]))
+
+    @property
+    def exits(self) -> Array:
+        """How far f must rise from each until the well joins another, shape (m,): up to `top` from the deepest."""
+        return np.where(np.isfinite(self.depths), self.depths, self.top - self.floors)
+
+    def deeper_than(self, height: float) -> NDArray[np.int64]:
+        """The wells of that depth, or of a depth that is not known; the lowest always."""
+        return np.flatnonzero(~(self.depths <= height))
 
 
 @lru_cache(maxsize=8)
@@ -75,7 +85,8 @@ def find_wells(objective: Objective) -> Wells:
     x = known.points[:, : MOST_POINTS[objective.dimension]]
     first = low, high = _first_box(x, known.scale)
     for _ in range(MOST_GROWTH):
-        f, axes = _on_grid(objective, low, high)
+        grid = VertexGrid.between(low, high, CELLS[objective.dimension])
+        f = grid.evaluate(objective)
         tree = merge_tree(f)
         joined = np.isfinite(tree.saddles)
         floor = float(f.min())
@@ -83,7 +94,7 @@ def find_wells(objective: Objective) -> Wells:
         wanted = top + MARGIN * max(top - floor, 0.1 * _rise(f, floor))
         grown = _grown(f, low, high, wanted)
         if grown is None:
-            return _found(objective, f, axes, wanted)
+            return _found(objective, grid, f, wanted)
         low, high = grown
     lowest = x[:, [0]]
     spread = float(np.max(np.abs(x - lowest)) / np.max(first[1] - first[0]))
@@ -144,15 +155,6 @@ def _first_box(x: Array, scale: float) -> tuple[Array, Array]:
     return middle - 0.7 * width, middle + 0.7 * width
 
 
-def _on_grid(objective: Objective, low: Array, high: Array) -> tuple[Array, list[Array]]:
-    cells = CELLS[objective.dimension]
-    axes = [np.linspace(a, b, cells) for a, b in zip(low, high, strict=True)]
-    mesh = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
-    with np.errstate(all="ignore"):
-        f = np.asarray(objective(mesh), dtype=float)
-    return np.where(np.isnan(f), np.inf, f).reshape((cells,) * len(axes)), axes
-
-
 def _rise(f: Array, floor: float) -> float:
     finite = f[np.isfinite(f)]
     return float(np.median(finite)) - floor
@@ -171,16 +173,16 @@ def _grown(f: Array, low: Array, high: Array, wanted: float) -> tuple[Array, Arr
     return new_low, new_high
 
 
-def _found(objective: Objective, f: Array, axes: list[Array], wanted: float) -> Wells:
+def _found(objective: Objective, grid: VertexGrid, f: Array, wanted: float) -> Wells:
     """The wells, seen again on a grid of the box that holds {f <= wanted} and no more."""
-    places = [axis[where] for axis, where in zip(axes, np.nonzero(f <= wanted), strict=True)]
+    places = [axis[where] for axis, where in zip(grid.axes, np.nonzero(f <= wanted), strict=True)]
     low, high = (np.array([side(place) for place in places]) for side in (np.min, np.max))
-    f, near = _on_grid(objective, low, high)
-    tree = merge_tree(f)
-    cells = np.unravel_index(tree.minima, f.shape)
+    near = VertexGrid.between(low, high, CELLS[objective.dimension])
+    tree = merge_tree(near.evaluate(objective))
+    cells = np.unravel_index(tree.minima, near.shape)
     # The lowest node is within a cell of the minimum, and a descent that knows no bounds may leap into another well.
-    starts = np.array([axis[index] for axis, index in zip(near, cells, strict=True)])
-    x = descended(objective, starts, reach=2 * (high - low) / (np.array(f.shape) - 1))
+    starts = np.array([axis[index] for axis, index in zip(near.axes, cells, strict=True)])
+    x = descended(objective, starts, reach=2 * near.spacing)
     floors = np.asarray(objective(x), dtype=float)
     kept: list[int] = []
     for i in range(x.shape[1]):
@@ -188,5 +190,4 @@ def _found(objective: Objective, f: Array, axes: list[Array], wanted: float) -> 
             kept.append(i)
     order = sorted(kept, key=lambda i: (np.isfinite(tree.saddles[i]), floors[i]))
     depths = np.where(np.isfinite(tree.saddles), tree.saddles - floors, np.inf)[order]
-    box = np.array([axis[[0, -1]] for axis in axes])
-    return Wells(x[:, order], floors[order], depths, box[:, 0], box[:, 1])
+    return Wells(x[:, order], floors[order], depths, np.array(grid.box.lower), np.array(grid.box.upper))

@@ -3,7 +3,7 @@
     C(t) = <u(X_0) u(X_t)> = sum_k a_k e^{-lambda_k t},   lambda = log(C(t_1)/C(t_2))/(t_2 - t_1)
 
 over stationary paths, t_1 about 1/(4 lambda) and t_2 one 1/lambda later. u is found by a first run (`slow_mode`), which
-also tells how long a look and a run must be; the paths that are measured are others.
+also tells how long an interval between observations and a run must be; the paths that are measured are others.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.dynamics.equilibrium.gibbs_samples import slow_directions
-from witten.dynamics.estimators.slow_observable import SlowMode, correlation, rough_mode, slow_mode
-from witten.dynamics.paths.ensemble import Paths, Steps
+from witten.dynamics.estimators.slow_observable import SlowMode, correlation, rough_mode, slow_directions, slow_mode
+from witten.dynamics.paths.ensemble import Paths, Steps, affordable
 from witten.dynamics.paths.schemes import FAR
 from witten.errors import ConvergenceError
 from witten.parallel.communicators import Communicator, agree
@@ -26,9 +25,9 @@ from witten.parallel.communicators import Communicator, agree
 __all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
 
 Array = NDArray[np.float64]
-# Looks at a path in a first run and in a round of measurement, how many of them there should be in 1/lambda, and the
-# lag of a fit, in looks.
-LOOKS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
+# Observations of a path in a first run and in a round of measurement, how many of them there should be in 1/lambda, and
+# the lag of a fit, in observations.
+OBSERVATIONS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
 # The lags between which the decay is measured, in units of 1/lambda; and up to which a slower one is looked for.
 FIRST, LAST, LATER = 0.25, 1.25, 2.0
 MOST_PILOTS, MOST_PILOT_STEPS = 14, 4_000_000_000
@@ -76,9 +75,9 @@ def plan(
     paths = Paths(motion, points, comm=comm)
     for _ in range(MOST_PILOTS):
         every = max(1, round(interval / motion.dt))
-        _check_length(n_steps + LOOKS * every * points.shape[1], motion)
-        snapshots = paths.gathered(paths.record(LOOKS, every))
-        n_steps += LOOKS * every * points.shape[1]
+        _check_length(n_steps + OBSERVATIONS * every * points.shape[1], motion)
+        snapshots = paths.gathered(paths.record(OBSERVATIONS, every))
+        n_steps += OBSERVATIONS * every * points.shape[1]
         kept = _whole(snapshots, motion)
         rough = agree(comm, partial(rough_mode, kept, FIT_LAG, projection=_projection(kept)))
         rate = _guess(rough(kept), every * motion.dt)
@@ -103,9 +102,10 @@ def _whole(snapshots: Array, motion: Steps) -> Array:
 
 
 def _check_length(n_steps: int, motion: Steps) -> None:
-    if n_steps > MOST_PILOT_STEPS:
+    most = affordable(motion, MOST_PILOT_STEPS)
+    if n_steps > most:
         raise ConvergenceError(
-            f"correlations do not decay within {MOST_PILOT_STEPS:.0e} steps of {motion.dt:.3g}; "
+            f"correlations do not decay within {most:.0e} steps of {motion.dt:.3g}; "
             "give a larger --dt, or use --estimator hitting or splitting"
         )
 
@@ -117,7 +117,7 @@ def _projection(snapshots: Array) -> Array | None:
 
 def _guess(values: Array, interval: float) -> float:
     """A first rate from the shortest lag at which the correlation has fallen by a third, or from the longest."""
-    for lag in range(1, LOOKS // 2):
+    for lag in range(1, OBSERVATIONS // 2):
         rho = correlation(values, lag)
         if rho < 0.7:
             break
@@ -135,26 +135,26 @@ class Decay:
     ) -> None:
         self.mode = plan.mode
         self.every = max(1, round(1 / (PER_TIME * plan.rate * motion.dt)))
-        looks = 1 / (plan.rate * motion.dt * self.every)
-        self.first = max(1, round(FIRST * looks))
-        self.last = max(self.first + 1, round(LAST * looks))
-        self.latest = max(self.last + 1, round(LATER * looks))
+        observations = 1 / (plan.rate * motion.dt * self.every)
+        self.first = max(1, round(FIRST * observations))
+        self.last = max(self.first + 1, round(LAST * observations))
+        self.latest = max(self.last + 1, round(LATER * observations))
         self.paths = Paths(motion, points, comm=comm)
         self.values = np.empty((0, points.shape[1]))
         self.paths.advance(round(burn_in / (plan.rate * motion.dt)))
 
     def more(self, stop: Stop = lambda: None) -> None:
-        """One more round of looks, or a part of it if it is stopped."""
+        """One more round of observations, or a part of it if it is stopped."""
         count = self.paths.count
         at_once = min(ROUND, MOST_NUMBERS // (self.paths.x.shape[0] * count), MOST_AT_ONCE // (self.every * count))
         at_once = max(at_once, 1)
         for done in range(0, ROUND, at_once):
             snapshots = self.paths.record(min(at_once, ROUND - done), self.every)
-            self.values = np.concatenate([self.values, self.paths.gathered(self.looked(snapshots))])
+            self.values = np.concatenate([self.values, self.paths.gathered(self.observed(snapshots))])
             if at_once < ROUND and stop() is not None:
                 break
 
-    def looked(self, snapshots: Array) -> Array:
+    def observed(self, snapshots: Array) -> Array:
         """What is kept of points (k, d, n): the observable, shape (k, n); nan for paths that have left for infinity."""
         return np.where((np.abs(snapshots) < FAR).all(axis=1), self.mode(snapshots), np.nan)
 
@@ -184,14 +184,14 @@ class Decay:
 
     @property
     def estimate(self) -> DecayRate:
-        """The rate from all looks so far; paths that have diverged are left out."""
+        """The rate from all observations so far; paths that have diverged are left out."""
         values = self.values[:, np.isfinite(self.values).all(axis=0)]
         return decay_rate(values, self.every * self.paths.motion.dt, self.first, self.last, self.latest)
 
 
 def decay_rate(values: Array, interval: float, first: int, last: int, latest: int | None = None) -> DecayRate:
-    """The rate from u along paths, values (k, n), by two lags counted in looks; its error by leaving out groups of
-    paths (jackknife). The rate from the second to a third lag, if there is one, comes with it."""
+    """The rate from u along paths, values (k, n), by two lags counted in observations; its error by leaving out groups
+    of paths (jackknife). The rate from the second to a third lag, if there is one, comes with it."""
     if len(values) <= (latest or last):
         return DecayRate(math.nan, math.inf, math.nan)
     u = values - values.mean()
@@ -220,5 +220,5 @@ def _log_decay(every: Array, without: Array, time: float) -> tuple[float, float]
 
 
 def _by_group(products: Array, groups: NDArray[np.int64]) -> Array:
-    """Sums over looks and over the paths of each group, shape (GROUPS,)."""
+    """Sums over observations and over the paths of each group, shape (GROUPS,)."""
     return np.bincount(groups, weights=products.sum(axis=0), minlength=GROUPS)

@@ -1,4 +1,4 @@
-"""How fast paths leave a place where equilibrium has none: the hazard of those that have not left yet.
+"""How fast paths leave a region where equilibrium has none: the hazard of those that have not left yet.
 
     P(T > t) ~ c e^{-lambda t},  T the time to what is far enough below;  lambda = -log(part that stays for t)/t
 
@@ -17,29 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.estimators.unvisited_regions import HOME
-from witten.dynamics.paths.ensemble import CoreMap, Motion, Paths
+from witten.dynamics.paths.ensemble import CoreMap, Motion, Paths, affordable
 from witten.errors import ConvergenceError
 from witten.parallel.communicators import Communicator
 
 __all__ = ["Escape"]
 
 Array = NDArray[np.float64]
-# Looks in the first round, and how many times 1/lambda paths are left to forget where they started.
-FIRST, SETTLED = 8, 6.0
+# Observations in the first round, and how many times 1/lambda paths are left to forget where they started.
+FIRST, FORGOTTEN = 8, 6.0
 # Groups, and the fewest survivors from which the next round of one begins.
 GROUPS, FEWEST = 16, 2
 # Student's quantile for errors from so few groups, beside the 2 that intervals are made with.
 STUDENT = 2.13 / 2
 # Rounds whose parts make the weight of a group.
 MEMORY = 3
-# Rounds and steps after which a place that is not left has no rate that can be waited for.
+# Rounds and steps after which a region that is not left has no rate that can be waited for.
 ROUNDS, MOST_STEPS = 400, 4_000_000_000
 
 Stop = Callable[[], str | None]
 
 
 class Escape:
-    """Lives of paths of one motion in a place, more of them with each round."""
+    """Residence times of paths of one motion in a region, more of them with each round."""
 
     def __init__(self, motion: Motion, points: Array, target: CoreMap, every: int, comm: Communicator) -> None:
         self.motion, self.x, self.target, self.every, self.comm = motion, points, target, every, comm
@@ -47,9 +47,9 @@ class Escape:
         self.round = self.n_steps = self.diverged = 0
         self.length = FIRST
         self.staying: list[Array] = []
-        self.settled = 0
+        self.converged = 0
 
-    def settle(self, stop: Stop = lambda: None) -> bool:
+    def converge(self, stop: Stop = lambda: None) -> bool:
         """Rounds until the survivors have forgotten where they started; whether it came to that.
 
         Raises
@@ -63,12 +63,12 @@ class Escape:
             part = float(self._go(length).mean())
             past += length if part > 0 else 0
             hazard = -math.log(part) / length if part > 0 else math.inf
-            if part > 0.2 and hazard * past >= SETTLED:
-                self.length, self.settled = max(1, round(1 / hazard)), len(self.staying)
+            if part > 0.2 and hazard * past >= FORGOTTEN:
+                self.length, self.converged = max(1, round(1 / hazard)), len(self.staying)
                 return True
             if stop() is not None:
                 return False
-            if self.n_steps > MOST_STEPS or self.round > ROUNDS:
+            if self.n_steps > affordable(self.motion, MOST_STEPS) or self.round > ROUNDS:
                 raise ConvergenceError(
                     f"paths of {self.motion.objective.name} that start where none of equilibrium comes do not leave in "
                     f"{past * self.every * self.motion.dt:.3g} units of time; use --estimator hitting or splitting"
@@ -80,7 +80,7 @@ class Escape:
         return bool(self._go(max(1, round(time / (self.every * self.motion.dt)))).any())
 
     def more(self, stop: Stop = lambda: None) -> None:
-        """One more round, as long as a mean life."""
+        """One more round, as long as a mean residence time."""
         self._go(self.length)
 
     def _go(self, length: int) -> Array:
@@ -108,23 +108,23 @@ class Escape:
     @property
     def rounds(self) -> int:
         """Rounds that count."""
-        return len(self.staying) - self.settled
+        return len(self.staying) - self.converged
 
     @property
     def remark(self) -> str:
         """How many have left."""
-        left = sum(float((1 - part).mean()) for part in self.staying[self.settled :]) * self.groups.size
+        left = sum(float((1 - part).mean()) for part in self.staying[self.converged :]) * self.groups.size
         return f"{round(left)} paths seen to leave"
 
     @property
     def log_rate(self) -> tuple[float, float]:
         """log lambda, and its standard deviation by leaving out groups; (nan, inf) as long as nothing is known."""
-        return self._estimate(self.settled)
+        return self._estimate(self.converged)
 
     @property
     def later(self) -> tuple[float, float]:
         """The same from the later half of the rounds."""
-        return self._estimate(self.settled + self.rounds // 2)
+        return self._estimate(self.converged + self.rounds // 2)
 
     def _estimate(self, first: int) -> tuple[float, float]:
         if not self.rounds:

@@ -1,14 +1,14 @@
-"""Rates from lives: how long paths stay with a core before they are seen in another one.
+"""Rates from residence times: how long paths stay with a core before they are seen in another one.
 
-A path's home is the core it was seen in last. Over looks h apart, with n_i looks at paths of home i, n_ij moves from i
-to j and r_ij looks on the way there, the functions q_i(x) = P(core i is the next one | x) span a space in which the
-step of the chain X_0, X_h, ... has the pencil
+A path's home is the core it was seen in last. Over observations h apart, with n_i of paths of home i, n_ij moves from i
+to j and r_ij observations on the way there, the functions q_i(x) = P(core i is the next one | x) span a space in which
+the step of the chain X_0, X_h, ... has the pencil
 
     (I - P) v = mu A v,    (I - P)_ij = delta_ij sum_k n_ik/n_i - n_ij/n_i,    A_ij = r_ij/n_i,  rows of A sum to one,
 
 and 1 - mu = e^{-lambda h} up to a relative error of order lambda_1/lambda_m (Schuette, Noe, Lu, Sarich and
 Vanden-Eijnden, J. Chem. Phys. 134, 2011: milestoning). In the symmetric case of two wells, each left at rate k, that is
-lambda = 2k. Looks that have not seen a next core yet count for n_i: nothing is lost by censoring.
+lambda = 2k. Observations that have not seen a next core yet count for n_i: nothing is lost by censoring.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.dynamics.equilibrium.gibbs_grid import Thermal
-from witten.dynamics.equilibrium.gibbs_samples import Sampled
-from witten.dynamics.paths.ensemble import Lives, Motion, Paths
+from witten.dynamics.equilibrium.equilibrium import Equilibrium
+from witten.dynamics.paths.ensemble import Motion, Paths, ResidenceTimes
 from witten.parallel.communicators import Communicator
 
-__all__ = ["Hitting", "LifeRates", "life_rates", "slow_rates"]
+__all__ = ["Hitting", "ResidenceRates", "residence_rates", "slow_rates"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64] | Array
 DRAWS = 400
-# Looks are so far apart, over the largest curvature where paths often are.
+# Observations are so far apart, over the largest curvature where paths often are.
 APART = 1.6
-# Time that paths from the minima have for forgetting that, over the smallest curvature there; looks in the first round,
-# and by which factor each round makes the whole longer.
+# Time that paths from the minima have for forgetting that, over the smallest curvature there; observations in the first
+# round, and by which factor each round makes the whole longer.
 SETTLING, FIRST, LONGER = 5.0, 500, 1.6
 # Steps of all paths in a round: a run can be ended between two.
 MOST_AT_ONCE = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class LifeRates:
+class ResidenceRates:
     """Rates of the chain between cores, and how well the number of moves tells the smallest.
 
     Attributes
@@ -55,41 +54,41 @@ class LifeRates:
     moves: int
 
 
-def life_rates(lives: Lives, interval: float, seed: int) -> LifeRates:
-    """Rates per unit time from lives that were looked at every `interval`.
+def residence_rates(times: ResidenceTimes, interval: float, seed: int) -> ResidenceRates:
+    """Rates per unit time from residence times that were observed every `interval`.
 
     The error comes from draws in which every n_ij has the gamma law of its unknown mean; a home that was never left
     may have been on the point of it (half a move in each direction).
     """
-    rates = slow_rates(lives.lived, lives.moved, lives.transit, interval)
+    rates = slow_rates(times.resided, times.moved, times.transit, interval)
     random = np.random.default_rng(seed)
-    unseen = (lives.moved.sum(axis=1, keepdims=True) == 0) & ~np.eye(lives.lived.size, dtype=bool)
-    draws = random.gamma(lives.moved + 0.5 * unseen, size=(DRAWS, *lives.moved.shape))
-    mean_transit = lives.transit / np.maximum(lives.moved, 1)
-    smallest = slow_rates(lives.lived, draws, draws * mean_transit, interval)[:, 0]
+    unseen = (times.moved.sum(axis=1, keepdims=True) == 0) & ~np.eye(times.resided.size, dtype=bool)
+    draws = random.gamma(times.moved + 0.5 * unseen, size=(DRAWS, *times.moved.shape))
+    mean_transit = times.transit / np.maximum(times.moved, 1)
+    smallest = slow_rates(times.resided, draws, draws * mean_transit, interval)[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = float(np.std(np.log(smallest)))
     known = rates[0] > 0 and np.isfinite(spread)
-    return LifeRates(rates, spread if known else np.inf, int(lives.moved.sum()))
+    return ResidenceRates(rates, spread if known else np.inf, int(times.moved.sum()))
 
 
 class Hitting:
-    """Lives of the paths of one motion, longer ones with each round."""
+    """Residence times of the paths of one motion, longer ones with each round."""
 
-    def __init__(self, motion: Motion, ground: Thermal | Sampled, count: int, comm: Communicator) -> None:
-        wells = ground.deep[np.arange(count) % len(ground.deep)]
+    def __init__(self, motion: Motion, equilibrium: Equilibrium, count: int, comm: Communicator) -> None:
+        wells = equilibrium.deep[np.arange(count) % len(equilibrium.deep)]
         self.motion = motion
-        self.every = max(1, round(APART / (ground.stiffness * motion.dt)))
-        self.paths = Paths(motion, ground.wells.minima[:, wells], comm=comm, cores=ground.cores())
-        self.paths.advance(max(1, round(SETTLING / (ground.softness * motion.dt))))
-        self.looks = 0
+        self.every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
+        self.paths = Paths(motion, equilibrium.wells.minima[:, wells], comm=comm, cores=equilibrium.cores)
+        self.paths.advance(max(1, round(SETTLING / (equilibrium.softness * motion.dt))))
+        self.observations = 0
 
     def more(self, stop: Callable[[], str | None] = lambda: None) -> None:
-        """One more round of looks."""
-        count = max(FIRST, round((LONGER - 1) * self.looks))
+        """One more round of observations."""
+        count = max(FIRST, round((LONGER - 1) * self.observations))
         count = min(count, 1 + MOST_AT_ONCE // (self.every * self.paths.count))
         self.paths.watch(count, self.every)
-        self.looks += count
+        self.observations += count
 
     @property
     def n_steps(self) -> int:
@@ -105,10 +104,10 @@ class Hitting:
         return f"{self.paths.cores.count} wells, {self.rates.moves} moves between them"
 
     @property
-    def rates(self) -> LifeRates:
-        """The rates from all lives so far."""
+    def rates(self) -> ResidenceRates:
+        """The rates from all residence times so far."""
         seed = (self.motion.seed + self.motion.stream) % 2**32
-        return life_rates(self.paths.lives(), self.every * self.motion.dt, seed)
+        return residence_rates(self.paths.residence_times(), self.every * self.motion.dt, seed)
 
     @property
     def later(self) -> tuple[float, float]:
@@ -122,13 +121,13 @@ class Hitting:
         return (float(np.log(found.rates[0])), found.log_error) if found.rates[0] > 0 else (np.nan, np.inf)
 
 
-def slow_rates(lived: Counts, moved: Counts, transit: Counts, interval: float) -> Array:
+def slow_rates(resided: Counts, moved: Counts, transit: Counts, interval: float) -> Array:
     """-log(1 - mu)/h for the eigenvalues mu of the pencil but the zero, ascending; (..., m, m) -> (..., m - 1)."""
-    m = lived.size
+    m = resided.size
     eye = np.eye(m)
-    looks = np.maximum(np.asarray(lived, dtype=float), 1.0)[:, None]
-    out, way = moved / looks * (1 - eye), transit / looks * (1 - eye)
+    observations = np.maximum(np.asarray(resided, dtype=float), 1.0)[:, None]
+    out, between = moved / observations * (1 - eye), transit / observations * (1 - eye)
     generator = out.sum(axis=-1, keepdims=True) * eye - out
-    mass = way + (1 - way.sum(axis=-1, keepdims=True)) * eye
+    mass = between + (1 - between.sum(axis=-1, keepdims=True)) * eye
     mu = np.sort(np.linalg.eigvals(np.linalg.solve(mass, generator)).real, axis=-1)[..., 1:]
     return np.asarray(-np.log1p(-np.clip(mu, 0.0, 1 - 1e-12)) / interval)

@@ -1,8 +1,8 @@
 """Rates from a Markov state model, as a cross-check: deeptime's estimators on the same simulated paths.
 
 Points are put into cells around centres, the transitions between cells over a lag are counted, and a reversible chain
-is fitted to them; lambda = -log(second eigenvalue)/lag. Another road from paths to the rate than `decay` and `hitting`,
-by a library that many have used (Hoffmann et al., Mach. Learn.: Sci. Technol. 3, 2022).
+is fitted to them; lambda = -log(second eigenvalue)/lag. Another way from paths to the rate than `autocorrelation` and
+`hitting_times`, by a library that many have used (Hoffmann et al., Mach. Learn.: Sci. Technol. 3, 2022).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def require_deeptime() -> None:
 
 
 class MarkovStates(Decay):
-    """Cells that stationary paths of one motion visit, more looks with each round."""
+    """Cells that stationary paths of one motion visit, more observations with each round."""
 
     def __init__(
         self, motion: Steps, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0
@@ -48,7 +48,7 @@ class MarkovStates(Decay):
         # Evenly along the slow observable: transitions there are what matters.
         self.centres = y[:, np.argsort(plan.mode(plan.ends), kind="stable")[chosen]].T
 
-    def looked(self, snapshots: Array) -> Array:
+    def observed(self, snapshots: Array) -> Array:
         """The cell of every point, nan for paths that have left for infinity."""
         y = self.mode.coordinates(snapshots)
         inside = (np.abs(snapshots) < FAR).all(axis=1)

@@ -12,7 +12,7 @@ coefficients have not seen: there the largest rho wins, and too many functions l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from witten.dynamics.paths.gradient_kernels import exponential
 
-__all__ = ["SlowMode", "correlation", "rough_mode", "slow_mode"]
+__all__ = ["SlowMode", "correlation", "rough_mode", "slow_directions", "slow_mode"]
 
 Array = NDArray[np.float64]
 # How many Gaussians are tried.
@@ -29,6 +29,8 @@ SIZES, ROUGH = (0, 8, 16, 32, 48), 12
 CANDIDATES, PAIRS = 2000, 10_000
 # Combinations of functions whose variance is below this part of the largest are left out.
 NEGLIGIBLE = 1e-9
+# Of more coordinates than this, the slowest are taken before their best combinations are looked for.
+COORDINATES, DIRECTIONS = 64, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +98,7 @@ def _gaussians(y, centres, steepness, out):  # type: ignore[no-untyped-def]
 
 
 def slow_mode(snapshots: Array, lag: int, *, projection: Array | None = None) -> SlowMode:
-    """The slowest observable of paths (k, d, n), k looks at n of them, over a lag counted in looks.
+    """The slowest observable of paths (k, d, n), k observations of n of them, over a lag counted in observations.
 
     `projection` (p, d) holds the directions it may depend on; all coordinates where left out.
     """
@@ -110,14 +112,11 @@ def slow_mode(snapshots: Array, lag: int, *, projection: Array | None = None) ->
         held_out = [correlation(_fitted(frame, a, lag)(b), lag) for a, b in ((first, second), (second, first))]
         scores[size] = float(np.mean(held_out))
     best = max(scores, key=lambda size: scores[size])
-    mode = _fitted(frames[best], snapshots, lag)
-    return SlowMode(
-        mode.projection, mode.middle, mode.scale, mode.centres, mode.width, mode.coefficients, scores[best]
-    )
+    return replace(_fitted(frames[best], snapshots, lag), score=scores[best])
 
 
 def rough_mode(snapshots: Array, lag: int, *, projection: Array | None = None) -> SlowMode:
-    """The same from a few Gaussians and without a second look: enough to tell how long paths must be."""
+    """The same from a few Gaussians, without held-out paths: enough to tell how long paths must be."""
     p = np.eye(snapshots.shape[1]) if projection is None else projection
     return _fitted(_frame(snapshots, p, ROUGH), snapshots, lag)
 
@@ -170,7 +169,7 @@ def _fitted(frame: SlowMode, snapshots: Array, lag: int) -> SlowMode:
     c *= np.sign(c[np.argmax(np.abs(c))])
     c = np.round(c / np.abs(c).max(), 8) / norm
     c[0] = -float(np.sum(c * mean))
-    return SlowMode(frame.projection, frame.middle, frame.scale, frame.centres, frame.width, c)
+    return replace(frame, coefficients=c)
 
 
 def _some(snapshots: Array) -> Array:
@@ -182,3 +181,26 @@ def _some(snapshots: Array) -> Array:
 def _products(a: Array, b: Array) -> Array:
     """<a_i b_j>, summed in one order whatever the number of threads."""
     return np.asarray(np.einsum("in,jn->ij", a, b)) / a.shape[1]
+
+
+def slow_directions(snapshots: Array, lag: int) -> Array:
+    """The few linear combinations of coordinates that are slowest along paths (k, d, n), shape (p, d).
+
+    Rounded to eight digits, for the reason that coefficients of a `SlowMode` are.
+    """
+    d = snapshots.shape[1]
+    u = snapshots - snapshots.mean(axis=(0, 2), keepdims=True)
+    scale = np.sqrt(np.mean(u * u, axis=(0, 2)))
+    single = np.mean(u[:-lag] * u[lag:], axis=(0, 2)) / scale**2
+    slowest = np.sort(np.argsort(-single, kind="stable")[:COORDINATES])
+    v = np.moveaxis(u[:, slowest] / scale[slowest, None], 1, 0).reshape(len(slowest), len(u), -1)
+    before, after = (part.reshape(len(slowest), -1) for part in (v[:, :-lag], v[:, lag:]))
+    zero = 0.5 * (np.einsum("in,jn->ij", before, before) + np.einsum("in,jn->ij", after, after))
+    lagged = np.einsum("in,jn->ij", before, after)
+    values, vectors = np.linalg.eigh(zero)
+    white = vectors[:, values > 1e-9 * values[-1]] / np.sqrt(values[values > 1e-9 * values[-1]])
+    best = white @ np.linalg.eigh(white.T @ (0.5 * (lagged + lagged.T)) @ white)[1][:, ::-1][:, :DIRECTIONS]
+    best *= np.sign(best[np.argmax(np.abs(best), axis=0), np.arange(best.shape[1])])
+    out = np.zeros((best.shape[1], d))
+    out[:, slowest] = np.round(best / np.abs(best).max(axis=0), 8).T / scale[slowest]
+    return out

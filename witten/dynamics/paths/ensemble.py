@@ -23,13 +23,16 @@ from witten.dynamics.paths.gradient_kernels import block_gradient
 from witten.dynamics.paths.philox import normals, words
 from witten.errors import RequestError
 from witten.objectives import Objective
+from witten.objectives.objective import CallableObjective
 from witten.parallel.communicators import Communicator
 from witten.request import checked_seed, positive
 
-__all__ = ["CoreMap", "Lives", "Motion", "Paths", "Steps", "in_threads"]
+__all__ = ["CoreMap", "Motion", "Paths", "ResidenceTimes", "Steps", "affordable", "in_threads"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
+# How many times longer than a compiled one a step takes with a gradient by NumPy, and by differences of f.
+BY_NUMPY, BY_DIFFERENCES = 40, 1000
 
 
 @dataclass(frozen=True)
@@ -122,17 +125,17 @@ class CoreMap:
 
 
 @dataclass(frozen=True, eq=False)
-class Lives:
-    """What paths did between the cores of m wells, counted in looks: the core last seen is a path's home.
+class ResidenceTimes:
+    """How long paths stayed with the cores of m wells, counted in observations: the core last seen is a path's home.
 
     Attributes
     ----------
-    lived : (m,) looks at paths whose home is i
+    resided : (m,) observations of paths whose home is i
     moved : (m, m) times that a path with home i was seen in core j
-    transit : (m, m) looks on the way there, between the last one that saw it at home and the one that saw it in j
+    transit : (m, m) observations on the way there, after the last at home and before that in j
     """
 
-    lived: Counts
+    resided: Counts
     moved: Counts
     transit: Counts
 
@@ -147,6 +150,15 @@ class Steps(Protocol):
     def dt(self) -> float: ...
 
     def moved(self, paths: range, x: Array, step: int) -> Array: ...
+
+
+def affordable(motion: Steps, steps: int) -> int:
+    """As many steps as take about the time of so many compiled ones."""
+    if not isinstance(motion, Motion):
+        return steps // BY_NUMPY
+    if isinstance(motion.objective, CallableObjective):
+        return steps // (BY_NUMPY if motion.objective.given[1] else BY_DIFFERENCES)
+    return steps
 
 
 class Paths:
@@ -198,16 +210,16 @@ class Paths:
         return snapshots
 
     def watch(self, count: int, every: int) -> None:
-        """`count` looks at the cores, one after each `every` steps."""
+        """`count` observations of the cores, one after each `every` steps."""
         self._walk(every, count, np.empty((0, 0, 0)), self.cores)
 
     def gathered(self, values: Array | None = None) -> Array:
         """The points of all paths (d, n), or what `record` gave (count, d, n), in the order of the paths."""
         return np.concatenate(self.comm.allgather(self.x if values is None else values), axis=-1)
 
-    def lives(self) -> Lives:
+    def residence_times(self) -> ResidenceTimes:
         """What all paths have done while they were watched."""
-        return Lives(*(self.comm.allreduce(each.sum(axis=0)) for each in self._counts))
+        return ResidenceTimes(*(self.comm.allreduce(each.sum(axis=0)) for each in self._counts))
 
     def of_home(self, home: int) -> NDArray[np.bool_]:
         """Which of all paths have last been seen in a core and are not lost, shape (n,)."""
@@ -248,7 +260,7 @@ class Paths:
             if snapshots.size:
                 snapshots[chunk] = self.x
             if cores.count:
-                schemes.look(
+                schemes.observe(
                     self.x, cores.low, cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts
                 )
 

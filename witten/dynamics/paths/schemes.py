@@ -38,7 +38,7 @@ SIGNATURE = types.void(
     f64[:, :, ::1],  # snapshots
     f64[::1], f64[::1], i64[::1], types.int16[::1],  # low, scale, shape, labels
     f64[:, ::1],  # centres
-    i64[:, ::1], i64[:, ::1], i64[:, :, ::1], i64[:, :, ::1],  # state, lived, moved, transit
+    i64[:, ::1], i64[:, ::1], i64[:, :, ::1], i64[:, :, ::1],  # state, resided, moved, transit
 )  # fmt: skip
 
 
@@ -95,14 +95,15 @@ def _core_by_distance(x, j, centres):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(error_model="numpy")
-def _watch(core, p, block, state, lived, moved, transit):  # type: ignore[no-untyped-def]
-    # One look at path p. state = (home, looks since it was seen there); counts are whole numbers: sums in any order.
+def _watch(core, p, block, state, resided, moved, transit):  # type: ignore[no-untyped-def]
+    # One observation of path p. state = (home, observations since it was there); counts are whole numbers: sums in any
+    # order.
     home = state[0, p]
     if home < 0:
         if core > 0:
             state[0, p], state[1, p] = core - 1, 0
         return
-    lived[block, home] += 1
+    resided[block, home] += 1
     state[1, p] += 1
     if core == home + 1:
         state[1, p] = 0
@@ -115,12 +116,12 @@ def _watch(core, p, block, state, lived, moved, transit):  # type: ignore[no-unt
 @numba.njit(SIGNATURE, error_model="numpy", nogil=True, cache=True)
 def walk(  # type: ignore[no-untyped-def]
     gradient, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, scheme,
-    snapshots, low, scale, shape, labels, centres, state, lived, moved, transit,
+    snapshots, low, scale, shape, labels, centres, state, resided, moved, transit,
 ):  # fmt: skip
     """Move the paths x[:, first:last] by chunks * every steps, the next of which is `step`.
 
-    After every chunk: x goes to snapshots[chunk] (where there are any), and a look is taken at the core it is in (where
-    there are labels or centres). x[:, p] is path number path + p.
+    After every chunk: x goes to snapshots[chunk] (where there are any), and the core it is in is observed (where there
+    are labels or centres). x[:, p] is path number path + p.
     """
     d = x.shape[0]
     width = WIDTH if d < LONG else WIDTH_OF_LONG
@@ -173,19 +174,19 @@ def walk(  # type: ignore[no-untyped-def]
                             core = _core_by_distance(b, j, centres)
                         else:
                             core = _core_on_grid(b, j, low, scale, shape, labels)
-                        _watch(core, start + j, block, state, lived, moved, transit)
+                        _watch(core, start + j, block, state, resided, moved, transit)
         for c in range(d):
             for j in range(n):
                 x[c, start + j] = b[c, j]
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)
-def look(x, low, scale, shape, labels, centres, state, lived, moved, transit):  # type: ignore[no-untyped-def]
-    """One look at the cores that paths x (d, n) are in."""
+def observe(x, low, scale, shape, labels, centres, state, resided, moved, transit):  # type: ignore[no-untyped-def]
+    """One observation of the cores that paths x (d, n) are in."""
     for p in range(x.shape[1]):
         if _finite(x, p):
             if centres.shape[0] > 0:
                 core = _core_by_distance(x, p, centres)
             else:
                 core = _core_on_grid(x, p, low, scale, shape, labels)
-            _watch(core, p, 0, state, lived, moved, transit)
+            _watch(core, p, 0, state, resided, moved, transit)

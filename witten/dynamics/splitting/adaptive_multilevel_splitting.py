@@ -1,9 +1,9 @@
 """Rates of any size from simulated paths: fluxes between the wells, by adaptive multilevel splitting.
 
-The cores A_i are small sets about the minima. From the number of ways c_ij between them per unit time and the masses
-pi_i from which they were the last core, both estimated without bias (`ways`), the small rates are those of the chain on
-the wells, lambda pi u = (D - C) u, up to a relative error of the order of lambda_1/lambda_m, lambda_m the fastest rate
-that is no transition between cores.
+The cores A_i are small sets about the minima. From the number of transitions c_ij between them per unit time and the
+masses pi_i from which they were the last core, both estimated without bias (`transitions`), the small rates are those
+of the chain on the wells, lambda pi u = (D - C) u, up to a relative error of the order of lambda_1/lambda_m, lambda_m
+the smallest rate that is no transition between cores.
 
 Two step sizes of a scheme of order two give lambda to fourth order: lambda = (4 lambda_h - lambda_2h)/3. The interval
 comes from independent repetitions of everything, left out one by one (jackknife).
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
+from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
 from witten.errors import ConvergenceError
 from witten.linalg.graded_eigenvalues import WellGraph, log_rates
@@ -58,7 +59,7 @@ def rate_by_splitting(
     ----------
     objective : a formula with two wells at least; above three variables smooth, and of not more than 50
     learning_rate : s > 0
-    seed : every number is told by it, whatever the number of threads and ranks
+    seed : decides every number, whatever the number of threads and ranks
     noise : sigma > 0; the rate is that at learning rate s sigma^2
     dt : the finer time step; 0.2 over the largest curvature where left out
     width : of the interval, relative to the rate: rounds of repetitions are added until it is met, 12 at most
@@ -75,11 +76,11 @@ def rate_by_splitting(
     began = time.perf_counter()
     f, ranks = resolve(objective), communicator(comm)
     s = positive("learning rate", learning_rate) * positive("noise", noise) ** 2
-    plan = agree(ranks, lambda: make_plan(f, s, seed_of(seed, learning_rate, noise), dt))
+    plan = agree(ranks, lambda: make_plan(equilibrium(f, s, seed), seed_of(seed, learning_rate, noise), dt))
     plan = replace(plan, objective=f)  # with the kernels of this rank
     collectively(ranks, lambda: compile_kernels(f))
     samples: dict[bool, list[tuple[Sample, ...]]] = {False: [], True: []}
-    found = Found(math.nan, math.inf, ())
+    found = SplittingRate(math.nan, math.inf, ())
     for round_ in range(MOST_ROUNDS):
         for coarse, count in ((False, FINE), (True, COARSE)):
             samples[coarse] += _repetitions(plan, range(round_ * count, (round_ + 1) * count), coarse, ranks)
@@ -91,18 +92,18 @@ def rate_by_splitting(
 
 
 @dataclass(frozen=True)
-class Found:
-    """log lambda, half the width of its interval, all log rates, how far tied ones are parted."""
+class SplittingRate:
+    """log lambda, half the width of its interval, all log rates, the distance between those that may be one."""
 
     log_rate: float
     error: float
     log_rates: tuple[float, ...]
-    parted: float = 0.0
+    distance: float = 0.0
 
 
 def _repetitions(plan: Plan, numbers: range, coarse: bool, comm: Communicator) -> list[tuple[Sample, ...]]:
-    """For each number a sample on every way; they are independent and do not depend on who computes them."""
-    jobs = [(way, number) for number in numbers for way in range(len(plan.ways))]
+    """For each number a sample on every transition; they are independent and do not depend on who computes them."""
+    jobs = [(transition, number) for number in numbers for transition in range(len(plan.transitions))]
 
     def mine() -> list[Sample]:
         with ThreadPoolExecutor(numba.get_num_threads()) as pool:
@@ -110,7 +111,7 @@ def _repetitions(plan: Plan, numbers: range, coarse: bool, comm: Communicator) -
 
     shares = comm.allgather(collectively(comm, mine))
     done = [shares[k % comm.size][k // comm.size] for k in range(len(jobs))]
-    n = len(plan.ways)
+    n = len(plan.transitions)
     return [tuple(done[k : k + n]) for k in range(0, len(done), n)]
 
 
@@ -119,21 +120,22 @@ def _log_rates(plan: Plan, repetitions: list[tuple[Sample, ...]]) -> Array:
     m, count = plan.cores.floors.size, math.log(len(repetitions))
     conductances = np.full((m, m), -np.inf)
     masses: list[list[float]] = [[] for _ in range(m)]
-    for k, way in enumerate(plan.ways):
-        masses[way.source] += [sample[k].log_mass for sample in repetitions]
-        if way.target >= 0:
+    for k, transition in enumerate(plan.transitions):
+        masses[transition.source] += [sample[k].log_mass for sample in repetitions]
+        if transition.target >= 0:
             flux = logsumexp([sample[k].log_flux for sample in repetitions]) - count
-            conductances[way.source, way.target] = conductances[way.target, way.source] = flux
+            i, j = transition.source, transition.target
+            conductances[i, j] = conductances[j, i] = flux
     means = np.array([logsumexp(each) - math.log(len(each)) for each in masses])
     return log_rates(WellGraph(means, conductances))
 
 
-def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> Found:
+def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) -> SplittingRate:
     """lambda = (4 lambda_h - lambda_2h)/3 in logarithms, and the half-width of its interval.
 
-    Rates that chance may have parted are one, multiple: the smallest alone would be too small. To the statistical error
-    are added a tenth of the extrapolation, for the orders left out, and for what is no chain lambda/(smallest
-    curvature) and the memory of shallow wells.
+    Rates that only chance may have separated count as one, multiple: the smallest alone would be too small. To the
+    statistical error are added a tenth of the extrapolation, for the orders left out, and for what is no chain
+    lambda/(smallest curvature) and the memory of shallow wells.
     """
     if all(sample.extinct for repetition in samples[False] for sample in repetition if sample.split):
         raise ConvergenceError(
@@ -150,11 +152,11 @@ def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) 
     quantile = float(student.isf((1 - CONFIDENCE) / 2, len(samples[False]) - 1))
     chain = math.exp(log_rate) / plan.slowest_relaxation + plan.memory
     error = quantile * statistical + 0.1 * abs(correction) + chain
-    return Found(log_rate, error, tuple((log_rates + correction).tolist()), fine - float(log_rates[0]))
+    return SplittingRate(log_rate, error, tuple((log_rates + correction).tolist()), fine - float(log_rates[0]))
 
 
 def _tied(plan: Plan, repetitions: list[tuple[Sample, ...]], log_rates: Array) -> int:
-    """How many of the smallest rates cannot be told from the first."""
+    """How many of the smallest rates may be equal to the first."""
     without = _left_out(plan, repetitions)
     if log_rates.size == 1 or not np.isfinite(without).all():
         return 1
@@ -168,7 +170,7 @@ def _jackknife(plan: Plan, repetitions: list[tuple[Sample, ...]], ties: int) -> 
     count = len(repetitions)
     every = logsumexp(_log_rates(plan, repetitions)[:ties]) - math.log(ties)
     without = logsumexp(_left_out(plan, repetitions)[:, :ties], axis=1) - math.log(ties)
-    if not np.isfinite(without).all():  # all hangs on one repetition
+    if not np.isfinite(without).all():  # all depends on one repetition
         return float(every), math.inf
     return float(every), float(np.std(without) * math.sqrt(count - 1))
 
@@ -182,7 +184,7 @@ def _estimate(
     plan: Plan,
     learning_rate: float,
     samples: Mapping[bool, list[tuple[Sample, ...]]],
-    found: Found,
+    found: SplittingRate,
     seconds: float,
     stopped: bool,
 ) -> SampledRate:
@@ -191,7 +193,7 @@ def _estimate(
     return SampledRate(
         learning_rate=float(learning_rate),
         log_rate=found.log_rate,
-        lower=found.log_rate - found.error - found.parted,
+        lower=found.log_rate - found.error - found.distance,
         upper=found.log_rate + found.error,
         resolved=math.isfinite(found.error),
         solver="splitting",
@@ -207,9 +209,9 @@ def _estimate(
     )
 
 
-def _remarks(plan: Plan, samples: list[Sample], found: Found) -> Iterator[str]:
-    ways = sum(way.target >= 0 for way in plan.ways)
-    yield f"{plan.cores.floors.size} wells, {ways} direct way{'' if ways == 1 else 's'} between them"
+def _remarks(plan: Plan, samples: list[Sample], found: SplittingRate) -> Iterator[str]:
+    direct = sum(transition.target >= 0 for transition in plan.transitions)
+    yield f"{plan.cores.floors.size} wells, {direct} direct transition{'' if direct == 1 else 's'} between them"
     dead = sum(sample.extinct for sample in samples)
     if dead:
         yield f"{dead} of {sum(sample.split for sample in samples)} populations died out"

@@ -5,7 +5,7 @@ A path runs by Heun's scheme, of weak order two for additive noise,
     y = x - h grad f(x) + sqrt(h) sigma xi,    x+ = x - h/2 (grad f(x) + grad f(y)) + sqrt(h) sigma xi,
 
 until it is in one of the cores, ellipsoids (x - c)^T M (x - c) <= 1 about the minima. Its level is a number of a table,
-read off a grid or off the nearest of some roads, rounded down: the reaction coordinate.
+read off a grid or off the nearest of some minimum-energy paths, rounded down: the reaction coordinate.
 
 Adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25, 2007; unbiased with ties and in discrete time:
 Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26, 2016): of n paths those whose highest level is
@@ -36,7 +36,7 @@ MATRICES = types.float64[:, :, ::1]
 CORES = types.Tuple((types.float64[:, ::1], MATRICES))
 VECTOR = types.float64[::1]
 WHOLE = types.int64[::1]
-# A grid (low, spacing, shape, table), roads (nodes, values, joined), and how values are cut into levels (first, scale).
+# A grid (low, spacing, shape, table), paths (nodes, values, joined), and how values are cut into levels (first, scale).
 COORDINATE = types.Tuple(
     (VECTOR, VECTOR, WHOLE, VECTOR, types.float64[:, ::1], VECTOR, WHOLE, types.float64, types.float64)
 )

@@ -79,9 +79,9 @@ def level_of(x, low, spacing, shape, table, first, scale):  # type: ignore[no-un
 
 @compiled
 def level_along(x, nodes, values, joined, first, scale):  # type: ignore[no-untyped-def]
-    """The same at the foot of x on the roads through nodes (d, n): on a side of the node that is nearest to x.
+    """The same at the foot of x on the paths through nodes (d, n): on a side of the node that is nearest to x.
 
-    joined[k] is 1 if the nodes k and k + 1 are neighbours on a road; the last is 0.
+    joined[k] is 1 if the nodes k and k + 1 are neighbours on a path; the last is 0.
     """
     d, n = nodes.shape
     away = np.zeros(n)

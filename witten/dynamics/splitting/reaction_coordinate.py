@@ -8,7 +8,6 @@ splitting estimates does not depend on the coordinate; how many paths it takes d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,38 +15,15 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
+from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.splitting.location_kernels import LEVELS
-from witten.objectives import Objective
 
-__all__ = ["Coordinate", "Lattice", "committor", "lattice"]
+__all__ = ["Coordinate", "committor"]
 
 Array = NDArray[np.float64]
-# Nodes along each axis.
-NODES = {1: 2001, 2: 161, 3: 25}
-# Heights above the tallest barrier, in units of s, beyond which walls are as good as infinitely high.
-WALL = 20.0
+# Heights above the tallest barrier, in units of s, beyond which f may as well be constant.
+CEILING = 20.0
 SMALLEST = 1e-290
-
-
-@dataclass(frozen=True, eq=False)
-class Lattice:
-    """Nodes of a box, numbered with the last axis fastest, and f there."""
-
-    low: Array
-    high: Array
-    shape: tuple[int, ...]
-    f: Array
-
-    @cached_property
-    def spacing(self) -> Array:
-        """Distance between neighbours along each axis, shape (d,)."""
-        return np.asarray((self.high - self.low) / (np.array(self.shape) - 1.0))
-
-    @cached_property
-    def nodes(self) -> Array:
-        """Points (d, n)."""
-        axes = [np.linspace(a, b, n) for a, b, n in zip(self.low, self.high, self.shape, strict=True)]
-        return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +32,21 @@ class Coordinate:
 
     Attributes
     ----------
-    first : below this no two values are told apart
-    lattice, table : log q at the nodes of a grid; or
-    roads, table, joined : log q at the nodes (d, n) of roads, and for each node whether the next is its neighbour
+    first : below this all values are one
+    grid, table : log q at the nodes of a grid; or
+    paths, table, joined : log q at the nodes (d, n) of paths, and for each node whether the next is its neighbour
     """
 
     first: float
     table: Array
-    lattice: Lattice | None = None
-    roads: Array | None = None
+    grid: VertexGrid | None = None
+    paths: Array | None = None
     joined: NDArray[np.int64] | None = None
 
     @classmethod
     def nowhere(cls, dimension: int) -> Coordinate:
         """The same everywhere, for paths that need none."""
-        return cls(-1.0, np.zeros(1), roads=np.zeros((dimension, 1)), joined=np.zeros(1, np.int64))
+        return cls(-1.0, np.zeros(1), paths=np.zeros((dimension, 1)), joined=np.zeros(1, np.int64))
 
     @property
     def scale(self) -> float:
@@ -78,35 +54,25 @@ class Coordinate:
         return LEVELS / max(-self.first, 1.0)
 
     def as_arguments(self) -> tuple[Any, ...]:
-        """As the kernels take it: a grid without roads, or roads without a grid."""
+        """As the kernels take it: a grid without paths, or paths without a grid."""
         nothing, none, whole = np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64)
-        if self.lattice is None:
-            return nothing, nothing, whole, nothing, self.roads, self.table, self.joined, self.first, self.scale
-        grid = self.lattice
-        shape = np.array(grid.shape, np.int64)
-        return grid.low, grid.spacing, shape, self.table, none, nothing, whole, self.first, self.scale
+        if self.grid is None:
+            return nothing, nothing, whole, nothing, self.paths, self.table, self.joined, self.first, self.scale
+        low, shape = np.array(self.grid.box.lower), np.array(self.grid.shape, np.int64)
+        return low, self.grid.spacing, shape, self.table, none, nothing, whole, self.first, self.scale
 
 
-def lattice(objective: Objective, low: Array, high: Array) -> Lattice:
-    """The grid of a box."""
-    shape = (NODES[objective.dimension],) * objective.dimension
-    grid = Lattice(low, high, shape, np.empty(0))
-    with np.errstate(all="ignore"):
-        f = np.asarray(objective(grid.nodes), dtype=float)
-    return Lattice(low, high, shape, np.where(np.isnan(f), np.inf, f))
-
-
-def committor(grid: Lattice, cores: NDArray[np.int64], target: int, s: float, top: float) -> Array:
+def committor(grid: VertexGrid, f: Array, cores: NDArray[np.int64], target: int, s: float, top: float) -> Array:
     """q at the nodes, shape (n,): 1 in the core `target`, 0 in all others.
 
     Parameters
     ----------
+    f : at the nodes, shape (n,)
     cores : the core that each node is in, or -1; every core holds a node
     s : learning rate, times sigma^2
     top : the height of the tallest barrier
     """
-    f = np.minimum(grid.f, top + WALL * s)
-    walk = _walk(f, grid, s)
+    walk = _walk(np.minimum(f, top + CEILING * s), grid, s)
     free = cores < 0
     inside = sparse.identity(int(free.sum()), format="csc") - walk[free][:, free]
     to_target = walk[free][:, cores == target].sum(axis=1)
@@ -116,7 +82,7 @@ def committor(grid: Lattice, cores: NDArray[np.int64], target: int, s: float, to
     return q
 
 
-def _walk(f: Array, grid: Lattice, s: float) -> sparse.csr_matrix:
+def _walk(f: Array, grid: VertexGrid, s: float) -> sparse.csr_matrix:
     """The chance of a step from node i to its neighbour j: c_ij/sum_k c_ik."""
     number = np.arange(f.size).reshape(grid.shape)
     pairs, weights = [], []

@@ -1,12 +1,12 @@
-"""What a splitting simulates: the ways between cores, and one repetition on one of them.
+"""What a splitting simulates: the transitions between cores, and one repetition on one of them.
 
-In equilibrium the number of ways from the core A_i to A_j per unit time is
+In equilibrium the number of transitions from the core A_i to A_j per unit time is
 
     c_ij = mu(A_i)/h P(X_h outside of A_i, and A_j the next core | X_0 in A_i),
 
 which is c_ji, and the mass from which A_i was the last core is pi_i = mu(A_i) E[steps before the next core, or 1]. X_0
 is drawn from mu in the core by rejection, so nothing has to be equilibrated, and each factor is estimated without bias:
-the probability by splitting (`excursions`), the mass of the core and the time outside by counting.
+the probability by splitting (`kernels`), the mass of the core and the time outside by counting.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from witten.dynamics.equilibrium.core_sets import Cores
+from witten.dynamics.equilibrium.core_sets import Ellipsoids
+from witten.dynamics.equilibrium.equilibrium import Equilibrium
 from witten.dynamics.splitting import kernels
-from witten.dynamics.splitting.grid_committors import Chart, grid_chart
-from witten.dynamics.splitting.path_committors import road_chart
+from witten.dynamics.splitting.grid_committors import Committors, grid_committors
+from witten.dynamics.splitting.path_committors import path_committors
 from witten.dynamics.splitting.reaction_coordinate import Coordinate
 from witten.objectives import Objective
 
-__all__ = ["LONGEST", "Plan", "Sample", "Way", "compile_kernels", "make_plan"]
+__all__ = ["LONGEST", "Plan", "Sample", "Transition", "compile_kernels", "make_plan"]
 
 Array = NDArray[np.float64]
 # Time step times the largest curvature, of the finer of two.
@@ -34,9 +35,9 @@ STEP = 0.2
 # Variance of the logarithm that one population may have, the fewest and most paths in it, and the most coordinates.
 SPREAD, FEWEST, MOST, MOST_COORDINATES = 0.04, 100, 2000, 20_000
 MASS_ONLY = 1000
-# Levels begin this much below the mean of log q where paths leave: those behind the core are not told apart.
+# Levels begin this much below the mean of log q where paths leave: those behind the core are one.
 BELOW = 1.0
-# Direct ways between wells that would carry less than this part of what goes by others are left out.
+# Direct transitions between wells that would carry less than this part of what goes by others are left out.
 NEGLIGIBLE = 1e-4
 LONGEST = 2_000_000
 # The streams of random numbers begin with this.
@@ -44,7 +45,7 @@ STREAM = 0x5B
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class Transition:
     """From a core to another directly; to none, if only the mass of the first is wanted.
 
     Attributes
@@ -62,7 +63,7 @@ class Way:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What one repetition has found on a way: logarithms of c_ij and pi_i, and what it took."""
+    """What one repetition has found on a transition: logarithms of c_ij and pi_i, and what it took."""
 
     log_flux: float
     log_mass: float
@@ -83,18 +84,18 @@ class Plan:
 
     objective: Objective
     learning_rate: float
-    cores: Cores
-    ways: tuple[Way, ...]
+    cores: Ellipsoids
+    transitions: tuple[Transition, ...]
     dt: float
     seed: int
     slowest_relaxation: float
     memory: float
 
-    def run(self, way: int, repetition: int, coarse: bool) -> Sample:
-        """One repetition on one way, with step dt or 2 dt; its numbers are its own."""
-        w, s, cores = self.ways[way], self.learning_rate, self.cores
+    def run(self, transition: int, repetition: int, coarse: bool) -> Sample:
+        """One repetition on one transition, with step dt or 2 dt; its numbers are its own."""
+        w, s, cores = self.transitions[transition], self.learning_rate, self.cores
         h = 2 * self.dt if coarse else self.dt
-        stream = (STREAM << 25) | (coarse << 24) | (way << 16) | (repetition << 1)
+        stream = (STREAM << 25) | (coarse << 24) | (transition << 16) | (repetition << 1)
         key = np.uint64(self.seed), np.uint64(stream), np.uint64(stream + 1)
         f = self.objective.kernels()
         tries, starts, outside, log_p, _, steps, branches, lost = kernels.splitter()(
@@ -107,20 +108,21 @@ class Plan:
         return Sample(log_flux, log_mass, steps, w.population + branches, lost, w.target >= 0)
 
 
-def make_plan(f: Objective, s: float, seed: int, dt: float | None) -> Plan:
-    """Cores, ways and step size at s (times sigma^2): from a grid in up to three dimensions, from roads above.
+def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
+    """Core sets, transitions and step size: from a grid in up to three dimensions, from minimum-energy paths above.
 
     Raises
     ------
     RequestError
-        without two wells that are deep beside s, or without grid and roads.
+        without two wells that are deep beside s, or without grid and minimum-energy paths.
     """
-    chart = (grid_chart if f.dimension <= 3 else road_chart)(f, s)
-    cores = chart.cores
-    step = dt if dt is not None else STEP / chart.stiffness
+    f, s = equilibrium.objective, equilibrium.s
+    committors = (path_committors if equilibrium.gibbs is None else grid_committors)(equilibrium)
+    cores = committors.cores
+    step = dt if dt is not None else STEP / committors.stiffness
     relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
-    memory = _memory(chart.flux, chart.depths / s)
-    return Plan(f, s, cores, tuple(_ways(chart)), step, seed, max(relaxation, 1e-3 / step), memory)
+    memory = _memory(committors.flux, committors.depths / s)
+    return Plan(f, s, cores, tuple(_transitions(committors)), step, seed, max(relaxation, 1e-3 / step), memory)
 
 
 def compile_kernels(f: Objective) -> None:
@@ -131,17 +133,17 @@ def compile_kernels(f: Objective) -> None:
     kernels.splitter()
 
 
-def _ways(chart: Chart) -> Iterator[Way]:
+def _transitions(committors: Committors) -> Iterator[Transition]:
     """The pairs that matter, and the wells of which only the mass is wanted."""
     sources = set()
-    flux, d = chart.flux, chart.cores.centres.shape[1]
-    for (i, j), start in chart.starts.items():
+    flux, d = committors.flux, committors.cores.centres.shape[1]
+    for (i, j), start in committors.starts.items():
         if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
             continue
         sources.add(i)
-        yield Way(i, j, chart.coordinate(i, j, start - BELOW), _population(start, d))
+        yield Transition(i, j, committors.coordinate(i, j, start - BELOW), _population(start, d))
     for i in set(range(len(flux))) - sources:
-        yield Way(i, -1, Coordinate.nowhere(d), MASS_ONLY)
+        yield Transition(i, -1, Coordinate.nowhere(d), MASS_ONLY)
 
 
 def _memory(flux: Array, depths: Array) -> float:

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.objective import Objective
 from witten.objectives.symbolic.affine_frame import affine_frame
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
 from witten.objectives.topography.critical_set import everywhere, reach
-from witten.objectives.topography.merge_tree import merge_tree, pieces
 
 __all__ = ["SlowPlaces", "slow_places"]
 

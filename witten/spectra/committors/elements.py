@@ -17,12 +17,12 @@ from witten.errors import ConvergenceError
 from witten.operators.finite_elements import FiniteElementLaplacian
 from witten.spectra.committors.graph import DEEP, FASTEST, MOST_WELLS, RELEVANT, SHALLOWEST, WRONG
 from witten.linalg.graded_eigenvalues import Steps, WellGraph, slow_modes, steps
+from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
 from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, flooded, series_errors
 from witten.spectra.solvers.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
 from witten.spectra.solvers.distributed_lobpcg import near_kernel
 from witten.spectra.solvers.petsc_options import petsc_options
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs
-from witten.spectra.committors.wells import Wells, wells
 
 __all__ = ["ElementCommittors", "SmallPairs", "deep"]
 
@@ -97,13 +97,13 @@ class ElementCommittors:
             if the linear solver fails.
         """
         graph = Graph.of(operator)
-        found = wells(graph.indptr, graph.indices, graph.values, SHALLOWEST * operator.learning_rate)
+        found = merge_tree_of_graph(graph.indptr, graph.indices, graph.values, SHALLOWEST * operator.learning_rate)
         barriers = found.persistence / operator.learning_rate
         m = int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, DEEP)))
         if m < 2 or m > MOST_WELLS:
             return SmallPairs.nothing(operator)
         deepest = (14.0 if self.iterative else 20.0) if self.deepest is None else self.deepest
-        grounded = GroundedElements.of(operator, graph, found.deepest(m), deepest)
+        grounded = GroundedElements.of(operator, graph, found.only(slice(m)), deepest)
         with _Inverse(grounded, self.iterative, self.options) as inverse:
             return grounded.pairs(inverse)
 
@@ -111,7 +111,8 @@ class ElementCommittors:
 def deep(operator: FiniteElementLaplacian, barrier: float) -> bool:
     """Whether some well has a barrier of more than so many s. Collective."""
     graph = Graph.of(operator)
-    return wells(graph.indptr, graph.indices, graph.values, barrier * operator.learning_rate).minima.size > 1
+    smallest = barrier * operator.learning_rate
+    return merge_tree_of_graph(graph.indptr, graph.indices, graph.values, smallest).minima.size > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ class GroundedElements:
     depth: float
 
     @classmethod
-    def of(cls, operator: FiniteElementLaplacian, graph: Graph, found: Wells, deepest: float) -> GroundedElements:
+    def of(cls, operator: FiniteElementLaplacian, graph: Graph, found: MergeTree, deepest: float) -> GroundedElements:
         s, reference = operator.learning_rate, operator.discretisation.reference
         cores = [
             flooded(graph.indptr, graph.indices, graph.values, node, exit - deepest * s)

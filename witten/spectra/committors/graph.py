@@ -24,10 +24,10 @@ from scipy.sparse.linalg import cg, splu
 
 from witten.errors import ConvergenceError
 from witten.linalg.graded_eigenvalues import slow_modes
+from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import BLOCKS, WittenLaplacian
 from witten.spectra.committors.grounded_laplacian import Cores, Grounded, Reduced
-from witten.spectra.committors.wells import Wells, wells
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rounding
 
 __all__ = ["SHALLOWEST", "Committors", "absorbed", "factorised"]
@@ -74,20 +74,20 @@ class Committors:
     def solve(self, operator: WittenLaplacian, k: int, start: Array | None = None) -> RitzPairs:
         """The k lowest pairs above the ground state, or fewer where fewer are small; `start` is not needed."""
         a, s = operator.matrix, operator.learning_rate
-        found = wells(a.indptr, a.indices, operator.values, SHALLOWEST * s)
+        found = merge_tree_of_graph(a.indptr, a.indices, operator.values, SHALLOWEST * s)
         barriers = found.persistence / s
         m = int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, DEEP)))
         # Between cells so coarse that a double does not hold e^{(f_i - f_j)/s} there is nothing to be computed.
         possible = np.isfinite(a.diagonal()).all()
         if not possible or m < 2 or m > min(MOST_WELLS, MOST_ENTRIES // operator.n_dofs):
             return self.nothing(operator)
-        return self._pairs(operator, found.deepest(m), k)
+        return self._pairs(operator, found.only(slice(m)), k)
 
     def nothing(self, operator: WittenLaplacian) -> RitzPairs:
         """No pairs."""
         return RitzPairs(np.zeros(0), np.zeros((operator.n_dofs, 0)), np.zeros(0), np.zeros(0))
 
-    def _pairs(self, operator: WittenLaplacian, found: Wells, k: int) -> RitzPairs:
+    def _pairs(self, operator: WittenLaplacian, found: MergeTree, k: int) -> RitzPairs:
         iterative = operator.grid.dimension > 2 and operator.n_dofs > FACTOR_UP_TO
         grounded = Grounded(operator, Cores.of(operator, found, self.deepest_iterative if iterative else self.deepest))
         try:

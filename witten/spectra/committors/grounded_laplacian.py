@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.linalg.graded_eigenvalues import WellGraph
+from witten.linalg.merge_tree import MergeTree
 from witten.linalg.nested_dissection import nested_dissection
 from witten.operators.witten_laplacian import WittenLaplacian
-from witten.spectra.committors.wells import Wells
 
 __all__ = ["LARGEST_EXPONENT", "Cores", "Grounded", "Reduced", "flooded", "series_errors"]
 
@@ -43,7 +43,7 @@ class Cores:
     depth: float
 
     @classmethod
-    def of(cls, operator: WittenLaplacian, found: Wells, deepest: float) -> Cores:
+    def of(cls, operator: WittenLaplacian, found: MergeTree, deepest: float) -> Cores:
         """The lowest node of each well, and of a deep one all nodes around it below exit - deepest s."""
         a = operator.matrix
         levels = found.exits - deepest * operator.learning_rate

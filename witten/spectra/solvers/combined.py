@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.linalg.merge_tree import merge_tree_of_graph
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.committors.graph import Committors
-from witten.spectra.committors.wells import wells
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs
 from witten.spectra.solvers.sturm import Chain
 
@@ -68,7 +68,7 @@ def planned(operator: WittenLaplacian, k: int, wanted: int, fast: Solver) -> tup
 def _deep(operator: WittenLaplacian) -> bool:
     """Whether a barrier is so high that rounding could touch a rate, or that committors could know it better."""
     a, s = operator.matrix, operator.learning_rate
-    found = wells(a.indptr, a.indices, operator.values, SHALLOW * s)
+    found = merge_tree_of_graph(a.indptr, a.indices, operator.values, SHALLOW * s)
     return found.minima.size > 1
 
 
