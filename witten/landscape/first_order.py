@@ -45,18 +45,28 @@ class PointExpansion:
 
     Attributes
     ----------
-    local : derivatives
-    objective, x, value : f, the point and f there, in coordinates of the size of the landscape
+    objective, point : f and the point, in coordinates of the size of the landscape
     energy : by how much f changes from there to the next minimum or saddle
-    value_error : of f at the point, by rounding
     """
 
-    local: LocalExpansion
     objective: Objective
-    x: Array
-    value: float
+    point: CriticalPoint
     energy: float
-    value_error: float
+
+    @property
+    def x(self) -> Array:
+        """Where, shape (d,)."""
+        return self.point.x
+
+    @cached_property
+    def value(self) -> float:
+        """f(x)."""
+        return float(self.objective(self.x))
+
+    @cached_property
+    def local(self) -> LocalExpansion:
+        """The derivatives up to the fourth."""
+        return expand(self.objective, self.point, self.energy)
 
     @cached_property
     def size(self) -> float:
@@ -65,7 +75,8 @@ class PointExpansion:
 
     def log_error(self, t: float) -> float:
         """How far the logarithm of what this point contributes may be off at T = t."""
-        known = t * self.local.error + self.local.curvature_error + self.value_error / t
+        rounding = EPS * (abs(self.value) + self.energy) / t
+        known = t * self.local.error + self.local.curvature_error + rounding
         return known + self._second_order(t) + CUBE * (t * self.size) ** 3
 
     def _second_order(self, t: float) -> float:
@@ -144,6 +155,20 @@ class FirstOrder:
     minima: tuple[PointExpansion, ...]
     saddles: tuple[PointExpansion, ...]
 
+    def log_factors(self, t: float, side: int = 0) -> tuple[Array, Array]:
+        """What is added at T = t to the logarithms of masses and of conductances; with side = 1 or -1 for the fastest
+        or slowest rates within the errors. All are extreme together: rates of a reversible chain grow with its
+        conductances and fall with its masses, by the min-max principle."""
+        first = t * np.array([p.local.coefficient for p in (*self.minima, *self.saddles)])
+        off = side * _log_errors(self, t) if side else np.zeros_like(first)
+        n = len(self.minima)
+        return first[:n] - off[:n], first[n:] + off[n:]
+
+
+@lru_cache(maxsize=4)
+def _log_errors(points: FirstOrder, t: float) -> Array:
+    return np.array([p.log_error(t) for p in (*points.minima, *points.saddles)])
+
 
 @lru_cache(maxsize=16)
 def first_order(landscape: Landscape) -> FirstOrder:
@@ -151,13 +176,8 @@ def first_order(landscape: Landscape) -> FirstOrder:
     points = (*landscape.minima, *landscape.saddles)
     units = units_around(landscape.objective, joined(points))
     f = units.objective(landscape.objective)
-    found = [_expanded(f, units.point_into(p), energy) for p, energy in zip(points, _energies(landscape), strict=True)]
+    found = [PointExpansion(f, units.point_into(p), e) for p, e in zip(points, _energies(landscape), strict=True)]
     return FirstOrder(tuple(found[: len(landscape.minima)]), tuple(found[len(landscape.minima) :]))
-
-
-def _expanded(f: Objective, point: CriticalPoint, energy: float) -> PointExpansion:
-    value = float(f(point.x))
-    return PointExpansion(expand(f, point, energy), f, point.x, value, energy, EPS * abs(value))
 
 
 def _energies(landscape: Landscape) -> list[float]:
