@@ -101,7 +101,7 @@ def test_theory_as_json_at_every_size():
     assert usual["log10_rates"] == pytest.approx(np.log10(usual["rates"]))
     assert tiny["rates"] == [None] * 3
     exact = math.log10(0.3479346925) - 2 * 0.10931884558483 / 1e-4 / math.log(10)
-    assert tiny["log10_rates"][0] == pytest.approx(exact, abs=1e-8)
+    assert tiny["log10_leading"][0] == pytest.approx(exact, abs=1e-8)
 
 
 def test_theory_with_one_minimum():
