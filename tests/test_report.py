@@ -119,7 +119,7 @@ def test_the_report_holds_what_a_supplement_would(report, found):
         assert words in text
     for c in found.records:
         assert f"{c.learning_rate:.6g}" in text
-    assert "above H_f/2" in text and "Monte Carlo/spectral = 2.46" in text
+    assert "Monte Carlo/spectral = 2.46" in text
     assert 'class="verdict bad"' in report and '<tr class="bad">' in report
 
 

@@ -47,7 +47,8 @@ def shifted_law(by):
     def compute(f, s):
         law = witten.eyring_kramers(f, s)
         (record,) = law.records
-        return dataclasses.replace(law, records=(dataclasses.replace(record, log_rate=record.log_rate + by),))
+        moved = {name: getattr(record, name) + by for name in ("log_rate", "lower", "upper")}
+        return dataclasses.replace(law, records=(dataclasses.replace(record, **moved),))
 
     return compute
 
@@ -62,8 +63,7 @@ def refuse(f, s):
 def test_routes_that_agree():
     found = validate("double-well:tilt=0.1", S, monte_carlo=off_by(0.03))
     assert found.agree is True and all(c.agree for c in found.records)
-    assert [c.theory is None for c in found.records] == [False, False, True]  # H_f/2 = 0.0788
-    assert "above H_f/2 = 0.07883" in found.records[2].why["theory"]
+    assert all(c.theory is not None for c in found.records)
     assert found.barrier == pytest.approx(0.15766496)
     assert abs(found.fit("spectral").barrier - found.barrier) < found.fit("spectral").barrier_error
     assert "agree at all 3 learning rates" in found.verdict and "H_f = 0.15766" in found.verdict
@@ -81,29 +81,30 @@ def test_an_interval_misses_when_chance_would_not_do_that(log_factor, width):
         assert found.agree is (abs(log_factor) < allowed)
 
 
-def test_theory_agrees_within_s_over_twice_the_barrier():
-    h, s = 0.25, 0.05
-    law = witten.eyring_kramers("double-well", s).log_rates[0]
-    for part, agree in ((0.99, True), (-0.99, True), (1.02, False), (-1.02, False)):
-        spectral = answer(law + math.log1p(part * s / (2 * h)), 1e-6)
-        found = validate("double-well", s, spectral=spectral, monte_carlo=refuse)
-        assert found.agree is agree
+def test_theory_agrees_within_both_error_bars():
+    (law,) = witten.eyring_kramers("double-well", 0.05).records
+    for part, agree in ((0.99, True), (-0.99, True), (1.01, False), (-1.01, False)):
+        spectral = answer(law.log_rate + part * (law.log_error + 1e-6), 1e-6)
+        assert validate("double-well", 0.05, spectral=spectral, monte_carlo=refuse).agree is agree
 
 
-def test_theory_may_be_further_off_where_the_limit_is_right():
-    """Mueller-Brown is off by 0.6 s/H_f at every s; whether that vanishes with s is asked for at half of it."""
-    far = validate("mueller-brown", 0.04, monte_carlo=refuse)
-    assert far.agree is True and far.records[0].judgements[0].beyond
-    assert math.exp(far.limit) == pytest.approx(1.0, abs=0.01) and "in proportion to s" in far.verdict
+def test_a_law_that_is_not_resolved_is_left_out():
+    found = validate("double-well", 2.0, monte_carlo=refuse)
+    assert found.records[0].theory is None and "wider than a factor of two" in found.records[0].why["theory"]
 
-    wrong = validate("mueller-brown", 0.04, theory=shifted_law(0.04), monte_carlo=refuse)
-    assert wrong.agree is False
+
+@pytest.mark.parametrize(("name", "s"), [("double-well", 0.02), ("mueller-brown", 0.02), ("shi-su-jordan-1d", 0.01)])
+def test_an_error_of_three_percent_is_found(name, s):
+    """Mueller-Brown is off by 0.6 s/H_f in leading order, which hid such errors; to first order it is not."""
+    assert validate(name, s, monte_carlo=refuse).agree is True
+    for by in (0.03, -0.03):
+        assert validate(name, s, theory=shifted_law(by), monte_carlo=refuse).agree is False
 
 
 def test_without_a_grid_theory_and_monte_carlo_are_compared():
     law = witten.eyring_kramers("double-well:dim=4", 0.05).log_rates[0]
     right, wrong = (
-        validate("double-well:dim=4", 0.05, monte_carlo=answer(law + shift, 0.05)) for shift in (-0.1, -0.4)
+        validate("double-well:dim=4", 0.05, monte_carlo=answer(law + shift, 0.05)) for shift in (-0.05, -0.2)
     )
     assert right.agree is True and wrong.agree is False
     assert "three dimensions" in right.records[0].why["spectral"]
@@ -132,7 +133,7 @@ def test_noise_is_the_same_for_all_routes():
     found = validate("double-well", [0.01, 0.05], noise=2.0, monte_carlo=off_by(0.0))
     assert found.records[0].spectral.log_rate == pytest.approx(witten.gap("double-well", 0.04).log_rates[0], abs=1e-3)
     assert found.records[0].agree is False  # a Monte Carlo that forgets the noise
-    assert found.records[1].theory is None and "s sigma^2 is above" in found.records[1].why["theory"]
+    assert found.records[1].theory.log_rate == pytest.approx(witten.eyring_kramers("double-well", 0.2).log_rates[0])
 
 
 def test_a_miss_by_chance_is_looked_at_again_and_an_error_stays(monkeypatch):
@@ -272,7 +273,7 @@ def test_validate_as_json(tmp_path):
     large, small = found["records"]
     assert {"learning_rate", "spectral", "spectral_error", "theory"} <= set(small)
     assert {"monte_carlo", "ci_low", "ci_high", "agree"} <= set(small)
-    assert large["theory"] is None and "H_f/2" in large["why"]["theory"] and small["why"] == {}
+    assert large["theory"] == pytest.approx(large["spectral"], rel=0.5) and large["why"] == small["why"] == {}
     assert small["ci_low"] < small["monte_carlo"] < small["ci_high"] and 1e-7 < small["spectral"] < 1e-4
     assert page.read_text().startswith("<!DOCTYPE html>") and picture.read_text().count("<svg") == 1
 

@@ -5,7 +5,8 @@ For each index-1 saddle z between minima i and j, with eta the negative curvatur
     k_ij = |eta|/(2 pi) sqrt(det Hess f(m_i)/|det Hess f(z)|) e^{-2 (f(z) - f(m_i))/s},
 
 Q_ij is their sum over z, and the smallest non-zero rates are those of -Q times 1 + O(s), whatever ties or symmetries
-there are. In this project's convention the temperature is s/2 (Bovier, Eckhoff, Gayrard and Klein, JEMS 6, 2004)."""
+there are. In this project's convention the temperature is s/2 (Bovier, Eckhoff, Gayrard and Klein, JEMS 6, 2004). With
+the factors of `first_order` in masses and conductances that is 1 + O(s^2), and how far off is estimated."""
 
 from __future__ import annotations
 
@@ -14,15 +15,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
-from witten.landscape.critical_point import CriticalPoint
+from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
-from witten.rates import RateCurve, RateRecord
+from witten.rates import LawRate, RateCurve
 from witten.request import checked_learning_rates, effective_learning_rate, positive
 
 __all__ = [
@@ -38,6 +38,11 @@ __all__ = [
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
 METHOD = "eyring-kramers"
+# A rate is resolved where its logarithm is known to this, a factor of two.
+WIDEST = math.log(2)
+TOO_WIDE = "the law is not resolved here: its error bar is wider than a factor of two; it needs smaller learning rates"
+# Size of the logarithms at which the effect of the first order on a rate is differentiated.
+STEP = 1e-4
 
 
 def eyring_kramers(
@@ -45,22 +50,22 @@ def eyring_kramers(
     learning_rates: float | Iterable[float],
     *,
     noise: float = 1.0,
-    order: int = 0,
+    order: int = 1,
     box: Intervals | None = None,
     seed: int = 0,
 ) -> RateCurve:
-    """lambda_s of -Q at each learning rate: the law, exact as s -> 0 up to a relative error of order s.
+    """lambda_s of -Q at each learning rate, to first order in s, with an error bar: off by a factor 1 + O(s^2).
 
-    The bars of the curve are those of its evaluation, which is exact: how far the law itself is from the rate they do
-    not say. Its records hold the logarithms of all rates, `log_rates`. With one minimum, or barriers that grow without
-    bound, the law says nothing: the rate is nan and not resolved.
+    Its records are `LawRate`s: all rates, the law of leading order and the coefficient between the two beside them.
+    Where the bar is wider than a factor of two, which it is for s that are not small beside the barrier, a rate is not
+    resolved. With one minimum, or barriers that grow without bound, the law says nothing: the rate is nan.
 
     Parameters
     ----------
     objective : an Objective, its text, or a Landscape that is known already
     learning_rates : s > 0, one or many
     noise : sigma > 0; the law is that of learning rate s sigma^2
-    order : 1 adds the next term in s, in one dimension
+    order : 0 for the law of leading order, its bar wide enough to hold the first order with its own
     box, seed : as in `describe_landscape`
 
     Raises
@@ -69,6 +74,8 @@ def eyring_kramers(
         for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
         point where wells may join, or saddles that do not join all minima.
     """
+    if order not in (0, 1):
+        raise RequestError(f"order must be 0 or 1, got {order}")
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
     asked = checked_learning_rates(learning_rates, noise)
     options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
@@ -76,18 +83,49 @@ def eyring_kramers(
     return RateCurve(records, METHOD, landscape.objective.name, options)
 
 
-def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> RateRecord:
+def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> LawRate:
     """The law at one learning rate."""
     began = time.perf_counter()
-    log_rates = law_log_rates(landscape, effective_learning_rate(learning_rate, noise), order=order).tolist()
-    first = log_rates[0] if log_rates else math.nan
-    return RateRecord(
-        learning_rate, first, first, first, True, "reduced generator", len(landscape.minima),
-        time.perf_counter() - began, tuple(log_rates),
+    s = effective_learning_rate(learning_rate, noise)
+    leading = law_log_rates(landscape, s)
+    corrected, errors = _corrected(landscape, s) if leading.size else (leading, leading)
+    values = corrected if order else leading
+    errors = errors + abs(values - corrected)
+    first, error = (float(each[0]) if each.size else math.nan for each in (values, errors))
+    resolved = error <= WIDEST
+    return LawRate(
+        learning_rate, first, first - error, first + error, resolved, "reduced generator", len(landscape.minima),
+        time.perf_counter() - began, tuple(values.tolist()), notes=() if resolved or not leading.size else (TOO_WIDE,),
+        log_leading=tuple(leading.tolist()), log_errors=tuple(errors.tolist()),
+        coefficients=tuple(_coefficients(landscape, s, leading, noise)),
     )  # fmt: skip
 
 
-def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0) -> Array:
+def _corrected(landscape: Landscape, s: float) -> tuple[Array, Array]:
+    """Logarithms of the rates to first order, and their errors.
+
+    The reduced chain itself has the small rates up to their ratio to those within a well, about the curvatures."""
+    slowest, values, fastest = (log_rates(well_graph(landscape, s, order=1, side=side)) for side in (-1, 0, 1))
+    relaxation = min(float(abs(point.curvatures).min()) for point in (*landscape.minima, *landscape.saddles))
+    with np.errstate(over="ignore"):
+        return values, np.maximum(fastest - values, values - slowest) + np.exp(values) / relaxation
+
+
+def _coefficients(landscape: Landscape, s: float, leading: Array, noise: float) -> list[float]:
+    """c_k with rate k = leading (1 + c_k s + O(s^2)), the weights of wells and saddles in it those at this s; nan where
+    the logarithms have no digits for that."""
+    if not leading.size:
+        return []
+    small, large = first_order(landscape).log_factors(s / 2)
+    size = float(max(abs(small).max(), abs(large).max())) or 1.0
+    lost = np.finfo(float).eps * float(abs(leading).max())
+    step = max(STEP, lost ** (1 / 3)) / size
+    one, two = (log_rates(well_graph(landscape, s, order=share)) for share in (step, 2 * step))
+    found = (4 * one - two - 3 * leading) / (2 * step) / s * noise**2
+    return np.where(lost < 1e-6, found, np.nan).tolist()
+
+
+def law_log_rates(landscape: Landscape, learning_rate: float, *, order: float = 0) -> Array:
     """Logarithms of the non-zero eigenvalues of -Q at s, ascending, shape (n_min - 1,); errors as `eyring_kramers`.
 
     None where barriers grow without bound: of endlessly many rates, with zero as their limit, a list is no part."""
@@ -98,23 +136,26 @@ def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0)
     return log_rates(well_graph(landscape, learning_rate, order=order))
 
 
-def well_graph(landscape: Landscape, learning_rate: float, *, order: int = 0) -> WellGraph:
+def well_graph(landscape: Landscape, learning_rate: float, *, order: float = 0, side: int = 0) -> WellGraph:
     """Q at s as a graph: masses pi_i ~ e^{-2 f(m_i)/s}/sqrt(det Hess f(m_i)), and for each saddle a conductance
     |eta|/(2 pi) e^{-2 f(z)/s}/sqrt|det Hess f(z)|; saddles between the same wells add. Errors as `eyring_kramers`.
 
-    With order=1, in one dimension, the masses get a factor 1 + A s/2 and the conductances 1 - B s/2."""
+    With order=1 the factors of first order are in them, with anything between a part of their logarithms; with side=1
+    or -1 their errors, too, for the fastest and the slowest rates."""
     require_law(landscape)
     positive("learning rate", learning_rate)
     lowest = landscape.minima[0].value
     masses = np.array([-0.5 * m.log_det - 2 * (m.value - lowest) / learning_rate for m in landscape.minima])
-    corrections = _corrections(landscape, learning_rate, order)
-    masses += corrections[0]
+    factors = np.zeros(len(landscape.saddles))
+    if order:
+        of_masses, factors = first_order(landscape).log_factors(learning_rate / 2, side)
+        masses, factors = masses + order * of_masses, order * factors
     log_c = np.full((masses.size, masses.size), -np.inf)
-    for z, correction in zip(landscape.saddles, corrections[1], strict=True):
+    for z, factor in zip(landscape.saddles, factors, strict=True):
         i, j = z.connects
         if i is None or j is None or i == j:
             continue
-        value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + correction
+        value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + factor
         log_c[i, j] = log_c[j, i] = np.logaddexp(log_c[i, j], value)
     return WellGraph(masses, log_c)
 
@@ -190,30 +231,6 @@ def require_law(landscape: Landscape) -> None:
 def _log_frequency(z: Saddle) -> float:
     """log(|eta|/(2 pi))."""
     return math.log(abs(float(z.curvatures[0])) / (2 * math.pi))
-
-
-def _corrections(landscape: Landscape, s: float, order: int) -> tuple[Array, Array]:
-    """What the next order adds to the logarithms of masses and conductances.
-
-    By Laplace's method at a minimum, A = (5/24) f'''^2/f''^3 - (1/8) f''''/f''^2; at a saddle, where e^{2f/s} is
-    integrated, B = (5/24) f'''^2/|f''|^3 + (1/8) f''''/f''^2."""
-    if order == 0:
-        return np.zeros(len(landscape.minima)), np.zeros(len(landscape.saddles))
-    objective = landscape.objective
-    if order != 1 or objective.dimension != 1 or objective.formula is None:
-        raise RequestError(f"order must be 0, or 1 for a formula in one dimension, got {order}")
-    x = objective.symbols[0]
-    higher = [sp.lambdify(x, objective.formula.doit().diff(x, n), "mpmath") for n in (3, 4)]
-
-    def coefficient(point: CriticalPoint, sign: float) -> float:
-        third, fourth = (float(derivative(point.x[0])) for derivative in higher)
-        second = abs(float(point.curvatures[0]))
-        return 5 / 24 * third**2 / second**3 + sign * fourth / (8 * second**2)
-
-    masses = np.array([coefficient(m, -1.0) for m in landscape.minima])
-    conductances = np.array([coefficient(z, 1.0) for z in landscape.saddles])
-    with np.errstate(invalid="ignore"):
-        return np.log1p(np.maximum(masses * s / 2, -0.99)), np.log1p(np.maximum(-conductances * s / 2, -0.99))
 
 
 def _show(x: Array) -> str:

@@ -18,6 +18,7 @@ from witten.objectives.symbolic.formula import parse
 from witten.objectives.symbolic.functions import from_sympy_functions
 from witten.objectives.symbolic.grammar import quoted
 from witten.objectives.symbolic.numpy_code import Arrays
+from witten.objectives.symbolic.taylor import Taylor, constant, taylor_vocabulary
 
 __all__ = ["CallableObjective", "Kernels", "Objective"]
 
@@ -194,6 +195,25 @@ class Objective:
         """Lap f(x) = trace Hess f(x): (d, n) -> (n,), (d,) -> float. ValueError exactly on a kink."""
         self._refuse_kinks(x)
         return self._evaluate("laplacian", x)
+
+    def hessian_along(self, x: ArrayLike, directions: ArrayLike) -> Array:
+        """Hess f(x + t v) = out[0] + out[1] t + out[2] t^2 + O(t^3) from a point x (d,) along each of n directions v
+        (d, n): shape (3, d, d, n), by Taylor arithmetic from the formula, to rounding.
+
+        Raises
+        ------
+        RequestError
+            for an objective without a formula.
+        """
+        start, v = np.asarray(x, dtype=float), np.asarray(directions, dtype=float)
+        out = np.zeros((3, self.dimension, self.dimension, v.shape[1]))
+        entries: dict[tuple[int, int], Any] = {}
+        lines = [Taylor(*line) for line in zip(start, v, strict=True)]
+        with np.errstate(all="ignore"):
+            self._program("hessian", taylor_vocabulary())(lines, entries)
+        for (i, j), entry in entries.items():
+            out[0, i, j], out[1, i, j], out[2, i, j] = constant(entry).parts
+        return out
 
     @property
     def singularities(self) -> list[sp.Expr]:

@@ -11,7 +11,7 @@ import numpy as np
 from witten.errors import RequestError
 from witten.plots.curves import LOWEST_DECADE, learning_rate_axis
 from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
-from witten.rates import RateRecord
+from witten.rates import LawRate, RateRecord
 from witten.validation import Validation
 
 if TYPE_CHECKING:
@@ -115,18 +115,14 @@ def _column(found: Validation, route: str) -> tuple[Array, Array, Array, Array]:
 
 
 def _draw_law_ratio(axes: Axes, found: Validation) -> None:
-    """spectral/theory inside of 1 +- s/(2 H_f)."""
+    """spectral/theory with the bars of both, and leading order/theory beside it."""
     rows = [(c.learning_rate, c.spectral, c.theory) for c in found.records]
     _draw_ratio(axes, rows, BLUE)
-    h = found.barrier
-    if h:
-        top = max((s for s, a, b in rows if a and b), default=h / 2 / found.noise**2)
-        s = np.linspace(0, 1.08 * top, 50)
-        slack = s * found.noise**2 / (2 * h)
-        axes.fill_between(s, 1 - slack, 1 + slack, color=GREY, alpha=0.13, linewidth=0, label=r"$1\pm s/(2H_f)$")
-        if found.limit is not None:
-            for side in (-2, 2):
-                axes.plot(s, 1 + side * slack, "--", color=GREY, linewidth=0.8, zorder=1)
+    known = [(s, law) for s, _, law in rows if isinstance(law, LawRate) and law.log_leading]
+    laws = [(s, law.log_leading[0] - law.log_rate) for s, law in known]
+    if laws:
+        s, ratio = np.array(sorted(laws)).T
+        axes.plot(s, np.exp(ratio), ".-", color=GREY, linewidth=0.8, label="leading order / theory", zorder=1)
         axes.legend(frameon=False, fontsize=9, loc="upper left")
     _finish(axes, "spectral / theory", "no learning rate where both are known", any(a and b for _, a, b in rows))
     axes.set_xscale("linear")

@@ -3,6 +3,6 @@
 
 from witten.barrier_fit import BarrierFit
 from witten.rates.curve import KIND, RateCurve
-from witten.rates.record import RateRecord, SampledRate
+from witten.rates.record import LawRate, RateRecord, SampledRate
 
-__all__ = ["KIND", "BarrierFit", "RateCurve", "RateRecord", "SampledRate"]
+__all__ = ["KIND", "BarrierFit", "LawRate", "RateCurve", "RateRecord", "SampledRate"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.io import netcdf
-from witten.rates.record import RateRecord, SampledRate
+from witten.rates.record import LawRate, RateRecord, SampledRate
 
 if TYPE_CHECKING:
     import xarray
@@ -103,6 +103,14 @@ VARIABLES = {
         Variable("blind", "blind", "1 where a mode may live where the paths hardly ever come, else 0", kind=bool),
         Variable("remarks", "notes", "what a reader should know, a line each", **LINES),
     ),
+    LawRate: (
+        Variable(
+            "leading", None, "rates of leading order, nan where a double cannot hold one, nan-padded", row=True
+        ),
+        Variable("log_leading", "log_leading", "natural logarithms of leading, nan-padded", **ROW),
+        Variable("coefficient", "coefficients", "c in rate = leading (1 + c s + O(s^2)), nan-padded", **ROW),
+        Variable("error", "log_errors", "half-widths of the error bars of log_rates, nan-padded", **ROW),
+    ),
 }  # fmt: skip
 
 
@@ -140,7 +148,7 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
     """
     if "log_rates" not in dataset and "rates" in dataset:
         dataset = dataset.assign(log_rates=_logarithms(dataset))
-    kind = SampledRate if "n_steps" in dataset else RateRecord
+    kind = SampledRate if "n_steps" in dataset else LawRate if "log_leading" in dataset else RateRecord
     optional = {each.name for each in fields(kind) if each.default is not MISSING} - {"log_rates"}
     columns = {"learning_rate": netcdf.column(dataset, ALONG, (ALONG,)).tolist()} | {
         variable.field: variable.column(dataset)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["RateRecord", "SampledRate"]
+__all__ = ["LawRate", "RateRecord", "SampledRate"]
 
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
@@ -112,3 +112,29 @@ class SampledRate(RateRecord):
     diverged: int = 0
     stopped: bool = False
     blind: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawRate(RateRecord):
+    """Rates by an asymptotic law, which holds as s -> 0.
+
+    Parameters
+    ----------
+    log_leading : natural logarithms of the rates of leading order, for each of `log_rates`
+    coefficients : c of each in rate = leading (1 + c s + O(s^2))
+    log_errors : how far each logarithm may be off
+    """
+
+    log_leading: tuple[float, ...] = ()
+    coefficients: tuple[float, ...] = ()
+    log_errors: tuple[float, ...] = ()
+
+    @property
+    def leading(self) -> tuple[float, ...]:
+        """All rates in leading order; nan for those below the normal doubles: see log_leading."""
+        return tuple(math.nan if (rate := _double(each)) is None else rate for each in self.log_leading)
+
+    @property
+    def errors(self) -> tuple[float, ...]:
+        """How far each rate may be off, relative to it."""
+        return tuple(math.expm1(min(error, 700.0)) for error in self.log_errors)

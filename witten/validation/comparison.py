@@ -1,16 +1,13 @@
 """What the routes say at each learning rate, and whether that agrees, by the errors they quote.
 
-Spectral and Monte Carlo rates carry intervals. Theory holds up to a relative error of order s, observed as 0.1 to
-0.2 s/H_f; it agrees where |spectral/theory - 1| <= s/(2 H_f), and is not asked above s = H_f/2.
-Some objectives are further off (Mueller-Brown by 0.6 s/H_f, at every s): up to twice as much agrees as well, if what
-the two smallest learning rates extrapolate to as s -> 0 is 1, as it must be.
+Every rate carries an interval: two routes agree where the logarithm of their ratio lies within both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from scipy.stats import norm
@@ -61,14 +58,12 @@ class Judgement:
     pair : the routes compared, the second is the reference
     log_ratio : log(first/second)
     low, high : what log_ratio may be
-    beyond : whether theory is further off than s/(2 H_f)
     """
 
     pair: tuple[str, str]
     log_ratio: float
     low: float
     high: float
-    beyond: bool = False
 
     @property
     def agree(self) -> bool:
@@ -117,7 +112,6 @@ class Validation:
     routes : by name
     records : one for each learning rate, in the order asked for
     flaws : what makes a route contradict itself, in words
-    limit : log(spectral/theory) as s -> 0, extrapolated, where it was needed to judge theory; else None
     seed, seconds : of the whole
     """
 
@@ -127,7 +121,6 @@ class Validation:
     routes: Mapping[str, Route]
     records: tuple[Comparison, ...]
     flaws: tuple[str, ...] = ()
-    limit: float | None = None
     seed: int = 0
     seconds: float = 0.0
 
@@ -176,78 +169,42 @@ def compare(
     landscape: Landscape | None,
     *,
     noise: float = 1.0,
-    probe: tuple[float, float] | None = None,
 ) -> Validation:
     """Judge what the routes have said. An interval that misses counts where chance would do that to one table of
-    right answers in a thousand.
-
-    `probe` is one more learning rate with log(spectral/theory) there, for the limit s -> 0.
-    """
+    right answers in a thousand."""
     scale = _widening(sum(record is not None for record in routes[MONTE_CARLO].records))
-    barrier = None if landscape is None else landscape.barrier
-    limit = _limit(learning_rates, routes, probe)
-    # The limit is known as well as theory at the smallest learning rate must be.
-    sharp = None if limit is None or barrier is None else limit[1] * noise**2 / (2 * barrier)
-    stretch = 2.0 if limit is not None and sharp is not None and abs(limit[0]) <= sharp else 1.0
     rows = []
     for i, s in enumerate(learning_rates):
         there = {name: routes[name].records[i] for name in ROUTES}
         why = {name: reason for name in ROUTES if (reason := routes[name].why[i]) is not None}
-        slack = None if barrier is None else s * noise**2 / (2 * barrier)
-        rows.append(Comparison(s, **there, why=why, judgements=tuple(_judged(there, slack, scale, stretch))))
-    far = any(j.beyond for row in rows for j in row.judgements)
-    told = limit[0] if far and limit is not None else None
-    return Validation(objective, noise, landscape, routes, tuple(rows), tuple(_flaws(landscape)), told)
-
-
-def _limit(
-    learning_rates: Sequence[float], routes: Mapping[str, Route], probe: tuple[float, float] | None
-) -> tuple[float, float] | None:
-    """log(spectral/theory) at s = 0 on the line through the two smallest learning rates, and the smallest; or None."""
-    known = dict([probe] if probe is not None else [])
-    for s, spectral, theory in zip(learning_rates, routes[SPECTRAL].records, routes[THEORY].records, strict=True):
-        if spectral is not None and theory is not None:
-            known[s] = spectral.log_rate - theory.log_rate
-    if len(known) < 2:
-        return None
-    (s, a), (t, b) = sorted(known.items())[:2]
-    return (t * a - s * b) / (t - s), s
+        rows.append(Comparison(s, **there, why=why, judgements=tuple(_judged(there, scale))))
+    return Validation(objective, noise, landscape, routes, tuple(rows), tuple(_flaws(landscape)))
 
 
 # ------------------------------------------------------------------------------------------------ judging
 
 
-def _judged(
-    there: Mapping[str, RateRecord | None], slack: float | None, scale: float, stretch: float
-) -> Iterable[Judgement]:
+def _judged(there: Mapping[str, RateRecord | None], scale: float) -> Iterable[Judgement]:
     """What can be compared: theory and Monte Carlo with the spectral rate, or with each other where that is missing."""
-    spectral, theory, sampled = (there[name] for name in ROUTES)
-    law = None if slack is None else (math.log1p(-min(slack, 0.999)), math.log1p(slack))
-    if spectral is not None and theory is not None and law is not None and slack is not None:
-        wide = (math.log1p(-min(stretch * slack, 0.999)), math.log1p(stretch * slack))
-        judged = _judgement((SPECTRAL, THEORY), there, _sum(_bar(spectral), wide))
-        low, high = _sum(_bar(spectral), law)
-        yield replace(judged, beyond=not low <= judged.log_ratio <= high)
-    if spectral is not None and sampled is not None:
-        low, high = _bar(spectral)
-        yield _judgement((MONTE_CARLO, SPECTRAL), there, _sum(_bar(sampled, scale), (-high, -low)))
-    if spectral is None and theory is not None and sampled is not None and law is not None:
-        yield _judgement((MONTE_CARLO, THEORY), there, _sum(_bar(sampled, scale), law))
+    scales = {SPECTRAL: 1.0, THEORY: 1.0, MONTE_CARLO: scale}
+    known = {name for name in ROUTES if there[name] is not None}
+    for pair in ((SPECTRAL, THEORY), (MONTE_CARLO, SPECTRAL), (MONTE_CARLO, THEORY)):
+        if known.issuperset(pair) and not (pair == (MONTE_CARLO, THEORY) and SPECTRAL in known):
+            yield _judgement(pair, there, scales)
 
 
-def _judgement(pair: tuple[str, str], there: Mapping[str, RateRecord | None], allowed: Range) -> Judgement:
+def _judgement(
+    pair: tuple[str, str], there: Mapping[str, RateRecord | None], scales: Mapping[str, float]
+) -> Judgement:
     first, second = (there[name] for name in pair)
     assert first is not None and second is not None
-    return Judgement(pair, first.log_rate - second.log_rate, *allowed)
+    (low, high), (least, most) = _bar(first, scales[pair[0]]), _bar(second, scales[pair[1]])
+    return Judgement(pair, first.log_rate - second.log_rate, low - most, high - least)
 
 
-def _bar(record: RateRecord, scale: float = 1.0) -> Range:
+def _bar(record: RateRecord, scale: float) -> Range:
     """What log(rate/truth) may be, the interval widened by a factor."""
     return scale * (record.log_rate - record.upper), scale * (record.log_rate - record.lower)
-
-
-def _sum(a: Range, b: Range) -> Range:
-    return a[0] + b[0], a[1] + b[1]
 
 
 def _widening(n: int) -> float:

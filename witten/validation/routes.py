@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -79,7 +79,7 @@ def validate(
     }
     reasons: dict[str, Callable[[float], str | None]] = {
         SPECTRAL: lambda s: stop() or _no_grid(f),
-        THEORY: lambda s: complaint or _no_law(known, s, noise),
+        THEORY: lambda s: complaint or _no_law(known),
         MONTE_CARLO: lambda s: stop(),
     }
     routes = {
@@ -91,9 +91,6 @@ def validate(
         fresh = partial(sampled, seed=seed ^ OTHER_PATHS, width=WIDTH / 2)
         routes[MONTE_CARLO] = _looked_at_again(f, found, routes[MONTE_CARLO], fresh)
         found = compare(f, asked, routes, known, noise=noise)
-    if any(j.beyond for c in found.records for j in c.judgements):
-        probe = _half_the_smallest(f, found, ways, stop)
-        found = compare(f, asked, routes, known, noise=noise, probe=probe)
     return replace(found, seed=seed, seconds=time.perf_counter() - began)
 
 
@@ -116,20 +113,6 @@ def _looked_at_again(f: Objective, found: Validation, route: Route, compute: Com
     return replace(route, records=tuple(records))
 
 
-def _half_the_smallest(
-    f: Objective, found: Validation, ways: Mapping[str, Compute], stop: Callable[[], str | None]
-) -> tuple[float, float] | None:
-    """log(spectral/theory) at half the smallest learning rate: whether theory is off in proportion to s."""
-    s = min(c.learning_rate for c in found.records if c.spectral is not None and c.theory is not None) / 2
-    if stop() is not None:
-        return None
-    try:
-        (spectral,), (theory,) = (ways[name](f, s).records for name in (SPECTRAL, THEORY))
-    except (RequestError, ConvergenceError, Stopped):
-        return None
-    return (s, spectral.log_rate - theory.log_rate) if spectral.resolved and theory.resolved else None
-
-
 def _described(f: Objective, box: Intervals | None, seed: int) -> tuple[Landscape | None, str | None]:
     """The landscape, or why there is none."""
     try:
@@ -144,15 +127,10 @@ def _no_grid(f: Objective) -> str | None:
     return f"grids and meshes end at three dimensions, {f.name} has {f.dimension}"
 
 
-def _no_law(landscape: Landscape | None, s: float, noise: float) -> str | None:
+def _no_law(landscape: Landscape | None) -> str | None:
     """Why theory is not asked."""
-    if landscape is None:
-        return None
-    if len(landscape.minima) == 1:
+    if landscape is not None and len(landscape.minima) == 1:
         return "one minimum: there is no barrier, and no rate is exponentially small"
-    h = landscape.barrier
-    if h is not None and s * noise**2 > h / 2:
-        return f"s{'' if noise == 1 else ' sigma^2'} is above H_f/2 = {h / 2:.6g}, and the law is one for small s"
     return None
 
 

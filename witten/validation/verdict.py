@@ -52,11 +52,6 @@ def _outcome(found: Validation) -> Iterator[str]:
         share = "the" if total == 1 else "all" if len(judged) == total else f"{len(judged)} of"
         yield f"the routes agree at {share} {_count(total) if total > 1 else 'learning rate'}"
         yield _pairs(judged)
-        if found.limit is not None:
-            yield (
-                "theory is off by more than s/(2 H_f), though by less than twice that, and in proportion to s: "
-                f"spectral/theory tends to {math.exp(found.limit):.4f} as s -> 0"
-            )
     else:
         yield "nothing could be compared"
     yield from left_out(found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from witten.cli import options, output_files
 from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
-from witten.number_format import scientific
+from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.landscape.landscape import Landscape
@@ -19,9 +19,9 @@ EXAMPLES = options.examples(
     "witten theory double-well --lr 0.01:0.2:9",
     "witten theory shi-su-jordan --lr 0.05,0.01 --json",
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
-    notes="As s -> 0 the rates are those of the law times 1 + O(s). --plot adds computed rates and their ratio to it.",
+    notes="The law to first order in s, with its error; leading order beside it. --plot adds computed rates.",
 )
-NO_ERROR = "leading-order law: each rate is off by a factor 1 + O(s) that the law does not know, so it has no error bar"
+ERROR = "error bars estimate what the law leaves out from order s^2 on, by the integrals it expands"
 # Rates shown to a person for each learning rate.
 MOST_SHOWN = 5
 
@@ -80,13 +80,22 @@ def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: A
 
 def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | None) -> dict[str, Any]:
     """The object that CLI users are promised."""
+    from witten.landscape.eyring_kramers import WIDEST
+    from witten.rates import LawRate
+
     records = [
         {
             "learning_rate": record.learning_rate,
             "rates": record.rates,
             "log10_rates": [value / LOG_10 for value in record.log_rates],
+            "leading": record.leading,
+            "log10_leading": [value / LOG_10 for value in record.log_leading],
+            "coefficient": record.coefficients,
+            "error": [error if math.isfinite(error) else None for error in record.errors],
+            "resolved": [error <= WIDEST for error in record.log_errors],
         }
         for record in law.records
+        if isinstance(record, LawRate)
     ]
     return {
         "objective": objective,
@@ -94,7 +103,7 @@ def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | N
         "prefactor": alpha,
         "tied": landscape.tied,
         "records": records,
-        "notes": [*landscape.notes, *([] if alpha is None else [NO_ERROR])],
+        "notes": [*landscape.notes, *([] if alpha is None else [ERROR])],
     }
 
 
@@ -108,17 +117,24 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
         print_line(f"as s -> 0 the rate tends to the smallest curvature there, {landscape.minima[0].curvatures[0]:.8g}")
         return
     count = min(len(landscape.minima) - 1, MOST_SHOWN)
-    rows = [
-        (f"{record.learning_rate:.6g}", *(scientific(value, 7) for value in record.log_rates[:count]))
-        for record in law.records
-    ]
+    rows = [_row(record, count) for record in law.records]
     noise = "" if law.noise == 1 else f", noise {law.noise:g}"
-    columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)))
-    print_table(f"{name}: rates by the Eyring-Kramers law{noise}", columns, rows)
+    columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)), "rate 1, leading order", "c")
+    print_table(f"{name}: rates by the Eyring-Kramers law to first order{noise}", columns, rows)
     if len(landscape.minima) - 1 > count:
         print_line(f"the slowest {count} of {len(landscape.minima) - 1} are shown; --json holds all")
     print_line(f"rate 1 = a exp(-2H/s) as s -> 0: barrier H = {landscape.barrier:.10g}, prefactor a = {alpha:.10g}")
     if landscape.tied:
         print_line("barriers are tied; the rates take that into account")
-    for note in (*landscape.notes, NO_ERROR):
+    for note in (*landscape.notes, ERROR):
         print_line(f"note: {note}")
+
+
+def _row(record: Any, count: int) -> tuple[str, ...]:
+    """The slowest rates with their errors, and the first in leading order: rate = leading (1 + c s + O(s^2))."""
+    from witten.landscape.eyring_kramers import WIDEST
+
+    shown = zip(record.log_rates[:count], record.log_errors, strict=False)
+    rates = (with_log_error(rate, error) if error <= WIDEST else "not resolved" for rate, error in shown)
+    leading, coefficient = record.log_leading[0], record.coefficients[0]
+    return f"{record.learning_rate:.6g}", *rates, scientific(leading, 7), f"{coefficient:.6g}"

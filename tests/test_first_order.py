@@ -1,0 +1,142 @@
+"""The law to first order: coefficients by closed forms and by the Dirichlet principle, remainders of order s^2, bars
+that hold the computed rate, in one dimension to a hundred."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import witten
+from witten.landscape.critical_point import CriticalPoint
+from witten.landscape.first_order import first_order
+from witten.landscape.local_expansion import expand
+from witten.objectives import Objective, resolve
+
+COUPLED = "(x^2-1)^2/4 + (y^2-1)^2/4 + 0.75*(x-y)^2"
+VALLEY = "(x^2-1)^2/4 + 0.7*(y - 0.8*x^2 + 0.3*x)^2"
+TILTED = "triple-well:tilt_x=0.03,tilt_y=0.02"
+
+
+def expansion(f, x, energy=0.25):
+    f, x = resolve(f), np.atleast_1d(np.array(x, dtype=float))
+    curvatures = np.linalg.eigvalsh(f.hessian(x))
+    return expand(f, CriticalPoint(x, f(x), curvatures), energy)
+
+
+# ------------------------------------------------------------------------------------------------- derivatives
+
+
+@pytest.mark.parametrize("text", [
+    "exp(x)*log(2+y) + sqrt(3+x*y) + sin(x)*cos(y) + tan(x/3)", "sinh(x*y)/cosh(y) + tanh(x+y) + (2+x)^(1/3)",
+    "max(x,y)^3 + abs(x-2*y)*y^2 + min(x,2*y)^2 + 1/(1+x^2+y)",
+    "log(exp(x)+exp(2*y)) + 1/(1+exp(-x*y)) + log(cosh(x-y))",
+    "mueller-brown", "x^5*y^3 - 3*x*y^4 + y",
+])  # fmt: skip
+def test_taylor_arithmetic_knows_the_derivatives_of_the_hessian(text):
+    f, x, v = resolve(text), np.array([0.31, 0.17]), np.array([[0.6, 0.3], [0.5, -1.0]])
+    found, h = f.hessian_along(x, v), 0.002
+    assert found[0] == pytest.approx(np.repeat(f.hessian(x)[..., None], 2, axis=2), rel=1e-12)
+    a, b, c, d, e = (f.hessian(x[:, None] + m * h * v) for m in (-2, -1, 0, 1, 2))
+    size = abs(found[2]).max()
+    assert found[1] == pytest.approx((a - 8 * b + 8 * d - e) / (12 * h), abs=1e-7 * size)
+    assert 2 * found[2] == pytest.approx((-a + 16 * b - 30 * c + 16 * d - e) / (12 * h**2), abs=1e-5 * size)
+
+
+def test_a_power_of_zero_has_derivatives():
+    assert resolve("x^4 + x^3").hessian_along(np.zeros(1), np.ones((1, 1)))[:, 0, 0, 0].tolist() == [0, 6, 12]
+
+
+# ------------------------------------------------------------------------------------------------ coefficients
+
+
+@pytest.mark.parametrize(("text", "x", "c"), [
+    ("(x^2-1)^2/4", 1.0, 0.75), ("(x^2-1)^2/4", 0.0, -0.75), (VALLEY, [1.0, 0.5], 0.75),
+    (VALLEY, [0.0, 0.0], -2.0870418162082744), (COUPLED, [0.0, 0.0], -0.84375), (COUPLED, [1.0, 1.0], 0.645),
+])  # fmt: skip
+def test_coefficients_that_are_known(text, x, c):
+    assert expansion(text, x).coefficient == pytest.approx(c, rel=1e-12)
+
+
+def test_mueller_brown_has_the_coefficients_of_the_derivation():
+    landscape = witten.describe_landscape("mueller-brown")
+    found = first_order(landscape)
+    m, z = found.minima[1].local.coefficient, found.saddles[1].local.coefficient
+    assert (z, m) == (pytest.approx(-1.6524635854, abs=1e-9), pytest.approx(1.8194448480, abs=1e-9))
+    assert (z - m) / 2 == pytest.approx(-1.7359542167, abs=1e-9)
+
+
+@pytest.mark.parametrize("x", [-0.61925824, -0.08074176, 0.7])
+def test_one_dimension_is_the_formula(x):
+    second, third, fourth = 12 * x**2 - 1.76, 24 * x, 24.0
+    cubic, quartic = 5 / 24 * third**2 / abs(second) ** 3, fourth / 8 / second**2
+    found = expansion("shi-su-jordan-1d", x)
+    assert found.coefficient == pytest.approx(cubic - quartic if second > 0 else -cubic - quartic, rel=1e-9)
+    assert float(found.anharmonicity[0, 0]) == pytest.approx(cubic + quartic, rel=1e-9)
+
+
+def dirichlet(at):
+    """The least linear term in T of the Dirichlet form over trial committors Phi((y_0 + (y.Q y/2 + w) sqrt T)/1), by
+    quadrature: a quadratic function of (Q, w), so that its values at a few of them are all of it."""
+    d = at.curvatures.size
+    x, weights = np.polynomial.hermite_e.hermegauss(8)
+    y = np.array(list(product(x, repeat=d))).T
+    mean = np.array(list(product(weights / weights.sum(), repeat=d))).prod(axis=1)
+    a, f3 = abs(at.curvatures), np.einsum("ijk,in,jn,kn->n", at.third, y, y, y) / 6
+    pairs = [(i, j) for i in range(d) for j in range(i, d)]
+
+    def form(unknowns):
+        q = np.zeros((d, d))
+        for (i, j), value in zip(pairs, unknowns, strict=False):
+            q[i, j] = q[j, i] = value
+        bent, slope = (y * (q @ y)).sum(axis=0) / 2 + unknowns[-1], q @ y
+        first = -2 * y[0] * bent - f3  # of the exponent
+        factor = 2 * slope[0]  # of |grad w|^2
+        return mean @ (first**2 / 2 - bent**2 + factor * first + a @ slope**2 / a[0]) - np.trace(at.fourth) / 8
+
+    n = len(pairs) + 1
+    unit, zero = np.eye(n), form(np.zeros(n))
+    ahead, behind = (np.array([form(sign * e) for e in unit]) for sign in (1, -1))
+    gradient = (ahead - behind) / 2
+    second = np.array([[form(e + g) - form(e) - form(g) + zero for g in unit] for e in unit])
+    return zero - gradient @ np.linalg.lstsq(second, gradient, rcond=1e-11)[0] / 2
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_saddle_has_the_capacity_of_the_dirichlet_principle(d):
+    rng = np.random.default_rng(d)
+    names = ["x", "y", "z"][:d]
+    squares = ["-0.8*x^2"] + [f"{0.3 + rng.random():.3f}*{v}^2" for v in names[1:]]
+    cubes = [f"{rng.normal():.3f}*{a}*{b}*{c}" for a in names for b in names for c in names if a <= b <= c]
+    fourth = [f"{rng.normal():.3f}*{a}^2*{b}^2" for a in names for b in names if a <= b]
+    at = expansion("+".join([*squares, *cubes, *fourth]).replace("+-", "-"), np.zeros(d))
+    assert at.coefficient == pytest.approx(dirichlet(at), rel=1e-8)
+
+
+def test_origin_axes_and_units_have_no_part():
+    a, b, u, v = 0.6, 0.8, "(100*x - 700)", "(100*y + 30)"
+    turns = {"x": f"({a}*{u} + {b}*{v})", "y": f"({a}*{v} - {b}*{u})"}
+    plain = first_order(witten.describe_landscape(VALLEY))
+    moved = "".join(turns.get(letter, letter) for letter in VALLEY)
+    turned = first_order(witten.describe_landscape(moved))
+    for one, other in zip((*plain.minima, *plain.saddles), (*turned.minima, *turned.saddles), strict=True):
+        assert other.local.coefficient == pytest.approx(one.local.coefficient, rel=1e-7)
+        assert other.size == pytest.approx(one.size, rel=1e-7)
+        assert other.log_error(0.01) == pytest.approx(one.log_error(0.01), rel=1e-4)
+
+
+@pytest.mark.parametrize(("given", "error"), [(0, 0.02), (1, 1e-7), (2, 1e-7)])
+def test_derivatives_of_a_function_are_known_as_well_as_they_say(given, error):
+    f = resolve("himmelblau")
+    g = Objective.from_callable(f, 2, *(f.gradient, f.hessian)[:given])
+    for x in ([3.0, 2.0], [0.0866775, 2.8842547]):
+        point = CriticalPoint(np.array(x), f(x), np.linalg.eigvalsh(f.hessian(np.array(x))))
+        exact, found = expand(f, point, 0.2), expand(g, point, 0.2)
+        assert abs(found.coefficient - exact.coefficient) <= found.error + 1e-13 and found.error < error
+
+
+def test_noise_in_the_values_is_seen():
+    f = resolve("himmelblau")
+    g = Objective.from_callable(lambda x: f(x) + 1e-9 * np.sin(1e7 * x.sum(axis=0)), 2)
+    point = CriticalPoint(np.array([3.0, 2.0]), 0.0, np.linalg.eigvalsh(f.hessian(np.array([3.0, 2.0]))))
+    exact, found = expand(f, point, 0.2), expand(g, point, 0.2)
+    assert found.error > 0.01 and abs(found.coefficient - exact.coefficient) <= found.error
