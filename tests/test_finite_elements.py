@@ -10,7 +10,7 @@ from references import convex_quartic, double_well, rates_1d, separable_rates
 from scipy.linalg import eigh
 
 from witten.domains.box import Box
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.objectives import resolve
 from witten.objectives.objective import Objective
 from witten.parallel import world
@@ -21,6 +21,7 @@ import ufl
 from petsc4py import PETSc
 
 from witten.domains.mesh import box_mesh, read_mesh
+from witten.operators import distributed_laplacian
 from witten.operators.finite_elements import FiniteElements
 from witten.spectra.solvers.krylov_schur import KrylovSchur, count_below
 
@@ -142,6 +143,13 @@ def test_residuals_in_the_dual_norm(operator):
     psi = random_block(operator, 2)
     norms = operator.dual_norms(operator.times_mass(psi))
     np.testing.assert_allclose(norms, np.sqrt(np.diag(operator.gram(psi))), rtol=2e-3)
+
+
+def test_residuals_that_are_not_known_are_an_error(monkeypatch):
+    monkeypatch.setattr(distributed_laplacian, "MASS_ITERATIONS", 1)
+    operator = operator_on("rectangle", 2)
+    with pytest.raises(ConvergenceError, match="mass matrix did not converge in 1 steps"):
+        operator.dual_norms(random_block(operator, 1))
 
 
 @pytest.mark.parametrize(("name", "degree"), [("line", 3), ("rectangle", 2), ("rectangle", 3), ("brick", 2)])

@@ -15,12 +15,14 @@ from petsc4py import PETSc
 
 from witten.domains.grid import Grid
 from witten.domains.nodal_mesh import NodalMesh
+from witten.errors import ConvergenceError
 
 __all__ = ["DistributedLaplacian"]
 
 Array = NDArray[np.float64]
-# A mass matrix scaled to a unit diagonal has a condition number of a few tens at most.
-MASS_TOLERANCE = 1e-3
+# A mass matrix scaled to a unit diagonal has a condition number of a few tens; of 1e5 where f is steep within cells,
+# which takes 400 steps.
+MASS_TOLERANCE, MASS_ITERATIONS = 1e-3, 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,13 @@ class DistributedLaplacian(ABC):
         return psi
 
     def dual_norms(self, residual: Array) -> Array:
-        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue."""
+        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue.
+
+        Raises
+        ------
+        ConvergenceError
+            if conjugate gradients stop short: what they have by then is too small for a bound.
+        """
         if self.mass is None:
             return np.sqrt(np.diag(self.summed(residual.T @ residual)))
         x, y = self.mass.createVecs()
@@ -154,6 +162,11 @@ class DistributedLaplacian(ABC):
         for column in residual.T:
             x.array[:] = column
             self._mass_solver.solve(x, y)
+            if not self._mass_solver.is_converged:
+                raise ConvergenceError(
+                    f"conjugate gradients on the mass matrix did not converge in {MASS_ITERATIONS} steps, so that "
+                    "nothing bounds the errors of rates; give a finer mesh, or elements of a lower degree"
+                )
             squares.append(max(x.dot(y), 0.0))
         return np.sqrt(np.array(squares))
 
@@ -163,7 +176,7 @@ class DistributedLaplacian(ABC):
         solver.setOperators(self.mass)
         solver.setType("cg")
         solver.getPC().setType("jacobi")
-        solver.setTolerances(rtol=MASS_TOLERANCE, max_it=200)
+        solver.setTolerances(rtol=MASS_TOLERANCE, max_it=MASS_ITERATIONS)
         return solver
 
     def summed(self, values: Array) -> Array:
