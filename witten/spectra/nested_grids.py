@@ -208,7 +208,7 @@ def _corrections(discretisation: FiniteDifferences, operator: WittenLaplacian, p
     """The term in h^2 of each rate, relative to it; 0 where rounding is more than that, or averages have none."""
     if discretisation.kinked.any():
         return np.zeros_like(pairs.rates)
-    errors = second_order_errors(discretisation, operator.learning_rate, functions(operator, pairs)[1:])
+    errors = second_order_errors(discretisation, operator.learning_rate, pairs.psi)
     return np.where(pairs.rates > LOST * operator.scale, errors / np.maximum(pairs.rates, TINIEST), 0.0)
 
 
