@@ -40,13 +40,25 @@ def extrapolated(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.floa
 
 
 def extrapolated_logs(
-    levels: Sequence[NDArray[np.float64]], *, erratic: float = 0.0
+    levels: Sequence[NDArray[np.float64]],
+    *,
+    corrections: Sequence[NDArray[np.float64]] | None = None,
+    erratic: float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The same for logarithms of values of any size: logarithms of the limits, and relative errors, (k,) each.
 
-    Where f is not smooth (`erratic` above 0) there is no series: see `_without_a_series`.
+    Parameters
+    ----------
+    levels : natural logarithms of the values on each grid, coarse to fine
+    corrections : the term in h^2 on each grid, relative to the value, where it is known: see `_of_fourth_order`
+    erratic : above 0 where f is not smooth, and there is no series: see `_without_a_series`
     """
-    values, errors = _limits(np.exp(np.array(levels) - levels[-1]), levels[-1], erratic)
+    t0 = np.exp(np.array(levels) - levels[-1])
+    if corrections is None:
+        values, errors = _limits(t0, levels[-1], erratic)
+    else:
+        values, errors = _of_fourth_order(t0, t0 * (1 - np.array(corrections)))
+        errors = errors + _repulsion(levels[-1], values - t0[-1])
     # A correction by more than half says that the grids are too coarse for one.
     wild = values < 0.5
     change = abs(np.expm1(levels[-2] - levels[-1]))
@@ -82,6 +94,27 @@ def _on_a_series(
     second_order = _between(steps[-2], steps[-1], 3.3, 4.8)
     values = np.where(second_order, t2[-1], t0[-1])
     return values, np.where(second_order, errors, 3 * np.maximum(abs(steps[-1]), abs(steps[-2]) / 4))
+
+
+def _of_fourth_order(
+    t0: NDArray[np.float64], corrected: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Limits and error bars from values with errors of the order h^2, and the same less that term: of the order h^4.
+
+    On two grids the limit of the corrected values is F + (F - F')/15, and its error the step from F' to F, or what
+    Richardson's limit of the others differs by, if that is more. On three or more it is half of the last change of the
+    limit, at least a 60th of the last step, as long as successive steps are in a ratio of about 16; else twice the last
+    step, or a quarter of the one before, of the finest value.
+    """
+    steps = np.diff(corrected, axis=0)
+    limits = corrected[1:] + steps / 15
+    if len(steps) == 1:
+        other = t0[-1] + (t0[-1] - t0[-2]) / 3
+        return limits[-1], np.maximum(abs(steps[-1]), abs(other - limits[-1]))
+    fourth_order = _between(steps[-2], steps[-1], 8.0, 32.0)
+    errors = np.maximum(abs(limits[-1] - limits[-2]) / 2, abs(steps[-1]) / 60)
+    otherwise = np.maximum(2 * abs(steps[-1]), abs(steps[-2]) / 4)
+    return np.where(fourth_order, limits[-1], corrected[-1]), np.where(fourth_order, errors, otherwise)
 
 
 def _without_a_series(

@@ -17,6 +17,7 @@ from witten.objectives.growth.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.cell_averages import is_smooth
 from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.truncation_error import second_order_errors
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.checks import (
     examined,
@@ -39,6 +40,8 @@ __all__ = ["NestedGrids", "prolongated", "refined_spectrum"]
 
 # A logarithm of a ratio of rates that makes block iterations fast.
 WELL_ABOVE = np.log(8.0)
+# Rates below this part of the operator's scale have a term in h^2 that rounding hides.
+LOST, TINIEST = 1e-16, float(np.finfo(float).tiny)
 # The part of its maximum down to which a ground state is divided by.
 NOT_TINY = 1e-150
 
@@ -87,7 +90,7 @@ def refined_spectrum(
     bottom = essential_spectrum(objective, learning_rate) if box is None else Bottom(np.inf)
     within = None if box is None else given_box(objective, box)
     kept = truncation(objective, learning_rate, k if absorbing else k - 1, rtol, within, absorbing)
-    grids = NestedGrids(objective, learning_rate, rtol, choose)
+    grids = NestedGrids(objective, learning_rate, rtol, choose, walls=within is not None)
     found = grids.solve(kept.grid, kept.pairs_needed, kept.cut)
     log_rates, errors, continuous = found.log_rates, found.errors, False
     if absorbing:
@@ -165,12 +168,14 @@ class NestedGrids:
     learning_rate : s
     rtol : wanted relative error
     choose : the solver for a grid that is not the first
+    walls : whether measure is cut off by walls: sums over cells are then less exact, and only a series in h^2
     """
 
     objective: Objective
     learning_rate: float
     rtol: float
     choose: Callable[[Grid], Solver] = default_solver
+    walls: bool = False
 
     def solve(self, grid: Grid, pairs_needed: int, cut: Array, tolerance: float | None = None) -> Computed:
         """As many rates as `cut`, the error of the truncation, has values, on a first grid and finer ones."""
@@ -201,32 +206,50 @@ class NestedGrids:
         Whether f is smooth is asked of the formula, and of f itself on the last grid. Rates are logarithms and errors
         relative, so that no learning rate is too small.
         """
-        # Three grids cannot tell a small error from two that cancel; that is enough for four digits.
-        # On a line a fourth costs nothing.
-        fewest = 3 if rtol >= 3e-5 and grid.dimension > 1 else 4
-        discretisation = FiniteDifferences(self.objective, grid)
-        operator = discretisation.assemble(self.learning_rate)
-        solver, pairs = complete_pairs(operator, pairs_needed, wanted)
-        levels = [pairs.log_rates]
-        noise = 2 * pairs.relative_errors(wanted)
+        levels: list[Array] = []
+        corrections: list[Array] = []
+        noise, coarse = np.zeros(wanted), None
         while True:
-            coarse, grid = operator, grid.refined()
             discretisation = FiniteDifferences(self.objective, grid)
             operator = discretisation.assemble(self.learning_rate)
-            solver = adapted(solver, self.choose(grid))
-            pairs = solver.solve(operator, pairs_needed, prolongated(coarse, pairs.psi, operator))
+            if coarse is None:
+                solver, pairs = complete_pairs(operator, pairs_needed, wanted)
+            else:
+                solver = adapted(solver, self.choose(grid))
+                pairs = solver.solve(operator, pairs_needed, prolongated(coarse, pairs.psi, operator))
             levels.append(pairs.log_rates)
-            noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
-            known = min(map(len, levels))
             erratic = _erratic(discretisation, self.learning_rate)
-            limits = extrapolated_logs([level[:known] for level in levels], erratic=erratic)
-            log_rates, errors = (array[:wanted] for array in limits)
-            unfinished = errors > np.maximum(0.5 * rtol, noise)
-            enough = len(levels) >= (fewest if erratic <= 1 else 4)
-            largest = grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]
-            if (enough and not unfinished.any()) or largest:
-                return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
-            pairs_needed = _guarded(pairs.log_rates, wanted)
+            has_series = not (self.walls or erratic)
+            corrections.append(0 * pairs.rates if self.walls else _corrections(discretisation, operator, pairs))
+            noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
+            if len(levels) > 1:
+                known = min(map(len, levels))
+                terms = [each[:known] for each in corrections] if has_series else None
+                limits = extrapolated_logs([each[:known] for each in levels], corrections=terms, erratic=erratic)
+                log_rates, errors = (array[:wanted] for array in limits)
+                unfinished = errors > np.maximum(0.5 * rtol, noise)
+                enough = len(levels) >= _fewest(grid.dimension, rtol, has_series, erratic)
+                largest = grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]
+                if (enough and not unfinished.any()) or largest:
+                    return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
+                pairs_needed = _guarded(pairs.log_rates, wanted)
+            coarse, grid = operator, grid.refined()
+
+
+def _fewest(dimension: int, rtol: float, has_series: bool, erratic: float) -> int:
+    """How many grids there must be: fewer cannot tell a small error from two that cancel, which is enough for four
+    digits; on a line one more costs nothing."""
+    if erratic > 1:
+        return 4
+    return (2 if has_series else 3) + (rtol < 3e-5 or dimension == 1)
+
+
+def _corrections(discretisation: FiniteDifferences, operator: WittenLaplacian, pairs: RitzPairs) -> Array:
+    """The term in h^2 of each rate, relative to it; 0 where rounding is more than that, or averages have none."""
+    if discretisation.kinked.any():
+        return np.zeros_like(pairs.rates)
+    errors = second_order_errors(discretisation, operator.learning_rate, pairs.psi)
+    return np.where(pairs.rates > LOST * operator.scale, errors / np.maximum(pairs.rates, TINIEST), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
