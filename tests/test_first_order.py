@@ -140,3 +140,68 @@ def test_noise_in_the_values_is_seen():
     point = CriticalPoint(np.array([3.0, 2.0]), 0.0, np.linalg.eigvalsh(f.hessian(np.array([3.0, 2.0]))))
     exact, found = expand(f, point, 0.2), expand(g, point, 0.2)
     assert found.error > 0.01 and abs(found.coefficient - exact.coefficient) <= found.error
+
+
+# -------------------------------------------------------------------------------------------- against computed rates
+
+
+@pytest.mark.parametrize("name", ["double-well:tilt=0.1", "shi-su-jordan-1d", "styblinski-tang:dim=1", "x^8/8 - x^2/2"])
+def test_what_is_left_is_of_order_s_squared_and_held_by_the_bar(name):
+    landscape = witten.describe_landscape(name)
+    s = 2 * landscape.barrier / np.array([3.0, 6.0, 30.0, 60.0])
+    law, computed = witten.eyring_kramers(landscape, s), witten.gap(name, s, rtol=1e-8)
+    off, leading = (computed.log_rates - logs for logs in (law.log_rates, [r.log_leading[0] for r in law.records]))
+    bars = np.array([r.log_error for r in law.records]) + [r.log_error for r in computed.records]
+    assert (abs(off) <= bars)[law.resolved].all() and law.resolved[1:].all()
+    assert 3.7 < off[2] / off[3] < 4.4 and 1.9 < leading[2] / leading[3] < 2.2
+    assert abs(off[3]) > bars[3] / 4
+
+
+@pytest.mark.parametrize("text", [COUPLED, TILTED])
+def test_the_bar_holds_the_rate_in_the_plane(text):
+    landscape = witten.describe_landscape(text)
+    s = landscape.barrier / 6
+    (law,), (computed,) = (f(each, s).records for f, each in ((witten.eyring_kramers, landscape), (witten.gap, text)))
+    off = computed.log_rate - law.log_rate
+    assert abs(off) < law.log_error + computed.log_error < 0.05
+    assert abs(computed.log_rate - law.log_leading[0]) > 3 * abs(off)
+
+
+def test_a_kink_in_reach_widens_the_bar_and_one_out_of_reach_does_not():
+    smooth, near, far = (f"(x^2-1)^2/4 + x/10 + {term}" for term in ("0*x", "max(0, x-1)^3", "max(0, x-9)^3"))
+    found = [witten.eyring_kramers(text, 0.02).records[0].log_error for text in (smooth, near, far)]
+    assert found[2] == pytest.approx(found[0], rel=1e-6) and found[1] > 2 * found[0]
+    (computed,) = witten.gap(near, 0.02).records
+    (law,) = witten.eyring_kramers(near, 0.02).records
+    assert abs(computed.log_rate - law.log_rate) <= law.log_error
+
+
+def chain(d, g):
+    """sum (x_i^2 - 1)^2/4 + g sum (x_{i+1} - x_i)^2/2."""
+    names = [f"x{i + 1}" for i in range(d)]
+    bonds = [f"{g}*({y}-{x})^2/2" for x, y in zip(names[:-1], names[1:], strict=True)]
+    return "+".join([f"({x}^2-1)^2/4" for x in names] + bonds)
+
+
+def test_independent_directions_change_nothing():
+    """In five dimensions quadrature has ended; double wells that do not know of each other have one rate."""
+    one = witten.eyring_kramers("double-well:tilt=0.1", 0.02).records[0]
+    five = witten.eyring_kramers("double-well:tilt=0.1,dim=5", 0.02).records[0]
+    assert five.log_rate == pytest.approx(one.log_rate, abs=1e-10)
+    assert five.coefficients[0] == pytest.approx(one.coefficients[0], rel=1e-6)
+    assert one.log_error / 2 < five.log_error < 10 * one.log_error
+
+
+def test_a_chain_of_eight_wells():
+    found = witten.eyring_kramers(chain(8, 10), 0.05).records[0]
+    assert found.coefficients[0] * 0.05 == pytest.approx(found.log_rate - found.log_leading[0], rel=1e-4)
+    assert found.coefficients[0] == pytest.approx(-0.7867400758, rel=1e-6) and found.log_error < 0.01
+
+
+def test_the_law_is_saved_with_what_it_knows(tmp_path):
+    law = witten.eyring_kramers("shi-su-jordan", [0.05, 0.0001, 3.0])
+    law.save(tmp_path / "law.nc")
+    again = witten.RateCurve.load(tmp_path / "law.nc")
+    for one, other in zip(law.records, again.records, strict=True):
+        assert other == one
+    assert law.resolved.tolist() == [True, True, False] and "factor of two" in law.records[2].notes[0]

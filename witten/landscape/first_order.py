@@ -31,9 +31,9 @@ Array = NDArray[np.float64]
 # Points of Gauss's rule along each axis, by dimension; PAIRS of points above.
 NODES = {1: 60, 2: 24, 3: 12, 4: 8}
 PAIRS = 256
-# The error of a logarithm is MEASURED |log_integral - c T| + CUBE (T |P|)^3, and BOUND (T |P|)^2 for the first of these
-# where it is not known; see docs/theory.md for the objectives on which that was tried.
-MEASURED, CUBE, BOUND = 2.5, 1.0, 8.0
+# The error of a logarithm is MEASURED R + HIGHER |R(T) - 4 R(T/2)|, R the part of second order in T and what follows;
+# BOUND (T |P|)^2 where R is not known. See docs/theory.md for the objectives on which that was tried.
+MEASURED, HIGHER, BOUND = 2.5, 2.0, 8.0
 EPS = float(np.finfo(float).eps)
 # Largest weight that a point may get beside its Gaussian one: another well in reach is no part of the integral.
 LARGEST = 6.0
@@ -77,7 +77,7 @@ class PointExpansion:
         """How far the logarithm of what this point contributes may be off at T = t."""
         rounding = EPS * (abs(self.value) + self.energy) / t
         known = t * self.local.error + self.local.curvature_error + rounding
-        return known + self._second_order(t) + CUBE * (t * self.size) ** 3
+        return known + self._second_order(t)
 
     def _second_order(self, t: float) -> float:
         """What the integral at T differs by from its expansion. Below the T at which rounding hides that, the size of
@@ -86,10 +86,15 @@ class PointExpansion:
         if self.x.size > max(NODES):
             return bound + self._remainder(t)
         lowest = 4 * self.energy * (EPS * max(1.0, abs(self.value) / self.energy)) ** (1 / 3)
+        there = self._measured(max(t, lowest))
         if t >= lowest:
-            return MEASURED * abs(self.log_integral(t) - t * self.local.coefficient)
-        there = MEASURED * abs(self.log_integral(lowest) - lowest * self.local.coefficient)
+            return there
         return bound if there <= BOUND * (lowest * self.size) ** 2 else there
+
+    def _measured(self, t: float) -> float:
+        """What is left of the integral at T without its first order, from T and T/2, with what that says of T^3."""
+        whole, half = (self.log_integral(x) - x * self.local.coefficient for x in (t, t / 2))
+        return MEASURED * max(abs(whole), 4 * abs(half)) + HIGHER * abs(whole - 4 * half)
 
     def log_integral(self, t: float) -> float:
         """log of E[e^{-V}] at a minimum, V = f(x* + ...)/T without constant and second order, over normal y: the Gibbs
