@@ -1,7 +1,6 @@
 """Eigensolvers against each other and against high precision, extrapolation, error bars, and what is resolved."""
 
 import warnings
-from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -149,35 +148,40 @@ def test_multigrid_takes_a_small_operator_or_says_no():
 # ------------------------------------------------------------------------------------------------ tiny rates
 
 
-def exact_rates(operator, k, digits=50):
-    """The k lowest positive eigenvalues of the discrete operator in high precision, from f at its nodes."""
-    a, s = operator.matrix, mp.mpf(operator.learning_rate)
+def exact_rates(discretisation, learning_rate, k, digits=50):
+    """The k lowest positive eigenvalues of the discrete operator in high precision, from f at nodes and edges."""
+    a, s, grid = discretisation.pattern, mp.mpf(learning_rate), discretisation.grid
     with mp.workdps(digits):
-        f = [mp.mpf(float(value)) for value in operator.values]
-        h = [mp.mpf(float(spacing)) for spacing in operator.grid.spacing]
-        index = np.argwhere(operator.grid.mask)
-        dense = mp.zeros(a.shape[0])
-        for i in range(a.shape[0]):
+        f = [mp.mpf(float(value)) for value in discretisation.values]
+        h = [mp.mpf(float(spacing)) for spacing in grid.spacing]
+        index = np.argwhere(grid.mask)
+        dense = mp.zeros(grid.n_nodes)
+        for i in range(grid.n_nodes):
             for j in map(int, a.indices[a.indptr[i] : a.indptr[i + 1]]):
                 if i != j:
                     axis = int(abs(index[i] - index[j]).argmax())
-                    coupling = s / 2 / h[axis] ** 2
+                    middle = mp.mpf(float(discretisation.edge_values[axis, min(i, j)]))
+                    coupling = s / 2 / h[axis] ** 2 * mp.exp((f[i] + f[j] - 2 * middle) / s)
                     dense[i, j] = -coupling
                     dense[i, i] += coupling * mp.exp((f[i] - f[j]) / s)
         return sorted(mp.eigsy(dense, eigvals_only=True))[1 : k + 1]
 
 
-def number_below(operator, rate, digits=40):
+def number_below(discretisation, learning_rate, rate, digits=40):
     """The eigenvalues below a rate, zero among them, in one dimension: negative pivots of the tridiagonal A - rate."""
     with mp.workdps(digits):
-        s, h = mp.mpf(operator.learning_rate), mp.mpf(float(operator.grid.spacing[0]))
-        f = [mp.mpf(float(value)) for value in operator.values]
-        up = [mp.exp((b - a) / s) for a, b in pairwise(f)]
-        # In units of s/2 h^2 the entries off the diagonal are -1, those on it sums of e^((f_j - f_i)/s).
-        diagonal = [a + b for a, b in zip([0, *up], [*(1 / u for u in up), 0], strict=True)]
+        s, h = mp.mpf(learning_rate), mp.mpf(float(discretisation.grid.spacing[0]))
+        f = [mp.mpf(float(value)) for value in discretisation.values]
+        middles = [mp.mpf(float(value)) for value in discretisation.edge_values[0, :-1]]
+        # In units of s/2 h^2 entries off the diagonal are e^((f_i + f_j - 2 f_ij)/s), those on it sums of
+        # e^(2 (f_i - f_ij)/s).
+        down = [mp.exp(2 * (a - m) / s) for a, m in zip(f, middles, strict=False)]
+        up = [mp.exp(2 * (b - m) / s) for b, m in zip(f[1:], middles, strict=True)]
+        squares = [mp.inf, *(a * b for a, b in zip(down, up, strict=True))]
+        diagonal = [a + b for a, b in zip([0, *up], [*down, 0], strict=True)]
         count, pivot = 0, mp.inf
-        for d in diagonal:
-            pivot = d - 2 * h**2 / s * rate - 1 / pivot
+        for i, (d, square) in enumerate(zip(diagonal, squares, strict=True)):
+            pivot = d - 2 * h**2 / s * rate - (square / pivot if i else 0)
             count += pivot < 0
         return count
 
@@ -200,8 +204,8 @@ GRAPHS = {  # objective, intervals, cells, s; rates from 1e-3 to 1e-18
 def graphs():
     made = {}
     for name, (spec, intervals, cells, s) in GRAPHS.items():
-        operator = FiniteDifferences(resolve(spec), Grid.uniform(intervals, cells)).assemble(s)
-        made[name] = operator, [float(rate) for rate in exact_rates(operator, 3)]
+        discretisation = FiniteDifferences(resolve(spec), Grid.uniform(intervals, cells))
+        made[name] = discretisation.assemble(s), [float(rate) for rate in exact_rates(discretisation, s, 3)]
     return made
 
 
@@ -474,10 +478,9 @@ def test_sweep_keeps_the_discretisation():
     curve = witten.sweep(discretisation, rates, k=4)
     assert curve.learning_rates.tolist() == rates
     for s, record in zip(rates, curve.records, strict=True):
-        operator = discretisation.assemble(s)
         assert record.rate == record.rates[0] and len(record.rates) == 3
         for j, each in enumerate(map(mp.mpf, record.rates), 1):
-            assert [number_below(operator, each * (1 + d)) for d in (-1e-9, 1e-9)] == [j, j + 1]
+            assert [number_below(discretisation, s, each * (1 + d)) for d in (-1e-9, 1e-9)] == [j, j + 1]
         assert record.n_dofs == 200
     with pytest.raises(RequestError, match="at least 2"):
         witten.sweep(discretisation, rates, k=1)
