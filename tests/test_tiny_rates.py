@@ -24,7 +24,7 @@ from witten.operators.finite_differences import FiniteDifferences, Pattern
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra import Chain, Committors, Dense, Lanczos, Multigrid, TwoScales
 from witten.spectra.committors.graph import SHALLOWEST, _direct, _iterative
-from witten.spectra.committors.grounded_laplacian import Cores, Grounded
+from witten.spectra.committors.grounded_laplacian import Grounded, GroundedNodes
 from witten.spectra.solvers.combined import merged, planned
 from witten.spectra.solvers.eigensolve import eigensolve
 
@@ -203,7 +203,7 @@ def test_nested_dissection_changes_nothing_but_the_order(monkeypatch):
 def test_conjugate_gradients_find_the_same_rates(s):
     operator, chain = columns(s, 160, 40)
     found = merge_tree_of_graph(operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * s)
-    reduced = _iterative(Grounded(operator, Cores.of(operator, found, 14.0)))
+    reduced = _iterative(Grounded(operator, GroundedNodes.of(operator, found, 14.0)))
     log_rates, _ = slow_modes(reduced.wells, 2, reduced.longest)
     difference = abs(np.expm1(log_rates - chain.log_rates[:2]))
     assert (difference <= reduced.errors(log_rates)).all() and difference.max() < 1e-8
@@ -242,7 +242,7 @@ def test_the_way_back_bounds_every_rate_but_the_small_ones():
         found = merge_tree_of_graph(
             operator.matrix.indptr, operator.matrix.indices, operator.values, SHALLOWEST * operator.learning_rate
         )
-        reduced = _direct(Grounded(operator, Cores.of(operator, found, 150.0)))
+        reduced = _direct(Grounded(operator, GroundedNodes.of(operator, found, 150.0)))
         m = found.minima.size
         assert float(exact[m - 2]) < -np.log(reduced.longest) < float(exact[m - 1])
 

@@ -36,7 +36,7 @@ from witten.operators.witten_laplacian import WittenLaplacian
 from witten.request import effective_learning_rate
 from witten.spectra.checks import given_box, require_request
 from witten.spectra.committors.graph import absorbed, factorised
-from witten.spectra.committors.grounded_laplacian import Cores, Grounded
+from witten.spectra.committors.grounded_laplacian import Grounded, GroundedNodes
 from witten.spectra.truncation import rounding_error, truncation
 
 __all__ = ["Committor", "committor", "committor_on"]
@@ -291,7 +291,7 @@ def _labels(f: Objective, points: Array, sets: tuple[Predicate, Predicate]) -> N
     return np.where(inside[0], 0, np.where(inside[1], 1, -1))
 
 
-def _cores(operator: WittenLaplacian, label: NDArray[np.int64]) -> Cores:
+def _cores(operator: WittenLaplacian, label: NDArray[np.int64]) -> GroundedNodes:
     """The sets as cores, in units of the largest conductance that leads into each."""
     a, log_psi0 = operator.matrix, operator.log_ground_state
     nodes = np.flatnonzero(label >= 0)
@@ -302,7 +302,7 @@ def _cores(operator: WittenLaplacian, label: NDArray[np.int64]) -> Cores:
         raise RequestError("the two sets are neighbours on the grid; give sets apart from each other")
     mean = 0.5 * (log_psi0[rows[into]] + log_psi0[a.indices[into]] + np.log(-a.data[into]))
     log_scale = np.array([mean[label[rows[into]] == core].max() for core in (0, 1)])
-    return Cores(nodes, label[nodes], log_scale, np.inf)
+    return GroundedNodes(nodes, label[nodes], log_scale, np.inf)
 
 
 def _cut(

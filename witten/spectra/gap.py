@@ -26,7 +26,7 @@ from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
-from witten.spectra.shared_grid import Crew
+from witten.spectra.shared_grid import RankTeam
 from witten.spectra.solvers.eigensolve import Solver, eigensolve
 from witten.spectra.spectrum import Spectrum
 
@@ -138,8 +138,8 @@ def _spectrum(
     """By finite elements if their settings are given, else by finite differences."""
     s = effective_learning_rate(learning_rate, noise)
     if how is None:
-        crew = Crew(ranks, f, petsc or {})
-        found = crew.lead(lambda: refined_spectrum(f, s, k, choose=crew.solver, **options))
+        team = RankTeam(ranks, f, petsc or {})
+        found = team.lead(lambda: refined_spectrum(f, s, k, choose=team.solver, **options))
     else:
         from witten.spectra.adaptive_meshes import adapted_spectrum
 
