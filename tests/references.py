@@ -98,7 +98,7 @@ def significant_interval(
     lowest, climbed = climb(y)
     barrier = climbed - y
     level = climbed[np.argmax(barrier)] if barrier.max() > 0 else y[lowest]
-    heights = np.interp([] if rate is None else slow_places(f, s, rate, scan, points), x, climbed)
+    heights = np.interp([] if rate is None else allowed_region(f, s, rate, scan, points), x, climbed)
     level = max([level, *np.interp(reach, x, climbed), *heights[heights <= y[lowest] + HIGH * s]])
     if level - y[lowest] > (HIGHEST - 20) * s:
         raise ArithmeticError(f"f varies by {(level - y[lowest]) / s:.0f} s, which is more than weights can hold")
@@ -112,7 +112,7 @@ def significant_interval(
 HIGHEST, HIGH = 5_600.0, 340.0
 
 
-def slow_places(f: Function, s: float, rate: float, scan: float, points: Sequence[float]) -> Array:
+def allowed_region(f: Function, s: float, rate: float, scan: float, points: Sequence[float]) -> Array:
     """Where |f'|^2/s - f'' <= 2.2 rate by differences, the kinks left out."""
     x, h = np.linspace(-scan, scan, 100_001, retstep=True)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -361,13 +361,13 @@ def test_a_plateau_far_above_the_well_is_slow():
     region = sublevel(f, 0.1)
     assert not holds(region.grid(), (0,))
     shelf = float(f(np.array([-0.5])))
-    assert shelf - 0.1 < region.slow_places(0.1).level < 1.0
-    assert holds(region.wider(region.grid(), region.slow_places(0.1).level).refined(), (-0.5,))
+    assert shelf - 0.1 < region.allowed_region(0.1).level < 1.0
+    assert holds(region.wider(region.grid(), region.allowed_region(0.1).level).refined(), (-0.5,))
 
 
 def test_the_slow_part_of_a_parabola_is_a_ball():
     """V_s = x^2/s - 1 <= 2 rate is |x|^2 <= s (1 + 2 rate) for f = x^2/2."""
-    level = sublevel(resolve("quadratic"), 0.1).slow_places(2.0).level
+    level = sublevel(resolve("quadratic"), 0.1).allowed_region(2.0).level
     assert level == pytest.approx(0.5 * 0.1 * 5.0, rel=0.1)
 
 

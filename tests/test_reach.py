@@ -10,7 +10,7 @@ import witten
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.objectives.topography.allowed_region import enclosed, slow_places
+from witten.objectives.topography.allowed_region import allowed_region, enclosed
 from witten.objectives.topography.critical_set import reach, rise
 
 BANANA = "(y-x**2)**2+0.1*(x**2-1)**2+0.05*x"
@@ -99,7 +99,7 @@ def test_where_a_slow_mode_may_live_is_enclosed_in_all_of_space():
 def test_a_steep_curved_valley_is_no_flat_one():
     """Up the valley y = x^2 V_s is negative, since it is narrow; the energy of the narrow direction is zero."""
     f = resolve(BANANA)
-    found = slow_places(f, 0.1, np.array([-2.0, -1.0]), np.array([2.0, 4.0]), 0.03)
+    found = allowed_region(f, 0.1, np.array([-2.0, -1.0]), np.array([2.0, 4.0]), 0.03)
     assert found.end and found.level < 1.0
 
 

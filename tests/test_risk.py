@@ -25,13 +25,13 @@ from witten.risk import (
     risk_bound,
     steps_against_learning_rate,
 )
-from witten.risk.escape import runs_away
-from witten.risk.laws.fokker_planck import LawOfSDE
-from witten.risk.laws.krylov_powers import long_run
-from witten.risk.laws.master_equation import LawOfSGD
-from witten.risk.laws.semi_lagrangian import PushAndBlur, resampled
-from witten.risk.planning.modal_model import ModeModel
-from witten.risk.planning.modal_model_2d import interpolation, slid_down
+from witten.risk.escape import escapes
+from witten.risk.laws.fokker_planck import FokkerPlanck
+from witten.risk.laws.krylov_powers import krylov_powers
+from witten.risk.laws.master_equation import MasterEquation
+from witten.risk.laws.semi_lagrangian import SemiLagrangian, resampled
+from witten.risk.planning.modal_model import ModalModel
+from witten.risk.planning.modal_model_2d import descended, interpolation
 from witten.risk.risk_curve import recorded_steps
 from witten.risk.separable import Term, starting_point, terms
 from witten.schedules import Schedule
@@ -68,7 +68,7 @@ def test_the_chain_has_the_first_two_moments_of_the_closed_form():
     plan = Schedule.constant(1.0, 200)
     for term, theta in zip(terms(CONVEX, np.array([8.0, 8.0])), THETA, strict=True):
         mean, square = sgd_on_quadratics(theta, 8.0, plan.learning_rates)
-        law = LawOfSGD(term, plan)
+        law = MasterEquation(term, plan)
         # Far enough out that nothing is missing from x^2 to twelve digits.
         for k, grid, masses in law.laws(law.box.expanded(0.3, 0.3), np.arange(1, 201)):
             assert masses @ grid.points[0] == pytest.approx(mean[k], abs=8e-12)
@@ -176,7 +176,7 @@ def test_whether_a_start_runs_away_is_what_descent_does(x0, home):
         if home:
             assert excess_risk(*ask, noise=0.3 / unit, plateaus=False).final < 0.1
         else:
-            with pytest.raises(witten.ConvergenceError, match="runs away"):
+            with pytest.raises(witten.ConvergenceError, match="diverges"):
                 excess_risk(*ask, noise=0.3 / unit)
 
 
@@ -382,7 +382,7 @@ def test_narrow_noise_is_pushed_and_blurred_like_wide_noise():
     grid = Grid.uniform([(-2.5, 2.5)], 400)
     x, sigma = grid.points, np.array([0.03])
     wide = on_grid(f, 0.1, grid, np.eye(1), sigma)
-    narrow = PushAndBlur(grid, wide.images, sigma)
+    narrow = SemiLagrangian(grid, wide.images, sigma)
     law = np.exp(-0.5 * ((x[0] - 0.4) / 0.15) ** 2)
     assert narrow.adjoint(law) == pytest.approx(wide.adjoint(law), abs=1e-5)
     assert narrow.adjoint(law).sum() == pytest.approx(law.sum(), rel=1e-12)
@@ -411,7 +411,7 @@ def test_terms_are_found_and_counted():
 
 def test_a_law_in_one_well_keeps_its_mass_on_a_fixed_grid():
     plan = Schedule.constant(0.1, 40)
-    law = LawOfSDE(Term(resolve("double-well"), np.array([0.2])), plan, Grid.uniform([(-2.2, 2.2)], 200))
+    law = FokkerPlanck(Term(resolve("double-well"), np.array([0.2])), plan, Grid.uniform([(-2.2, 2.2)], 200))
     g = law.generator(0.1)
     assert abs(g.sum(axis=0)).max() < 1e-9
     gibbs = np.exp(-2 * law.discretisation.values / 0.1)
@@ -452,8 +452,8 @@ def test_wrong_requests_say_what_to_do(arguments, words):
     ("call", "words"),
     [
         (lambda: plan_schedule("quadratic", 1e-12, 2.0), "target 1e-12 is too small: it needs"),
-        (lambda: plan_schedule("double-well:tilt=0.05", 0.03, 9.0), r"start \(9\) is too far out"),
-        (lambda: excess_risk("quadratic", "0.1:5", 1e6, method="spectral"), r"start \(1e\+06\) and the law of quad"),
+        (lambda: plan_schedule("double-well:tilt=0.05", 0.03, 9.0), r"start \(9\) is too far away"),
+        (lambda: excess_risk("quadratic", "0.1:5", 1e6, method="spectral"), r"start \(1e\+06\) and the distribution"),
         (lambda: excess_risk("quadratic", "0.1:5", 1.0, noise=1e200), "noise 1e\\+200 is too large"),
     ],
 )
@@ -465,7 +465,7 @@ def test_where_no_grid_serves_the_request_is_named(call, words):
 def test_what_runs_away_says_so():
     with pytest.raises(witten.ConvergenceError, match="smaller learning rate"):
         excess_risk("quadratic", "2.5:300", 1.0, method="simulate", paths=10)
-    with pytest.raises(witten.ConvergenceError, match="run away"):
+    with pytest.raises(witten.ConvergenceError, match="diverge"):
         excess_risk("quadratic:theta=2", "5:300", 1.0)
 
 
@@ -478,18 +478,18 @@ def test_long_runs_are_the_steps_themselves():
     chain = np.exp(-0.5 * ((x[:, None] - x - 0.2 * (x - x**3)[:, None]) / 0.15) ** 2)
     chain /= chain.sum(axis=1, keepdims=True)
     start = np.exp(-0.5 * ((x - 0.8) / 0.05) ** 2)
-    run = long_run(lambda masses: masses @ chain, start, 5000)
-    assert run.last == 5000 and len(run.ways) < 15
+    run = krylov_powers(lambda masses: masses @ chain, start, 5000)
+    assert run.last == 5000 and len(run.chains) < 15
     for k in (0, 1, 24, 25, 60, 333, 5000):
         assert run.after(k) == pytest.approx(start @ np.linalg.matrix_power(chain, k), abs=1e-11 * start.sum())
-    short = long_run(lambda masses: masses @ chain, start, 30)
-    assert len(short.ways) == 2 and short.after(30) == pytest.approx(run.after(30), abs=1e-13)
+    short = krylov_powers(lambda masses: masses @ chain, start, 30)
+    assert len(short.chains) == 2 and short.after(30) == pytest.approx(run.after(30), abs=1e-13)
 
 
 def test_long_runs_in_the_plane_change_nothing(monkeypatch):
     f = Objective.from_formula("((x+y)^2/2 - 1)^2/4 + (x-y)^2/4")
     combined = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
-    monkeypatch.setattr("witten.risk.laws.master_equation.LONG", 10**6)
+    monkeypatch.setattr("witten.risk.laws.master_equation.KRYLOV_FROM", 10**6)
     one_by_one = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
     assert combined.excess_risk == pytest.approx(one_by_one.excess_risk, rel=1e-10)
 
@@ -500,12 +500,12 @@ def test_long_runs_in_the_plane_change_nothing(monkeypatch):
 )
 def test_modes_in_the_plane_are_those_of_the_lines(name, start, rates):
     f, x = resolve(name), np.array(start)
-    plane, lines = ModeModel([Term(f, x)], np.array(rates)), ModeModel(terms(f, x), np.array(rates))
+    plane, lines = ModalModel([Term(f, x)], np.array(rates)), ModalModel(terms(f, x), np.array(rates))
     assert plane.plateaus == pytest.approx(lines.plateaus, rel=1e-4)
     for stages, times in (([0], [30.0]), ([0, 1], [30.0, 15.0]), ([0, 1, 2], [30.0, 15.0, 6.0])):
         assert plane.risk(stages, times) == pytest.approx(lines.risk(stages, times), rel=5e-3)
     # The constant function is seen as constant on every grid.
-    switch = plane._parts[0].switch(0, 2)
+    switch = plane._models[0].switch(0, 2)
     assert switch[0] == pytest.approx(np.eye(switch.shape[1])[0], abs=1e-10)
 
 
@@ -514,7 +514,7 @@ def test_points_slide_down_a_narrow_valley():
     f = Objective.from_formula("x^2/2 + 50*y^2")
     grid = Grid.uniform([(-1.0, 1.0), (-0.2, 0.2)], (40, 40))
     points = np.array([[2.5, -1.7, 0.5, 0.0], [0.4, -0.9, 0.1, 0.7]])
-    x = slid_down(f, grid, points)
+    x = descended(f, grid, points)
     assert x[:, 2] == pytest.approx(points[:, 2]) and abs(x[0, :2]) == pytest.approx([1.0, 1.0], abs=0.05)
     assert abs(x[1, :2]).max() < 0.01 and abs(x[0, 3]) < 1e-12 and 0.19 < x[1, 3] <= 0.2
     linear = interpolation(grid, x) @ grid.points.T
@@ -525,9 +525,9 @@ def test_points_slide_down_a_narrow_valley():
 def test_what_runs_away_in_the_plane_does_so_on_its_lines():
     line, plane = resolve("double-well"), resolve("double-well:dim=2")
     for s in (0.2, 0.25, 0.32, 0.45):
-        assert runs_away(plane, s, 1.0, 1e-10) == runs_away(line, s, 1.0, 1e-10)
+        assert escapes(plane, s, 1.0, 1e-10) == escapes(line, s, 1.0, 1e-10)
         leak = transfer_spectrum(line, s, 2).leak
-        assert runs_away(line, s, 1.0, 1e-10) == (leak > 1e-10)
+        assert escapes(line, s, 1.0, 1e-10) == (leak > 1e-10)
 
 
 def test_a_plan_in_the_plane_is_what_its_moments_say():

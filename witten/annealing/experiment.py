@@ -91,7 +91,7 @@ def compare(
     with np.errstate(over="ignore", invalid="ignore"):
         after = losses.stepped(delta, s, count)
     if not np.isfinite(losses.train_loss(after)):
-        raise RequestError(f"{count} steps of {s:g} run away; take fewer, or smaller ones")
+        raise RequestError(f"{count} steps of {s:g} diverge; take fewer, or smaller ones")
     if small is not None and not 0 < small < losses.edge:
         raise RequestError(f"the small step size must be positive and below {losses.edge:g}, got {small:g}")
     plans = _plan(losses, after, eps, small, (s, count)), _plan(losses, delta, eps, small, None)

@@ -99,7 +99,7 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
             here, steps, time = _whole(frame, run, here), steps + run.steps, time + run.time
             if not np.isfinite(here).all():
                 raise ConvergenceError(
-                    f"descent runs away in {run.steps} steps of {run.learning_rate:g}; take smaller ones"
+                    f"descent diverges in {run.steps} steps of {run.learning_rate:g}; take smaller ones"
                 )
     return Trajectory(losses, plan, delta, losses.modes @ here, steps, time, False)
 

@@ -17,7 +17,7 @@ from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
 from witten.linalg.merge_tree import MergeTree, component, merge_tree
 from witten.objectives.objective import Objective
-from witten.objectives.topography.allowed_region import SlowPlaces, slow_places
+from witten.objectives.topography.allowed_region import AllowedRegion, allowed_region
 from witten.objectives.topography.critical_set import everywhere, reach, rise
 
 __all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small", "with_circles"]
@@ -136,10 +136,10 @@ class Sublevel:
         full = Grid(self.box, shape, periodic=tuple(self.objective.periodic_axes))
         return self._masked(full, self.level, finite_or_wall)
 
-    def slow_places(self, rate: float) -> SlowPlaces:
+    def allowed_region(self, rate: float) -> AllowedRegion:
         """Where a mode of this rate may live, in and around the box and beyond."""
         low, high = (np.asarray(side, dtype=float) for side in (self.box.lower, self.box.upper))
-        return slow_places(self.objective, self.learning_rate, low, high, rate)
+        return allowed_region(self.objective, self.learning_rate, low, high, rate)
 
     def wider(self, grid: Grid, level: float) -> Grid | None:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.

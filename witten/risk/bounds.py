@@ -12,7 +12,7 @@ from witten.objectives import Objective, resolve
 from witten.request import positive
 from witten.risk.laws.fokker_planck import on_two_grids
 from witten.risk.laws.master_equation import gibbs_points
-from witten.risk.separable import HEIGHT, Term, starting_point, terms, without_constant
+from witten.risk.separable import START_HEIGHT, Term, starting_point, terms, without_constant
 from witten.schedules import Schedule
 
 __all__ = ["Plateau", "RiskBound", "plateau", "risk_bound"]
@@ -100,7 +100,7 @@ def plateau(objective: Objective | str, learning_rate: float, *, noise: float = 
 def _moments(term: Term, s: float) -> tuple[float, float]:
     """Mean and variance of f - min f under mu_s."""
     if term.objective.dimension > 3:
-        raise RequestError(f"{term.objective.name} has too many variables for quadrature; three are taken")
+        raise RequestError(f"{term.objective.name} has too many variables for quadrature, which takes up to three")
     excess = term.excess(gibbs_points(term.objective, s))
     weights = np.exp(-2.0 * excess / s)
     weights /= weights.sum()
@@ -130,7 +130,7 @@ def risk_bound(
     t0 = time / 100 if after is None else float(after)
     if not 0 < t0 < time:
         raise RequestError(f"the bound starts from a time between 0 and {time:g}, got {t0:g}")
-    start = starting_point(f, x0, HEIGHT * f.dimension * learning_rate * noise**2)
+    start = starting_point(f, x0, START_HEIGHT * f.dimension * learning_rate * noise**2)
     times = np.linspace(t0, time, points)
     risk, chi = np.zeros(points), 1.0
     rates = []
@@ -141,6 +141,6 @@ def risk_bound(
         chi *= (1.0 + norm) ** term.count
         rates.append(rate)
     if not np.isfinite(chi):
-        raise RequestError(f"the law at time {t0:g} has no finite norm yet; let the bound start later")
+        raise RequestError(f"the norm of the distribution at time {t0:g} is not finite; let the bound start later")
     level = plateau(f, learning_rate, noise=noise)
     return RiskBound(level, min(rates), level.deviation * float(np.sqrt(chi - 1.0)), times, risk)

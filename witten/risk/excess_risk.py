@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
-from witten.risk.laws.fokker_planck import LEFT_OUT, on_two_grids, overlaps
-from witten.risk.laws.master_equation import LawOfSGD, each_rate, gibbs_risk
+from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
+from witten.risk.laws.master_equation import MasterEquation, each_rate, gibbs_risk
 from witten.risk.laws.monte_carlo import simulated_risk
 from witten.risk.risk_curve import RiskCurve, recorded_steps
-from witten.risk.separable import HEIGHT, Term, starting_point, terms, without_constant
+from witten.risk.separable import START_HEIGHT, Term, starting_point, terms, without_constant
 from witten.schedules import Schedule
 
 __all__ = ["METHODS", "excess_risk"]
@@ -24,10 +24,10 @@ Array = NDArray[np.float64]
 Steps = NDArray[np.int64]
 METHODS = ("chain", "spectral", "simulate")
 Found = tuple[Array, Array, Array, Mapping[str, Any]]
-# Learning rates of whose modes the overlaps are told.
-TOLD = 6
-# Steps that are looked at first for a rule to stop, and how many times more each time after that.
-FIRST_LOOK, GROWTH = 2000, 4
+# Most terms, and learning rates, whose details are reported.
+MOST_REPORTED = 6
+# Steps computed first where a rule stops the schedule, and the factor each time after that.
+FIRST_STEPS, GROWTH = 2000, 4
 
 
 def excess_risk(
@@ -44,9 +44,9 @@ def excess_risk(
 ) -> RiskCurve:
     """E f(X_k) - min f along a schedule of learning rates, from a point.
 
-    Two laws differ by O(s): that of SGD, x+ = x - s_k grad f(x) + s_k sigma xi ('chain', computed without sampling, and
-    'simulate', the mean of runs), and that of the SDE dX = -grad f dt + sigma sqrt(s) dW over the times s_k
-    ('spectral'; and 'simulate' with a schedule in continuous time).
+    Two distributions differ by O(s): that of SGD, x+ = x - s_k grad f(x) + s_k sigma xi ('chain', computed without
+    sampling, and 'simulate', the mean of runs), and that of the SDE dX = -grad f dt + sigma sqrt(s) dW over the times
+    s_k ('spectral'; and 'simulate' with a schedule in continuous time).
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ def excess_risk(
     method : 'chain', 'spectral' or 'simulate'
     noise : sigma
     paths, seed : of 'simulate'
-    records : at how many steps, about, the risk of a long schedule is told
-    plateaus : whether these are wanted too; nan where not
+    records : about how many steps of a long schedule are recorded
+    plateaus : whether to compute these; nan if not
 
     Raises
     ------
     RequestError
-        if the request is wrong; ConvergenceError if the law runs away, or is too narrow for a grid.
+        if the request is wrong; ConvergenceError if SGD diverges, or its distribution is too narrow for a grid.
     """
     given, plan = resolve(objective), Schedule.of(schedule)
     if method not in METHODS:
@@ -70,9 +70,9 @@ def excess_risk(
     for s in (plan.learning_rates.min(), plan.learning_rates.max()):
         effective_learning_rate(float(s), noise)
     if plan.stop is not None and plan.stop.quantity != "risk":
-        raise RequestError(f"a law has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
+        raise RequestError(f"a distribution has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
     f = without_constant(given)
-    start = starting_point(f, x0, HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2)
+    start = starting_point(f, x0, START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2)
     parts = terms(f, start)
 
     def found(steps: Steps) -> Found:
@@ -92,13 +92,13 @@ def excess_risk(
 
 
 def _recorded(found: Callable[[Steps], Found], plan: Schedule, records: int) -> tuple[Steps, Found]:
-    """The steps that are told, and what is found there; a rule to stop is asked after every step up to its end."""
+    """The recorded steps and the risk there; a stopping rule is evaluated after every step."""
     if plan.stop is None:
         steps = recorded_steps(plan, records)
         return steps, found(steps)
     last = 0
     while True:
-        last = min(max(FIRST_LOOK, GROWTH * last), plan.steps)
+        last = min(max(FIRST_STEPS, GROWTH * last), plan.steps)
         risk, lower, upper, details = found(np.arange(last + 1))
         below = np.flatnonzero(risk <= plan.stop.below)
         if below.size or last == plan.steps:
@@ -108,45 +108,45 @@ def _recorded(found: Callable[[Steps], Found], plan: Schedule, records: int) -> 
 
 
 def _no_grid(f: Objective, start: Array, plan: Schedule) -> str:
-    """What to say where the learning rates are too small for a grid that holds the start, too."""
+    """The message where learning rates are too small for a grid that also holds the start."""
     where = ", ".join(f"{x:.6g}" for x in start)
     return (
-        f"no grid shows both the start ({where}) and the law of {f.name} at learning rate "
+        f"no grid resolves both the start ({where}) and the distribution on {f.name} at learning rate "
         f"{plan.learning_rates.min():.4g}; give a nearer start, a larger learning rate, or take the method 'simulate'"
     )
 
 
 def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
-    """The sum over the terms; where part of the law runs away, the mean of the rest, and of which box it is."""
+    """The sum over the terms; where mass escapes, the mean over the rest, and its box."""
     risk, bar = np.zeros((2, steps.size))
     lost, boxes = 0.0, []
     for term in parts:
-        law = LawOfSGD(term, plan, noise)
+        law = MasterEquation(term, plan, noise)
         found = law.risks(steps)
         risk += term.count * found.risks
         bar += term.count * (found.bars + law.error(steps, found))
         lost += term.count * found.lost
         boxes.append({"term": term.objective.name, "box": str(found.box), "survival": 1.0 - found.lost})
-    return risk, risk - bar, risk + bar, {"lost": lost, "boxes": boxes[:TOLD]}
+    return risk, risk - bar, risk + bar, {"lost": lost, "boxes": boxes[:MOST_REPORTED]}
 
 
 def _by_modes(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
     """On two grids, extrapolated; the bar is the correction that made, and what modes leave out."""
     risk, bar = np.zeros((2, steps.size))
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     for term in parts:
         rough, fine = ((law, law.risks(steps)) for law in on_two_grids(term, plan, noise))
         correction = (fine[1] - rough[1]) / 3
         risk += term.count * (fine[1] + correction)
-        bar += term.count * (abs(correction) + LEFT_OUT * abs(fine[1]))
-        for s in dict.fromkeys(run.learning_rate for run in plan.runs()) if len(told) < TOLD else ():
-            if len(told) < TOLD:
-                told.append({"term": term.objective.name, "learning_rate": s, "modes": overlaps(fine[0], s)})
-    return risk, risk - bar, risk + bar, {"overlaps": told}
+        bar += term.count * (abs(correction) + MODE_TRUNCATION * abs(fine[1]))
+        for s in dict.fromkeys(run.learning_rate for run in plan.runs()) if len(reported) < MOST_REPORTED else ():
+            if len(reported) < MOST_REPORTED:
+                reported.append({"term": term.objective.name, "learning_rate": s, "modes": overlaps(fine[0], s)})
+    return risk, risk - bar, risk + bar, {"overlaps": reported}
 
 
 def _plateaus(parts: list[Term], plan: Schedule, steps: Steps, noise: float, method: str) -> Array:
-    """The stationary risk of the law that a method speaks of; nan where a term has too many variables for a grid."""
+    """The stationary risk of the method's distribution; nan where a term has too many variables for a grid."""
     if any(term.objective.dimension > 2 for term in parts):
         return np.full(steps.size, np.nan)
     gibbs = method == "spectral" or any(stage.flow for stage in plan.stages)
@@ -155,7 +155,7 @@ def _plateaus(parts: list[Term], plan: Schedule, steps: Steps, noise: float, met
         if gibbs:
             values = each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2))
         else:
-            values = LawOfSGD(term, plan, noise).plateaus()
+            values = MasterEquation(term, plan, noise).plateaus()
         out += term.count * _along(plan, steps, values)
     return out
 

@@ -22,7 +22,7 @@ __all__ = ["KIND", "RiskCurve", "crossing", "recorded_steps"]
 KIND = "risk-curve"
 
 Array = NDArray[np.float64]
-# Steps at which the risk of a long schedule is told.
+# Steps at which the risk of a long schedule is recorded.
 MOST_RECORDED = 2001
 # What a file holds at each recorded step.
 COLUMNS = {

@@ -1,4 +1,4 @@
-"""An objective as a sum of terms that do not know of each other: the excess risk is the sum of theirs."""
+"""An objective as a sum of independent terms: the excess risk is the sum of theirs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective
 from witten.objectives.topography.convexity import separate
 
-__all__ = ["HEIGHT", "Term", "starting_point", "terms", "without_constant"]
+__all__ = ["START_HEIGHT", "Term", "starting_point", "terms", "without_constant"]
 
 Array = NDArray[np.float64]
 # How far above a single minimum, in s sigma^2 for each variable, runs start where no point is given.
-HEIGHT = 4.0
+START_HEIGHT = 4.0
 
 
 @lru_cache(maxsize=64)
 def _described(objective: Objective) -> Landscape:
-    """Asked for again and again while a schedule is planned."""
+    """Cached: planning a schedule asks for the same one many times."""
     return describe_landscape(objective)
 
 
@@ -44,7 +44,7 @@ class Term:
     def lowest(self) -> float:
         """min f_i."""
         if not self.landscape.minima:
-            raise RequestError(f"{self.objective.name} has no minimum; the excess risk is counted from it")
+            raise RequestError(f"{self.objective.name} has no minimum, so its excess risk is undefined")
         return float(self.landscape.minima[0].value)
 
     def excess(self, x: Array) -> Array:
@@ -53,7 +53,7 @@ class Term:
 
 
 def without_constant(f: Objective) -> Objective:
-    """f without the number that is added to it: the excess risk does not know of it, and its digits are others'."""
+    """f without its additive constant, which cancels in the excess risk and costs digits."""
     if f.formula is None:
         return f
     constant, rest = f.formula.as_independent(*f.symbols, as_Add=True)

@@ -44,7 +44,7 @@ MARGIN = {1: 26.0, 2: 17.0}
 # that is as good as none.
 MARGIN_OF_WELLS, TINY, FORGOTTEN = 8.0, 1e-3, 0.02
 # How often a box is enlarged for modes found in it, and how often one that mass leaves.
-SLOW_PLACES = 4
+ALLOWED_REGION_MODES = 4
 ENLARGED = 16
 # Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
 # from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
@@ -292,8 +292,8 @@ def _enclosing(
     """A domain that hardly anything leaves, or that makes no difference; and the spectrum there."""
     domain = first_domain(f, step_size, k, step, box)
     rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
-    for _ in range(SLOW_PLACES):
-        larger = _with_slow_places(domain, rough, k, step)
+    for _ in range(ALLOWED_REGION_MODES):
+        larger = _with_allowed_region(domain, rough, k, step)
         if larger is domain:
             break
         domain = larger
@@ -345,7 +345,7 @@ def first_domain(
     return Domain(_around(found.box, step), found.level, unit, found)
 
 
-def _with_slow_places(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
+def _with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
     """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
 
     Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells
@@ -356,7 +356,7 @@ def _with_slow_places(domain: Domain, rough: TransferSpectrum, k: int, step: Gau
         return domain
     rate = -math.log(max(float(modulus.min(initial=1.0)), FORGOTTEN)) / rough.step_size
     if rate > TINY:
-        slow = region.slow_places(1.2 * rate)
+        slow = region.allowed_region(1.2 * rate)
         if not slow.end:
             return domain
         level = slow.level + MARGIN[region.box.dimension] * domain.unit

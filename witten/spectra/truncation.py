@@ -117,7 +117,7 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
         if grid.n_nodes == np.prod(grid.shape):
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         if log_rates[wanted - 1] > np.log(BARRIER_RATE):
-            slow = region.slow_places(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
+            slow = region.allowed_region(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
         else:
             slow = sublevel(objective, s, wells=2 * wanted + 4, margin=BOX_MARGIN, box=box).level
         if slow <= region.level:
@@ -155,7 +155,7 @@ def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
     """
     s = region.learning_rate
     if log_rate > np.log(BARRIER_RATE):
-        found = region.slow_places(1.2 * np.exp(log_rate))
+        found = region.allowed_region(1.2 * np.exp(log_rate))
         endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
         return region.level if endless else found.level + 2 * s
     margin = (region.level - region.height) / s

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from witten.objectives.objective import Objective
 from witten.risk import excess_risk
-from witten.risk.laws.master_equation import LawOfSGD
+from witten.risk.laws.master_equation import MasterEquation
 from witten.risk.separable import terms
 from witten.schedules import Schedule
 from witten.sgd.transfer_spectrum import transfer_spectrum
@@ -78,7 +78,7 @@ def _moments_of_the_chain(f: Objective, method: Method, s: float) -> Check:
     plan, sigma, worst = Schedule.constant(s, STEPS[s]), method.sigma(s), 0.0
     asked = np.unique(np.geomspace(1, plan.steps, 25).astype(np.int64))
     for term, theta in zip(terms(f, np.array(START)), THETA, strict=True):
-        law = LawOfSGD(term, plan, sigma)
+        law = MasterEquation(term, plan, sigma)
         # So wide that nothing is missing from x^2.
         for k, grid, masses in law.laws(law.box.expanded(0.3, 0.3), asked):
             mean, second = _moments(theta, s, sigma, np.array(float(k)))

@@ -23,7 +23,7 @@ from witten.objectives.symbolic.affine_frame import affine_frame
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
 from witten.objectives.topography.critical_set import everywhere, reach
 
-__all__ = ["SlowPlaces", "slow_places"]
+__all__ = ["AllowedRegion", "allowed_region"]
 
 Array = NDArray[np.float64]
 # Cells along each axis.
@@ -41,7 +41,7 @@ MOST_CELLS, FINE = 20_000, 1 / 16
 
 
 @dataclass(frozen=True)
-class SlowPlaces:
+class AllowedRegion:
     """{V_s^+ <= 2 lambda}, as far as a grid sees it.
 
     Attributes
@@ -54,7 +54,7 @@ class SlowPlaces:
     end: bool
 
 
-def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) -> SlowPlaces:
+def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float) -> AllowedRegion:
     """{V_s^+ <= 2 rate} in one to three dimensions, on a grid over a box with these corners, shape (d,), over the
     critical points that are known and, for a formula, over all places where V_s <= 2 rate cannot be excluded."""
     known, boxes = reach(f), [(low, high)]
@@ -65,10 +65,10 @@ def slow_places(f: Objective, s: float, low: Array, high: Array, rate: float) ->
         boxes.append((np.minimum(low, far[0]), np.maximum(high, far[1])))
     # A larger box has coarser cells: each has its say.
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
-    return SlowPlaces(max(each.level for each in found), all(each.end for each in found))
+    return AllowedRegion(max(each.level for each in found), all(each.end for each in found))
 
 
-def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array) -> SlowPlaces:
+def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array) -> AllowedRegion:
     """On a grid over a box, that is tripled as long as such places reach its rim."""
     around, ends = f.periodic_axes, everywhere(f)
     low, high = (np.where(around, end, side) for end, side in zip(ends.T, (low, high), strict=True))
@@ -79,7 +79,7 @@ def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array)
         end = not _touches_rim(slow, around)
         if end:
             break
-    return SlowPlaces(float(values[slow].max(initial=-np.inf)), end)
+    return AllowedRegion(float(values[slow].max(initial=-np.inf)), end)
 
 
 def _left_slowly(

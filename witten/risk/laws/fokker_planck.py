@@ -1,4 +1,4 @@
-"""The law of the SDE along a schedule: the Fokker-Planck equation, by modes of the generator where these converge."""
+"""The marginal distribution of the SDE along a schedule: the Fokker-Planck equation, in modes where these converge."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from witten.errors import ConvergenceError, GridError, RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.risk.laws.sde_paths import curvature
-from witten.risk.laws.semi_lagrangian import deal_out
+from witten.risk.laws.semi_lagrangian import distribute
 from witten.risk.separable import Term
 from witten.schedules import Run, Schedule
 from witten.spectra.solvers.eigensolve import eigensolve
 
-__all__ = ["LEFT_OUT", "LawOfSDE", "Modes", "on_two_grids", "overlaps"]
+__all__ = ["MODE_TRUNCATION", "FokkerPlanck", "Modes", "on_two_grids", "overlaps"]
 
 Array = NDArray[np.float64]
 # f at the rim above the saddles in units of the largest learning rate; cells along an axis of the coarser grid.
-MARGIN, CELLS = 14.0, {1: 400, 2: 72}
+MARGIN, COARSE_CELLS = 14.0, {1: 400, 2: 72}
 # How many deviations of the narrowest law a cell of the coarser grid may be wide; how many there are, at most.
-WIDE, FINEST = {1: 1.0, 2: 3.0}, {1: 6400, 2: 110}
+DEVIATIONS_PER_CELL, MOST_CELLS = {1: 1.0, 2: 3.0}, {1: 6400, 2: 110}
 # A time step over the curvature; what modes that are left out and rounding may add to a risk, as a part of it.
-STEP, LEFT_OUT = 0.25, 1e-8
+CURVATURE_STEP, MODE_TRUNCATION = 0.25, 1e-8
 # Modes that are computed.
-COUNT = {1: 60, 2: 30}
+MODE_COUNT = {1: 60, 2: 30}
 # A law is expanded in modes once the fastest of them add less than this part to the risk.
-DEAD = 1e-9
+SETTLED_PART = 1e-9
 # Solves with exp(t G) replaced by a Pade approximant: parts of the first interval after a start or a switch.
-PARTS = (1 / 64, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 4, 1 / 4)
+GRADED_STEPS = (1 / 64, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 4, 1 / 4)
 # The stability function of Radau IIA of order 5: e^z is nearly sum_j w_j/(z - p_j), one p real and two a pair.
 _P, _Q = np.array([3.0, 24.0, 60.0]), np.array([-1.0, 9.0, -36.0, 60.0])
 POLES = np.roots(_Q)
@@ -80,7 +80,7 @@ class Modes:
 
 
 @dataclass(eq=False)
-class LawOfSDE:
+class FokkerPlanck:
     """d rho/dt = div(rho grad f) + (s/2) Lap rho along a schedule, on one grid of cells.
 
     Parameters
@@ -147,14 +147,14 @@ class LawOfSDE:
     def modes(self, learning_rate: float) -> Modes:
         """The slowest modes at a learning rate, computed once."""
         if learning_rate not in self.modes_at:
-            k = COUNT[self.grid.dimension]
+            k = MODE_COUNT[self.grid.dimension]
             self.modes_at[learning_rate] = Modes.of(self.operator(learning_rate), self.excess, k)
         return self.modes_at[learning_rate]
 
     def risks(self, steps: NDArray[np.int64]) -> Array:
         """E f_i - min f_i after these steps' times, shape (n,)."""
         out = np.empty(steps.size)
-        masses, first = deal_out(self.grid, self.term.start[:, None], np.ones(1)).ravel(), 0
+        masses, first = distribute(self.grid, self.term.start[:, None], np.ones(1)).ravel(), 0
         if not np.isclose(masses.sum(), 1.0):
             raise RequestError(f"the start {self.term.start.tolist()} is not in the box {self.grid.box}")
         if steps[0] == 0:
@@ -162,7 +162,7 @@ class LawOfSDE:
         for run in self.schedule.runs(int(steps[-1])):
             here = np.flatnonzero((steps > first) & (steps <= first + run.steps))
             asked = np.union1d(steps[here] - first, [run.steps])
-            found, masses = self._along(run, asked, masses)
+            found, masses = self._run_risks(run, asked, masses)
             out[here] = found[np.isin(asked, steps[here] - first)]
             first += run.steps
         return out
@@ -173,9 +173,9 @@ class LawOfSDE:
 
         The norm is bounded below by the modes that are computed, and holds where the fastest of them add nothing.
         """
-        masses = deal_out(self.grid, self.term.start[:, None], np.ones(1)).ravel()
-        for part in PARTS:
-            masses = self._moved(learning_rate, masses, part * float(times[0]))
+        masses = distribute(self.grid, self.term.start[:, None], np.ones(1)).ravel()
+        for part in GRADED_STEPS:
+            masses = self._propagated(learning_rate, masses, part * float(times[0]))
         modes = self.modes(learning_rate)
         c = modes.functions.T @ masses
         norm = float(np.sum(c[1:] ** 2))
@@ -184,15 +184,15 @@ class LawOfSDE:
         risks = np.exp(-np.multiply.outer(times - times[0], modes.rates)) @ (c * modes.seen)
         return risks, norm, float(modes.rates[1])
 
-    def _along(self, run: Run, asked: Array, masses: Array) -> tuple[Array, Array]:
+    def _run_risks(self, run: Run, asked: Array, masses: Array) -> tuple[Array, Array]:
         """Risks after the steps asked for of a run, and the law at its end."""
         s, out, done = run.learning_rate, np.empty(asked.size), 0.0
         short = run.steps < 20
         for i, k in enumerate(asked):
             if not short and self._expandable(s, masses, done):
                 return self._expanded(s, masses, asked, done, out, i)
-            for part in PARTS if done == 0.0 and not short else (0.5, 0.5):
-                masses = self._moved(s, masses, part * s * (k - done))
+            for part in GRADED_STEPS if done == 0.0 and not short else (0.5, 0.5):
+                masses = self._propagated(s, masses, part * s * (k - done))
             done = float(k)
             out[i] = masses @ self.excess
         return out, masses
@@ -203,7 +203,7 @@ class LawOfSDE:
             return False
         modes = self.modes(s)
         parts = np.abs((modes.functions.T @ masses) * modes.seen)
-        return bool(parts[3 * parts.size // 4 :].sum() < DEAD * parts.sum())
+        return bool(parts[3 * parts.size // 4 :].sum() < SETTLED_PART * parts.sum())
 
     def _expanded(self, s: float, masses: Array, asked: Array, done: float, out: Array, i: int) -> tuple[Array, Array]:
         """The rest of a run: sum_j c_j e^{-lambda_j t} mu u_j, exact in time."""
@@ -213,9 +213,9 @@ class LawOfSDE:
         out[i:] = np.exp(-np.multiply.outer(times, modes.rates)) @ (c * modes.seen)
         return out, modes.masses @ (np.exp(-times[-1] * modes.rates) * c)
 
-    def _moved(self, s: float, masses: Array, time: float) -> Array:
+    def _propagated(self, s: float, masses: Array, time: float) -> Array:
         """exp(t G) masses in equal steps, short beside the curvature."""
-        count = self.parts * max(1, math.ceil(time * self.curvature / STEP))
+        count = self.parts * max(1, math.ceil(time * self.curvature / CURVATURE_STEP))
         for _ in range(count):
             masses = self._stepped(s, masses, time / count)
         return masses
@@ -266,7 +266,7 @@ def domain_of(term: Term, schedule: Schedule, noise: float) -> Box:
     return Box(tuple(low.tolist()), tuple(high.tolist()))
 
 
-def on_two_grids(term: Term, schedule: Schedule, noise: float) -> Iterator[LawOfSDE]:
+def on_two_grids(term: Term, schedule: Schedule, noise: float) -> Iterator[FokkerPlanck]:
     """The same problem on cells and in time steps of half the size: differences tell the error, of second order.
 
     Raises
@@ -278,30 +278,30 @@ def on_two_grids(term: Term, schedule: Schedule, noise: float) -> Iterator[LawOf
     f = term.objective
     if f.dimension > 2:
         raise RequestError(
-            f"{f.name} is no sum of functions of one variable, and its law is computed up to dimension 2; use the "
-            "method 'simulate'"
+            f"{f.name} is not a sum of functions of one variable, and its distribution is computed up to dimension 2; "
+            "use the method 'simulate'"
         )
-    box, cells = domain_of(term, schedule, noise), CELLS[f.dimension]
+    box, cells = domain_of(term, schedule, noise), COARSE_CELLS[f.dimension]
     if schedule.steps > 1:
         cells = max(cells, _cells_of_the_narrowest(term, schedule, noise, box))
     for factor in (1, 2):
-        yield LawOfSDE(term, schedule, Grid(box, (cells * factor,) * box.dimension), noise, factor)
+        yield FokkerPlanck(term, schedule, Grid(box, (cells * factor,) * box.dimension), noise, factor)
 
 
 def _cells_of_the_narrowest(term: Term, schedule: Schedule, noise: float, box: Box) -> int:
-    """Cells along an axis that are WIDE standard deviations, sqrt(s/2f''), of the law of the smallest learning rate."""
+    """Cells along an axis, each DEVIATIONS_PER_CELL standard deviations sqrt(s/2f'') wide at the smallest s."""
     d, s = box.dimension, float(schedule.learning_rates.min()) * noise**2
     curvature = max((float(m.curvatures.max()) for m in term.landscape.minima), default=0.0)
-    wanted = float(box.widths.max()) * math.sqrt(2 * max(curvature, 0.0) / s) / WIDE[d]
-    if not wanted <= FINEST[d]:
+    wanted = float(box.widths.max()) * math.sqrt(2 * max(curvature, 0.0) / s) / DEVIATIONS_PER_CELL[d]
+    if not wanted <= MOST_CELLS[d]:
         raise GridError(
-            f"at learning rate {s:g} the law of {term.objective.name} is narrower than the smallest cells that are "
-            "taken; end at a larger learning rate"
+            f"at learning rate {s:g} the distribution on {term.objective.name} is narrower than the smallest cells "
+            "of a grid; end at a larger learning rate"
         )
     return math.ceil(wanted)
 
 
-def overlaps(law: LawOfSDE, learning_rate: float, count: int = 6) -> list[dict[str, float]]:
+def overlaps(law: FokkerPlanck, learning_rate: float, count: int = 6) -> list[dict[str, float]]:
     """The slowest modes: rate, and which part of the variance of f belongs to each.
 
     Where it vanishes the risk decays at the next rate: lambda_2, not lambda_1, in a symmetric double well.
@@ -310,5 +310,5 @@ def overlaps(law: LawOfSDE, learning_rate: float, count: int = 6) -> list[dict[s
     total = float(np.sum((law.operator(learning_rate).ground_state * (law.excess - modes.seen[0])) ** 2))
     parts = modes.overlaps / total
     if total <= 0:
-        raise ConvergenceError("f is constant where the measure is: no mode sees it")
+        raise ConvergenceError("f is constant on the support of the Gibbs measure: it overlaps with no mode")
     return [{"rate": float(r), "part": float(p)} for r, p in zip(modes.rates[1:], parts, strict=True)][:count]

@@ -1,4 +1,4 @@
-"""The law of SGD along a schedule, step by step: no paths, no intervals."""
+"""The marginal distribution of SGD along a schedule, step by step: no paths, no intervals."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, RequestError
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective
-from witten.risk.escape import distance, runs_out
-from witten.risk.laws.krylov_powers import long_run
-from witten.risk.laws.semi_lagrangian import PushAndBlur, resampled
+from witten.risk.escape import distance, never_returns
+from witten.risk.laws.krylov_powers import krylov_powers
+from witten.risk.laws.semi_lagrangian import SemiLagrangian, resampled
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
@@ -25,52 +25,52 @@ from witten.sgd.gradient_noise import GaussianNoise
 from witten.sgd.transfer_operator import REACH, TransferOperator
 from witten.sgd.transfer_spectrum import first_domain
 
-__all__ = ["ChainRisk", "LawOfSGD", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
+__all__ = ["MarginalRisk", "MasterEquation", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
 
 Array = NDArray[np.float64]
 # Nodes per standard deviation of the noise of a step; how many nodes along an axis, at least and at most.
-PER_DEVIATION, FEWEST = 2.0, 48
-MOST = {1: 2400, 2: 200}
+NODES_PER_DEVIATION, FEWEST_NODES = 2.0, 48
+MOST_NODES = {1: 2400, 2: 200}
 # A grid serves learning rates down to this part of the one it was made for, times its spacing.
-SERVES = 1.3
+GRID_SERVES = 1.3
 # Mass that may be lost over a whole schedule before the box is enlarged, and how often it is.
-LOST, ENLARGED = 1e-8, 6
-# How near plateaus in two boxes must be, relatively, where part of the law leaves both.
-SAME = 0.05
-# Rounding of a risk, as a part of it or of that at the start.
-ROUNDED = 1e-12
+LOST_MASS, MOST_ENLARGEMENTS = 1e-8, 6
+# Relative difference of the plateaus in two boxes that is accepted where mass leaves both.
+PLATEAU_TOLERANCE = 0.05
+# Rounding of a risk, relative to it or to that at the start.
+ROUNDING = 1e-12
 # Far from the origin x is rounded to EPS |x|; over the width of a box, and so many times it, that changes a risk.
-PLACES, EPS = 200.0, float(np.finfo(float).eps)
+ROUNDING_FACTOR, EPS = 200.0, float(np.finfo(float).eps)
 # Mass at a node that is not followed on the way to the box, as a part of all; what no box holds.
-UNFOLLOWED, FAR = 1e-17, 1e300
+DROPPED_MASS, OUTSIDE = 1e-17, 1e300
 # Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
-NARROW, BULK = 0.25, 1e-3
+NARROW_NOISE, BULK_MASS = 0.25, 1e-3
 # How much wider a box may be for a start outside, and of how many steps it holds the way.
-WIDER, FIRST_STEPS = 3.0, 50
+MOST_WIDENING, FIRST_STEPS = 3.0, 50
 # Equal steps from which on, and nodes up to which, powers of the matrix are formed.
-POWER, DENSE = 40, 700
+POWERS_FROM, DENSE_UP_TO = 40, 700
 # Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
-PLATEAUS = 20
+PLATEAU_NODES = 20
 # Equal steps in the plane from which on they are combined.
-LONG = 200
+KRYLOV_FROM = 200
 # A law whose highest quarter of frequencies holds more than this part of it is narrower than the grid can show.
-UNSEEN = 1e-3
-# What moves from one node to another in a step and is not looked at, as a part of all: a million of them are nothing.
-NEGLIGIBLE = 1e-22
+UNRESOLVED_PART = 1e-3
+# Mass that moves between two nodes in a step and is neglected, relative to the total.
+NEGLIGIBLE_MASS = 1e-22
 
 
-Step = TransferOperator | PushAndBlur
+Step = TransferOperator | SemiLagrangian
 
 
 def _one_step(step: Step, masses: Array) -> Array:
     if isinstance(step, TransferOperator):
-        return step.adjoint(masses, NEGLIGIBLE * float(abs(masses).sum()))
+        return step.adjoint(masses, NEGLIGIBLE_MASS * float(abs(masses).sum()))
     return step.adjoint(masses)
 
 
 @dataclass(eq=False)
-class _Mover:
-    """Many equal steps: a power of the matrix, once it is worth to form it; in the plane `LongRun`."""
+class _Propagator:
+    """Many equal steps: a power of the matrix once that pays; in the plane `KrylovPowers`."""
 
     step: Step
     powers: dict[int, Array] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class _Mover:
     def along(self, masses: Array, counts: list[int]) -> Iterator[tuple[int, Array]]:
         """(k, masses k steps later) for these k >= 0, ascending."""
         run, begun, done = None, 0, 0
-        long = self.step.grid.dimension > 1 and counts[-1] >= LONG
+        long = self.step.grid.dimension > 1 and counts[-1] >= KRYLOV_FROM
         for k in counts:
             if not long:
                 masses, done = self.moved(masses, k - done), k
@@ -87,14 +87,14 @@ class _Mover:
             while run is None or k - begun > run.last:
                 if run is not None:
                     masses, begun = run.after(run.last), begun + run.last
-                run = long_run(self.one, masses, counts[-1] - begun)
+                run = krylov_powers(self.one, masses, counts[-1] - begun)
             yield k, run.after(k - begun)
 
     def sums(self, masses: Array, values: Array, last: int) -> tuple[Array, Array]:
         """values (n, m) summed over the masses k steps later, k = 0, ..., last, (last + 1, m); and the last masses."""
         out, done = np.empty((last + 1, values.shape[1])), 0
         while True:
-            run = long_run(self.one, masses, last - done)
+            run = krylov_powers(self.one, masses, last - done)
             end = min(done + run.last, last)
             out[done : end + 1] = run.sums(values, end - done + 1)
             masses, done = run.after(end - done), end
@@ -108,7 +108,7 @@ class _Mover:
     def moved(self, masses: Array, count: int) -> Array:
         if count in self.powers:
             return np.asarray(masses @ self.powers[count])
-        if isinstance(self.step, TransferOperator) and count >= POWER and masses.size <= DENSE:
+        if isinstance(self.step, TransferOperator) and count >= POWERS_FROM and masses.size <= DENSE_UP_TO:
             self.powers[count] = np.linalg.matrix_power(self.step.dense(), count)
             return self.moved(masses, count)
         for _ in range(count):
@@ -117,11 +117,11 @@ class _Mover:
 
 
 @dataclass(eq=False)
-class _Stretch:
+class _Segment:
     """Steps on one grid: the law after `begun` steps, and how many more are asked for, the last one at the end."""
 
     grid: Grid
-    mover: _Mover
+    mover: _Propagator
     masses: Array
     begun: int
     counts: NDArray[np.int64]
@@ -135,7 +135,7 @@ class _Stretch:
     def means(self, values: Array) -> Array:
         """The mean of values (n,) after the steps asked for; of those who have not left, as what has is not counted."""
         both = np.column_stack([values, np.ones(values.size)])
-        if self.counts.size > LONG and self.counts[-1] - self.counts[0] == self.counts.size - 1:
+        if self.counts.size > KRYLOV_FROM and self.counts[-1] - self.counts[0] == self.counts.size - 1:
             found, self.masses = self.mover.sums(self.masses, both, int(self.counts[-1]))
             sums = found[self.counts[0] :]
         else:
@@ -144,8 +144,8 @@ class _Stretch:
 
 
 @dataclass(frozen=True, eq=False)
-class ChainRisk:
-    """What the law of SGD says of one term.
+class MarginalRisk:
+    """The risk of one term under the marginal distribution of SGD.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class ChainRisk:
 
 
 @dataclass(frozen=True, eq=False)
-class LawOfSGD:
+class MasterEquation:
     """masses <- masses P_s, one step after the other, on grids as fine as the noise of each step needs.
 
     A start far outside of the box where the law of the largest learning rate lives is followed on its way there, on
@@ -180,18 +180,18 @@ class LawOfSGD:
     term: Term
     schedule: Schedule
     noise: float = 1.0
-    nodes: float = PER_DEVIATION
+    nodes: float = NODES_PER_DEVIATION
     most: float = 1.0
 
     def __post_init__(self) -> None:
         if any(stage.flow for stage in self.schedule.stages):
             raise RequestError(
-                "a stage in continuous time is none of SGD; use the method 'spectral', or leave :flow away"
+                "SGD has no stages in continuous time; use the method 'spectral', or leave out :flow"
             )
         if self.term.objective.dimension > 2:
             raise RequestError(
-                f"{self.term.objective.name} is no sum of functions of one variable, and its law is computed up to "
-                "dimension 2; use the method 'simulate'"
+                f"{self.term.objective.name} is not a sum of functions of one variable, and its distribution is "
+                "computed up to dimension 2; use the method 'simulate'"
             )
 
     @cached_property
@@ -209,10 +209,11 @@ class LawOfSGD:
                 way.append(x)
         low, high = np.min(way, axis=0) - REACH * s * self.noise, np.max(way, axis=0) + REACH * s * self.noise
         low, high = np.minimum(box.lower, low), np.maximum(box.upper, high)
-        near = ((high - low) < WIDER * box.widths).all() and (REACH * s * self.noise < NARROW * box.widths).all()
-        return Box(tuple(low.tolist()), tuple(high.tolist())) if near else box
+        near = ((high - low) < MOST_WIDENING * box.widths).all()
+        narrow = (REACH * s * self.noise < NARROW_NOISE * box.widths).all()
+        return Box(tuple(low.tolist()), tuple(high.tolist())) if near and narrow else box
 
-    def risks(self, steps: NDArray[np.int64]) -> ChainRisk:
+    def risks(self, steps: NDArray[np.int64]) -> MarginalRisk:
         """E f_i - min f_i at these steps, ascending.
 
         Raises
@@ -221,30 +222,31 @@ class LawOfSGD:
             if mass keeps leaving, or the law becomes narrower than the finest grid.
         """
         box = self._with_start()
-        found, lost = self._followed(box, steps)
+        found, lost = self._propagated(box, steps)
         bars = np.full(found.size, lost * self._top(box))
-        for _ in range(ENLARGED):
-            if lost < LOST:
+        for _ in range(MOST_ENLARGEMENTS):
+            if lost < LOST_MASS:
                 break
             wide, before = box.expanded(0.1, 0.1), lost
-            larger, lost = self._followed(wide, steps)
+            larger, lost = self._propagated(wide, steps)
             bars = abs(larger - found)
             # Where runs escape to infinity, no box ends it.
             if lost > 0.3 * before:
                 lost = before
                 break
             box, found, bars = wide, larger, np.full(found.size, lost * self._top(wide))
-        rounded = ROUNDED + PLACES * EPS * float(np.max(np.maximum(np.abs(box.lower), np.abs(box.upper)) / box.widths))
+        farthest = float(np.max(np.maximum(np.abs(box.lower), np.abs(box.upper)) / box.widths))
+        rounded = ROUNDING + ROUNDING_FACTOR * EPS * farthest
         bars = bars + rounded * np.maximum(found, min(found[0], self._top(box)))
-        return ChainRisk(found, bars, lost, box)
+        return MarginalRisk(found, bars, lost, box)
 
-    def error(self, steps: NDArray[np.int64], found: ChainRisk) -> Array:
+    def error(self, steps: NDArray[np.int64], found: MarginalRisk) -> Array:
         """What half as many cells change, shape (n,), where the noise of a step is narrower than the cells; else 0."""
         least = float(self.schedule.learning_rates[: int(steps[-1])].min(initial=np.inf)) * self.noise
-        if least >= 1.5 * found.box.widths.max() / (self.most * MOST[found.box.dimension]):
+        if least >= 1.5 * found.box.widths.max() / (self.most * MOST_NODES[found.box.dimension]):
             return np.zeros(steps.size)
         rough = replace(self, most=0.5 * self.most)
-        return np.asarray(abs(rough._followed(found.box, steps)[0] - found.risks))
+        return np.asarray(abs(rough._propagated(found.box, steps)[0] - found.risks))
 
     def _top(self, box: Box) -> float:
         """The largest f_i - min f_i on the rim of a box, at the middles of its sides: where mass leaves."""
@@ -254,32 +256,33 @@ class LawOfSGD:
             sides[axis, 2 * axis : 2 * axis + 2] = box.lower[axis], box.upper[axis]
         return float(np.nanmax(self.term.excess(sides)))
 
-    def _followed(self, box: Box, steps: NDArray[np.int64]) -> tuple[Array, float]:
+    def _propagated(self, box: Box, steps: NDArray[np.int64]) -> tuple[Array, float]:
         out = [self.term.excess(self.term.start[:, None])] if steps[0] == 0 else []
         grid, excess, masses = None, np.zeros(0), np.ones(1)
-        for stretch in self._stretches(box, steps[steps > 0]):
-            if grid is not stretch.grid:
-                grid, excess = stretch.grid, self.term.excess(stretch.grid.points)
-            means, wanted = stretch.means(excess), np.isin(stretch.begun + stretch.counts, steps)
+        for segment in self._segments(box, steps[steps > 0]):
+            if grid is not segment.grid:
+                grid, excess = segment.grid, self.term.excess(segment.grid.points)
+            means, wanted = segment.means(excess), np.isin(segment.begun + segment.counts, steps)
             out.append(means[wanted])
-            masses = stretch.masses
+            masses = segment.masses
         return np.concatenate(out), max(0.0, 1.0 - float(masses.sum()))
 
     def laws(self, box: Box, steps: NDArray[np.int64]) -> Iterator[tuple[int, Grid, Array]]:
         """(k, grid, masses) after these numbers k > 0 of steps, ascending."""
-        for stretch in self._stretches(box, steps):
-            yield from ((k, stretch.grid, masses) for k, masses in stretch.laws() if k in steps)
+        for segment in self._segments(box, steps):
+            yield from ((k, segment.grid, masses) for k, masses in segment.laws() if k in steps)
 
-    def _stretches(self, box: Box, steps: NDArray[np.int64]) -> Iterator[_Stretch]:
+    def _segments(self, box: Box, steps: NDArray[np.int64]) -> Iterator[_Segment]:
         """Steps from the start to the last one asked for, in pieces; `masses` of each are used when it has been."""
         done, grid, masses = 0, None, np.ones(1)
         for run in self.schedule.runs(int(steps[-1]) if steps.size else 0):
             last = done + run.steps
             while done < last and (grid is None or grid.box is not box):
-                grid, masses = self._on_the_way(box, run.learning_rate, done, grid, masses)
+                grid, masses = self._approach(box, run.learning_rate, done, grid, masses)
                 done += 1
                 if done in steps:
-                    yield _Stretch(grid, _Mover(self.step(grid, run.learning_rate)), masses, done, np.zeros(1, int))
+                    propagator = _Propagator(self.step(grid, run.learning_rate))
+                    yield _Segment(grid, propagator, masses, done, np.zeros(1, int))
             if done == last or grid is None:
                 continue
             finer = self._grid(box, run.learning_rate, grid)
@@ -288,36 +291,36 @@ class LawOfSGD:
                 masses = resampled(masses, grid, finer)
             grid = finer
             asked = np.union1d(steps[(steps > done) & (steps <= last)], [last]) - done
-            stretch = _Stretch(grid, _Mover(self.step(grid, run.learning_rate)), masses, done, asked)
-            yield stretch
-            masses, done = stretch.masses, last
+            segment = _Segment(grid, _Propagator(self.step(grid, run.learning_rate)), masses, done, asked)
+            yield segment
+            masses, done = segment.masses, last
         if grid is not None:
             _require_seen(grid, masses, run.learning_rate)
 
-    def _on_the_way(
+    def _approach(
         self, box: Box, learning_rate: float, done: int, grid: Grid | None, masses: Array
     ) -> tuple[Grid, Array]:
         """One step of a law that is not yet in the box: a grid around where it goes, or that of the box, and masses."""
         f, s = self.term.objective, learning_rate
         x = self.term.start[:, None] if grid is None else grid.points
-        kept = abs(masses) > UNFOLLOWED * abs(masses).sum()
+        kept = abs(masses) > DROPPED_MASS * abs(masses).sum()
         x, masses = x[:, kept], masses[kept]
         with np.errstate(all="ignore"):
             images = x - s * f.gradient(x)
         outwards = ~(distance(box, images) <= max(distance(box, x).max(), 1.0))
         if outwards.any():
-            outwards[outwards] = runs_out(f, images[:, outwards], self.schedule.learning_rates[done + 1 :], box)
+            outwards[outwards] = never_returns(f, images[:, outwards], self.schedule.learning_rates[done + 1 :], box)
             images, masses = images[:, ~outwards], masses[~outwards]
             if not masses.sum() > 0.5:
                 where = ", ".join(f"{each:.6g}" for each in self.term.start)
-                raise ConvergenceError(f"descent on {f.name} from ({where}) runs away; take smaller learning rates")
+                raise ConvergenceError(f"descent on {f.name} from ({where}) diverges; take smaller learning rates")
         reach = REACH * s * self.noise
         low, high = images.min(axis=1) - reach, images.max(axis=1) + reach
-        if (reach < NARROW * box.widths).all():
+        if (reach < NARROW_NOISE * box.widths).all():
             arrived = (low >= box.lower).all() and (high <= box.upper).all()
         else:
             # Noise as wide as the box takes some of the law out of it from wherever it is.
-            arrived = (distance(box, images[:, masses > BULK * masses.sum()]) <= 1).all()
+            arrived = (distance(box, images[:, masses > BULK_MASS * masses.sum()]) <= 1).all()
         target = box if arrived else Box(tuple(low.tolist()), tuple(high.tolist()))
         grid = self._grid(target, s, None)
         return grid, _one_step(self._step_of(grid, s, images), masses)
@@ -325,12 +328,12 @@ class LawOfSGD:
     def _grid(self, box: Box, learning_rate: float, grid: Grid | None) -> Grid:
         """The grid in use, if it is right for this learning rate, or a better one."""
         wanted = learning_rate * self.noise / self.nodes
-        most = int(self.most * MOST[box.dimension])
+        most = int(self.most * MOST_NODES[box.dimension])
         if grid is not None:
             finest = np.array(grid.shape) >= most
             if ((grid.spacing <= wanted) | finest).all() and (grid.spacing > wanted / 8).any():
                 return grid
-        cells = np.clip(np.ceil(SERVES * box.widths / wanted), FEWEST, most)
+        cells = np.clip(np.ceil(GRID_SERVES * box.widths / wanted), FEWEST_NODES, most)
         shape = tuple(int(n) + int(n) % 2 for n in cells)
         return grid if grid is not None and grid.shape == shape else Grid(box, shape)
 
@@ -340,7 +343,7 @@ class LawOfSGD:
         with np.errstate(all="ignore"):
             images = grid.points - learning_rate * f.gradient(grid.points)
         # An image that overflows has left, wherever to.
-        return self._step_of(grid, learning_rate, np.where(np.isfinite(images), images, FAR))
+        return self._step_of(grid, learning_rate, np.where(np.isfinite(images), images, OUTSIDE))
 
     def _step_of(self, grid: Grid, learning_rate: float, images: Array) -> Step:
         """From points whose images (d, m) are given to the nodes of a grid."""
@@ -348,7 +351,7 @@ class LawOfSGD:
         deviations = np.full(d, learning_rate * self.noise)
         if (deviations >= 1.5 * grid.spacing).all():
             return TransferOperator(grid, np.eye(d), images, deviations, learning_rate, f.name, f(grid.points))
-        return PushAndBlur(grid, images, deviations)
+        return SemiLagrangian(grid, images, deviations)
 
     def plateaus(self) -> dict[float, float]:
         """The stationary excess risk at each learning rate of the schedule."""
@@ -357,11 +360,11 @@ class LawOfSGD:
 
 @lru_cache(maxsize=512)
 def _domain(f: Objective, learning_rate: float, noise: float) -> Box:
-    """Asked for again and again while a schedule is planned."""
+    """Cached: planning a schedule asks for the same one many times."""
     return first_domain(f, learning_rate, 6, GaussianNoise.isotropic(f.dimension, learning_rate * noise), None).box
 
 
-def stationary_risk(law: LawOfSGD, learning_rate: float) -> float:
+def stationary_risk(law: MasterEquation, learning_rate: float) -> float:
     """E f_i - min f_i under the stationary law of the chain.
 
     Where the noise is too narrow for a grid it is eps(s) (1 + c s), eps that of the Gibbs measure and c from the
@@ -374,21 +377,21 @@ def stationary_risk(law: LawOfSGD, learning_rate: float) -> float:
     return gibbs_risk(law.term, learning_rate * law.noise**2) * (1.0 + excess * learning_rate / least)
 
 
-def _narrowest(law: LawOfSGD) -> float:
+def _narrowest(law: MasterEquation) -> float:
     """The spacing of the finest grid."""
-    return float(law.box.widths.max() / MOST[law.box.dimension])
+    return float(law.box.widths.max() / MOST_NODES[law.box.dimension])
 
 
-def _stationary(law: LawOfSGD, learning_rate: float) -> float:
+def _stationary(law: MasterEquation, learning_rate: float) -> float:
     """On the box; where part of the law leaves it in every step, nan unless a larger one says the same."""
     risk, leak = _stationary_in(law, learning_rate, law.box)
-    if leak <= LOST:
+    if leak <= LOST_MASS:
         return risk
     wide, _ = _stationary_in(law, learning_rate, law.box.expanded(0.1, 0.1))
-    return risk if abs(wide - risk) < SAME * risk else np.nan
+    return risk if abs(wide - risk) < PLATEAU_TOLERANCE * risk else np.nan
 
 
-def _stationary_in(law: LawOfSGD, learning_rate: float, box: Box) -> tuple[float, float]:
+def _stationary_in(law: MasterEquation, learning_rate: float, box: Box) -> tuple[float, float]:
     """The mean under the (quasi-)stationary law in a box, and what leaves it in a step."""
     grid = law._grid(box, learning_rate, None)
     step = law.step(grid, learning_rate)
@@ -400,9 +403,9 @@ def _stationary_in(law: LawOfSGD, learning_rate: float, box: Box) -> tuple[float
         chain = step.dense()
         chain[:, lowest] += step.killed
         masses = StateReduction.of(chain, lowest).stationary
-    if grid.dimension > 1 or masses @ step.killed > LOST:
+    if grid.dimension > 1 or masses @ step.killed > LOST_MASS:
         gibbs = np.exp(-2.0 * excess / (learning_rate * law.noise**2))
-        masses = leading_masses(lambda m: step.adjoint(m, NEGLIGIBLE), step.n_dofs, gibbs / gibbs.sum())
+        masses = leading_masses(lambda m: step.adjoint(m, NEGLIGIBLE_MASS), step.n_dofs, gibbs / gibbs.sum())
     return float(masses @ excess), float(masses @ step.killed)
 
 
@@ -426,10 +429,10 @@ def gibbs_points(f: Objective, learning_rate: float) -> Array:
 def each_rate(schedule: Schedule, value) -> dict[float, float]:  # type: ignore[no-untyped-def]
     """value(s) at each learning rate of a schedule, interpolated in logarithms where there are many."""
     s = np.unique(schedule.learning_rates)
-    if s.size <= PLATEAUS:
+    if s.size <= PLATEAU_NODES:
         return {each: value(each) for each in s.tolist()}
     log_s = np.log(s)
-    nodes = chebyshev_points(log_s[0], log_s[-1], PLATEAUS)
+    nodes = chebyshev_points(log_s[0], log_s[-1], PLATEAU_NODES)
     at_nodes = np.log([max(value(each), 1e-300) for each in np.exp(nodes).tolist()])
     return dict(zip(s.tolist(), np.exp(interpolation_matrix(nodes, log_s) @ at_nodes).tolist(), strict=True))
 
@@ -437,12 +440,12 @@ def each_rate(schedule: Schedule, value) -> dict[float, float]:  # type: ignore[
 def _require_seen(grid: Grid, masses: Array, learning_rate: float) -> None:
     """ConvergenceError where most of it has left, or the law is narrower than the cells."""
     if not masses.sum() > 0.5:
-        raise ConvergenceError(f"at learning rate {learning_rate:g} most runs run away; take smaller learning rates")
+        raise ConvergenceError(f"at learning rate {learning_rate:g} most runs diverge; take smaller learning rates")
     plane = masses.reshape(grid.shape)
     for axis in range(grid.dimension):
         c = abs(np.fft.rfft(plane.sum(axis=tuple(a for a in range(grid.dimension) if a != axis))))
-        if c[3 * c.size // 4 :].max() > UNSEEN * c[0]:
+        if c[3 * c.size // 4 :].max() > UNRESOLVED_PART * c[0]:
             raise ConvergenceError(
-                f"at learning rate {learning_rate:g} the law is narrower than {grid.spacing.min():.2g}, the smallest "
-                "cells that are taken; use the method 'spectral' or 'simulate', or end at a larger learning rate"
+                f"at learning rate {learning_rate:g} the distribution is narrower than {grid.spacing.min():.2g}, the "
+                "smallest cells of a grid; use the method 'spectral' or 'simulate', or end at a larger learning rate"
             )

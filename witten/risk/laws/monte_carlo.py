@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from witten.dynamics.paths.ensemble import Motion, Paths
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective
-from witten.risk.laws.sde_paths import followed
+from witten.risk.laws.sde_paths import paths_over_gaps
 from witten.schedules import Run, Schedule
 
 __all__ = ["simulated_risk"]
 
 Array = NDArray[np.float64]
 # Half-width of a 95 % interval in standard errors.
-WIDTH = 1.959963984540054
+Z_95 = 1.959963984540054
 # Points of paths that are kept at a time.
-KEPT = 4_000_000
-# Of the correction that extrapolation in the time step makes, the part that may be wrong: what comes next is smaller by
-# about the time step times the curvature, a fifth.
-DOUBTED = 0.5
-# Steps of descent after the end, and how many times higher f is then where a run runs away.
-AFTER, HIGHER = 1000, 1e6
+MOST_KEPT_POINTS = 4_000_000
+# Part of the extrapolation in the time step that the bar holds: the next order is smaller by about the time step times
+# the curvature, a fifth.
+DOUBTED_CORRECTION = 0.5
+# Steps of descent after the end, and the factor by which f then grows where a run escapes.
+DESCENT_STEPS, ESCAPE_FACTOR = 1000, 1e6
 # Roundings of f in a value of f - min f.
 ROUNDINGS = 4 * float(np.finfo(float).eps)
 
@@ -42,22 +42,22 @@ def simulated_risk(
     Raises
     ------
     RequestError
-        for fewer than 2 runs; ConvergenceError if runs leave for infinity.
+        for fewer than 2 runs; ConvergenceError if runs diverge.
     """
     if paths < 2:
         raise RequestError(f"a simulation needs at least 2 runs, got {paths}")
     flow = any(run.flow for run in plan.runs(int(steps[-1])))
     levels = [_Runs(f, np.repeat(start[:, None], paths, axis=1), noise, seed, parts) for parts in (2, 1)[: 1 + flow]]
-    told = [_moments([f(level.x) for level in levels], lowest)] if steps[0] == 0 else []
+    moments = [_moments([f(level.x) for level in levels], lowest)] if steps[0] == 0 else []
     done, last = 0, None
     for run in plan.runs(int(steps[-1])):
         asked = steps[(steps > done) & (steps <= done + run.steps)] - done
-        told += [_moments(values, lowest) for values in zip(*(lv.along(run, asked) for lv in levels), strict=True)]
+        moments += [_moments(values, lowest) for values in zip(*(lv.along(run, asked) for lv in levels), strict=True)]
         done, last = done + run.steps, run
-    mean, error, correction = np.array(told).T
-    if not np.isfinite(mean).all() or (last and _runs_away(f, levels[0].x, last, lowest)):
-        raise ConvergenceError(f"runs on {f.name} leave for infinity; take smaller learning rates")
-    bar = WIDTH * error + DOUBTED * abs(correction) + ROUNDINGS * abs(lowest)
+    mean, error, correction = np.array(moments).T
+    if not np.isfinite(mean).all() or (last and _escaped(f, levels[0].x, last, lowest)):
+        raise ConvergenceError(f"runs on {f.name} diverge; take smaller learning rates")
+    bar = Z_95 * error + DOUBTED_CORRECTION * abs(correction) + ROUNDINGS * abs(lowest)
     details = {"paths": paths, "confidence": 0.95, "seed": seed}
     if flow:
         details["discretisation"] = float(abs(correction).max())
@@ -87,7 +87,7 @@ class _Runs:
         paths.step, done = self.step, 0
         for k, count in strides:
             while count:
-                now = min(count, max(1, KEPT // self.x.size))
+                now = min(count, max(1, MOST_KEPT_POINTS // self.x.size))
                 for snapshot in paths.record(now, k):
                     done += k
                     yield done, snapshot
@@ -98,7 +98,7 @@ class _Runs:
         done = 0
         for k, count in strides:
             motion = (self.f, s, self.noise, self.seed)
-            for snapshot, x, step in followed(motion, self.x, self.step, k * s, count, self.parts):
+            for snapshot, x, step in paths_over_gaps(motion, self.x, self.step, k * s, count, self.parts):
                 self.x, self.step, done = x, step, done + k
                 yield done, snapshot
 
@@ -119,14 +119,14 @@ def _moments(values: tuple[Array, ...] | list[Array], lowest: float) -> tuple[fl
     return float(each.mean()), float(each.std(ddof=1) / np.sqrt(each.size)), float(correction.mean())
 
 
-def _runs_away(f: Objective, x: Array, run: Run, lowest: float) -> bool:
-    """Whether descent from where most runs have ended up leads far up: how high f is there says nothing."""
+def _escaped(f: Objective, x: Array, run: Run, lowest: float) -> bool:
+    """Whether descent from most end points climbs: the height of f there alone says nothing."""
     if run.flow:
         return False
     with np.errstate(all="ignore"):
-        bound = HIGHER * (f(x) - lowest)
+        bound = ESCAPE_FACTOR * (f(x) - lowest)
         gone = np.zeros(x.shape[1], dtype=bool)
-        for _ in range(AFTER):
+        for _ in range(DESCENT_STEPS):
             if not (np.isfinite(x).all(axis=0) & ~gone).any():
                 break
             x = x - run.learning_rate * f.gradient(x)

@@ -1,4 +1,4 @@
-"""One step where the noise is narrower than the cells of a grid, and laws carried from grid to grid."""
+"""One step where the noise is narrower than the cells of a grid, and resampling from grid to grid."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
 
-__all__ = ["PushAndBlur", "deal_out", "resampled"]
+__all__ = ["SemiLagrangian", "distribute", "resampled"]
 
 Array = NDArray[np.float64]
-# Nodes of the local polynomials by which mass that falls between nodes is dealt out.
+# Nodes of the local polynomials that distribute mass between nodes.
 STENCIL = 8
-# Mass at a node of the plane that is left out, as a part of all: less than the rounding of the blur.
-NEGLIGIBLE = 1e-18
+# Mass at a node of the plane that is neglected, relative to the total: below the rounding of the Fourier transform.
+NEGLIGIBLE_MASS = 1e-18
 
 
 @dataclass(frozen=True, eq=False)
-class PushAndBlur:
-    """One step where the noise is narrower than the cells: mass is moved, dealt out to nodes nearby by polynomials of
-    degree STENCIL - 1, whose first moments it keeps, and blurred by the Gaussian in Fourier space.
+class SemiLagrangian:
+    """One step where the noise is narrower than the cells: mass is advected, distributed to nearby nodes by Lagrange
+    polynomials of degree STENCIL - 1, which keep its first moments, and convolved with the Gaussian in Fourier space.
 
     Right for laws that are much wider than the noise of a step, as they are when the learning rate is small.
     """
@@ -41,13 +41,13 @@ class PushAndBlur:
         return float(np.prod(self.grid.spacing))
 
     @cached_property
-    def places(self) -> Places:
+    def targets(self) -> Targets:
         """Where the nodes go, found once for all steps."""
-        return _places(self.grid, self.images)
+        return _targets(self.grid, self.images)
 
     def adjoint(self, masses: Array) -> Array:
         """Masses at the nodes one step later, (n,) -> (n,)."""
-        out = _dealt_out(self.grid.shape, *self.places, masses)
+        out = _distributed(self.grid.shape, *self.targets, masses)
         for axis, (n, h, sigma) in enumerate(zip(self.grid.shape, self.grid.spacing, self.deviations, strict=True)):
             frequency = 2 * np.pi * np.fft.rfftfreq(n, h)
             damping = np.exp(-0.5 * (sigma * frequency) ** 2)
@@ -61,15 +61,15 @@ class PushAndBlur:
         return moved.adjoint(np.ones(1))
 
 
-def deal_out(grid: Grid, at: Array, masses: Array) -> Array:
+def distribute(grid: Grid, at: Array, masses: Array) -> Array:
     """Masses at points `at` (d, m) as masses on the full grid, of shape grid.shape; what is outside is lost."""
-    return _dealt_out(grid.shape, *_places(grid, at), masses)
+    return _distributed(grid.shape, *_targets(grid, at), masses)
 
 
-Places = tuple[NDArray[np.bool_], NDArray[np.int64], Array]
+Targets = tuple[NDArray[np.bool_], NDArray[np.int64], Array]
 
 
-def _places(grid: Grid, at: Array) -> Places:
+def _targets(grid: Grid, at: Array) -> Targets:
     """Which points are inside, shape (m,); of these the first node (d, .) and the weights (d, ., STENCIL) by axis."""
     lower, upper = (np.array(side)[:, None] for side in (grid.box.lower, grid.box.upper))
     inside = np.all((at >= lower) & (at <= upper), axis=0)
@@ -82,15 +82,15 @@ def _places(grid: Grid, at: Array) -> Places:
     return inside, np.array(first), np.array(weights)
 
 
-def _dealt_out(shape: tuple[int, ...], inside: NDArray[np.bool_], first: NDArray[np.int64], weights: Array,
+def _distributed(shape: tuple[int, ...], inside: NDArray[np.bool_], first: NDArray[np.int64], weights: Array,
                masses: Array) -> Array:  # fmt: skip
     if len(shape) == 1:
-        return np.asarray(_deal_line(shape[0], first[0], weights[0], masses[inside]))
-    return np.asarray(_deal_plane(shape[0], shape[1], first, weights, masses[inside]))
+        return np.asarray(_distribute_line(shape[0], first[0], weights[0], masses[inside]))
+    return np.asarray(_distribute_plane(shape[0], shape[1], first, weights, masses[inside]))
 
 
 @numba.njit(cache=True)
-def _deal_line(n, first, weights, masses):  # type: ignore[no-untyped-def]
+def _distribute_line(n, first, weights, masses):  # type: ignore[no-untyped-def]
     out = np.zeros(n)
     for i in range(masses.size):
         for j in range(weights.shape[1]):
@@ -99,9 +99,9 @@ def _deal_line(n, first, weights, masses):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _deal_plane(rows, columns, first, weights, masses):  # type: ignore[no-untyped-def]
+def _distribute_plane(rows, columns, first, weights, masses):  # type: ignore[no-untyped-def]
     out = np.zeros((rows, columns))
-    least = NEGLIGIBLE * np.abs(masses).sum()
+    least = NEGLIGIBLE_MASS * np.abs(masses).sum()
     for i in range(masses.size):
         if abs(masses[i]) <= least:
             continue

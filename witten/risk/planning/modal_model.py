@@ -13,24 +13,24 @@ from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, RequestError
 from witten.operators.finite_differences import FiniteDifferences
 from witten.risk.laws.fokker_planck import Modes, domain_of
-from witten.risk.laws.semi_lagrangian import deal_out
-from witten.risk.planning.modal_model_2d import plane_modes
+from witten.risk.laws.semi_lagrangian import distribute
+from witten.risk.planning.modal_model_2d import modal_model_2d
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 
-__all__ = ["ModeModel"]
+__all__ = ["ModalModel"]
 
 Array = NDArray[np.float64]
 # Cells on a line; modes.
-CELLS, COUNT = 500, {1: 48, 2: 20}
+LINE_CELLS, MODE_COUNT = 500, {1: 48, 2: 20}
 # In which formulas of one variable are compared.
 VARIABLE = sp.Symbol("x", real=True)
 # Lifetimes of the fastest mode that is kept, after which the others are gone.
-SETTLED = 4.0
+DECAY_LIFETIMES = 4.0
 
 
 @dataclass(eq=False)
-class ModeModel:
+class ModalModel:
     """E f - min f after stages (s_i, t_i) of the SDE, by the slowest modes at each of some learning rates.
 
     A law is c_j = E u_j(X), u_j the modes; a stage multiplies by e^{-lambda_j t}, a switch from s to s' by the matrix
@@ -53,7 +53,7 @@ class ModeModel:
     terms: Sequence[Term]
     learning_rates: Array
     noise: float = 1.0
-    _parts: list[_TermModes] = field(default_factory=list)
+    _models: list[_TermModel] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if any(term.objective.dimension > 2 for term in self.terms):
@@ -62,8 +62,8 @@ class ModeModel:
                 f"{self.terms[0].objective.name} is neither"
             )
         lines: Lines = {}
-        self._parts = [_term_modes(term, self.learning_rates, self.noise, lines) for term in self.terms]
-        self.learning_rates = self.learning_rates[: min(len(part.modes) for part in self._parts)]
+        self._models = [_term_modes(term, self.learning_rates, self.noise, lines) for term in self.terms]
+        self.learning_rates = self.learning_rates[: min(len(part.modes) for part in self._models)]
         if self.learning_rates.size < 2:
             raise ConvergenceError(
                 f"{self.terms[0].objective.name} varies too fast for a grid at the learning rates that reach the "
@@ -72,22 +72,22 @@ class ModeModel:
 
     def risk(self, stages: Sequence[int], times: Sequence[float]) -> float:
         """After stages given by the numbers of their learning rates, and their times."""
-        return sum(part.count * part.risk(stages, times) for part in self._parts)
+        return sum(part.count * part.risk(stages, times) for part in self._models)
 
     @property
     def shortest(self) -> Array:
         """Times at each learning rate below which modes that are left out still matter."""
-        return np.array([max(SETTLED / part.modes[i].rates[-1] for part in self._parts)
+        return np.array([max(DECAY_LIFETIMES / part.modes[i].rates[-1] for part in self._models)
                          for i in range(self.learning_rates.size)])  # fmt: skip
 
     @property
     def plateaus(self) -> Array:
         """eps(s) at each learning rate."""
-        return np.asarray(sum(part.count * np.array([m.seen[0] for m in part.modes]) for part in self._parts))
+        return np.asarray(sum(part.count * np.array([m.seen[0] for m in part.modes]) for part in self._models))
 
 
 @dataclass(eq=False)
-class _TermModes:
+class _TermModel:
     """One term: modes at each learning rate, the law at the start in each of their bases, and how to change these.
 
     carry(i, j) : int u'_a u_b dmu_s, modes u' of learning rate number j, u and mu_s of number i
@@ -124,32 +124,33 @@ class _TermModes:
 Lines = dict[tuple, tuple[Grid, list[Modes]]]
 
 
-def _term_modes(term: Term, learning_rates: Array, noise: float, lines: Lines) -> _TermModes:
+def _term_modes(term: Term, learning_rates: Array, noise: float, lines: Lines) -> _TermModel:
     """On a line one grid serves all learning rates; in the plane each has its own."""
     if term.objective.dimension == 1:
         return _on_line(term, learning_rates, noise, lines)
-    found = [plane_modes(term, s * noise**2, COUNT[2]) for s in learning_rates.tolist()]
+    found = [modal_model_2d(term, s * noise**2, MODE_COUNT[2]) for s in learning_rates.tolist()]
     known = [each for each in found[: (*found, None).index(None)] if each is not None]
     start = [each.at(term.start[:, None])[0] for each in known]
 
     def carry(old: int, new: int) -> Array:
         return np.asarray(known[new].at(known[old].grid.points).T @ known[old].modes.masses)
 
-    return _TermModes(term.count, [each.modes for each in known], start, carry)
+    return _TermModel(term.count, [each.modes for each in known], start, carry)
 
 
-def _on_line(term: Term, learning_rates: Array, noise: float, lines: Lines) -> _TermModes:
+def _on_line(term: Term, learning_rates: Array, noise: float, lines: Lines) -> _TermModel:
     f, box = term.objective, domain_of(term, Schedule.constant(float(learning_rates.max()), 1), noise)
     key = (f if f.formula is None else f.formula.subs(f.symbols[0], VARIABLE), box.lower, box.upper)
     if key not in lines:
-        grid = Grid(box, (CELLS,))
+        grid = Grid(box, (LINE_CELLS,))
         discretisation, excess = FiniteDifferences(f, grid), term.excess(grid.points)
-        modes = [Modes.of(discretisation.assemble(s * noise**2), excess, COUNT[1]) for s in learning_rates.tolist()]
+        operators = (discretisation.assemble(s * noise**2) for s in learning_rates.tolist())
+        modes = [Modes.of(operator, excess, MODE_COUNT[1]) for operator in operators]
         lines[key] = grid, modes
     grid, found = lines[key]
-    point = deal_out(grid, term.start[:, None], np.ones(1)).ravel()
+    point = distribute(grid, term.start[:, None], np.ones(1)).ravel()
 
     def carry(old: int, new: int) -> Array:
         return np.asarray(found[new].functions.T @ found[old].masses)
 
-    return _TermModes(term.count, found, [modes.functions.T @ point for modes in found], carry)
+    return _TermModel(term.count, found, [modes.functions.T @ point for modes in found], carry)

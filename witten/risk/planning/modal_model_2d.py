@@ -15,19 +15,19 @@ from witten.operators.finite_differences import FiniteDifferences
 from witten.risk.laws.fokker_planck import Modes
 from witten.risk.separable import Term
 
-__all__ = ["PlaneModes", "interpolation", "plane_modes", "slid_down"]
+__all__ = ["ModalModel2D", "interpolation", "modal_model_2d", "descended"]
 
 Array = NDArray[np.float64]
 # f at the rim above the saddles in units of the learning rate; persistent wells that are in it.
 MARGIN, WELLS = 8.0, 6
 # Grids are refined once and then while they have fewer nodes than the first of these; more than the second are refused.
-ENOUGH, MOST = 3500, 40_000
+ENOUGH_NODES, MOST_NODES = 3500, 40_000
 # Pieces of a way down, each of half a cell, after which a point is left where it is.
-PIECES = 2000
+MOST_SEGMENTS = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class PlaneModes:
+class ModalModel2D:
     """The slowest modes at one learning rate, on the sublevel set that matters there.
 
     Attributes
@@ -46,20 +46,20 @@ class PlaneModes:
 
         Outside of its grid u_j is what it is where the way down enters: E u_j(X_t) from there, as s -> 0.
         """
-        inside = slid_down(self.objective, self.grid, points)
+        inside = descended(self.objective, self.grid, points)
         return np.asarray(interpolation(self.grid, inside) @ self.modes.functions)
 
 
-def plane_modes(term: Term, learning_rate: float, count: int) -> PlaneModes | None:
+def modal_model_2d(term: Term, learning_rate: float, count: int) -> ModalModel2D | None:
     """The modes of one term at a learning rate; None where a grid that sees them has more than 40000 nodes."""
     f = term.objective
     grid = sublevel(f, learning_rate, wells=WELLS, margin=MARGIN).grid().refined()
-    while grid.n_nodes < ENOUGH:
+    while grid.n_nodes < ENOUGH_NODES:
         grid = grid.refined()
-    if grid.n_nodes > MOST:
+    if grid.n_nodes > MOST_NODES:
         return None
     operator = FiniteDifferences(f, grid).assemble(learning_rate)
-    return PlaneModes(f, grid, Modes.of(operator, term.excess(grid.points), count))
+    return ModalModel2D(f, grid, Modes.of(operator, term.excess(grid.points), count))
 
 
 def interpolation(grid: Grid, points: Array) -> csr_array:
@@ -87,7 +87,7 @@ def interpolation(grid: Grid, points: Array) -> csr_array:
                      shape=(points.shape[1], grid.n_nodes))  # fmt: skip
 
 
-def slid_down(f: Objective, grid: Grid, points: Array) -> Array:
+def descended(f: Objective, grid: Grid, points: Array) -> Array:
     """Where points (2, m) enter the cells of a grid on their way down the gradient flow; those inside stay.
 
     In each piece of the way f is taken as quadratic, so that the floor of a narrow valley is followed in few of them.
@@ -95,10 +95,10 @@ def slid_down(f: Objective, grid: Grid, points: Array) -> Array:
     x = np.array(points, dtype=float)
     length = 0.5 * float(grid.spacing.min())
     moving = np.flatnonzero(~_active(grid, x))
-    for _ in range(PIECES):
+    for _ in range(MOST_SEGMENTS):
         if not moving.size:
             break
-        x[:, moving] += _piece(f, x[:, moving], length)
+        x[:, moving] += _segment(f, x[:, moving], length)
         moving = moving[~_active(grid, x[:, moving])]
     return x
 
@@ -112,7 +112,7 @@ def _active(grid: Grid, points: Array) -> NDArray[np.bool_]:
     return np.asarray(inside & grid.mask[row, column])
 
 
-def _piece(f: Objective, x: Array, length: float) -> Array:
+def _segment(f: Objective, x: Array, length: float) -> Array:
     """-t phi(t H) g, phi(z) = (1 - e^{-z})/z, the flow of a quadratic for a time t after which it is `length` long."""
     curvature, axes = np.linalg.eigh(np.moveaxis(f.hessian(x), -1, 0))
     g = np.einsum("nij,in->nj", axes, f.gradient(x))

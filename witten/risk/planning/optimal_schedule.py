@@ -12,12 +12,12 @@ from scipy.optimize import minimize_scalar
 
 from witten.errors import ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
-from witten.risk.escape import runs_away
+from witten.risk.escape import escapes
 from witten.risk.excess_risk import excess_risk
 from witten.risk.laws.fokker_planck import domain_of
-from witten.risk.laws.master_equation import LawOfSGD, stationary_risk
-from witten.risk.planning.modal_model import ModeModel
-from witten.risk.planning.stage_search import NEVER, StageSearch
+from witten.risk.laws.master_equation import MasterEquation, stationary_risk
+from witten.risk.planning.modal_model import ModalModel
+from witten.risk.planning.stage_search import MOST_STEPS, StageSearch
 from witten.risk.separable import Term, starting_point, terms, without_constant
 from witten.schedules import Schedule, Stop
 
@@ -25,27 +25,27 @@ __all__ = ["Plan", "classical_laws", "classical_schedules", "plan_schedule", "st
 
 Array = NDArray[np.float64]
 # Learning rates that stages may have, by the largest dimension of a term.
-CHOICES = {1: 36, 2: 14}
+RATE_CHOICES = {1: 36, 2: 14}
 # The smallest of them has a plateau of this part of the target.
-DEEPEST = {1: 0.04, 2: 0.15}
-# What may run away in a step at the largest of them, where none is given.
-SAFE = 1e-10
+SMALLEST_PLATEAU = {1: 0.04, 2: 0.15}
+# Mass that may escape in a step at the largest of them, where none is given.
+SAFE_ESCAPE = 1e-10
 # Corrections of the model's target by the chain, the first few with a new search for learning rates, until the chain's
 # risk is the target up to this part.
-CORRECTIONS, SEARCHES, CLOSE = 9, 2, 2e-3
-# Constant learning rates that are tried on the law of SGD, how far from that of the model among the choices, and to
-# what part they are told apart.
+CORRECTIONS, SEARCHES, TARGET_TOLERANCE = 9, 2, 2e-3
+# Constant learning rates tried on the exact distribution of SGD, how far from the model's among the choices, and the
+# tolerance in log s.
 TRIALS = {1: (14, 2, 1e-5), 2: (6, 1, 0.02)}
 # Nodes per standard deviation of its noise while schedules are compared.
-NODES = {1: 2.0, 2: 1.5}
-# How much further is looked for the target, where it is not reached.
-GROWTH = {1: 8, 2: 2}
-# A start that makes the box so much wider is what keeps a grid from serving.
-FAR = 1.5
+NODES_PER_DEVIATION = {1: 2.0, 2: 1.5}
+# Factor on the number of steps where the target is not reached.
+SEARCH_GROWTH = {1: 8, 2: 2}
+# A start that widens the box by more than this factor is why no grid resolves it.
+FAR_START = 1.5
 # Steps at which the target is first looked for.
-RECORDS = 301
+FIRST_SEARCH = 301
 # How far above a single minimum, in targets, runs start where no point is given.
-ABOVE = 10.0
+START_TARGETS = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def plan_schedule(
 ) -> Plan:
     """The fewest steps of SGD to E f - min f <= target, with a number of constant stages, and with one.
 
-    Learning rates and times are optimised on the spectral model of the SDE (`ModeModel`), whose target is corrected
+    Learning rates and times are optimised on the spectral model of the SDE (`ModalModel`), whose target is corrected
     until the exact law of SGD ends at the target; the best constant learning rate is found in the same way.
 
     Parameters
@@ -105,7 +105,7 @@ def plan_schedule(
     target : excess risk, positive
     stages : at most so many, 1 to 6
     largest : learning rate that is considered; 1/L where left out, L the largest curvature at a minimum, or the
-        largest below at which less than 1e-10 of SGD runs away in a step
+        largest below at which less than 1e-10 of SGD escapes in a step
 
     Raises
     ------
@@ -117,24 +117,24 @@ def plan_schedule(
     given = resolve(objective)
     f = without_constant(given)
     _require_target(target)
-    start = starting_point(f, x0, ABOVE * target)
+    start = starting_point(f, x0, START_TARGETS * target)
     parts = terms(f, start)
     _require(target, stages, parts)
     choices = _choices(parts, target, noise, largest)
     try:
-        return _planned(f, target, start, stages, StageSearch(ModeModel(parts, choices, noise), target), noise)
+        return _planned(f, target, start, stages, StageSearch(ModalModel(parts, choices, noise), target), noise)
     except GridError:
         raise RequestError(_no_grid(f, target, start, parts, choices, noise)) from None
 
 
 def _no_grid(f: Objective, target: float, start: Array, parts: list[Term], choices: Array, noise: float) -> str:
-    """What to say where learning rates and way down are too far apart for a grid."""
+    """The message where no grid resolves both the learning rates and the descent from the start."""
     one = Schedule.constant(float(choices[0]), 1)
     for term in parts:
         at_minimum = replace(term, start=term.landscape.minima[0].x)
-        if (domain_of(term, one, noise).widths > FAR * domain_of(at_minimum, one, noise).widths).any():
+        if (domain_of(term, one, noise).widths > FAR_START * domain_of(at_minimum, one, noise).widths).any():
             where = ", ".join(f"{x:.6g}" for x in start)
-            return f"the start ({where}) is too far out for a grid on which {f.name} has its law; give a nearer one"
+            return f"the start ({where}) is too far away for a grid that resolves SGD on {f.name}; give a nearer one"
     return (
         f"the target {target:g} is too small: it needs learning rates down to {choices[-1]:.2g}, too fine for a grid "
         f"of {f.name}; ask for a larger one"
@@ -143,7 +143,7 @@ def _no_grid(f: Objective, target: float, start: Array, parts: list[Term], choic
 
 def _planned(f: Objective, target: float, start: Array, stages: int, search: StageSearch, noise: float) -> Plan:
     """The plan, with learning rates that the search may choose from."""
-    law = _SGD(f, start, noise)
+    law = _SGDRisk(f, start, noise)
     constant, risk = _best_constant(search, law, target)
     best: Found = ((constant,), risk, [search.constant(search.best_constant())])
     if stages > 1:
@@ -153,36 +153,37 @@ def _planned(f: Objective, target: float, start: Array, stages: int, search: Sta
 
 
 @dataclass(frozen=True)
-class _SGD:
-    """The exact law from the start."""
+class _SGDRisk:
+    """The exact risk of SGD from the start."""
 
     f: Objective
     start: Array
     noise: float
 
-    def told(self, stages: Sequence[tuple[float, int]], steps: NDArray[np.int64]) -> Array:
+    def risks(self, stages: Sequence[tuple[float, int]], steps: NDArray[np.int64]) -> Array:
         """The risk after these numbers of steps."""
         plan = Schedule.piecewise(stages)
         return np.asarray(sum(law.term.count * law.risks(steps).risks for law in self.laws(plan)))
 
     def at_end(self, stages: Sequence[tuple[float, int]]) -> float:
         """The risk after all of them."""
-        return float(self.told(stages, np.array([0, sum(steps for _, steps in stages)]))[-1])
+        return float(self.risks(stages, np.array([0, sum(steps for _, steps in stages)]))[-1])
 
     def plateau(self, learning_rate: float) -> float:
         """The risk after very many steps."""
         laws = self.laws(Schedule.constant(learning_rate, 1))
         return sum(law.term.count * stationary_risk(law, learning_rate) for law in laws)
 
-    def laws(self, plan: Schedule) -> list[LawOfSGD]:
+    def laws(self, plan: Schedule) -> list[MasterEquation]:
         """One for each term."""
-        return [LawOfSGD(t, plan, self.noise, NODES[t.objective.dimension]) for t in terms(self.f, self.start)]
+        parts = terms(self.f, self.start)
+        return [MasterEquation(t, plan, self.noise, NODES_PER_DEVIATION[t.objective.dimension]) for t in parts]
 
 
 Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
 
 
-def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Found:
+def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) -> Found:
     """Stages whose risk by the law of SGD is the target: that of the model is moved until it is."""
     aim, found, sequence = target, None, []
     risks: dict[tuple, float] = {}
@@ -194,14 +195,14 @@ def _corrected(search: StageSearch, count: int, target: float, law: _SGD) -> Fou
         stages, _, guess = min(sequence, key=lambda each: each[1])
         total, steps = at.durations(stages, guess)
         plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
-        # Where a step more or less matters, plans come again.
+        # Plans recur where single steps matter.
         risk = risks[tuple(plan)] = risks.get(tuple(plan)) or law.at_end(plan)
         reached = risk <= target and math.isfinite(total)
         if reached and (found is None or sum(n for _, n in plan) <= sum(n for _, n in found[0])):
             found = tuple(plan), risk, [total for _, total, _ in sequence]
-        if reached and risk > (1 - CLOSE) * target:
+        if reached and risk > (1 - TARGET_TOLERANCE) * target:
             break
-        aim *= (1 - 0.3 * CLOSE) * target / risk
+        aim *= (1 - 0.3 * TARGET_TOLERANCE) * target / risk
     if found is None:
         raise ConvergenceError(
             f"no schedule found that takes SGD to {target:g} (the nearest ends at {risk:g}); ask for a larger target"
@@ -214,7 +215,7 @@ def _round(learning_rate: float) -> float:
     return float(f"{learning_rate:.4g}")
 
 
-def _best_constant(search: StageSearch, law: _SGD, target: float) -> tuple[tuple[float, int], float]:
+def _best_constant(search: StageSearch, law: _SGDRisk, target: float) -> tuple[tuple[float, int], float]:
     """The constant learning rate that takes SGD to the target in the fewest steps, near the one of the model."""
     i, dimension = search.best_constant(), _dimension(terms(law.f, law.start))
     trials, far, close = TRIALS[dimension]
@@ -224,15 +225,16 @@ def _best_constant(search: StageSearch, law: _SGD, target: float) -> tuple[tuple
 
     def steps(log_s: float) -> float:
         s = _round(math.exp(log_s))
-        tried[s] = _first_below(law, s, target, NEVER, 2 * RECORDS if dimension == 1 else max(1.3 * time / s, 30))
-        return float(tried[s] or 10 * NEVER)
+        guess = 2 * FIRST_SEARCH if dimension == 1 else max(1.3 * time / s, 30)
+        tried[s] = _first_below(law, s, target, MOST_STEPS, guess)
+        return float(tried[s] or 10 * MOST_STEPS)
 
     options = {"maxiter": trials, "xatol": close}
     minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options=options)
     reached = {s: n for s, n in tried.items() if n}
     if not reached:
         raise ConvergenceError(
-            f"no constant learning rate takes SGD to {target:g} in {NEVER} steps; ask for a larger target"
+            f"no constant learning rate takes SGD to {target:g} in {MOST_STEPS} steps; ask for a larger target"
         )
     s = min(reached, key=lambda each: reached[each])
     return (s, reached[s]), law.at_end([(s, reached[s])])
@@ -245,8 +247,8 @@ def _choices(parts: list[Term], target: float, noise: float, largest: float | No
         raise RequestError(f"the largest learning rate must be positive, got {largest}")
     dimension = sum(term.count * term.objective.dimension for term in parts)
     # One well of any curvature has the plateau d s/4.
-    bottom = min(0.5 * top, DEEPEST[_dimension(parts)] * target * 4 / (dimension * noise**2))
-    return np.geomspace(top, bottom, CHOICES[_dimension(parts)])
+    bottom = min(0.5 * top, SMALLEST_PLATEAU[_dimension(parts)] * target * 4 / (dimension * noise**2))
+    return np.geomspace(top, bottom, RATE_CHOICES[_dimension(parts)])
 
 
 def _dimension(parts: list[Term]) -> int:
@@ -255,9 +257,9 @@ def _dimension(parts: list[Term]) -> int:
 
 
 def _largest(parts: list[Term], noise: float) -> float:
-    """1/L, L the largest curvature at a minimum; less where SGD would run away from there."""
+    """1/L, L the largest curvature at a minimum; less where SGD would escape from there."""
     s = 1.0 / max(float(m.curvatures[-1]) for term in parts for m in term.landscape.minima)
-    while any(runs_away(term.objective, s, noise, SAFE) for term in parts):
+    while any(escapes(term.objective, s, noise, SAFE_ESCAPE) for term in parts):
         s *= 0.9
     return s
 
@@ -284,22 +286,22 @@ def steps_against_learning_rate(
     By the exact law of SGD; at once None where the plateau is above the target.
     """
     f = without_constant(resolve(objective))
-    law = _SGD(f, starting_point(f, x0, ABOVE * target), noise)
+    law = _SGDRisk(f, starting_point(f, x0, START_TARGETS * target), noise)
     asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
     return [_first_below(law, s, target, most) for s in asked]
 
 
-def _first_below(law: _SGD, s: float, target: float, most: int, guess: float = 2 * RECORDS) -> int | None:
+def _first_below(law: _SGDRisk, s: float, target: float, most: int, guess: float = 2 * FIRST_SEARCH) -> int | None:
     """The first step at which a constant learning rate is below the target; None if its plateau is not."""
     steps, reachable = min(math.ceil(guess), most), False
     while True:
-        below = np.flatnonzero(law.told([(s, steps)], np.arange(steps + 1)) <= target)
+        below = np.flatnonzero(law.risks([(s, steps)], np.arange(steps + 1)) <= target)
         if below.size:
             return int(below[0])
         reachable = reachable or law.plateau(s) < target
         if steps >= most or not reachable:
             return None
-        steps = min(GROWTH[_dimension(terms(law.f, law.start))] * steps, most)
+        steps = min(SEARCH_GROWTH[_dimension(terms(law.f, law.start))] * steps, most)
 
 
 def classical_schedules(
@@ -312,7 +314,7 @@ def classical_schedules(
     learning rate; 'logarithmic': C/log(2 + k) with C = 2H, H the barrier.
     """
     f = without_constant(resolve(objective))
-    law, out = _SGD(f, starting_point(f, x0, ABOVE * target), noise), dict[str, int | None]()
+    law, out = _SGDRisk(f, starting_point(f, x0, START_TARGETS * target), noise), dict[str, int | None]()
     for name, make in classical_laws(f, law.start, learning_rate=learning_rate).items():
         if name == "logarithmic":  # does not depend on where it ends
             plan = make(most).until(Stop("risk", target))
@@ -339,7 +341,7 @@ def classical_laws(
     return out
 
 
-def _shortest(law: _SGD, make, target: float, most: int) -> int | None:  # type: ignore[no-untyped-def]
+def _shortest(law: _SGDRisk, make, target: float, most: int) -> int | None:  # type: ignore[no-untyped-def]
     """The smallest n, to a percent, for which the schedule make(n) ends at or below the target."""
 
     def risk(n: int) -> float:

@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
 
 from witten.errors import ConvergenceError
-from witten.risk.planning.modal_model import ModeModel
+from witten.risk.planning.modal_model import ModalModel
 
-__all__ = ["NEVER", "StageSearch"]
+__all__ = ["MOST_STEPS", "StageSearch"]
 
 Array = NDArray[np.float64]
 # Steps beyond which a schedule counts as never.
-NEVER = 500_000
+MOST_STEPS = 500_000
 # A risk of so many targets is as bad as one that the model has lost.
-BAD = 1e9
+WORST_RISK = 1e9
 # Times at which a constant learning rate is looked at.
-LOOKS = 40
+TIME_SAMPLES = 40
 # How far along the learning rates a stage is moved at a time while that saves steps, and by what part it must.
-MOVES, WORTH = (-3, -2, -1, 1, 2, 3), 1e-4
+MOVES, LEAST_SAVING = (-3, -2, -1, 1, 2, 3), 1e-4
 
 
 @dataclass(eq=False)
 class StageSearch:
     """Stages on the spectral model: which of its learning rates, and for how long."""
 
-    model: ModeModel
+    model: ModalModel
     target: float
     found: dict[tuple[int, ...], tuple[float, Array]] = field(default_factory=dict)
 
@@ -51,13 +51,13 @@ class StageSearch:
         def excess(log_time: float) -> float:
             return self._risk((i,), np.array([math.exp(log_time)])) - self.target
 
-        low, high = math.log(self.shortest[i] * self.rates[i]), math.log(NEVER * self.rates[i])
+        low, high = math.log(self.shortest[i] * self.rates[i]), math.log(MOST_STEPS * self.rates[i])
         # From the end: the risk may have been below the target before, where modes are too few for it as well.
-        times = np.linspace(low, high, LOOKS)
-        above = [k for k in range(LOOKS) if excess(times[k]) > 0]
+        times = np.linspace(low, high, TIME_SAMPLES)
+        above = [k for k in range(TIME_SAMPLES) if excess(times[k]) > 0]
         if not above:
             return float(math.exp(low) / self.rates[i])
-        if above[-1] == LOOKS - 1:
+        if above[-1] == TIME_SAMPLES - 1:
             return math.inf
         once = above[-1] == len(above) - 1
         bracket = (low, high) if once else times[above[-1] : above[-1] + 2]
@@ -68,7 +68,7 @@ class StageSearch:
         steps = [self.constant(i) for i in range(self.rates.size)]
         if not np.isfinite(steps).any():
             raise ConvergenceError(
-                f"no constant learning rate reaches {self.target:g} in {NEVER} steps; ask for a larger target"
+                f"no constant learning rate reaches {self.target:g} in {MOST_STEPS} steps; ask for a larger target"
             )
         return int(np.argmin(steps))
 
@@ -82,7 +82,7 @@ class StageSearch:
             np.log(np.maximum(guess, 1.1 * self.shortest[list(stages)])),
             jac=np.exp,
             method="SLSQP",
-            bounds=[(math.log(self.shortest[i]), math.log(NEVER)) for i in stages],
+            bounds=[(math.log(self.shortest[i]), math.log(MOST_STEPS)) for i in stages],
             constraints={
                 "type": "ineq",
                 "fun": lambda log_steps: math.log(self.target) - math.log(self._risk(stages, s * np.exp(log_steps))),
@@ -96,7 +96,7 @@ class StageSearch:
 
     def _risk(self, stages: tuple[int, ...], times: Array) -> float:
         risk = self.model.risk(stages, times.tolist())
-        return risk if 0 < risk < BAD * self.target else BAD * self.target
+        return risk if 0 < risk < WORST_RISK * self.target else WORST_RISK * self.target
 
     def best(self, count: int) -> list[tuple[tuple[int, ...], float, Array]]:
         """The best 1, 2, ..., `count` stages found: each time the best so far with one stage split, then moved."""
@@ -131,6 +131,6 @@ class StageSearch:
                     found, times = self.durations(new, steps)
                     if found < best[1]:
                         best = (new, found, times)
-            if best[1] > (1 - WORTH) * total:
+            if best[1] > (1 - LEAST_SAVING) * total:
                 return stages, total, steps
             stages, total, steps = best
