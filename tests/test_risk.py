@@ -479,11 +479,11 @@ def test_long_runs_are_the_steps_themselves():
     chain /= chain.sum(axis=1, keepdims=True)
     start = np.exp(-0.5 * ((x - 0.8) / 0.05) ** 2)
     run = krylov_powers(lambda masses: masses @ chain, start, 5000)
-    assert run.last == 5000 and len(run.ways) < 15
+    assert run.last == 5000 and len(run.chains) < 15
     for k in (0, 1, 24, 25, 60, 333, 5000):
         assert run.after(k) == pytest.approx(start @ np.linalg.matrix_power(chain, k), abs=1e-11 * start.sum())
     short = krylov_powers(lambda masses: masses @ chain, start, 30)
-    assert len(short.ways) == 2 and short.after(30) == pytest.approx(run.after(30), abs=1e-13)
+    assert len(short.chains) == 2 and short.after(30) == pytest.approx(run.after(30), abs=1e-13)
 
 
 def test_long_runs_in_the_plane_change_nothing(monkeypatch):
@@ -505,7 +505,7 @@ def test_modes_in_the_plane_are_those_of_the_lines(name, start, rates):
     for stages, times in (([0], [30.0]), ([0, 1], [30.0, 15.0]), ([0, 1, 2], [30.0, 15.0, 6.0])):
         assert plane.risk(stages, times) == pytest.approx(lines.risk(stages, times), rel=5e-3)
     # The constant function is seen as constant on every grid.
-    switch = plane._parts[0].switch(0, 2)
+    switch = plane._models[0].switch(0, 2)
     assert switch[0] == pytest.approx(np.eye(switch.shape[1])[0], abs=1e-10)
 
 
