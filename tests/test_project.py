@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from launcher import PATIENCE
 
 import witten
 
@@ -106,7 +107,7 @@ def test_files_the_readme_links_to_exist():
 
 def find_python(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [ROOT / "tools" / "find-python"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [ROOT / "tools" / "find-python"], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
@@ -298,7 +299,7 @@ def test_mpi4py_appears_in_one_module():
 
 
 def run_python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

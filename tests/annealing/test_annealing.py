@@ -2,14 +2,13 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from launcher import cli
 
 from witten.annealing import Losses, anneal, compare, follow, limit_ratio
 from witten.errors import ConvergenceError, RequestError
@@ -191,13 +190,9 @@ def test_a_wrong_claim_is_noticed(monkeypatch):
 # ------------------------------------------------------------------------------------------------ the command line
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def test_witten_anneal_as_json(tmp_path: Path):
     picture = tmp_path / "paths.png"
-    done = run("anneal", "--json", "--plot", str(picture))
+    done = cli("anneal", "--json", "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["ratio"] == pytest.approx(2, abs=1e-4) and found["probability"] == 0.75
@@ -206,7 +201,7 @@ def test_witten_anneal_as_json(tmp_path: Path):
 
 
 def test_witten_anneal_for_a_person_without_a_gain_and_refused():
-    done = run("anneal", "--samples", "2")
+    done = cli("anneal", "--samples", "2")
     assert (done.returncode, done.stderr) == (0, "") and "gain nothing" in done.stdout
-    done = run("anneal", "--eps", "2")
+    done = cli("anneal", "--eps", "2")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "eps" in done.stderr

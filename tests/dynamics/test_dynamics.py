@@ -2,13 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numba
 import numpy as np
 import pytest
-from launcher import needs_mpi, ranks
+from launcher import cli, needs_mpi, ranks
 
 import witten
 from witten.dynamics.equilibrium.equilibrium import equilibrium
@@ -543,13 +541,9 @@ def test_requests_that_are_wrong(arguments, words):
 # ------------------------------------------------------------------------------------------------ the command
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def test_simulate_on_the_command_line(tmp_path):
     arguments = ("simulate", "quadratic", "--lr", "0.3,0.1", "--paths", "256", "--seed", "3")
-    done = run(*arguments, "--json", "-o", str(tmp_path / "a.nc"), "--plot", str(tmp_path / "a.png"))
+    done = cli(*arguments, "--json", "-o", str(tmp_path / "a.nc"), "--plot", str(tmp_path / "a.png"))
     assert (done.returncode, done.stderr) == (0, ""), done
     found = json.loads(done.stdout)
     assert [record["learning_rate"] for record in found["records"]] == [0.3, 0.1]
@@ -565,7 +559,7 @@ def test_simulate_on_the_command_line(tmp_path):
 def test_simulate_stops_at_a_walltime_with_what_is_known():
     """Minutes of work, two seconds of time."""
     long = ("simulate", "double-well", "--lr", "0.045,0.1", "--estimator", "hitting")
-    done = run(*long, "--walltime", "00:00:02", "--json")
+    done = cli(*long, "--walltime", "00:00:02", "--json")
     assert done.returncode == 4 and "walltime" in done.stderr and done.stderr.count("\n") == 1, done
     assert len(json.loads(done.stdout)["records"]) < 2
 

@@ -9,19 +9,20 @@ import subprocess
 import sys
 
 import pytest
+from launcher import PATIENCE
 
 # Cores that OpenBLAS may take for its own, the first that works; whether NumPy leaves out AVX2; Numba's processor.
 VARIANTS = {"avx2": (("Haswell", "Sandybridge"), False, None), "sse4": (("Nehalem",), True, "generic")}
 TESTS = (
-    "test_spectra.py::test_bars_of_ritz_values_hold_against_high_precision",
-    "test_spectra.py::test_tiny_rates_keep_their_digits",
-    "test_spectra.py::test_bars_hold_where_a_pair_that_is_known_well_stands_beside_one_that_is_not",
-    "test_spectra.py::test_sweep_keeps_the_discretisation",
-    "test_spectra.py::test_higher_rates_in_two_dimensions_lie_in_their_bars[shi-su-jordan-0.1]",
-    "test_steep.py::test_rates_beside_a_steep_rim",
-    "test_transfer.py::test_modes_where_hardly_any_measure_is_are_found",
-    "test_transfer.py::test_elimination_keeps_every_digit_of_a_small_eigenvalue",
-    "test_transfer.py::test_a_quadratic_has_the_powers_of_its_factor",
+    "spectra/test_spectra.py::test_bars_of_ritz_values_hold_against_high_precision",
+    "spectra/test_spectra.py::test_tiny_rates_keep_their_digits",
+    "spectra/test_spectra.py::test_bars_hold_where_a_pair_that_is_known_well_stands_beside_one_that_is_not",
+    "spectra/test_spectra.py::test_sweep_keeps_the_discretisation",
+    "spectra/test_spectra.py::test_higher_rates_in_two_dimensions_lie_in_their_bars[shi-su-jordan-0.1]",
+    "spectra/test_steep.py::test_rates_beside_a_steep_rim",
+    "sgd/test_transfer.py::test_modes_where_hardly_any_measure_is_are_found",
+    "sgd/test_transfer.py::test_elimination_keeps_every_digit_of_a_small_eigenvalue",
+    "sgd/test_transfer.py::test_a_quadratic_has_the_powers_of_its_factor",
 )
 # Products large enough for every kernel. OpenBLAS 0.3.34 crashes in them where it is told to be Haswell on a Zen 4 with
 # AVX-512 (its issue 6021); on a real Haswell it does not.
@@ -46,7 +47,7 @@ def environment(core, without_avx2, numba_cpu):
 
 def works(core, env):
     """Whether NumPy and SciPy take this core, and it computes here."""
-    done = subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode == 0 and f"Core: {core}" in done.stdout + done.stderr
 
 
@@ -56,7 +57,7 @@ def test_bars_hold_as_an_older_processor_rounds(name):
     env = next((env for core in cores if works(core, env := environment(core, *rest))), None)
     if env is None:
         pytest.skip(f"NumPy's BLAS cannot be told to be {' or '.join(cores)} here")
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.dirname(__file__))
     tests = [os.path.join(here, test) for test in TESTS]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     done = subprocess.run(command, env=env, cwd=os.path.dirname(here), capture_output=True, text=True, timeout=900)

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from itertools import product
 
 import mpmath
@@ -13,6 +11,7 @@ import scipy.linalg
 import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from launcher import cli
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import witten
@@ -363,12 +362,8 @@ def test_noise_prefers_the_flatter_minimum_long_before_descent_must():
 # ------------------------------------------------------------------------------------------------ the command line
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def test_witten_chain_as_json(tmp_path):
-    done = run("chain", "shi-su-jordan-1d", "--lr", "0.1,0.075", "--json", "--plot", str(tmp_path / "a.png"))
+    done = cli("chain", "shi-su-jordan-1d", "--lr", "0.1,0.075", "--json", "--plot", str(tmp_path / "a.png"))
     assert (done.returncode, done.stderr) == (0, "")
     first, second = json.loads(done.stdout)["records"]
     assert {"learning_rate", "chain_rate", "sde_rate", "ratio", "eigenvalues", "survival"} <= set(first)
@@ -378,12 +373,12 @@ def test_witten_chain_as_json(tmp_path):
 
 
 def test_witten_chain_for_a_person():
-    done = run("chain", "double-well", "--lr", "0.4", "--noise", "0.9")
+    done = cli("chain", "double-well", "--lr", "0.4", "--noise", "0.9")
     assert (done.returncode, done.stderr) == (0, "") and "lost per step" in done.stdout and "noise 0.9" in done.stdout
 
 
 def test_witten_chain_where_the_sde_has_no_rate():
-    done = run("chain", "2*log(1+x^2)", "--lr", "0.2", "--json")
+    done = cli("chain", "2*log(1+x^2)", "--lr", "0.2", "--json")
     found = json.loads(done.stdout)
     (record,) = found["records"]
     assert done.returncode == 0 and "no spectral gap" in found["why"] and record["sde_rate"] is None
@@ -429,9 +424,9 @@ def test_a_chain_and_its_sde_lie_in_one_file(tmp_path):
 def test_a_saved_chain_is_drawn_as_it_was(tmp_path, objective):
     """With the SDE and the ratio to it, also where the rate of the SDE is the bottom of a continuous spectrum."""
     first, again, file = tmp_path / "a.svg", tmp_path / "b.svg", tmp_path / "a.nc"
-    done = run("chain", objective, "--lr", "0.2,0.1", "-o", str(file), "--plot", str(first))
+    done = cli("chain", objective, "--lr", "0.2,0.1", "-o", str(file), "--plot", str(first))
     assert done.returncode == 0 and ("continuous" in done.stderr) == (objective == "abs(x)")
-    done = run("plot", str(file), "--plot", str(again))
+    done = cli("plot", str(file), "--plot", str(again))
     assert (done.returncode, done.stderr) == (0, "")
     drawn = [re.findall(r' d="([^"]*)', path.read_text()) for path in (first, again)]
     assert drawn[0] == drawn[1] and len(drawn[0]) > 20

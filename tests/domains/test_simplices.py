@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from curved_meshes import second_order
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from witten.domains.nodal_mesh import NodalMesh, lexicographic
 from witten.domains.simplices import EDGES, Simplices, cut_grid, permuted, red_refinement, subdivision
 from witten.errors import RequestError
 
-MESHES = Path(__file__).parents[1] / "meshes"
+MESHES = Path(__file__).parents[2] / "meshes"
 DIMENSIONS = (1, 2, 3)
 VTK_EDGES = {1: [(0, 1)], 2: [(0, 1), (1, 2), (2, 0)], 3: [(0, 1), (1, 2), (2, 0), (0, 3), (1, 3), (2, 3)]}
 NAMES = {(1, 1): "line", (1, 2): "line3", (2, 1): "triangle", (2, 2): "triangle6", (3, 1): "tetra", (3, 2): "tetra10"}
@@ -22,20 +23,6 @@ NAMES = {(1, 1): "line", (1, 2): "line3", (2, 1): "triangle", (2, 2): "triangle6
 
 def cube(dimension, n=2):
     return cut_grid(Grid.uniform([(0.0, 1.0)] * dimension, n))
-
-
-def second_order(mesh, bend=lambda x: x):
-    """A straight mesh with nodes on the middle of its edges, all nodes moved by `bend`."""
-    number, points = {}, list(mesh.points.T)
-    columns = np.empty((len(mesh.cells), len(EDGES[mesh.dimension])), dtype=int)
-    for i, cell in enumerate(mesh.cells):
-        for j, (a, b) in enumerate(EDGES[mesh.dimension]):
-            key = tuple(sorted((cell[a], cell[b])))
-            if key not in number:
-                number[key] = len(points)
-                points.append((mesh.points[:, cell[a]] + mesh.points[:, cell[b]]) / 2)
-            columns[i, j] = number[key]
-    return Simplices(bend(np.array(points).T), np.hstack([mesh.cells, columns]))
 
 
 def disk(levels):

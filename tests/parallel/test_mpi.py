@@ -7,11 +7,11 @@ from launcher import needs_mpi, ranks
 
 # Each runs by itself as well, on one rank.
 CASES = (
-    ("test_ranks.py", 2),
-    ("test_ranks.py", 3),
-    ("test_mesh.py", 2),
-    ("test_finite_elements.py", 2),
-    ("test_element_committors.py", 2),
+    ("parallel/test_ranks.py", 2),
+    ("parallel/test_ranks.py", 3),
+    ("domains/test_mesh.py", 2),
+    ("operators/test_finite_elements.py", 2),
+    ("spectra/test_element_committors.py", 2),
 )
 
 
@@ -19,7 +19,7 @@ CASES = (
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "n"), CASES)
 def test_under_mpiexec(file, n, tmp_path):
-    path = Path(__file__).with_name(file)
-    done = ranks(n, "-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", path, cwd=Path(__file__).parents[1])
+    path = Path(__file__).parents[1] / file
+    done = ranks(n, "-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", path, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     assert done.stdout.count(" passed") == n

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from launcher import PATIENCE
 
 from witten import Grid, plots
 from witten.domains.nodal_mesh import NodalMesh
@@ -159,7 +160,7 @@ import adios2, numpy
 with adios2.FileReader("modes.bp") as file:
     numpy.savez("read.npz", **{name: file.read(name) for name in ("geometry", "mode_1", "objective")})
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE, cwd=tmp_path)
     read = np.load(tmp_path / "read.npz")
     np.testing.assert_allclose(read["mode_1"].squeeze(), read["geometry"][:, 0], atol=1e-14)
     np.testing.assert_allclose(read["objective"].squeeze(), bowl(read["geometry"].T), rtol=1e-13)

@@ -2,13 +2,12 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from launcher import cli
 
 import witten
 from witten import plots
@@ -645,13 +644,9 @@ def test_well_known_schedules_are_those_that_are_counted():
 # ------------------------------------------------------------------------------------------------ the command line
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def test_witten_risk_as_json(tmp_path):
     picture = tmp_path / "risk.png"
-    done = run("risk", PAPER, "--schedule", "0.1:30,0.05:20", "--x0", "-0.9,0.9", "--json", "--plot", str(picture))
+    done = cli("risk", PAPER, "--schedule", "0.1:30,0.05:20", "--x0", "-0.9,0.9", "--json", "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     lists = [found[key] for key in ("steps", "time", "learning_rate", "excess_risk", "plateau")]
@@ -661,14 +656,14 @@ def test_witten_risk_as_json(tmp_path):
 
 
 def test_witten_risk_for_a_person_and_refused():
-    done = run("risk", "double-well", "--schedule", "0.1:30", "--method", "spectral")
+    done = cli("risk", "double-well", "--schedule", "0.1:30", "--method", "spectral")
     assert (done.returncode, done.stderr) == (0, "") and "parts of the variance" in done.stdout
-    done = run("risk", "double-well", "--schedule", "0.1:x")
+    done = cli("risk", "double-well", "--schedule", "0.1:x")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "not a number" in done.stderr
 
 
 def test_witten_schedule_as_json():
-    done = run("schedule", "quadratic", "--target", "0.05", "--x0", "1.5", "--stages", "2", "--paths", "1000", "--json")
+    done = cli("schedule", "quadratic", "--target", "0.05", "--x0", "1.5", "--stages", "2", "--paths", "1000", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert {"stages", "total_steps", "best_constant"} <= set(found)

@@ -9,6 +9,7 @@ import time
 import mpmath as mp
 import numpy as np
 import pytest
+from launcher import PATIENCE
 from scipy.sparse.linalg import ArpackNoConvergence
 
 from witten.domains.grid import Grid
@@ -126,11 +127,11 @@ def test_a_signal_ends_a_solver_within_seconds(tmp_path, command, number):
     arguments = [command, "x^2/2 + y^2/2 + x^2*y^2", "--lr", "0.1", str(begun)]
     process = subprocess.Popen([sys.executable, "-c", ENDLESS, *arguments], stderr=subprocess.PIPE, text=True)
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while not begun.exists() and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 4 and err.count("\n") == 1 and f"stopped by {number.name}" in err, err

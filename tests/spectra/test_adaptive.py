@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skfem
+from launcher import PATIENCE
 from numpy.polynomial import legendre
 from references import CASES, double_well, rates_1d, reference_rates, separable_rates
 from scipy.linalg import eigh
@@ -23,7 +24,7 @@ from witten.parallel import Communicator, world
 from witten.rates import RateCurve
 
 pytest.importorskip("witten.spectra.adaptive_meshes", reason="needs DOLFINx", exc_type=ImportError)
-from test_simplices import second_order
+from curved_meshes import second_order
 
 from witten.domains.mesh import box_mesh, dolfinx_mesh
 from witten.domains.simplices import Simplices
@@ -33,7 +34,7 @@ from witten.spectra.solvers.krylov_schur import KrylovSchur
 
 pytestmark = pytest.mark.fem
 
-MESHES = Path(__file__).parents[1] / "meshes"
+MESHES = Path(__file__).parents[2] / "meshes"
 FE = {"method": "finite-elements"}
 WELLS = "(x^2 + y^2 - 1)^2/4"  # a circular valley
 SPHERES = "(x^2 + y^2 + z^2 - 1)^2/4"
@@ -355,7 +356,7 @@ def test_requests_that_make_no_sense_are_refused():
 def run(*arguments):
     """`witten ARGUMENTS`, ended."""
     command = [sys.executable, "-m", "witten", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def answer(*arguments):

@@ -20,7 +20,7 @@ import ufl
 from witten.domains.mesh import Gather, box_mesh, dolfinx_mesh, grid_mesh, read_mesh, refined
 
 pytestmark = pytest.mark.fem
-MESHES = Path(__file__).parents[1] / "meshes"
+MESHES = Path(__file__).parents[2] / "meshes"
 NAMES = sorted(path.stem for path in MESHES.glob("*.msh"))
 COMM, SELF = parallel.world().mpi, Communicator().mpi
 

@@ -15,6 +15,7 @@ import mpmath
 import pytest
 import typer
 import xarray
+from launcher import PATIENCE
 
 from witten.cli import app, options
 from witten.cli.commands.gap import _json_record as json_record
@@ -38,7 +39,7 @@ MANY = "0.03:0.5:9"
 
 
 def witten(*arguments, **kwargs):
-    return subprocess.run([*WITTEN, *arguments], capture_output=True, text=True, timeout=120, **kwargs)
+    return subprocess.run([*WITTEN, *arguments], capture_output=True, text=True, timeout=PATIENCE, **kwargs)
 
 
 def strict_json(text):
@@ -60,7 +61,7 @@ def refused(*arguments):
 def with_witten(code, *arguments):
     """The command line with something replaced first."""
     script = f"import sys, witten\n{code}\nfrom witten.cli import main\nmain(sys.argv[1:])"
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=PATIENCE)
 
 
 # -------------------------------------------------------------------------------------------------- what works
@@ -191,7 +192,7 @@ def test_objectives_lists_the_gallery():
 def test_doctor_reports_every_route(tmp_path):
     (tmp_path / "witten").mkdir()  # the folder of a clone beside which the question is asked
     script = os.path.join(os.path.dirname(sys.executable), "witten")
-    done = subprocess.run([script, "doctor", "--json"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    done = subprocess.run([script, "doctor", "--json"], capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path)
     found = strict_json(done.stdout)
     assert found["routes"]["finite differences"]["works"] is True
     assert all(route["works"] or route["why"] for route in found["routes"].values())
@@ -360,7 +361,7 @@ def test_a_reader_that_leaves_is_no_error():
     with subprocess.Popen([*WITTEN, "objectives"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_processes_that_mpi_does_not_bring_together_are_refused_by_the_first():
@@ -376,7 +377,7 @@ def started(path, *more):
     """A sweep under way, with at least two learning rates saved."""
     command = [*WITTEN, "gap", "double-well", "--lr", MANY, "-o", str(path), *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit and process.poll() is None:
         if path.exists() and len(RateCurve.load(path).records) >= 2:
             return process
@@ -388,7 +389,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(tmp_path):
     path, whole = tmp_path / "killed.nc", tmp_path / "whole.nc"
     process = started(path)
     process.send_signal(signal.SIGKILL)
-    assert process.wait(timeout=30) == -signal.SIGKILL
+    assert process.wait(timeout=PATIENCE) == -signal.SIGKILL
     process.communicate()
     left = RateCurve.load(path)
     assert 2 <= len(left.records) < 9
@@ -412,7 +413,7 @@ def test_a_kill_while_resuming_loses_nothing_either(tmp_path):
     backwards = ",".join(repr(s) for s in reversed(rates))  # what is there comes last now
     command = [*WITTEN, "gap", "double-well", "--lr", backwards, "-o", str(path), "--resume"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + PATIENCE
     while len(RateCurve.load(path).records) < len(left) + 2 and time.monotonic() < limit and process.poll() is None:
         time.sleep(0.02)
     process.kill()
@@ -425,7 +426,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     path = tmp_path / "curve.nc"
     process = started(path, "--json")
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
     assert err.count("\n") == 1 and number.name in err and "--resume" in err and str(path) in err
     saved = RateCurve.load(path)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from launcher import environment, patched
+from launcher import PATIENCE, environment, patched
 
 from witten.descent import thresholds
 from witten.errors import RequestError
@@ -67,7 +67,7 @@ study.STUDIES["planted"] = "planted"
 def test_a_disagreement_is_exit_status_three(offset, status):
     code = patched(PLANTED.replace("OFFSET", offset))
     done = subprocess.run([sys.executable, "-c", code, "study", "all", "--json"], capture_output=True, text=True,
-                          env=environment(), timeout=120)  # fmt: skip
+                          env=environment(), timeout=PATIENCE)  # fmt: skip
     assert (done.returncode, done.stderr) == (status, "")
     (found,) = json.loads(done.stdout)["studies"]
     assert found["name"] == "planted" and [check["ok"] for check in found["checks"]] == [True, status == 0]
@@ -77,7 +77,7 @@ def test_a_disagreement_is_exit_status_three(offset, status):
 def test_the_third_study_for_a_person_with_figures(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "witten", "study", "later-results", "--quick", "--figures", str(tmp_path / "figures")],
-        capture_output=True, text=True, env=environment(), timeout=200,
+        capture_output=True, text=True, env=environment(), timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0 and "27 of 27 agree" in done.stdout, done
     assert len(list((tmp_path / "figures").glob("later-results-*.png"))) == 3

@@ -2,12 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import xarray
+from launcher import cli
 
 import witten
 from witten import plots
@@ -16,19 +15,15 @@ from witten.rates import RateCurve
 FORBIDDEN = ("NaN", "Infinity")
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def as_json(*arguments):
-    done = run(*arguments, "--json")
+    done = cli(*arguments, "--json")
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout.count("\n") == 1 and not any(word in done.stdout for word in FORBIDDEN)
     return json.loads(done.stdout)
 
 
 def refused(*arguments, status=2):
-    done = run(*arguments)
+    done = cli(*arguments)
     assert (done.returncode, done.stdout) == (status, ""), done
     assert done.stderr.startswith("witten: ") and done.stderr.count("\n") == 1
     return done.stderr
@@ -68,7 +63,7 @@ def test_landscape_in_a_box():
 
 def test_landscape_for_a_person(tmp_path):
     picture = tmp_path / "picture.png"
-    done = run("landscape", "himmelblau", "--plot", str(picture))
+    done = cli("landscape", "himmelblau", "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, "")
     assert "4 minima, 4 saddles, 1 other" in done.stdout and "barrier H = 1.04015" in done.stdout
     assert "proved: there are no other critical points" in done.stdout and "confining yes (proved)" in done.stdout
@@ -108,16 +103,16 @@ def test_theory_with_one_minimum():
     found = as_json("theory", "quadratic", "--lr", "0.1")
     assert found["barrier"] is None and found["prefactor"] is None
     assert found["records"][0]["learning_rate"] == 0.1 and found["records"][0]["rates"] == []
-    assert "one minimum" in run("theory", "quadratic", "--lr", "0.1").stdout
+    assert "one minimum" in cli("theory", "quadratic", "--lr", "0.1").stdout
 
 
 def test_theory_for_a_person_saved_and_drawn(tmp_path):
     saved, picture, again = tmp_path / "law.nc", tmp_path / "law.png", tmp_path / "again.svg"
-    done = run("theory", "double-well", "--lr", "0.03:0.1:3", "-o", str(saved), "--plot", str(picture))
+    done = cli("theory", "double-well", "--lr", "0.03:0.1:3", "-o", str(saved), "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, "")
     assert "barrier H = 0.25" in done.stdout and "1.676663e" not in done.stderr
     assert RateCurve.load(saved).method == "eyring-kramers" and picture.stat().st_size > 10_000
-    assert run("plot", str(saved), "--plot", str(again)).returncode == 0 and again.exists()
+    assert cli("plot", str(saved), "--plot", str(again)).returncode == 0 and again.exists()
 
 
 def test_a_saved_law_holds_the_logarithms_of_all_rates(tmp_path):

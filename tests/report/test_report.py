@@ -8,7 +8,7 @@ import pytest
 from browser import Browser, needs_browser
 from hypothesis import given
 from hypothesis import strategies as st
-from test_validation import off_by
+from stand_ins import off_by
 
 import witten
 from witten.errors import RequestError

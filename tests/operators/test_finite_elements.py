@@ -27,7 +27,7 @@ from witten.spectra.solvers.krylov_schur import KrylovSchur, count_below
 
 pytestmark = pytest.mark.fem
 
-MESHES = Path(__file__).parents[1] / "meshes"
+MESHES = Path(__file__).parents[2] / "meshes"
 EPS = float(np.finfo(float).eps)
 CURVED = {"disk": 2, "annulus": 2, "ball": 3}
 # Few cells, so that matrices can be looked at whole.

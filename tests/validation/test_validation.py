@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launcher import environment, patched
+from launcher import PATIENCE, environment, patched
+from stand_ins import answer, off_by
 
 import witten
 from witten.dynamics.simulation import simulate_rate
@@ -19,26 +20,11 @@ from witten.landscape.barriers import barrier_pairs
 from witten.landscape.landscape import Landscape
 from witten.number_format import scientific
 from witten.objectives import resolve
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve
 from witten.validation import validate
 from witten.validation.verdict import factor
 
 S = (0.02, 0.04, 0.08)
-
-
-def answer(log_rate, width=0.1, resolved=True, notes=()):
-    """A route that always says the same."""
-
-    def compute(f, s):
-        record = RateRecord(s, log_rate, log_rate - width, log_rate + width, resolved, "test", 1, 0.0, notes=notes)
-        return RateCurve([record], "monte-carlo", f.name)
-
-    return compute
-
-
-def off_by(log_factor, width=0.1):
-    """Monte Carlo as the spectral route has it, but for a factor."""
-    return lambda f, s: answer(float(witten.gap(f, s).log_rates[0]) + log_factor, width)(f, s)
 
 
 def shifted_law(by):
@@ -258,7 +244,7 @@ def test_numbers_of_any_size_are_written(logarithm, digits):
 def run(*arguments, code=""):
     start = ["-c", patched(code)] if code else ["-m", "witten"]
     return subprocess.run(
-        [sys.executable, *start, *arguments], capture_output=True, text=True, timeout=150, env=environment()
+        [sys.executable, *start, *arguments], capture_output=True, text=True, timeout=PATIENCE, env=environment()
     )
 
 
