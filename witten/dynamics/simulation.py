@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from os import PathLike
@@ -16,10 +15,9 @@ from witten.errors import RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import Communicator, agree, communicator
-from witten.parallel.task_farm import WALLTIME
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates, checked_seed, positive
-from witten.sweeps import Part, run_sweep
+from witten.sweeps import Part, run_sweep, until
 
 __all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
 
@@ -79,7 +77,7 @@ def simulate_rate(
     asked = checked_learning_rates(learning_rates, noise)
     _check(estimator, paths, dt, width, scheme)
     checked_seed(seed)
-    end = _end(walltime, stop)
+    end = until(walltime, stop)
 
     def ends() -> str | None:
         return ranks.bcast(end())  # type: ignore[no-any-return]
@@ -98,16 +96,6 @@ def simulate_rate(
         f.name, Part(compute, METHOD, options), asked, comm=ranks, output=output, resume=resume, progress=progress,
         stop=end,
     )  # fmt: skip
-
-
-def _end(walltime: float | None, stop: Stop) -> Stop:
-    """Why to stop now, or None."""
-    limit = None if walltime is None else time.monotonic() + walltime
-
-    def reason() -> str | None:
-        return stop() or (WALLTIME if limit is not None and time.monotonic() >= limit else None)
-
-    return reason
 
 
 def _check(estimator: str, paths: int | None, dt: float | None, width: float, scheme: str) -> None:

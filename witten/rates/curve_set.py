@@ -23,8 +23,8 @@ MARK = "_log_rate_lower"
 class CurveSet(netcdf.Saved):
     """Curves by name: a file has `sde_rate`, `sde_rate_error`, ... of the curve 'sde'.
 
-    The curve named "" is what `RateCurve.load` finds. A learning rate at which some curve has no record yet has an
-    empty line there.
+    The first curve has no prefix: it is what `RateCurve.load` finds. A learning rate at which some curve has no record
+    yet has an empty line there.
     """
 
     kind: ClassVar[str] = KIND
@@ -36,7 +36,9 @@ class CurveSet(netcdf.Saved):
         once = {name: curve.each_once() for name, curve in self.curves.items()}
         rates = list(dict.fromkeys(s for curve in once.values() for s in curve.learning_rates.tolist()))
         parts = {name: _on(curve, rates).to_dataset() for name, curve in once.items()}
-        dataset = parts.pop("")
+        main = next(iter(parts))
+        dataset = parts.pop(main)
+        dataset.attrs |= {"curve": main} if main else {}
         for name, part in parts.items():
             dataset = dataset.assign(_prefixed(part, name))
             dataset.attrs |= {f"{name}_{each}": part.attrs[each] for each in ("method", "options")}
@@ -46,7 +48,8 @@ class CurveSet(netcdf.Saved):
     def from_dataset(cls, dataset: xarray.Dataset) -> Self:
         """What `to_dataset` described; a plain curve is a set of one."""
         names = [str(each).removesuffix(MARK) for each in dataset.data_vars if str(each).endswith(MARK)]
-        return cls({"": RateCurve.from_dataset(dataset)} | {name: _curve(dataset, name) for name in names})
+        main = str(dataset.attrs.get("curve", ""))
+        return cls({main: RateCurve.from_dataset(dataset)} | {name: _curve(dataset, name) for name in names})
 
 
 def _on(curve: RateCurve, learning_rates: list[float]) -> RateCurve:

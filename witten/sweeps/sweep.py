@@ -12,10 +12,10 @@ from typing import Any
 from witten.errors import RequestError, Stopped
 from witten.io import netcdf
 from witten.parallel.communicators import Communicator, agree
-from witten.parallel.task_farm import deal
+from witten.parallel.task_farm import WALLTIME, deal
 from witten.rates import KIND, CurveSet, RateCurve, RateRecord, SampledRate
 
-__all__ = ["Part", "Stop", "Sweep", "run_sweep"]
+__all__ = ["Part", "Stop", "Sweep", "run_sweep", "until"]
 
 Stop = Callable[[], str | None]
 Task = tuple[str, float]
@@ -48,7 +48,7 @@ class Sweep:
     output : netCDF file, rewritten whole after each record; None for no file
     progress : called on rank 0 with the name of the part and each record as it comes, those of a resumed file included
     groups, walltime, stop : as in `deal`; the walltime counts from here
-    known : the records there are, on rank 0
+    known : the records there are; while it runs, on rank 0
     """
 
     objective: str
@@ -134,6 +134,7 @@ class Sweep:
         except Stopped as early:
             reason = early.reason
         ended = reason is None and any(_is_stopped(record) for record in self.known.values())
+        self.known = self.comm.bcast(self.known)
         return self.comm.bcast(self.stop() or "stopped" if ended else reason)  # type: ignore[no-any-return]
 
     def _keep(self, task: Task, record: RateRecord) -> None:
@@ -152,6 +153,16 @@ class Sweep:
         order = dict.fromkeys((*self.asked, *self.also))
         records = tuple(self.known[name, s] for s in order if (name, s) in self.known)
         return RateCurve(records, self.parts[name].method, self.objective, self.parts[name].options)
+
+
+def until(walltime: float | None, stop: Stop) -> Stop:
+    """`stop`, or the end of the walltime, which counts from here: for a computation that can be ended under way."""
+    limit = None if walltime is None else time.monotonic() + walltime
+
+    def reason() -> str | None:
+        return stop() or (WALLTIME if limit is not None and time.monotonic() >= limit else None)
+
+    return reason
 
 
 def run_sweep(
@@ -175,7 +186,6 @@ def run_sweep(
         sweep.progress = lambda name, record: progress(record)
     sweep.open(resume)
     reason = sweep.run()
-    sweep.known = sweep.comm.bcast(sweep.known)
     curve = replace(sweep.curve(), records=tuple(sweep.known["", s] for s in asked if ("", s) in sweep.known))
     if reason is not None:
         raise Stopped(reason, curve)

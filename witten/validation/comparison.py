@@ -119,6 +119,7 @@ class Validation:
     flaws : what makes a route contradict itself, in words
     limit : log(spectral/theory) as s -> 0, extrapolated, where it was needed to judge theory; else None
     seed, seconds : of the whole
+    stopped : why it was ended early, what was done by then being compared; or None
     """
 
     objective: Objective
@@ -130,6 +131,7 @@ class Validation:
     limit: float | None = None
     seed: int = 0
     seconds: float = 0.0
+    stopped: str | None = None
 
     @property
     def barrier(self) -> float | None:
