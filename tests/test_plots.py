@@ -154,5 +154,5 @@ def test_unresolved_modes_are_said_to_be():
 
 def test_importing_the_modules_loads_neither_matplotlib_nor_xarray():
     heavy = {"matplotlib", "xarray", "h5netcdf"}
-    code = f"import sys, witten.plots, witten.io.sweep_file; print({heavy} & set(sys.modules))"
+    code = f"import sys, witten.plots, witten.sweeps; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -84,8 +84,8 @@ def validate(
     began = time.perf_counter()
     f = resolve(objective)
     asked = checked_learning_rates(learning_rates, noise)
-    known, complaint = (landscape, None) if landscape is not None else _described(f, box, seed)
     end = until(walltime, stop)
+    known, complaint = (landscape, None) if landscape is not None else _described(f, box, seed)
     sampled = partial(simulate_rate, noise=noise, stop=end)
     walls = None if box is None else [[float(a), float(b)] for a, b in box]
     ranks = communicator(comm)
@@ -107,9 +107,10 @@ def validate(
             {"seed": seed ^ OTHER_PATHS, "width": WIDTH / 2} | mark,
         ),
     }  # fmt: skip
+    left = walltime and walltime - (time.perf_counter() - began)
     sweep = Sweep(
         f.name, parts, asked, ranks, output, lambda name, record: progress(name, record.learning_rate),
-        walltime=walltime, stop=end, also=[s / 2 for s in asked],
+        walltime=left, stop=end, also=[s / 2 for s in asked],
     )  # fmt: skip
     sweep.open(resume)
     reason = sweep.run((name, s) for name in ROUTES for s in asked)

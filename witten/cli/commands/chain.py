@@ -19,7 +19,7 @@ EXAMPLES = options.examples(
     "witten chain shi-su-jordan-1d --lr 0.1,0.075",
     "witten chain double-well --lr 0.01:0.4:12 --plot chain.png",
     "witten chain triple-well --lr 0.2 --json",
-    "witten chain rastrigin --lr 0.15,0.3 -o chain.nc",
+    "witten chain rastrigin --lr 0.15,0.3 -o chain.nc --resume",
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
     "variable. A survival below 1 says that it runs away in the end; the rate is then that of those who have not.",
 )

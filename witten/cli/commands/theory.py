@@ -21,6 +21,7 @@ EXAMPLES = options.examples(
     "witten theory double-well --lr 0.01:0.2:9",
     "witten theory shi-su-jordan --lr 0.05,0.01 --json",
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
+    "witten theory mueller-brown --lr 0.02:0.2:8 -o law.nc --resume",
     notes="As s -> 0 the rates are those of the law times 1 + O(s). --plot adds computed rates and their ratio to it.",
 )
 NO_ERROR = "leading-order law: each rate is off by a factor 1 + O(s) that the law does not know, so it has no error bar"
@@ -45,7 +46,8 @@ def theory(
     """All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
-    number, limit = options.whole("--seed", seed, 0), seconds_left(walltime)
+    number = options.whole("--seed", seed, 0)
+    options.parse_walltime(walltime)
     output_files.check_places(output, plot, resume)
     import witten
     from witten.landscape.eyring_kramers import METHOD, prefactor
@@ -55,8 +57,8 @@ def theory(
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
     law, ending = swept(
         partial(
-            witten.eyring_kramers, landscape, learning_rates, seed=number, output=output, resume=resume, walltime=limit,
-            **request,
+            witten.eyring_kramers, landscape, learning_rates, seed=number, output=output, resume=resume,
+            walltime=seconds_left(walltime), **request,
         ),
         lambda done: RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]}),
         what=objective, total=len(learning_rates), output=output,

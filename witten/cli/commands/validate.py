@@ -22,6 +22,7 @@ EXAMPLES = options.examples(
     "witten validate double-well --lr 0.02:0.3:6",
     "witten validate shi-su-jordan --lr 0.05,0.02 --json",
     "witten validate mueller-brown --lr 0.03:0.3:5 --report mueller-brown.html",
+    "witten validate mueller-brown --lr 0.03:0.3:5 -o routes.nc --walltime 00:50:00",
     notes="Exit status 3 if routes disagree beyond the errors they quote.",
 )
 Report = Annotated[
