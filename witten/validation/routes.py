@@ -9,9 +9,13 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
+from witten.dynamics.paths.schemes import HEUN
+from witten.dynamics.rate_estimate import AUTO
 from witten.dynamics.request import WIDTH
+from witten.dynamics.simulation import METHOD as PATHS
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
+from witten.landscape.eyring_kramers import METHOD as LAW
 from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.number_format import scientific
@@ -20,7 +24,7 @@ from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates
-from witten.spectra.gap import gap
+from witten.spectra.gap import FINITE_DIFFERENCES, gap
 from witten.sweeps import Part, Stop, Sweep, until
 from witten.validation.comparison import Judgement, Route, Validation, compare
 from witten.validation.verdict import MONTE_CARLO, ROUTES, SPECTRAL, THEORY
@@ -31,7 +35,9 @@ Intervals = Sequence[tuple[float, float]]
 # One learning rate: the curve of a route holds its answer.
 Compute = Callable[[Objective, float], RateCurve]
 SECOND_LOOK = "second_look"
-UNRESOLVED = {"finite-differences": "not resolved: the error bar is wider than a tenth of the rate"}
+UNRESOLVED = {FINITE_DIFFERENCES: "not resolved: the error bar is wider than a tenth of the rate"}
+# What paths are simulated with.
+DEFAULTS = {"estimator": AUTO, "paths": None, "dt": None, "scheme": HEUN, "width": WIDTH}
 # The seed of a second look differs from that of the first in this bit.
 OTHER_PATHS = 1 << 63
 
@@ -93,18 +99,19 @@ def validate(
     parts = {
         SPECTRAL: _part(
             f, spectral or (lambda g, s: gap(g, s, rtol=rtol, noise=noise, box=box)), lambda s: _no_grid(f),
-            "finite-differences", {"rtol": rtol, "box": walls} | mark,
+            FINITE_DIFFERENCES, mark | ({} if spectral else {"rtol": rtol, "box": walls, "seed": seed}),
         ),
         THEORY: _part(
             f, theory or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed)),
-            lambda s: complaint or _no_law(known, s, noise), "eyring-kramers", {"box": walls, "seed": seed} | mark,
+            lambda s: complaint or _no_law(known, s, noise), LAW, mark | ({} if theory else {"box": walls, "seed": seed}),
         ),
         MONTE_CARLO: _part(
-            f, monte_carlo or partial(sampled, seed=seed), lambda s: None, "monte-carlo", {"seed": seed} | mark
+            f, monte_carlo or partial(sampled, seed=seed), lambda s: None, PATHS,
+            mark | ({} if monte_carlo else DEFAULTS | {"seed": seed}),
         ),
         SECOND_LOOK: _part(
-            f, partial(sampled, seed=seed ^ OTHER_PATHS, width=WIDTH / 2), lambda s: None, "monte-carlo",
-            {"seed": seed ^ OTHER_PATHS, "width": WIDTH / 2} | mark,
+            f, partial(sampled, seed=seed ^ OTHER_PATHS, width=WIDTH / 2), lambda s: None, PATHS,
+            mark | DEFAULTS | {"seed": seed ^ OTHER_PATHS, "width": WIDTH / 2},
         ),
     }  # fmt: skip
     left = walltime and walltime - (time.perf_counter() - began)
