@@ -103,7 +103,8 @@ def validate(
         ),
         THEORY: _part(
             f, theory or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed)),
-            lambda s: complaint or _no_law(known, s, noise), LAW, mark | ({} if theory else {"box": walls, "seed": seed}),
+            lambda s: complaint or _no_law(known, s, noise), LAW,
+            mark | ({} if theory else {"box": walls, "seed": seed}),
         ),
         MONTE_CARLO: _part(
             f, monte_carlo or partial(sampled, seed=seed), lambda s: None, PATHS,
