@@ -434,6 +434,64 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     assert os.listdir(tmp_path) == ["curve.nc"]
 
 
+COUNTED = """
+import os, signal
+from witten.sweeps import Sweep
+keep, done = Sweep._keep, []
+def counted(self, task, record):
+    keep(self, task, record)
+    if self.output is not None:  # not a sweep within a sweep
+        print("computed", *task, file=sys.stderr)
+        done.append(task)
+        if len(done) == {stop}:
+            os.kill(os.getpid(), signal.SIGUSR1)
+Sweep._keep = counted
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "left", "all_"),
+    [
+        (("theory", "double-well:tilt=0.1"), 1, 3),
+        (("chain", "double-well"), 4, 6),
+        (("validate", "double-well"), 7, 9),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_sweep_that_was_stopped_half_way_is_that_of_one_run_in_the_end(tmp_path, command, left, all_):
+    """Nothing is computed twice, and the file is the same but for the seconds that it took."""
+    path, whole = tmp_path / "stopped.nc", tmp_path / "whole.nc"
+
+    def run(file, *more, stop=-1):
+        arguments = (*command, "--lr", "0.4,0.3,0.35", "-o", str(file), *more)
+        done = with_witten(COUNTED.format(stop=stop), *arguments)
+        return done, [line for line in done.stderr.splitlines() if line.startswith("computed")]
+
+    cut, first = run(path, stop=left)
+    assert cut.returncode == 4 and len(first) == left, cut.stderr
+    assert "SIGUSR1" in cut.stderr and "--resume goes on" in cut.stderr
+    resumed, rest = run(path, "--resume")
+    direct, every = run(whole)
+    assert resumed.returncode == direct.returncode == 0, resumed.stderr
+    assert first + rest == every and len(every) == all_
+    with xarray.open_dataset(path) as one, xarray.open_dataset(whole) as other:
+        timed = [name for name in one.data_vars if str(name).endswith("seconds")]
+        assert one.drop_vars(timed).identical(other.drop_vars(timed).assign_attrs(one.attrs))
+        assert one.attrs["options"] == other.attrs["options"]
+    for column in (0, 1):  # what was printed, but for the file's name and the seconds
+        assert resumed.stdout.split()[column] == direct.stdout.split()[column]
+
+
+@pytest.mark.parametrize("command", ["theory", "chain", "validate"])
+def test_a_walltime_that_is_over_begins_nothing(tmp_path, command):
+    code = "import witten.cli.sweeps\nwitten.cli.sweeps.STARTED -= 100"
+    path = tmp_path / "curve.nc"
+    arguments = (command, "double-well", "--lr", "0.3", "-o", str(path), "--walltime", "00:01:00", "--json")
+    done = with_witten(code, *arguments)
+    assert done.returncode == 4 and "stopped at the walltime" in done.stderr
+    assert strict_json(done.stdout)["objective"] == "double-well" and not path.exists()
+
+
 # -------------------------------------------------------------------------------------------- reading and writing
 def test_learning_rates_are_numbers_lists_and_ranges():
     assert options.parse_learning_rates("0.1") == (0.1,)

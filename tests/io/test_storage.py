@@ -16,13 +16,14 @@ from witten import Grid
 from witten.descent.bifurcation import Diagram, bifurcation_diagram
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
-from witten.io import netcdf, sweep_file
+from witten.io import netcdf, spectrum_dataset
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.rates import RateCurve, RateRecord, SampledRate
+from witten.parallel import Communicator
+from witten.rates import CurveSet, RateCurve, RateRecord, SampledRate
 from witten.risk import RiskCurve, excess_risk
-from witten.sgd.sde_comparison import BesideSDE
 from witten.spectra.spectrum import Spectrum
+from witten.sweeps import Part, Sweep
 
 OPTIONS = {"rtol": 1e-4, "noise": 1.0, "box": None}
 REQUEST = {"method": "finite-differences", "objective": "double-well"}
@@ -92,7 +93,7 @@ def test_a_write_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_what_a_killed_run_left_is_overwritten(tmp_path):
     (tmp_path / ".curve.nc.part").write_bytes(b"half of a file")
-    sweep_file.check_output(tmp_path / "curve.nc", "rate-curve")
+    netcdf.check_output(tmp_path / "curve.nc", "rate-curve")
     curve(0.1).save(tmp_path / "curve.nc")
     assert os.listdir(tmp_path) == ["curve.nc"]
 
@@ -107,7 +108,7 @@ def test_a_link_is_written_through(tmp_path):
 
 # ------------------------------------------------------------------------------------------------ check_output
 def test_check_output_leaves_no_trace(tmp_path):
-    sweep_file.check_output(tmp_path / "curve.nc", "rate-curve")
+    netcdf.check_output(tmp_path / "curve.nc", "rate-curve")
     assert os.listdir(tmp_path) == []
 
 
@@ -115,14 +116,14 @@ def test_check_output_leaves_no_trace(tmp_path):
 def test_check_output_refuses_places_that_cannot_be_written(tmp_path, name):
     (tmp_path / "directory.nc").mkdir()
     with pytest.raises(RequestError, match="cannot write"):
-        sweep_file.check_output(tmp_path / name, "rate-curve")
+        netcdf.check_output(tmp_path / name, "rate-curve")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_check_output_refuses_a_directory_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(RequestError, match="cannot write"):
-        sweep_file.check_output(tmp_path / "curve.nc", "rate-curve")
+        netcdf.check_output(tmp_path / "curve.nc", "rate-curve")
 
 
 def test_nothing_of_somebody_else_is_overwritten(tmp_path):
@@ -143,14 +144,17 @@ def test_a_result_of_another_kind_is_not_overwritten(tmp_path):
     path = tmp_path / "result.nc"
     curve(0.1).save(path)
     with pytest.raises(RequestError, match="holds a rate curve, not a spectrum"):
-        sweep_file.save_spectrum(spectrum(), path, bowl)
+        spectrum_dataset.save_spectrum(spectrum(), path, bowl)
     with pytest.raises(RequestError, match="holds a rate curve, not a spectrum"):
-        sweep_file.load_spectrum(path)
+        spectrum_dataset.load_spectrum(path)
 
 
 # ------------------------------------------------------------------------------------------------------ sweeps
 def opened(path, learning_rates, resume=True, objective="double-well", method="finite-differences", **options):
-    return sweep_file.open_sweep(path, resume, objective, method, {**OPTIONS, **options}, learning_rates)
+    part = Part(None, method, {**OPTIONS, **options})
+    sweep = Sweep(objective, {"": part}, learning_rates, Communicator(), path)
+    sweep.open(resume)
+    return list(sweep.curve().records)
 
 
 def test_a_sweep_without_a_file_repeats_nothing(tmp_path):
@@ -200,8 +204,14 @@ def test_resume_does_not_lose_learning_rates(tmp_path):
 
 def test_a_save_under_way_keeps_what_an_earlier_run_left(tmp_path):
     path = tmp_path / "curve.nc"
-    kept = [record(0.3), record(0.1)]
-    sweep_file.save_sweep(path, [record(0.1), record(0.2)], kept, options=OPTIONS, **REQUEST)
+    curve(0.3, 0.1).save(path)
+    done = []
+    part = Part(lambda s, group: record(s), REQUEST["method"], OPTIONS)
+    asked, name = [0.1, 0.2, 0.4, 0.3], REQUEST["objective"]
+    sweep = Sweep(name, {"": part}, asked, Communicator(), path, stop=lambda: "no" if done else None)
+    sweep.progress = lambda name, each: done.append(each) if each.learning_rate == 0.2 else None
+    sweep.open(resume=True)
+    assert sweep.run() == "no"
     assert RateCurve.load(path).learning_rates.tolist() == [0.1, 0.2, 0.3]
 
 
@@ -307,7 +317,7 @@ BROKEN_RATES = {
 def test_rates_that_cannot_be_true_are_refused_by_every_reader(tmp_path, message):
     path = tmp_path / "curve.nc"
     netcdf.write_dataset(BROKEN_RATES[message](curve(0.1, 0.2).to_dataset()), path)
-    readers = (RateCurve.load, BesideSDE.load, lambda p: opened(p, [0.1, 0.2]))
+    readers = (RateCurve.load, CurveSet.load, lambda p: opened(p, [0.1, 0.2]))
     for read in readers:
         with pytest.raises(RequestError, match=message) as refused:
             read(path)
@@ -348,9 +358,9 @@ BROKEN_SPECTRA = {
 @pytest.mark.parametrize("message", BROKEN_SPECTRA)
 def test_spectra_that_cannot_be_true_are_refused(tmp_path, message):
     path = tmp_path / "modes.nc"
-    netcdf.write_dataset(BROKEN_SPECTRA[message](sweep_file.spectrum_dataset(spectrum((7,)), bowl)), path)
+    netcdf.write_dataset(BROKEN_SPECTRA[message](spectrum_dataset.spectrum_dataset(spectrum((7,)), bowl)), path)
     with pytest.raises(RequestError, match=message):
-        sweep_file.load_spectrum(path)
+        spectrum_dataset.load_spectrum(path)
 
 
 def test_the_commands_refuse_them_too(tmp_path):
@@ -366,7 +376,7 @@ def test_the_commands_refuse_them_too(tmp_path):
 @pytest.mark.parametrize("shape", [(7,), (6, 5), (4, 3, 5)])
 def test_a_spectrum_keeps_rates_modes_and_measure(tmp_path, shape):
     found = spectrum(shape, mask=lambda grid: grid.expand(bowl(grid.points)) < 1.2)
-    sweep_file.save_spectrum(found, tmp_path / "modes.nc", bowl, options={"rtol": 1e-4})
+    spectrum_dataset.save_spectrum(found, tmp_path / "modes.nc", bowl, options={"rtol": 1e-4})
     with xarray.open_dataset(tmp_path / "modes.nc") as loaded:
         assert loaded["modes"].dims == ("mode", *"xyz"[: len(shape)])
         np.testing.assert_array_equal(loaded["modes"].values, found.grid.expand(found.modes))
@@ -376,21 +386,22 @@ def test_a_spectrum_keeps_rates_modes_and_measure(tmp_path, shape):
         cell = np.prod(found.grid.spacing)
         assert math.isclose(float(np.nansum(loaded["gibbs_density"])) * cell, 1.0, rel_tol=1e-12)
         assert all({"long_name", "units"} <= set(loaded[axis].attrs) for axis in "xyz"[: len(shape)])
-    again = sweep_file.load_spectrum(tmp_path / "modes.nc")
+    again = spectrum_dataset.load_spectrum(tmp_path / "modes.nc")
     assert again.attrs["learning_rate"] == 0.1 and again.attrs["witten_kind"] == "spectrum"
 
 
 def test_noise_widens_the_gibbs_density():
     quiet, noisy = spectrum((40,)), spectrum((40,))
     object.__setattr__(noisy, "noise", 2.0)
-    peaks = [float(np.nanmax(sweep_file.spectrum_dataset(each, bowl)["gibbs_density"])) for each in (quiet, noisy)]
+    densities = [spectrum_dataset.spectrum_dataset(each, bowl)["gibbs_density"] for each in (quiet, noisy)]
+    peaks = [float(np.nanmax(density)) for density in densities]
     assert peaks[0] == pytest.approx(2 * peaks[1], rel=0.05)
 
 
 def test_a_broken_spectrum_is_refused(tmp_path):
     xarray.Dataset(attrs={"witten_kind": "spectrum"}).to_netcdf(tmp_path / "modes.nc", engine="h5netcdf")
     with pytest.raises(RequestError, match="not a whole spectrum"):
-        sweep_file.load_spectrum(tmp_path / "modes.nc")
+        spectrum_dataset.load_spectrum(tmp_path / "modes.nc")
 
 
 # ---------------------------------------------------------------------------------------- risks and orbit diagrams

@@ -197,7 +197,7 @@ if rank == {rank}:
 """
 ASSEMBLY = "from witten.operators.finite_differences import FiniteDifferences\nFiniteDifferences.assemble"
 SOLVE = "import witten.spectra.gap\n    witten.spectra.gap._spectrum"
-SAVE = "import witten.io.sweep_file\n    witten.io.sweep_file.save_sweep"
+SAVE = "import witten.sweeps.sweep\n    witten.sweeps.sweep.Sweep._save"
 SHOW = "import witten.cli.commands.gap\n    witten.cli.commands.gap._show"
 
 

@@ -15,7 +15,7 @@ from witten import Grid, plots
 from witten.domains.nodal_mesh import NodalMesh
 from witten.domains.simplices import cut_grid, red_refinement
 from witten.errors import ConvergenceError, RequestError
-from witten.io import sweep_file
+from witten.io import spectrum_dataset
 from witten.plots import paraview
 from witten.plots.slices import sheet
 from witten.spectra.spectrum import Spectrum
@@ -71,7 +71,7 @@ def test_xdmf_is_read_back(tmp_path, make, dimension):
 
 def test_the_gibbs_density_on_simplices_has_mass_one(tmp_path):
     place = simplices(2)
-    density = sweep_file.spectrum_dataset(spectrum(place), bowl)["gibbs_density"].values
+    density = spectrum_dataset.spectrum_dataset(spectrum(place), bowl)["gibbs_density"].values
     assert place.weights @ density == pytest.approx(1)
 
 
@@ -191,8 +191,8 @@ def test_a_bp_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, s
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_spectra_on_simplices_are_saved_with_their_topology(tmp_path, dimension):
     found, path = spectrum(simplices(dimension)), tmp_path / "modes.nc"
-    sweep_file.save_spectrum(found, path, bowl)
-    dataset = sweep_file.load_spectrum(path)
+    spectrum_dataset.save_spectrum(found, path, bowl)
+    dataset = spectrum_dataset.load_spectrum(path)
     names = ("x", "y", "z")[:dimension]
     np.testing.assert_array_equal(dataset["modes"], found.modes)
     np.testing.assert_array_equal([dataset[name] for name in names], found.grid.points)
@@ -227,7 +227,7 @@ def test_a_plane_cuts_tetrahedra_where_it_is(height):
     points = mesh.points * [[1], [1], [1 + 0.2 * height]] + [[0], [0], [height]]
     linear = 1 + 2 * points[0] - points[1] + 3 * points[2]
     found = replace(spectrum(mesh), grid=NodalMesh(points, mesh.cells), modes=np.array([linear] * 3))
-    plane = sheet(sweep_file.spectrum_dataset(found))
+    plane = sheet(spectrum_dataset.spectrum_dataset(found))
     np.testing.assert_allclose(plane.values["modes"][0], 1 + 2 * plane.x - plane.y + 3 * height, atol=1e-12)
     area = NodalMesh(np.array([plane.x, plane.y]), plane.triangles).weights.sum()
     assert area == pytest.approx(2.5**2, rel=1e-12)
@@ -236,7 +236,7 @@ def test_a_plane_cuts_tetrahedra_where_it_is(height):
 
 def test_the_plane_goes_through_the_deepest_node():
     mesh = simplices(3)
-    plane = sheet(sweep_file.spectrum_dataset(spectrum(mesh), lambda x: bowl(x - [[0.1], [0.2], [0.4]])))
+    plane = sheet(spectrum_dataset.spectrum_dataset(spectrum(mesh), lambda x: bowl(x - [[0.1], [0.2], [0.4]])))
     deepest = mesh.points[:, np.argmin(bowl(mesh.points - [[0.1], [0.2], [0.4]]))]
     np.testing.assert_allclose(plane.values["objective"].min(), bowl(deepest - [0.1, 0.2, 0.4]), rtol=1e-12)
     assert f"{deepest[2]:.3g}" in plane.note

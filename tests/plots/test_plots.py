@@ -10,7 +10,7 @@ import pytest
 
 from witten import Grid, plots
 from witten.errors import ConvergenceError, RequestError
-from witten.io import sweep_file
+from witten.io import spectrum_dataset
 from witten.rates import RateCurve, RateRecord
 from witten.spectra.spectrum import Spectrum
 
@@ -133,8 +133,8 @@ def test_spectra_are_drawn_in_every_dimension(tmp_path, dimension, objective):
 
 
 def test_a_saved_spectrum_is_drawn_like_a_fresh_one(tmp_path):
-    sweep_file.save_spectrum(spectrum(2), tmp_path / "modes.nc", bowl)
-    figure = plots.plot_dataset(sweep_file.load_spectrum(tmp_path / "modes.nc"))
+    spectrum_dataset.save_spectrum(spectrum(2), tmp_path / "modes.nc", bowl)
+    figure = plots.plot_dataset(spectrum_dataset.load_spectrum(tmp_path / "modes.nc"))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[1] == r"$\lambda_{1} = 0.5$" and "Gibbs" in titles[0]
 
@@ -154,5 +154,5 @@ def test_unresolved_modes_are_said_to_be():
 
 def test_importing_the_modules_loads_neither_matplotlib_nor_xarray():
     heavy = {"matplotlib", "xarray", "h5netcdf"}
-    code = f"import sys, witten.plots, witten.io.sweep_file; print({heavy} & set(sys.modules))"
+    code = f"import sys, witten.plots, witten.sweeps; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

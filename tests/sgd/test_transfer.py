@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import product
 
 import mpmath
@@ -17,16 +18,19 @@ from scipy.sparse.linalg import ArpackNoConvergence
 import witten
 from witten import plots
 from witten.domains.box import Box
+from witten.errors import Stopped
 from witten.gap_plane import gap_plane
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective, resolve
+from witten.rates import CurveSet
 from witten.sgd import arnoldi as spectra
+from witten.sgd import sde_comparison
 from witten.sgd.arnoldi import operator_spectrum
 from witten.sgd.collocation import chebyshev_points, interpolation_matrix
 from witten.sgd.committors import small_gap, spread_states
 from witten.sgd.gradient_noise import GaussianNoise, bounded_noise, minibatch_noise
 from witten.sgd.modified_equation import modified_rate
-from witten.sgd.sde_comparison import BesideSDE, gap_by_terms
+from witten.sgd.sde_comparison import chain_beside_sde, gap_by_terms
 from witten.sgd.transfer_operator import transfer_operator
 from witten.sgd.transfer_spectrum import chain, gibbs_distance, transfer_spectrum
 
@@ -404,20 +408,39 @@ def test_the_sde_of_a_sum_has_the_gap_of_its_slowest_term():
 
 
 def test_a_chain_and_its_sde_lie_in_one_file(tmp_path):
-    before = BesideSDE(chain("double-well", [0.3, 0.2], box=[(-2, 2)]), witten.gap("double-well", [0.3, 0.2]))
-    before.save(tmp_path / "chain.nc")
-    after = BesideSDE.load(tmp_path / "chain.nc")
-    for name in ("chain", "sde"):
-        one, other = getattr(before, name), getattr(after, name)
+    path = tmp_path / "chain.nc"
+    before = chain_beside_sde("double-well", [0.3, 0.2], box=[(-2, 2)], output=path).curves
+    after = CurveSet.load(path).curves
+    for name in ("", "sde"):
+        one, other = before[name], after[name]
         assert (one.records, one.options, one.method) == (other.records, other.options, other.method)
-    assert after.chain.options["box"] == [[-2.0, 2.0]]
-    with xarray.open_dataset(tmp_path / "chain.nc") as plain:
-        assert plain["sde_rate"].values == pytest.approx(before.sde.rates, rel=1e-14)
-        assert plain["sde_rate_error"].attrs["long_name"].startswith("of the SDE")
-    alone = BesideSDE(before.chain, None)
-    alone.save(tmp_path / "chain.nc")
-    assert BesideSDE.load(tmp_path / "chain.nc").sde is None
-    assert witten.RateCurve.load(tmp_path / "chain.nc").records == before.chain.records
+    assert after[""].options["box"] == [[-2.0, 2.0]]
+    with xarray.open_dataset(path) as plain:
+        assert plain["sde_rate"].values == pytest.approx(before["sde"].rates, rel=1e-14)
+        assert plain["sde_rate_error"].attrs["long_name"].startswith("sde: ")
+    assert before["sde"].rates == pytest.approx(witten.gap("double-well", [0.3, 0.2], rtol=1e-6).rates, rel=1e-14)
+    assert witten.RateCurve.load(path).records == before[""].records
+    (first, _) = chain("double-well", [0.3, 0.2], box=[(-2, 2)]).records
+    assert replace(first, seconds=0.0) == replace(before[""].records[0], seconds=0.0)
+
+
+def test_a_chain_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    path, whole, asked, seen = tmp_path / "a.nc", tmp_path / "b.nc", [0.3, 0.2, 0.25], []
+    chain_beside_sde("double-well", asked, output=whole)
+    with pytest.raises(Stopped) as stopped:
+        chain_beside_sde(
+            "double-well", asked, output=path, progress=seen.append, stop=lambda: "no" if len(seen) == 4 else None
+        )
+    assert [len(curve.records) for curve in stopped.value.curve.curves.values()] == [3, 1]
+    computed = []
+    true = sde_comparison.gap_by_terms
+    monkeypatch.setattr(sde_comparison, "chain_rate", None)
+    monkeypatch.setattr(sde_comparison, "gap_by_terms", lambda f, s, **o: computed.extend(s) or true(f, s, **o))
+    chain_beside_sde("double-well", asked, output=path, resume=True)
+    assert computed == [0.2, 0.25]
+    with xarray.open_dataset(path) as one, xarray.open_dataset(whole) as other:
+        timed = ["seconds", "sde_seconds"]
+        assert one.drop_vars(timed).identical(other.drop_vars(timed).assign_attrs(one.attrs))
 
 
 @pytest.mark.parametrize("objective", ["shi-su-jordan-1d", "abs(x)"])

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,11 @@ from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
-from witten.rates import LawRate, RateCurve
+from witten.objectives.fingerprint import fingerprint
+from witten.parallel import Communicator
+from witten.rates import LawRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate, positive
+from witten.sweeps import Part, Stop, run_sweep
 
 __all__ = [
     "eyring_kramers",
@@ -53,6 +58,11 @@ def eyring_kramers(
     order: int = 1,
     box: Intervals | None = None,
     seed: int = 0,
+    output: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[RateRecord], Any] | None = None,
+    walltime: float | None = None,
+    stop: Stop = lambda: None,
 ) -> RateCurve:
     """lambda_s of -Q at each learning rate, to first order in s, with an error bar: off by a factor 1 + O(s^2).
 
@@ -67,9 +77,12 @@ def eyring_kramers(
     noise : sigma > 0; the law is that of learning rate s sigma^2
     order : 0 for the law of leading order, its bar wide enough to hold the first order with its own
     box, seed : as in `describe_landscape`
+    output, resume, progress, walltime, stop : of a sweep, as in `gap`; each process computes its own
 
     Raises
     ------
+    Stopped
+        at the walltime or by `stop`, with the curve so far.
     RequestError
         for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
         point where wells may join, or saddles that do not join all minima.
@@ -78,9 +91,14 @@ def eyring_kramers(
         raise RequestError(f"order must be 0 or 1, got {order}")
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
     asked = checked_learning_rates(learning_rates, noise)
-    options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
-    records = tuple(_record(landscape, s, noise, order) for s in asked)
-    return RateCurve(records, METHOD, landscape.objective.name, options)
+    walls = None if box is None else [[*map(float, interval)] for interval in box]
+    options: dict[str, Any] = {"noise": float(noise), "order": order, "box": walls, "seed": seed}
+    options |= {"fingerprint": fingerprint(landscape.objective)}
+    part = Part(lambda s, alone: _record(landscape, s, noise, order), METHOD, options)
+    return run_sweep(
+        landscape.objective.name, part, asked, comm=Communicator(), output=output, resume=resume, progress=progress,
+        walltime=walltime, stop=stop,
+    )  # fmt: skip
 
 
 def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> LawRate:
