@@ -41,7 +41,8 @@ def exact_log_rates(graph):
     """The positive eigenvalues as logarithms, the double nearest, from so many digits that none is lost."""
     m, w = graph.log_masses.size, graph.log_conductances
     pieces, _ = connected_components(np.isfinite(w))
-    with mp.workdps(100 + int(largest_log(graph) / 2)):
+    rates = (graph.log_masses[:, None] - w)[np.isfinite(w)]
+    with mp.workdps(100 + int(max(largest_log(graph), abs(rates).max(initial=0.0)) / 2)):
         sizes = [mp.exp(mp.mpf(float(x)) / 2) for x in graph.log_masses]
         c = mp.zeros(m)
         for i, j in zip(*np.nonzero(np.isfinite(w)), strict=True):

@@ -46,6 +46,8 @@ RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WOR
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 # Seconds that a failing rank waits for the others to fail too, before it ends them.
 PATIENCE = 2.0
+# Seconds that a launcher has to pass on what was said before the ranks are ended; a busy one loses it otherwise.
+FORWARDING = 0.5
 REDUCTIONS: dict[str, Callable[[list[Any]], Any]] = {"sum": sum, "min": min, "max": max}
 
 
@@ -300,6 +302,7 @@ def abort(comm: Communicator, status: int) -> NoReturn:
             stream.flush()
     if comm.raw is None:
         os._exit(status)
+    time.sleep(FORWARDING)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)  # MPI has something to say about every Abort
     _mpi().COMM_WORLD.Abort(status)
