@@ -104,7 +104,7 @@ def validate(
         THEORY: _part(
             f, theory or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed)),
             lambda s: complaint or _no_law(known), LAW,
-            mark | ({} if theory else {"box": walls, "seed": seed}),
+            mark | ({} if theory else {"order": 1, "box": walls, "seed": seed}),
         ),
         MONTE_CARLO: _part(
             f, monte_carlo or partial(sampled, seed=seed), lambda s: None, PATHS,
