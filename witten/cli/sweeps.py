@@ -34,9 +34,10 @@ def swept[Curve](
     what: str,
     total: int,
     output: Path | None,
+    walltime: str | None,
     unit: str = "learning rates",
 ) -> tuple[Curve | None, BaseException | None]:
-    """What `sweep(progress=, stop=)` finds; or as much of it as there is, with the reason why it ends there.
+    """What `sweep(progress=, stop=, walltime=)` finds; or as much of it as there is, with the reason why it ends there.
 
     `kept` makes of some records what the sweep would have made of all; `total` is how many these are, in `unit`.
     """
@@ -48,7 +49,7 @@ def swept[Curve](
             advance(f"s = {record.learning_rate:.4g}")
 
         try:
-            return sweep(progress=progress, stop=stop), None
+            return sweep(progress=progress, stop=stop, walltime=seconds_left(walltime)), None
         except ConvergenceError as error:
             ending: BaseException = error
         except (Interrupted, Stopped) as cut:  # a learning rate that would have taken long, or a stop between two

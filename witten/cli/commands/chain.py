@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
-from witten.cli.sweeps import seconds_left, swept
+from witten.cli.sweeps import swept
 from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def chain(
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
-    limit = seconds_left(walltime)
+    options.parse_walltime(walltime)
     output_files.check_places(output, plot, resume)
     f = options.resolved(objective, center, scale)
     from witten.rates import ChainRate, CurveSet, RateCurve
@@ -55,10 +55,9 @@ def chain(
         return CurveSet({name: RateCurve(each, "", f.name, request) for name, each in (("", sgd), (SDE, sde))})
 
     found, ending = swept(
-        partial(
-            chain_beside_sde, f, learning_rates, output=output, resume=resume, walltime=limit, **request
-        ),
-        kept, what=objective, total=2 * len(learning_rates), output=output, unit="rates",
+        partial(chain_beside_sde, f, learning_rates, output=output, resume=resume, **request), kept,
+        what=objective, total=2 * len(learning_rates), output=output, walltime=walltime,
+        unit="rates",
     )  # fmt: skip
     found = found or kept(())
     sgd, sde = found.curves[""], found.curves[SDE]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
-from witten.cli.sweeps import seconds_left, swept
+from witten.cli.sweeps import swept
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def gap(
         "petsc": options.parse_petsc(petsc),
         "seed": options.whole("--seed", seed, 0),
         "groups": options.whole("--groups", groups, 1),
-        "walltime": seconds_left(walltime),
     }
     learning_rates = options.parse_learning_rates(lr)
+    options.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
     import witten
@@ -81,7 +81,7 @@ def gap(
 
     curve, ending = swept(
         partial(witten.gap, f, learning_rates, output=output, resume=resume, **request), kept,
-        what=objective, total=len(learning_rates), output=output,
+        what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
     if as_json:
         print_json(_json(objective, curve, _method(request)) | _about(boundary, circles))

@@ -12,7 +12,7 @@ import typer
 from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
-from witten.cli.sweeps import seconds_left, swept
+from witten.cli.sweeps import swept
 from witten.number_format import scientific
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def simulate(
         "noise": options.positive("--noise", noise),
         "seed": options.whole("--seed", seed, 0),
     }
-    request["walltime"] = seconds_left(walltime)
+    options.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)
     from witten.dynamics.simulation import METHOD, simulate_rate
@@ -89,7 +89,7 @@ def simulate(
 
     curve, ending = swept(
         partial(simulate_rate, f, learning_rates, output=output, resume=resume, **request), kept,
-        what=objective, total=len(learning_rates), output=output,
+        what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
     parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from witten.cli import options, output_files
 from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
-from witten.cli.sweeps import seconds_left, swept
+from witten.cli.sweeps import swept
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def theory(
     law, ending = swept(
         partial(
             witten.eyring_kramers, landscape, learning_rates, seed=number, output=output, resume=resume,
-            walltime=seconds_left(walltime), **request,
+            **request,
         ),
         lambda done: RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]}),
-        what=objective, total=len(learning_rates), output=output,
+        what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
     law = law or RateCurve((), METHOD, f.name, {"noise": request["noise"]})
     alpha = prefactor(landscape)

@@ -55,7 +55,8 @@ def validate(
         "box": options.parse_box(box),
         "seed": options.whole("--seed", seed, 0),
     }
-    request |= {"output": output, "resume": resume, "walltime": seconds_left(walltime)}
+    request |= {"output": output, "resume": resume}
+    options.parse_walltime(walltime)
     _check_files(output, resume, report, plot)
     f = options.resolved(objective, center, scale)
     from witten.validation import ROUTES
@@ -64,7 +65,7 @@ def validate(
     total = len(ROUTES) * len(learning_rates)
     with progress_bar(total, objective) as advance, patiently() as stop:
         found = side_by_side(
-            f, learning_rates, stop=stop,
+            f, learning_rates, stop=stop, walltime=seconds_left(walltime),
             progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"), **request,
         )  # fmt: skip
     if report is not None:
