@@ -1,6 +1,7 @@
 """The transfer operator of SGD: exact spectra, small gaps, other noise, the SDE as its limit, and `witten chain`."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from itertools import product
@@ -22,7 +23,7 @@ from witten.errors import Stopped
 from witten.gap_plane import gap_plane
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective, resolve
-from witten.rates import CurveSet
+from witten.rates import CurveSet, RateRecord
 from witten.sgd import arnoldi as spectra
 from witten.sgd import sde_comparison
 from witten.sgd.arnoldi import operator_spectrum
@@ -393,6 +394,12 @@ def test_the_picture_needs_something_to_draw():
     empty = witten.RateCurve([], "chain", "f")
     with pytest.raises(witten.RequestError, match="nothing to plot"):
         plots.plot_chain(empty, empty)
+
+
+def test_rates_that_are_not_resolved_leave_an_empty_picture(tmp_path):
+    unknown = witten.RateCurve([RateRecord(0.2, -9.0, -math.inf, -2.0, False, "test", 1, 0.0)], "chain", "f")
+    assert not plots.plot_chain(unknown, None, tmp_path / "a.png").axes[0].lines[0].get_xdata().size
+    assert (tmp_path / "a.png").exists()
 
 
 def test_the_sde_of_a_sum_has_the_gap_of_its_slowest_term():
