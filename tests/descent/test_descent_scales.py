@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
@@ -125,6 +125,7 @@ def test_fates_know_no_axes(angle, shift, a):
 
 
 @given(st.floats(-8, 8), st.floats(-0.9, -1e-5) | st.floats(1e-5, 0.9), st.floats(-1e3, 1e3))
+@example(0.0, 0.265625, 0.0)  # after 1500 steps x^2 is a double, after 64 more it is not
 @settings(max_examples=12, deadline=None)
 def test_a_parabola_is_never_misjudged(log_curvature, margin, start):
     """|1 - s h| = |1 + margin| or so: beyond 1 it grows, for ever; below it shrinks, and has arrived or is slow."""
@@ -133,9 +134,7 @@ def test_a_parabola_is_never_misjudged(log_curvature, margin, start):
         lambda x: h * (x[0] - 2) ** 2 / 2, 1, lambda x: h * (x - 2), lambda x: np.full((1, 1, x.shape[1]), h)
     )
     found = fate(f, (2 + margin) / h, [2 + (start if abs(start) > 1e-6 else 1.0)], steps=1500)
-    # Where squares leave the doubles nothing can be measured of a run that has not left them itself.
-    huge = margin > 0 and found.kind == SLOW and abs(found.x).max() > 1e150
-    assert huge or found.kind in ((DIVERGES,) if margin > 0 else (FIXED, SLOW))
+    assert found.kind in ((DIVERGES,) if margin > 0 else (FIXED, SLOW))
 
 
 def test_a_run_that_slows_down_has_not_settled():
