@@ -10,6 +10,7 @@ import witten
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.first_order import first_order
 from witten.landscape.local_expansion import expand
+from witten.landscape.relaxation import slowest_relaxation
 from witten.objectives import Objective, resolve
 
 COUPLED = "(x^2-1)^2/4 + (y^2-1)^2/4 + 0.75*(x-y)^2"
@@ -205,3 +206,35 @@ def test_the_law_is_saved_with_what_it_knows(tmp_path):
     for one, other in zip(law.records, again.records, strict=True):
         assert other == one
     assert law.resolved.tolist() == [True, True, False] and "factor of two" in law.records[2].notes[0]
+
+
+# ------------------------------------------------------------------------------------------------- slow wells
+
+SOFT = "0.033*(0.56*({0})^2+0.536*sin(3.23*({0})-1.24)-0.181*cos(1.53*({0})))"
+STEEP = "0.164*(({0}+1.02)^2+0.372)*(({0}-0.745)^2+0.0211)+0.0825*({0})"
+
+
+@pytest.mark.parametrize(("u", "v"), [("x", "y/3.6"), ("(3*x+4*y)/5", "(3*y-4*x)/18")])
+def test_a_well_that_relaxes_more_slowly_than_it_is_left_hides_the_law(u, v):
+    """Across the valley f is seven times softer at s/2 than at its bottom, and the law's rate is the third."""
+    f, s = f"{STEEP.format(u)} + {SOFT.format(v)}", 0.0307
+    landscape = witten.describe_landscape(f)
+    record = witten.eyring_kramers(landscape, s).records[0]
+    computed = witten.spectrum(f, s, 4).log_rates
+    assert not record.resolved and record.upper == np.inf
+    assert record.log_rate == pytest.approx(computed[3], abs=0.02) and computed[1] < computed[3] - 0.5
+    across = witten.gap(SOFT.format("x/3.6"), s).rates[0]
+    for minimum, well in zip(landscape.minima, first_order(landscape).minima, strict=True):
+        assert minimum.curvatures[0] * slowest_relaxation(well, s / 2) == pytest.approx(across, rel=2e-3)
+    assert witten.eyring_kramers(landscape, s / 8).records[0].resolved
+
+
+def test_a_rate_without_digits_says_so_and_comes_back_from_its_file(tmp_path):
+    """At 1e-15 logarithms have a spacing of 0.06 and more: no bar is shorter, and no coefficient is known."""
+    f = "x^2*(x^2-4)^2/40 - 1.2*exp(-4*x^2) - exp(-4*(x+2)^2) - 0.06*exp(-8*(x-2)^2)"
+    (record,) = witten.eyring_kramers(f, 1e-15).records
+    assert all(e >= np.spacing(abs(x)) for e, x in zip(record.log_errors, record.log_rates, strict=True))
+    assert np.isnan(record.coefficients).all()
+    witten.RateCurve((record,), "eyring-kramers", f, {}).save(tmp_path / "law.nc")
+    (again,) = witten.RateCurve.load(tmp_path / "law.nc").records
+    assert again.log_errors == record.log_errors and np.isnan(again.coefficients).tolist() == [True, True]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
+from witten.landscape.relaxation import slowest_relaxation
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
 from witten.objectives.fingerprint import fingerprint
@@ -46,6 +47,10 @@ METHOD = "eyring-kramers"
 # A rate is resolved where its logarithm is known to this, a factor of two.
 WIDEST = math.log(2)
 TOO_WIDE = "the law is not resolved here: its error bar is wider than a factor of two; it needs smaller learning rates"
+# What the logarithm of a rate loses by rounding, in units of its last place.
+ROUNDINGS = 4.0
+# Rates of this part of the smallest curvature are compared with what wells do at this very s.
+NEAR = 1e-4
 # Size of the logarithms at which the effect of the first order on a rate is differentiated.
 STEP = 1e-4
 
@@ -122,11 +127,22 @@ def _record(landscape: Landscape, learning_rate: float, noise: float, order: int
 def _corrected(landscape: Landscape, s: float) -> tuple[Array, Array]:
     """Logarithms of the rates to first order, and their errors.
 
-    The reduced chain itself has the small rates up to their ratio to those within a well, about the curvatures."""
+    The reduced chain itself has the small rates up to their ratio to those within a well. Where that is one, the law
+    does not know which are the smallest."""
     slowest, values, fastest = (log_rates(well_graph(landscape, s, order=1, side=side)) for side in (-1, 0, 1))
-    relaxation = min(float(abs(point.curvatures).min()) for point in (*landscape.minima, *landscape.saddles))
-    with np.errstate(over="ignore"):
-        return values, np.maximum(fastest - values, values - slowest) + np.exp(values) / relaxation
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = np.exp(values) / _relaxation(landscape, s, float(np.exp(values[-1])))
+        chain = np.maximum(fastest - values, values - slowest) + ROUNDINGS * np.spacing(abs(values))
+        return values, chain - np.log1p(-np.minimum(ratio, 1.0))
+
+
+def _relaxation(landscape: Landscape, s: float, rate: float) -> float:
+    """The smallest rate within a well: its curvature, at s instead of in the limit where a rate comes near to that."""
+    smallest = min(float(abs(point.curvatures).min()) for point in (*landscape.minima, *landscape.saddles))
+    if rate < NEAR * smallest:
+        return smallest
+    wells = zip(landscape.minima, first_order(landscape).minima, strict=True)
+    return min(smallest, *(float(m.curvatures[0]) * slowest_relaxation(well, s / 2) for m, well in wells))
 
 
 def _coefficients(landscape: Landscape, s: float, leading: Array, noise: float) -> list[float]:

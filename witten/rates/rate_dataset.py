@@ -166,6 +166,9 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
         if variable.field and (variable.name in dataset or variable.field not in optional)
     }
     _require_true(columns, netcdf.column(dataset, "rate", (ALONG,)))
+    if kind is LawRate:  # of a rate without digits for it the coefficient is nan, as where a row has ended
+        rows = zip(columns["coefficients"], map(len, columns["log_rates"]), strict=True)
+        columns["coefficients"] = [(row + (math.nan,) * n)[:n] for row, n in rows]
     if kind is ChainRate:
         parts = zip(columns.pop("eigenvalue_real"), columns.pop("eigenvalue_imag"), strict=True)
         columns["eigenvalues"] = [tuple(map(complex, *each)) for each in parts]
