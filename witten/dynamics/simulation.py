@@ -80,7 +80,7 @@ def simulate_rate(
     end = until(walltime, stop)
 
     def ends() -> str | None:
-        return ranks.bcast(end())  # type: ignore[no-any-return]
+        return ranks.bcast(end())
 
     def compute(s: float, group: Communicator) -> RateRecord:
         request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, group)

@@ -77,11 +77,12 @@ class Communicator:
         """The communicator that PETSc and DOLFINx want; asking for it starts MPI."""
         return _mpi().COMM_SELF if self.raw is None else self.raw
 
-    def bcast(self, value: Any, root: int = 0) -> Any:
+    def bcast[Value](self, value: Value, root: int = 0) -> Value:
         """The value of one rank, on all."""
-        return value if self.raw is None else self.raw.bcast(value, root=root)
+        found: Value = value if self.raw is None else self.raw.bcast(value, root=root)
+        return found
 
-    def allgather(self, value: Any) -> list[Any]:
+    def allgather[Value](self, value: Value) -> list[Value]:
         """The values of all ranks, in their order."""
         return [value] if self.raw is None else list(self.raw.allgather(value))
 
@@ -239,9 +240,9 @@ def collectively(comm: Communicator, function: Callable[[], Any]) -> Any:
     except BaseException as caught:
         error = caught
     told = comm.allgather(None if error is None else portable(error))
-    first = next((rank for rank, each in enumerate(told) if each is not None), None)
+    first = next(((rank, each) for rank, each in enumerate(told) if each is not None), None)
     if first is not None:
-        raise error if error is not None and first == comm.rank else told[first]
+        raise error if error is not None and first[0] == comm.rank else first[1]
     return value
 
 

@@ -72,7 +72,7 @@ def deal[Task, Value](
     if groups == 1:
         with communicators.together(comm):
             _work(comm, scheduler, lambda i: compute(tasks[i], comm), stop)
-        return comm.bcast(scheduler.reason)  # type: ignore[no-any-return]
+        return comm.bcast(scheduler.reason)
     return _in_groups(comm, scheduler, lambda i, group: compute(tasks[i], group), stop)
 
 
@@ -205,7 +205,7 @@ def _in_groups(
         raise scheduler.failure or failure
     if group is not None:
         group.free()
-    return reason  # type: ignore[no-any-return]
+    return reason
 
 
 def _color(rank: int, size: int, groups: int) -> int | None:

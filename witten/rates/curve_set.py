@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from witten.io import netcdf
 from witten.rates.curve import KIND, RateCurve
@@ -58,7 +58,7 @@ def _on(curve: RateCurve, learning_rates: list[float]) -> RateCurve:
     return replace(curve, records=tuple(known.get(s, RateRecord.empty(s)) for s in learning_rates))
 
 
-def _prefixed(part: xarray.Dataset, name: str) -> dict[str, tuple]:  # type: ignore[type-arg]
+def _prefixed(part: xarray.Dataset, name: str) -> dict[str, tuple[Any, ...]]:
     """The variables of a curve under its name."""
     found = {}
     for variable, values in part.data_vars.items():

@@ -58,7 +58,8 @@ class RankTeam:
 
     def _following(self) -> Any:
         while True:
-            what, content = self.comm.bcast(None)
+            message: Any = None
+            what, content = self.comm.bcast(message)
             if what == "failed":
                 raise content
             if what == "done":

@@ -133,7 +133,7 @@ class Sweep:
             reason = early.reason
         ended = reason is None and any(_is_stopped(record) for record in self.known.values())
         self.known = self.comm.bcast(self.known)
-        return self.comm.bcast(self.stop() or "stopped" if ended else reason)  # type: ignore[no-any-return]
+        return self.comm.bcast(self.stop() or "stopped" if ended else reason)
 
     def _keep(self, task: Task, record: RateRecord) -> None:
         """One more record, saved at once."""
