@@ -478,6 +478,7 @@ def test_a_sweep_that_was_stopped_half_way_is_that_of_one_run_in_the_end(tmp_pat
         timed = [name for name in one.data_vars if str(name).endswith("seconds")]
         assert one.drop_vars(timed).identical(other.drop_vars(timed).assign_attrs(one.attrs))
         assert one.attrs["options"] == other.attrs["options"]
+    assert witten("plot", path).returncode == 0
     for column in (0, 1):  # what was printed, but for the file's name and the seconds
         assert resumed.stdout.split()[column] == direct.stdout.split()[column]
 

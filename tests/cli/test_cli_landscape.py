@@ -180,6 +180,11 @@ def test_law_and_computed_rates_share_a_picture_with_their_ratio():
     assert above.get_yscale() == "log"
     ratio = below.containers[0].lines[0].get_ydata()
     assert ratio == pytest.approx(computed.rates / law.rates) and (ratio < 1).all() and (np.diff(ratio) < 0).all()
+    (band,) = below.collections[-1:]
+    low, high = (np.exp(edge - law.log_rates) for edge in (law.lower, law.upper))
+    edges = band.get_paths()[0].vertices[:, 1]
+    assert edges.min() == pytest.approx(low.min()) and edges.max() == pytest.approx(high.max())
+    assert (edges.min() < ratio).all()
 
 
 def test_a_law_below_the_doubles_is_drawn_as_log10():

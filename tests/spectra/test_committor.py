@@ -192,6 +192,14 @@ def test_the_command_line(tmp_path):
 
     with xarray.open_dataset(tmp_path / "q.nc") as saved:
         assert float(saved["committor"].max()) == 1.0
+    for arguments in (["plot", str(tmp_path / "q.nc"), "--plot", str(tmp_path / "again.png")], [*command, *files[:2]]):
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "q.png").read_bytes()
+    witten.sweep(FiniteDifferences(witten.gallery.double_well(), witten.Grid.uniform([(-2, 2)], 50)), [0.5]).save(
+        tmp_path / "curve.nc"
+    )
+    done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "curve.nc")])
+    assert isinstance(done.exception, RequestError) and "holds a rate curve, not a committor" in str(done.exception)
     for text in ("-1", "x=-1,y=0", "x=a"):
         done = CliRunner().invoke(app, [*command[:4], "--from", text, "--to", "x=1"])
         assert isinstance(done.exception, RequestError) and "coordinates of a point" in str(done.exception)

@@ -6,9 +6,9 @@ k_AB the rate at which paths that were last in A come to B, and J their current 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sets import Ball, Predicate, predicate
 from witten.errors import ConvergenceError
+from witten.io import netcdf
 from witten.linalg.richardson import extrapolated_logs
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
@@ -29,10 +30,16 @@ from witten.spectra.checks import given_box, require_request
 from witten.spectra.committors.between_sets import Committor, committor_on
 from witten.spectra.truncation import rounding_error, truncation, widened
 
-__all__ = ["Committor", "committor", "committor_fields", "committor_on"]
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["COMMITTOR", "Committor", "committor", "committor_dataset", "committor_on"]
 
 Array = NDArray[np.float64]
 Region = Box | Ball | Predicate | Sequence[float]
+# The kind of a file.
+COMMITTOR = "committor"
+AXES = ("x", "y", "z")
 # Nodes up to which a grid is refined, in 1, 2 and 3 dimensions: systems are factored.
 LARGEST = {1: 200_000, 2: 400_000, 3: 30_000}
 
@@ -144,13 +151,25 @@ def _cut_errors(
     return np.asarray(2 * change[fine.mask])
 
 
-def committor_fields(found: Committor, objective: Objective) -> dict[str, Any]:
-    """f, q, 1 - q and J/cap as arrays on the full grid, nan outside its mask."""
-    expand = found.grid.expand
-    return {
-        "objective": expand(np.asarray(objective(found.grid.points))),
-        "committor": expand(found.q),
-        "complement": expand(found.complement),
-        "error": expand(found.errors),
-        "current": expand(found.current),
+def committor_dataset(
+    found: Committor, objective: Objective, options: Mapping[str, Any] | None = None
+) -> xarray.Dataset:
+    """f, q, 1 - q, the error of q, the sets and J/cap on the full grid, nan outside its mask, with cap and rates."""
+    import xarray
+
+    expand, axes = found.grid.expand, AXES[: found.grid.dimension]
+    fields = {
+        "objective": np.asarray(objective(found.grid.points)),
+        "committor": found.q,
+        "complement": found.complement,
+        "error": found.errors,
+        "set": found.label.astype(float),
     }
+    variables = {name: (axes, expand(values)) for name, values in fields.items()}
+    logs = {name: getattr(found, name) for name in ("log_capacity", "log_rate", "log_rate_back", "learning_rate")}
+    about = {**logs, "objective": found.objective, "noise": found.noise, "options": netcdf.dump_options(options or {})}
+    return xarray.Dataset(
+        variables | {"current": (("component", *axes), expand(found.current))},
+        coords=dict(zip(axes, found.grid.axes, strict=True)),
+        attrs=netcdf.provenance(COMMITTOR, "Committor and reactive current, in units of the capacity", about),
+    )
