@@ -180,6 +180,19 @@ def test_the_well_around_a_point():
     assert not holds(np.array([[-1.0], [0.15]])).any()
 
 
+@pytest.mark.parametrize(("length", "shift", "height"), [(1e-6, 0.0, 1.0), (1e7, 3e9, 1.0), (1e-3, 1e4, 1e-9)])
+def test_the_well_around_a_point_knows_no_unit(length, shift, height):
+    """The ball of (x^2-1)^2/4 + x/20, moved, stretched and flattened."""
+    u = f"((x-({shift!r}))/{length!r})"
+    f = witten.Objective.from_formula(f"({height!r})*(({u}^2-1)^2/4+{u}/20)")
+    found = predicate((shift - 0.6 * length,), f, 0.02 * height)
+    plain = predicate((-0.6,), witten.Objective.from_formula(TILTED), 0.02)
+    nodes = np.linspace(-1.5, 0.0, 3001)
+    assert np.mean(found(shift + length * nodes[None]) != plain(nodes[None])) < 0.01
+    inside = nodes[plain(nodes[None])]
+    assert tilted(inside).max() - tilted(nodes).min() == pytest.approx(0.02, rel=0.05)
+
+
 def test_the_command_line(tmp_path):
     command = ["committor", "double-well", "--lr", "0.1", "--from", "x=-1", "--to", "x=1,r=0.2"]
     files = ["-o", str(tmp_path / "q.nc"), "--plot", str(tmp_path / "q.png")]
