@@ -13,7 +13,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
-PATIENCE = 60
+PATIENCE = 600
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--disable-background-networking",
            "--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars")  # fmt: skip
 # The browser reads from descriptor 3 and writes to 4.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # A rank that waits for another that is gone waits forever: this is when a test takes it for a hang.
-PATIENCE = 150
+PATIENCE = 600
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason=f"no mpiexec beside {sys.executable}")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -41,3 +41,9 @@ def patched(code):
             "main()",
         ]
     )
+
+
+def cli(*arguments):
+    """`python -m witten ARGUMENTS`, ended."""
+    words = [sys.executable, "-m", "witten", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)

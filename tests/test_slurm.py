@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 TOOL = ROOT / "tools" / "slurm"
 SWEEP, ARRAY = ROOT / "docs" / "slurm" / "sweep.sh", ROOT / "docs" / "slurm" / "array.sh"
 # Seconds after which a job counts as lost.
-PATIENCE = 240
+PATIENCE = 600
 SPEC = "0.1:0.5:40"
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 MISSING = [name for name in ("slurmctld", "slurmd", "munged", "sbatch", "srun") if not shutil.which(name, path=PLACES)]
@@ -54,13 +54,13 @@ def cluster(tmp_path_factory):
     path = os.pathsep.join((str(home / "bin"), str(Path(sys.executable).parent), PLACES))
     settings = {"SLURM_CONF": str(home / "slurm.conf"), "PYTHON": sys.executable, "PATH": path}
     clean = {name: value for name, value in environment().items() if not name.startswith(("SLURM_", "SBATCH_"))}
-    subprocess.run([TOOL, "start", home], env=clean | settings, check=True, timeout=60)
+    subprocess.run([TOOL, "start", home], env=clean | settings, check=True, timeout=PATIENCE)
     yield clean | settings
-    subprocess.run([TOOL, "stop", home], env=clean | settings, check=True, timeout=60)
+    subprocess.run([TOOL, "stop", home], env=clean | settings, check=True, timeout=PATIENCE)
 
 
 def run(cluster, *words):
-    done = subprocess.run([*map(str, words)], env=cluster, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*map(str, words)], env=cluster, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done
     return done.stdout
 
@@ -135,7 +135,7 @@ def jobs(cluster, tmp_path_factory):
     started["plain"] = Job(cluster, here, plain, settings=("--ntasks=2", "--output=plain-%j.log"))
     yield started
     for job in started.values():
-        subprocess.run(["scancel", job.number], env=cluster, capture_output=True, timeout=60)
+        subprocess.run(["scancel", job.number], env=cluster, capture_output=True, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from launcher import cli
 
 from witten.descent.thresholds import THRESHOLDS, critical_learning_rate, measure, predict, two_minima
 from witten.errors import ConvergenceError, RequestError
@@ -18,12 +17,8 @@ from witten.stability import measured_critical, stability
 TWO_MINIMA = "(x^2+1)*(x-1)^2*(x-2)^2"
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "witten", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def as_json(*arguments):
-    done = run(*arguments, "--json")
+    done = cli(*arguments, "--json")
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout.count("\n") == 1 and "NaN" not in done.stdout and "Infinity" not in done.stdout
     return json.loads(done.stdout)
@@ -127,7 +122,7 @@ def test_descend_as_json():
 
 def test_descend_for_a_person_with_pictures(tmp_path):
     run_picture, basin_picture = tmp_path / "run.svg", tmp_path / "basins.png"
-    done = run("descend", "(0.5-x*y)^2/2+(x^2+y^2)/10", "--lr", "1", "--x0=-1,-1.2", "--plot", str(run_picture),
+    done = cli("descend", "(0.5-x*y)^2/2+(x^2+y^2)/10", "--lr", "1", "--x0=-1,-1.2", "--plot", str(run_picture),
                "--basins", str(basin_picture), "--box", "-4:4,-4:4")  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "") and "fixed-point" in done.stdout
     assert run_picture.stat().st_size > 10_000 and basin_picture.read_bytes().startswith(b"\x89PNG")
@@ -162,7 +157,7 @@ def test_bifurcate_starts_at_the_flattest_minimum():
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(arguments, words):
-    done = run(*arguments)
+    done = cli(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and words in done.stderr
 
@@ -193,7 +188,7 @@ def test_points_of_few_learning_rates_can_be_seen_and_minus_infinity_too():
 
 def test_a_superstable_exponent_is_null_in_json_and_written_in_the_table():
     arguments = ("bifurcate", "(1-x^2)^2/4", "--lr", "0.5", "--x0", "0.9", "--steps", "100", "--points", "8")
-    shown, told = run(*arguments), run(*arguments, "--json")
+    shown, told = cli(*arguments), cli(*arguments, "--json")
     assert (shown.returncode, told.returncode) == (0, 0)
     assert "-inf" in shown.stdout and json.loads(told.stdout)["records"][0]["lyapunov"] is None
 

@@ -11,7 +11,7 @@ from witten.errors import RequestError
 if TYPE_CHECKING:
     from witten.rates import RateCurve
 
-__all__ = ["check_places", "check_plot", "draw_curve", "say_where", "stopped_line"]
+__all__ = ["check_places", "check_plot", "draw_curve", "say_where"]
 
 RATE_CURVE = "rate-curve"
 
@@ -56,13 +56,3 @@ def say_where(output: Path | None = None, plot: Path | None = None, report: Path
     for verb, path in (("saved in", output), ("reported in", report), ("drawn in", plot)):
         if path is not None and path.exists():
             print_line(f"{verb} {path}")
-
-
-def stopped_line(reason: str, done: int, asked: int, output: Path | None) -> str:
-    """What a sweep that was stopped has kept, and how to go on."""
-    finished = f"{reason}: {done} of {asked} learning rates finished"
-    if output is None:
-        return f"{finished}; with -o FILE.nc they would be saved, and --resume would go on"
-    if not output.exists():
-        return f"{finished}; run the same command again"
-    return f"{finished}, saved in {output}; the same command with --resume goes on"

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from witten.descent.convergence_order import power_law, steadiness
 from witten.descent.cycle_detection import DIVERGED, UNDECIDED, settle
-from witten.descent.divergence import growth
+from witten.descent.divergence import COMPARED, growth
 from witten.descent.gradient_map import DescentMap, checked_starts
 from witten.descent.limit_orbit import approached
 from witten.descent.lyapunov import lyapunov
@@ -204,6 +204,9 @@ def _undecided(descent: DescentMap, start: Array, end: Array, steps: int) -> Fat
     if np.isnan(descent.objective(end)).any():
         why = f"the run left where f is defined: it is not a number at ({_place(end)})"
         return Fate(DIVERGES, descent.learning_rate, None, end, steps=steps, why=why)
+    ahead = settle(descent, end, COMPARED)
+    if ahead.period[0] == DIVERGED:
+        return _diverged(descent, end, steps + int(ahead.steps[0]), int(ahead.steps[0]))
     factor = growth(descent, end[:, 0])
     if factor is not None:
         why = f"each step leads {abs(factor):.9g} times as far away, and would at every distance further out"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from witten.descent.gradient_map import DescentMap
 from witten.descent.kernels import OVERFLOW
 
-__all__ = ["growth"]
+__all__ = ["COMPARED", "growth"]
 
 Array = NDArray[np.float64]
 # Steps of a run that are compared, and distances ahead of it at which the map is asked: each so much the next.
@@ -28,11 +28,12 @@ def growth(descent: DescentMap, x: Array) -> float | None:
     steps = np.diff(path, axis=1)
     if not np.isfinite(path).all() or not steps.any(axis=0).all():
         return None
+    steps /= abs(steps).max()  # squares of the largest may be too large
     mu = float(np.sum(steps[:, 1:] * steps[:, :-1]) / np.sum(steps[:, :-1] ** 2))
     lengths = np.linalg.norm(steps, axis=0)
     if not (abs(mu) > 1.0 and np.all(lengths[2:] > lengths[:-2])):
         return None
-    centre = path[:, -2] - steps[:, -1] / (mu - 1.0)
+    centre = path[:, -2] - (path[:, -1] - path[:, -2]) / (mu - 1.0)
     away = path[:, -1] - centre
     with np.errstate(all="ignore"):
         furthest = np.log(OVERFLOW / np.linalg.norm(away)) / np.log(LADDER)

@@ -20,8 +20,10 @@ Predicate = Callable[[Array], NDArray[np.bool_]]
 
 # A well is what lies within so many s of its bottom, and no further from it than a path that rises so far.
 WELL_DEPTH = 1.0
-# Directions and steps in which the extent of a well is looked for.
-STEPS = 400
+# Radii that are tried, in units of the length over which f rises by s from the bottom, and their number.
+EXTENT, STEPS = (1e-2, 1e6), 1600
+# How often a descent is begun anew, in the units of where it has come to.
+DESCENTS = 3
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,43 @@ def _require_dimension(size: int, f: Objective) -> None:
 
 def _well(f: Objective, point: Array, s: float) -> Ball:
     """The largest ball around the minimum below a point in which f <= f(minimum) + s."""
-    with np.errstate(all="ignore"):
-        found = minimize(lambda x: float(f(x)) / s, point, jac=lambda x: f.gradient(x) / s, method="BFGS")
-    bottom = np.asarray(found.x, dtype=float)
-    directions = _directions(f.dimension)
-    radii = np.geomspace(1e-8, 1e8, 4 * STEPS) * max(1.0, float(abs(bottom).max()))
-    points = bottom[:, None, None] + directions[:, :, None] * radii
+    bottom = _descended(f, point, s)
+    unit = _length(f, bottom, s)
+    radii = unit * np.geomspace(*EXTENT, STEPS)
+    points = bottom[:, None, None] + _directions(f.dimension)[:, :, None] * radii
     with np.errstate(all="ignore"):
         rise = np.asarray(f(points.reshape(f.dimension, -1))).reshape(points.shape[1:]) - float(f(bottom))
     out = (~(rise <= WELL_DEPTH * s)).any(axis=0)
     if not out.any() or out[0]:
         raise RequestError(f"no well of {f.name} around {point.tolist()} is {WELL_DEPTH * s:g} deep; give a ball")
     return Ball(tuple(bottom.tolist()), float(radii[int(out.argmax()) - 1]))
+
+
+def _descended(f: Objective, point: Array, s: float) -> Array:
+    """The minimum below a point; in units in which f changes by about s, those of the bottom in the end."""
+    x = point
+    for _ in range(DESCENTS):
+        start, unit = x, _length(f, x, s)
+
+        def rise(u: Array, start: Array = start, unit: float = unit) -> float:
+            return float(f(start + unit * u) - f(start)) / s
+
+        def slope(u: Array, start: Array = start, unit: float = unit) -> Array:
+            return np.asarray(unit / s * f.gradient(start + unit * u))
+
+        with np.errstate(all="ignore"):
+            x = start + unit * np.asarray(minimize(rise, np.zeros(f.dimension), jac=slope, method="BFGS").x)
+    return np.asarray(x, dtype=float)
+
+
+def _length(f: Objective, x: Array, s: float) -> float:
+    """Over which f changes by about s at a point: by its slope or by its curvature, whichever is shorter."""
+    with np.errstate(all="ignore"):
+        slope = float(np.linalg.norm(f.gradient(x))) / s
+        curvature = float(np.linalg.norm(f.piecewise_hessian(x), 2)) / s
+    if not (np.isfinite(slope + curvature) and slope + curvature > 0):
+        raise RequestError(f"{f.name} is flat or not finite at {x.tolist()}: no well is below; give a ball")
+    return 1 / max(slope, curvature**0.5)
 
 
 def _directions(d: int) -> Array:

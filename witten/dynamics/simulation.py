@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from witten.dynamics.estimators.markov_state_model import require_deeptime
@@ -14,12 +12,12 @@ from witten.dynamics.paths import schemes
 from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
 from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop
 from witten.errors import RequestError, Stopped
-from witten.io.sweep_file import Ledger
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.parallel.communicators import Communicator, agree, communicator, together
+from witten.parallel.communicators import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates, checked_seed, positive
+from witten.sweeps import Part, run_sweep, until
 
 __all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
 
@@ -79,40 +77,25 @@ def simulate_rate(
     asked = checked_learning_rates(learning_rates, noise)
     _check(estimator, paths, dt, width, scheme)
     checked_seed(seed)
-    ends = _ends(ranks, walltime, stop)
+    end = until(walltime, stop)
+
+    def ends() -> str | None:
+        return ranks.bcast(end())
+
+    def compute(s: float, group: Communicator) -> RateRecord:
+        request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, group)
+        found = estimate_rate(request, estimator, ends)
+        if found is None:
+            raise Stopped(ends() or "stopped")
+        return found
+
     options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
     options |= {"width": width, "fingerprint": agree(ranks, partial(fingerprint, f))}
-    request: dict[str, Any] = {"method": METHOD, "objective": f.name, "options": options}
-    ledger = Ledger(asked, None if output is None else Path(output), progress or (lambda record: None), request)
-    agree(ranks, lambda: ledger.open(resume))
-    reason = None
-    with together(ranks):
-        for s in ranks.bcast(ledger.missing):
-            reason = ends()
-            one = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, ranks)
-            found = None if reason is not None else estimate_rate(one, estimator, ends)
-            if found is None:
-                reason = reason or ends() or "stopped"
-                break
-            agree(ranks, partial(ledger.keep, s, found))
-            if found.stopped:
-                reason = ends()
-                break
-    curve = RateCurve(ranks.bcast(ledger.finished), **request)
-    if reason is not None:
-        raise Stopped(reason, curve)
-    return curve
-
-
-def _ends(comm: Communicator, walltime: float | None, stop: Stop) -> Stop:
-    """Why to stop now, as rank 0 sees it, or None; collective."""
-    limit = None if walltime is None else time.monotonic() + walltime
-
-    def reason() -> str | None:
-        late = limit is not None and time.monotonic() >= limit
-        return comm.bcast(stop() or ("stopped at the walltime" if late else None))  # type: ignore[no-any-return]
-
-    return reason
+    # A run is ended within the walltime, and none is left out for being long.
+    return run_sweep(
+        f.name, Part(compute, METHOD, options), asked, comm=ranks, output=output, resume=resume, progress=progress,
+        stop=end,
+    )  # fmt: skip
 
 
 def _check(estimator: str, paths: int | None, dt: float | None, width: float, scheme: str) -> None:

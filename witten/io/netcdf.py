@@ -49,6 +49,7 @@ KINDS = {
     "spectrum": "a spectrum",
     "risk-curve": "an excess risk along a schedule",
     "orbit-diagram": "an orbit diagram",
+    "committor": "a committor",
 }
 
 

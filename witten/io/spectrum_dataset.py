@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 
 import numpy as np
@@ -21,8 +22,10 @@ __all__ = [
     "MeshLike",
     "SpectrumLike",
     "is_mesh",
+    "load_spectrum",
     "nodal_fields",
     "require_spectrum",
+    "save_spectrum",
     "spectrum_dataset",
 ]
 
@@ -234,3 +237,37 @@ def _on_mesh(mesh: MeshLike) -> _Place:
 def _about(long_name: str, units: str = "1") -> dict[str, str]:
     """The attributes of a netCDF variable."""
     return {"long_name": long_name, "units": units}
+
+
+def save_spectrum(
+    spectrum: SpectrumLike,
+    path: str | Path,
+    objective: Callable[[Array], Array] | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Write rates and modes as netCDF-4, whole or not at all; only a spectrum is ever overwritten.
+
+    With the objective, its values and the Gibbs density are saved beside the modes: the file can be drawn alone.
+
+    Raises
+    ------
+    RequestError
+        if `path` cannot be written, or holds something else.
+    """
+    netcdf.check_output(path, SPECTRUM)
+    netcdf.write_dataset(spectrum_dataset(spectrum, objective, options=options), path)
+
+
+def load_spectrum(path: str | Path) -> xarray.Dataset:
+    """Read what `save_spectrum` wrote, as the dataset of `spectrum_dataset`.
+
+    Raises
+    ------
+    RequestError
+        if the file is missing, holds something else, or what cannot be true: a rate that is resolved and not known, ...
+    """
+    dataset = netcdf.read_dataset(path, SPECTRUM)
+    with netcdf.whole(path, SPECTRUM):
+        require_spectrum(dataset)
+    return dataset

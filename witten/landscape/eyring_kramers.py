@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +22,14 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
+from witten.landscape.relaxation import slowest_relaxation
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
-from witten.rates import LawRate, RateCurve
+from witten.objectives.fingerprint import fingerprint
+from witten.parallel import Communicator
+from witten.rates import LawRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate, positive
+from witten.sweeps import Part, Stop, run_sweep
 
 __all__ = [
     "eyring_kramers",
@@ -41,6 +47,10 @@ METHOD = "eyring-kramers"
 # A rate is resolved where its logarithm is known to this, a factor of two.
 WIDEST = math.log(2)
 TOO_WIDE = "the law is not resolved here: its error bar is wider than a factor of two; it needs smaller learning rates"
+# What the logarithm of a rate loses by rounding, in units of its last place.
+ROUNDINGS = 4.0
+# Rates of this part of the smallest curvature are compared with what wells do at this very s.
+NEAR = 1e-4
 # Size of the logarithms at which the effect of the first order on a rate is differentiated.
 STEP = 1e-4
 
@@ -53,6 +63,11 @@ def eyring_kramers(
     order: int = 1,
     box: Intervals | None = None,
     seed: int = 0,
+    output: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[RateRecord], Any] | None = None,
+    walltime: float | None = None,
+    stop: Stop = lambda: None,
 ) -> RateCurve:
     """lambda_s of -Q at each learning rate, to first order in s, with an error bar: off by a factor 1 + O(s^2).
 
@@ -67,9 +82,12 @@ def eyring_kramers(
     noise : sigma > 0; the law is that of learning rate s sigma^2
     order : 0 for the law of leading order, its bar wide enough to hold the first order with its own
     box, seed : as in `describe_landscape`
+    output, resume, progress, walltime, stop : of a sweep, as in `gap`; each process computes its own
 
     Raises
     ------
+    Stopped
+        at the walltime or by `stop`, with the curve so far.
     RequestError
         for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
         point where wells may join, or saddles that do not join all minima.
@@ -78,9 +96,14 @@ def eyring_kramers(
         raise RequestError(f"order must be 0 or 1, got {order}")
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
     asked = checked_learning_rates(learning_rates, noise)
-    options = {"noise": float(noise), "order": order, "box": None if box is None else [[*map(float, i)] for i in box]}
-    records = tuple(_record(landscape, s, noise, order) for s in asked)
-    return RateCurve(records, METHOD, landscape.objective.name, options)
+    walls = None if box is None else [[*map(float, interval)] for interval in box]
+    options: dict[str, Any] = {"noise": float(noise), "order": order, "box": walls, "seed": seed}
+    options |= {"fingerprint": fingerprint(landscape.objective)}
+    part = Part(lambda s, alone: _record(landscape, s, noise, order), METHOD, options)
+    return run_sweep(
+        landscape.objective.name, part, asked, comm=Communicator(), output=output, resume=resume, progress=progress,
+        walltime=walltime, stop=stop,
+    )  # fmt: skip
 
 
 def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> LawRate:
@@ -104,11 +127,22 @@ def _record(landscape: Landscape, learning_rate: float, noise: float, order: int
 def _corrected(landscape: Landscape, s: float) -> tuple[Array, Array]:
     """Logarithms of the rates to first order, and their errors.
 
-    The reduced chain itself has the small rates up to their ratio to those within a well, about the curvatures."""
+    The reduced chain itself has the small rates up to their ratio to those within a well. Where that is one, the law
+    does not know which are the smallest."""
     slowest, values, fastest = (log_rates(well_graph(landscape, s, order=1, side=side)) for side in (-1, 0, 1))
-    relaxation = min(float(abs(point.curvatures).min()) for point in (*landscape.minima, *landscape.saddles))
-    with np.errstate(over="ignore"):
-        return values, np.maximum(fastest - values, values - slowest) + np.exp(values) / relaxation
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = np.exp(values) / _relaxation(landscape, s, float(np.exp(values[-1])))
+        chain = np.maximum(fastest - values, values - slowest) + ROUNDINGS * np.spacing(abs(values))
+        return values, chain - np.log1p(-np.minimum(ratio, 1.0))
+
+
+def _relaxation(landscape: Landscape, s: float, rate: float) -> float:
+    """The smallest rate within a well: its curvature, at s instead of in the limit where a rate comes near to that."""
+    smallest = min(float(abs(point.curvatures).min()) for point in (*landscape.minima, *landscape.saddles))
+    if rate < NEAR * smallest:
+        return smallest
+    wells = zip(landscape.minima, first_order(landscape).minima, strict=True)
+    return min(smallest, *(float(m.curvatures[0]) * slowest_relaxation(well, s / 2) for m, well in wells))
 
 
 def _coefficients(landscape: Landscape, s: float, leading: Array, noise: float) -> list[float]:

@@ -46,6 +46,8 @@ RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WOR
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 # Seconds that a failing rank waits for the others to fail too, before it ends them.
 PATIENCE = 2.0
+# Seconds that a launcher has to pass on what was said before the ranks are ended; a busy one loses it otherwise.
+FORWARDING = 0.5
 REDUCTIONS: dict[str, Callable[[list[Any]], Any]] = {"sum": sum, "min": min, "max": max}
 
 
@@ -75,11 +77,12 @@ class Communicator:
         """The communicator that PETSc and DOLFINx want; asking for it starts MPI."""
         return _mpi().COMM_SELF if self.raw is None else self.raw
 
-    def bcast(self, value: Any, root: int = 0) -> Any:
+    def bcast[Value](self, value: Value, root: int = 0) -> Value:
         """The value of one rank, on all."""
-        return value if self.raw is None else self.raw.bcast(value, root=root)
+        found: Value = value if self.raw is None else self.raw.bcast(value, root=root)
+        return found
 
-    def allgather(self, value: Any) -> list[Any]:
+    def allgather[Value](self, value: Value) -> list[Value]:
         """The values of all ranks, in their order."""
         return [value] if self.raw is None else list(self.raw.allgather(value))
 
@@ -237,9 +240,9 @@ def collectively(comm: Communicator, function: Callable[[], Any]) -> Any:
     except BaseException as caught:
         error = caught
     told = comm.allgather(None if error is None else portable(error))
-    first = next((rank for rank, each in enumerate(told) if each is not None), None)
+    first = next(((rank, each) for rank, each in enumerate(told) if each is not None), None)
     if first is not None:
-        raise error if error is not None and first == comm.rank else told[first]
+        raise error if error is not None and first[0] == comm.rank else first[1]
     return value
 
 
@@ -300,6 +303,7 @@ def abort(comm: Communicator, status: int) -> NoReturn:
             stream.flush()
     if comm.raw is None:
         os._exit(status)
+    time.sleep(FORWARDING)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)  # MPI has something to say about every Abort
     _mpi().COMM_WORLD.Abort(status)

@@ -1,7 +1,7 @@
-"""Tasks dealt to groups of ranks as these become free, until all are done or it is time to stop.
+"""A self-scheduling task farm: each task goes to the group of ranks that is free first, until it is time to stop.
 
-Rank 0 deals: a thread of its own answers the leaders of the other groups and takes in their results while the ranks of
-group 0 compute. With one group nobody needs to be asked, and there is no thread.
+Rank 0 schedules: a thread of its own answers the leaders of the other groups and takes in their results while the ranks
+of group 0 compute. With one group nobody needs to be asked, and there is no thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from witten.parallel.communicators import Communicator
 __all__ = ["WALLTIME", "deal"]
 
 WALLTIME = "stopped at the walltime"
-# Seconds between two looks at the messages of other groups.
+# Seconds between two polls of the other groups' messages.
 TICK = 0.01
 # How many of the last tasks tell how long the next may take.
 LAST = 3
@@ -43,8 +43,8 @@ def deal[Task, Value](
 ) -> str | None:
     """keep(task, compute(task, group)) for each task, by groups of ranks at once; why it stopped early, or None.
 
-    Tasks are dealt in their order, each to the group that is free first. A rank that is one too many for groups of
-    equal size deals and does not compute. Collective over `comm`; every rank gets the same answer.
+    Tasks are handed out in their order, each to the group that is free first. A rank that is one too many for groups of
+    equal size schedules and does not compute. Collective over `comm`; every rank gets the same answer.
 
     Parameters
     ----------
@@ -68,25 +68,25 @@ def deal[Task, Value](
             f"cannot make {groups} groups: there {ranks}; ask for 1 to {comm.size}, or start more with mpiexec -n"
         )
     limit = None if walltime is None else time.monotonic() + walltime
-    dealer = Dealer(deque(range(len(tasks))), lambda i, value: keep(tasks[i], value), stop, groups, limit)
+    scheduler = Scheduler(deque(range(len(tasks))), lambda i, value: keep(tasks[i], value), stop, groups, limit)
     if groups == 1:
         with communicators.together(comm):
-            _work(comm, dealer, lambda i: compute(tasks[i], comm), stop)
-        return comm.bcast(dealer.reason)  # type: ignore[no-any-return]
-    return _in_groups(comm, dealer, lambda i, group: compute(tasks[i], group), stop)
+            _work(comm, scheduler, lambda i: compute(tasks[i], comm), stop)
+        return comm.bcast(scheduler.reason)
+    return _in_groups(comm, scheduler, lambda i, group: compute(tasks[i], group), stop)
 
 
-class Hands(Protocol):
-    """What a group wants of the dealer."""
+class TaskQueue(Protocol):
+    """What a group asks of the scheduler."""
 
-    def take(self, reason: str | None) -> int | None: ...
-    def put(self, index: int, value: Any) -> None: ...
+    def next_task(self, reason: str | None) -> int | None: ...
+    def submit(self, index: int, value: Any) -> None: ...
     def fail(self, error: BaseException) -> None: ...
 
 
 @dataclass(eq=False)
-class Dealer:
-    """The tasks not yet dealt, on rank 0; its methods may be called by two threads."""
+class Scheduler:
+    """The tasks not yet handed out, on rank 0; its methods may be called by two threads."""
 
     pending: deque[int]
     keep: Callable[[int, Any], Any]
@@ -100,8 +100,8 @@ class Dealer:
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=LAST))
     lock: Any = field(default_factory=threading.RLock)
 
-    def take(self, reason: str | None) -> int | None:
-        """The next task for a group; None if it shall go home."""
+    def next_task(self, reason: str | None) -> int | None:
+        """The next task for a group; None if there is no more."""
         with self.lock:
             if self.pending and self.failure is None:
                 self.reason = self.reason or reason or self.stop() or self._out_of_time()
@@ -112,19 +112,19 @@ class Dealer:
             self.began[index] = time.monotonic()
             return index
 
-    def put(self, index: int, value: Any) -> None:
+    def submit(self, index: int, value: Any) -> None:
         """Take in a result."""
         with self.lock:
             self.durations.append(time.monotonic() - self.began.pop(index))
             self.keep(index, value)
 
     def fail(self, error: BaseException) -> None:
-        """A group has failed and goes home: nothing more is dealt."""
+        """A group has failed and leaves: nothing more is handed out."""
         with self.lock:
             self.active -= 1
-            self.mourn(error)
+            self.record_failure(error)
 
-    def mourn(self, error: BaseException) -> None:
+    def record_failure(self, error: BaseException) -> None:
         """Remember the first failure."""
         if self.failure is None:
             self.failure, self.failed_at = error, time.monotonic()
@@ -135,144 +135,144 @@ class Dealer:
         return WALLTIME
 
 
-def _work(group: Communicator, hands: Hands, compute: Callable[[int], Any], stop: Stop) -> None:
-    """Task after task, until the dealer has none for this group."""
+def _work(group: Communicator, queue: TaskQueue, compute: Callable[[int], Any], stop: Stop) -> None:
+    """Task after task, until the scheduler has none for this group."""
     while True:
         reason = next(filter(None, group.allgather(stop())), None)
-        index = communicators.agree(group, lambda reason=reason: hands.take(reason))  # type: ignore[misc]
+        index = communicators.agree(group, lambda reason=reason: queue.next_task(reason))  # type: ignore[misc]
         if index is None:
             return
         value = compute(index)
-        communicators.agree(group, lambda index=index, value=value: hands.put(index, value))  # type: ignore[misc]
+        communicators.agree(group, lambda index=index, value=value: queue.submit(index, value))  # type: ignore[misc]
 
 
 # ------------------------------------------------------------------------------------------- more than one group
 @dataclass(frozen=True, eq=False)
-class Remote:
-    """The dealer as the leader of another group sees it."""
+class RemoteScheduler:
+    """The scheduler as the leader of another group sees it."""
 
     comm: Communicator
 
-    def take(self, reason: str | None) -> int | None:
-        self._tell("take", reason)
+    def next_task(self, reason: str | None) -> int | None:
+        self._send("next_task", reason)
         index: int | None = self.comm.side.recv(source=0, tag=ANSWER)
         return index
 
-    def put(self, index: int, value: Any) -> None:
-        self._tell("put", index, value)
+    def submit(self, index: int, value: Any) -> None:
+        self._send("submit", index, value)
 
     def fail(self, error: BaseException) -> None:
-        self._tell("fail", communicators.portable(error))
+        self._send("fail", communicators.portable(error))
 
-    def _tell(self, *message: Any) -> None:
+    def _send(self, *message: Any) -> None:
         self.comm.side.send((self.comm.rank, *message), dest=0, tag=QUESTION)
 
 
 @dataclass(frozen=True, eq=False)
-class Attended:
-    """The dealer as group 0 sees it where MPI allows no second thread: others are served between two tasks."""
+class PolledScheduler:
+    """The scheduler as group 0 sees it where MPI allows no second thread: others are served between two tasks."""
 
-    dealer: Dealer
+    scheduler: Scheduler
     comm: Communicator
 
-    def take(self, reason: str | None) -> int | None:
-        _serve(self.dealer, self.comm, wait=False)
-        return self.dealer.take(reason)
+    def next_task(self, reason: str | None) -> int | None:
+        _serve(self.scheduler, self.comm, wait=False)
+        return self.scheduler.next_task(reason)
 
-    def put(self, index: int, value: Any) -> None:
-        self.dealer.put(index, value)
+    def submit(self, index: int, value: Any) -> None:
+        self.scheduler.submit(index, value)
 
     def fail(self, error: BaseException) -> None:
-        self.dealer.fail(error)
+        self.scheduler.fail(error)
 
 
 def _in_groups(
-    comm: Communicator, dealer: Dealer, compute: Callable[[int, Communicator], Any], stop: Stop
+    comm: Communicator, scheduler: Scheduler, compute: Callable[[int, Communicator], Any], stop: Stop
 ) -> str | None:
-    """Groups of neighbouring ranks at work, and rank 0 at their service."""
-    dealer.keep = _with_warnings(dealer.keep)
-    group = comm.split(_color(comm.rank, comm.size, dealer.active))
+    """Groups of neighbouring ranks at work; rank 0 serves them."""
+    scheduler.keep = _with_warnings(scheduler.keep)
+    group = comm.split(_color(comm.rank, comm.size, scheduler.active))
     error = None
-    with _service(dealer, comm) as mine:
+    with _service(scheduler, comm) as mine:
         if group is not None:
             error = _worked(group, mine, lambda index: _recorded(lambda: compute(index, group)), stop)
-    hasty = error is not None and group is not None and group.rank == 0
-    seconds = 2 * communicators.patience(comm) if hasty else None
+    leads_a_failed_group = error is not None and group is not None and group.rank == 0
+    seconds = 2 * communicators.patience(comm) if leads_a_failed_group else None
     if communicators.outcomes(comm, 0, seconds) is None and error is not None:
         communicators.end_all(comm, error)
-    reason, failure = comm.bcast((dealer.reason, dealer.failure and communicators.portable(dealer.failure)))
+    reason, failure = comm.bcast((scheduler.reason, scheduler.failure and communicators.portable(scheduler.failure)))
     if failure is not None:
-        raise dealer.failure or failure
+        raise scheduler.failure or failure
     if group is not None:
         group.free()
-    return reason  # type: ignore[no-any-return]
+    return reason
 
 
 def _color(rank: int, size: int, groups: int) -> int | None:
-    """The group of a rank; None for a rank 0 that deals only."""
+    """The group of a rank; None for a rank 0 that only schedules."""
     if size % groups == 1:
         return None if rank == 0 else (rank - 1) * groups // (size - 1)
     return rank * groups // size
 
 
 @contextmanager
-def _service(dealer: Dealer, comm: Communicator) -> Iterator[Hands]:
-    """The dealer as this rank sees it; on rank 0 the others are served until all have gone home."""
+def _service(scheduler: Scheduler, comm: Communicator) -> Iterator[TaskQueue]:
+    """The scheduler as this rank sees it; on rank 0 the others are served until all have left."""
     if comm.rank != 0:
-        yield Remote(comm)
+        yield RemoteScheduler(comm)
     elif communicators.threads_may_call():
-        thread = threading.Thread(target=_serve, args=(dealer, comm), name="dealer", daemon=True)
+        thread = threading.Thread(target=_serve, args=(scheduler, comm), name="scheduler", daemon=True)
         thread.start()
-        yield dealer
+        yield scheduler
         thread.join()
     else:
-        yield Attended(dealer, comm)
-        _serve(dealer, comm)
+        yield PolledScheduler(scheduler, comm)
+        _serve(scheduler, comm)
 
 
-def _worked(group: Communicator, hands: Hands, compute: Callable[[int], Any], stop: Stop) -> BaseException | None:
+def _worked(group: Communicator, queue: TaskQueue, compute: Callable[[int], Any], stop: Stop) -> BaseException | None:
     """Work; the error with which this group has failed, all of its ranks alike."""
     try:
         with communicators.together(group):
-            _work(group, hands, compute, stop)
+            _work(group, queue, compute, stop)
     except BaseException as error:
         if group.rank == 0:
-            hands.fail(error)
+            queue.fail(error)
         return error
     return None
 
 
-def _serve(dealer: Dealer, comm: Communicator, *, wait: bool = True) -> None:
-    """Answer the other groups until all have gone home; without `wait`, only those that have asked."""
+def _serve(scheduler: Scheduler, comm: Communicator, *, wait: bool = True) -> None:
+    """Answer the other groups until all have left; without `wait`, only those that have asked."""
     try:
-        while dealer.active > 0 or not wait:
+        while scheduler.active > 0 or not wait:
             if message := comm.side.improbe(tag=QUESTION):
-                _answer(dealer, comm, *message.recv())
+                _answer(scheduler, comm, *message.recv())
             elif not wait:
                 return
             else:
-                _end_if_overdue(dealer, comm)
+                _end_if_overdue(scheduler, comm)
                 time.sleep(TICK)
     except BaseException as error:  # without an answer the others would wait forever
         communicators.end_all(comm, error)
 
 
-def _answer(dealer: Dealer, comm: Communicator, rank: int, kind: str, *message: Any) -> None:
-    if kind == "take":
-        comm.side.send(dealer.take(*message), dest=rank, tag=ANSWER)
+def _answer(scheduler: Scheduler, comm: Communicator, rank: int, kind: str, *message: Any) -> None:
+    if kind == "next_task":
+        comm.side.send(scheduler.next_task(*message), dest=rank, tag=ANSWER)
     elif kind == "fail":
-        dealer.fail(*message)
+        scheduler.fail(*message)
     else:
         try:
-            dealer.put(*message)
+            scheduler.submit(*message)
         except BaseException as error:
-            dealer.mourn(error)
+            scheduler.record_failure(error)
 
 
-def _end_if_overdue(dealer: Dealer, comm: Communicator) -> None:
+def _end_if_overdue(scheduler: Scheduler, comm: Communicator) -> None:
     """A failure ends the run within seconds, whatever the other groups have in hand."""
-    if dealer.failure is not None and time.monotonic() > dealer.failed_at + communicators.PATIENCE:
-        communicators.end_all(comm, dealer.failure)
+    if scheduler.failure is not None and time.monotonic() > scheduler.failed_at + communicators.PATIENCE:
+        communicators.end_all(comm, scheduler.failure)
 
 
 def _recorded(function: Callable[[], Any]) -> tuple[Any, list[tuple[str, type[Warning]]]]:

@@ -34,6 +34,8 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
         raise RequestError("nothing to plot: the curve holds no learning rate")
     figure, panels = new_figure(2, 1, (7.2, 7.0), sharex=True) if sde is not None else new_figure(1, 1, (7.2, 4.8))
     rates = panels[0]
+    known = [curve.resolved & (curve.log_rates > -690) for curve in (chain, sde) if curve is not None]
+    scale = "log" if any(good.any() for good in known) else "linear"  # nothing to show has no decades
     style = "o-" if chain.learning_rates.size > 1 else "o"
     for curve, colour, name in ((sde, VERMILION, "SDE: Witten-Laplacian"), (chain, BLUE, "SGD: transfer operator")):
         if curve is None:
@@ -42,17 +44,18 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
         order = np.argsort(curve.learning_rates[good])
         s, rate = curve.learning_rates[good][order], np.exp(curve.log_rates[good][order])
         rates.plot(s, rate, style, color=colour, markersize=4, linewidth=1.3, label=name)
-    rates.set_yscale("log")
+    rates.set_yscale(scale)
     rates.set_ylabel(r"rate per unit of time $t = ks$")
     rates.legend(frameon=False, fontsize=9)
     rates.set_title(shortened(chain.objective), fontsize=11)
     if sde is not None:
         _draw_ratio(panels[1], chain, sde, style)
     for axes in panels:
-        axes.set_xscale("log")
+        axes.set_xscale(scale)
         axes.grid(True, color="0.9", linewidth=0.6)
     panels[-1].set_xlabel("learning rate $s$")
-    plain_ticks(panels[-1])
+    if scale == "log":
+        plain_ticks(panels[-1])
     return finished(figure, path)
 
 

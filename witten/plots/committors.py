@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,9 @@ from witten.errors import RequestError
 from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened, tex_number
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from witten.objectives.objective import Objective
-    from witten.spectra.committor import Committor
 
 __all__ = ["plot_committor"]
 
@@ -24,8 +23,12 @@ FAINT = 1e-3
 LEVELS = np.linspace(0.0, 1.0, 11)
 
 
-def plot_committor(found: Committor, objective: Objective, path: str | Path | None = None) -> Figure:
+def plot_committor(found: xarray.Dataset, path: str | Path | None = None) -> Figure:
     """On a line q over f; in the plane levels of q, of f in grey, and streamlines of the reactive current.
+
+    Parameters
+    ----------
+    found : what `committor_dataset` describes
 
     Raises
     ------
@@ -34,55 +37,50 @@ def plot_committor(found: Committor, objective: Objective, path: str | Path | No
     """
     if path is not None:
         check_plot(path)
-    if found.grid.dimension > 2:
+    dimension = found["committor"].ndim
+    if dimension > 2:
         raise RequestError("a committor is drawn in one and two dimensions; in three save it and take another tool")
-    figure, (axes,) = new_figure(1, 1, (7.2, 4.6 if found.grid.dimension == 1 else 6.0))
-    (_line if found.grid.dimension == 1 else _plane)(figure, axes, found, objective)
-    rate = tex_number(found.rate) if found.rate > 0 else rf"10^{{{found.log_rate / np.log(10):.4f}}}"
-    axes.set_title(
-        f"{shortened(found.objective)},  $s = {found.learning_rate:g}$,  $k_{{AB}} = {rate}$", fontsize=11
-    )
+    figure, (axes,) = new_figure(1, 1, (7.2, 4.6 if dimension == 1 else 6.0))
+    (_line if dimension == 1 else _plane)(figure, axes, found)
+    log_rate, s = float(found.attrs["log_rate"]), float(found.attrs["learning_rate"])
+    rate = tex_number(math.exp(log_rate)) if log_rate > -700 else rf"10^{{{log_rate / math.log(10):.4f}}}"
+    title = f"{shortened(str(found.attrs['objective']))},  $s = {s:g}$,  $k_{{AB}} = {rate}$"
+    axes.set_title(title, fontsize=11)
     axes.set_xlabel("$x$")
     return finished(figure, path)
 
 
-def _line(figure: Figure, axes: Axes, found: Committor, objective: Objective) -> None:
-    x = found.grid.points[0]
-    axes.plot(x, objective(found.grid.points), color="black", linewidth=1.4)
+def _line(figure: Figure, axes: Axes, found: xarray.Dataset) -> None:
+    x, sets = found["x"].values, found["set"].values
+    axes.plot(x, found["objective"].values, color="black", linewidth=1.4)
     axes.set_ylabel("objective $f$")
     right = axes.twinx()
-    right.plot(x, found.q, color=BLUE, linewidth=1.8)
+    right.plot(x, found["committor"].values, color=BLUE, linewidth=1.8)
     right.set_ylim(-0.02, 1.02)
     right.set_ylabel("committor $q$", color=BLUE)
     for core, color in ((0, BLUE), (1, VERMILION)):
-        inside = np.where(found.label == core, 1.0, np.nan)
-        right.fill_between(x, 0, inside, color=color, alpha=0.2, linewidth=0)
-        right.text(float(x[found.label == core].mean()), 0.5, "AB"[core], color=color, ha="center")
+        right.fill_between(x, 0, np.where(sets == core, 1.0, np.nan), color=color, alpha=0.2, linewidth=0)
+        right.text(float(x[sets == core].mean()), 0.5, "AB"[core], color=color, ha="center")
 
 
-def _plane(figure: Figure, axes: Axes, found: Committor, objective: Objective) -> None:
-    grid = found.grid
-    x, y = grid.axes
-    values = grid.expand(np.asarray(objective(grid.points)))
-    shown = axes.contourf(x, y, grid.expand(found.q).T, levels=LEVELS, cmap="RdYlBu_r", alpha=0.8)
+def _plane(figure: Figure, axes: Axes, found: xarray.Dataset) -> None:
+    x, y, q, sets = (found[name].values for name in ("x", "y", "committor", "set"))
+    shown = axes.contourf(x, y, q.T, levels=LEVELS, cmap="RdYlBu_r", alpha=0.8)
     figure.colorbar(shown, ax=axes, label="committor $q$")
-    axes.contour(x, y, values.T, levels=16, colors=GREY, linewidths=0.5)
-    axes.contour(x, y, grid.expand(found.q).T, levels=[0.5], colors="black", linewidths=1.4)
-    _streamlines(axes, found)
-    labels = grid.expand(found.label.astype(float), fill=-1.0)
+    axes.contour(x, y, found["objective"].values.T, levels=16, colors=GREY, linewidths=0.5)
+    axes.contour(x, y, q.T, levels=[0.5], colors="black", linewidths=1.4)
+    _streamlines(axes, x, y, found["current"].values)
     for core in (0, 1):
-        centre_x, centre_y = grid.points[:, found.label == core].mean(axis=1)
-        axes.contour(x, y, (labels == core).T.astype(float), levels=[0.5], colors="black", linewidths=1.6)
-        axes.text(centre_x, centre_y, "AB"[core], ha="center", va="center", weight="bold")
+        i, j = np.nonzero(sets == core)
+        axes.contour(x, y, (sets == core).T.astype(float), levels=[0.5], colors="black", linewidths=1.6)
+        axes.text(x[i].mean(), y[j].mean(), "AB"[core], ha="center", va="center", weight="bold")
     axes.set_ylabel("$y$")
 
 
-def _streamlines(axes: Axes, found: Committor) -> None:
+def _streamlines(axes: Axes, x: Array, y: Array, current: Array) -> None:
     """Of the current, where there is some."""
-    x, y = found.grid.axes
-    u, v = (_coarse(found.grid.expand(part, fill=0.0)) for part in found.current)
+    x, y, (u, v) = _coarse(x), _coarse(y), (_coarse(part) for part in np.nan_to_num(current))
     size = np.hypot(u, v)
-    x, y = _coarse(x), _coarse(y)
     u, v = (np.where(size > FAINT * size.max(), part, np.nan) for part in (u, v))
     width = 0.6 + 2.4 * np.sqrt(size / size.max())
     axes.streamplot(x, y, u.T, v.T, color="black", linewidth=width.T, density=1.2, arrowsize=1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 from witten.errors import RequestError
 from witten.plots.curves import LogScale, learning_rate_axis
 from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, shortened
-from witten.rates import RateCurve
+from witten.rates import LawRate, RateCurve, RateRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,22 +55,32 @@ def plot_law(law: RateCurve, computed: RateCurve | None = None, path: str | Path
 
 
 def _draw_ratio(axes: Axes, law: RateCurve, computed: RateCurve) -> None:
-    """computed/law with its bars against s: a straight line into 1, where the next order of the law is linear."""
-    at = dict(zip(law.learning_rates.tolist(), law.log_rates.tolist(), strict=True))
+    """computed/law with its bars against s; the band is the law's own error bar, the line the law of leading order."""
+    at = {record.learning_rate: record for record in law.records}
     rows = [i for i, s in enumerate(computed.learning_rates.tolist()) if computed.resolved[i] and s in at]
     s = computed.learning_rates[rows]
-    logs = np.array([at[value] for value in s.tolist()])
+    logs = np.array([at[value].log_rate for value in s.tolist()])
     ratio = np.exp(computed.log_rates[rows] - logs)
     bars = np.array([ratio - np.exp(computed.lower[rows] - logs), np.exp(computed.upper[rows] - logs) - ratio])
     axes.errorbar(s, ratio, yerr=np.maximum(bars, 0.0), fmt="o", color=BLUE, markersize=5, capsize=3)
     axes.axhline(1.0, color=GREY, linewidth=1.0, linestyle="--")
-    if s.size:
-        slope = float((ratio[s.argmin()] - 1) / s.min())
-        line = np.linspace(0.0, min(float(s.max()), 0.6 / abs(slope) if slope else math.inf), 50)
-        words = rf"line through 1 and the smallest $s$: $1 {slope:+.3g}\,s$"
-        axes.plot(line, 1 + slope * line, color=VERMILION, linewidth=1.0, label=words)
-        axes.legend(frameon=False, fontsize=9)
+    ordered = sorted(law.records, key=lambda record: record.learning_rate)
+    _draw_band(axes, [record for record in ordered if record.resolved])
+    laws = [record for record in ordered if isinstance(record, LawRate) and record.log_leading]
+    leading = [(record.learning_rate, record.log_leading[0] - record.log_rate) for record in laws]
+    if leading:
+        rates, ratios = np.array(leading).T
+        axes.plot(rates, np.exp(ratios), ".-", color=VERMILION, linewidth=0.8, label="leading order / law", zorder=1)
+    axes.legend(frameon=False, fontsize=9)
     axes.set_xlim(left=0.0)
     axes.set_xlabel("learning rate $s$")
     axes.set_ylabel("computed rate / law")
     axes.grid(True, color="0.9", linewidth=0.6)
+
+
+def _draw_band(axes: Axes, records: list[RateRecord]) -> None:
+    """Between the ends of the law's error bars, relative to it, where it is resolved."""
+    if records:
+        low, high = (np.exp([getattr(r, end) - r.log_rate for r in records]) for end in ("lower", "upper"))
+        axes.fill_between([r.learning_rate for r in records], low, high, color=GREY, alpha=0.2, linewidth=0,
+                          label="error bar of the law", zorder=0)  # fmt: skip

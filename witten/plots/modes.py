@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from witten.io.sweep_file import SpectrumLike, spectrum_dataset
+from witten.io.spectrum_dataset import SpectrumLike, spectrum_dataset
 from witten.plots.slices import Sheet, sheet
 from witten.plots.style import BLUE, GREY, PALETTE, SKY, Array, check_plot, finished, new_figure, shortened, tex_number
 from witten.rates.record import SMALLEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,19 @@ import numpy as np
 from witten.errors import RequestError
 from witten.plots.curves import LOWEST_DECADE, learning_rate_axis
 from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
-from witten.rates import LawRate, RateRecord
-from witten.validation import Validation
+from witten.rates import CurveSet, LawRate, RateCurve, RateRecord
+from witten.validation import ROUTES, Validation
+from witten.validation.routes import SECOND_LOOK
+from witten.validation.verdict import MONTE_CARLO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_rates", "plot_ratios", "plot_validation"]
+__all__ = ["plot_rates", "plot_ratios", "plot_routes", "plot_validation"]
+
+# route -> learning rate -> record; None where the route says nothing
+Answers = Mapping[str, Mapping[float, RateRecord | None]]
 
 
 def plot_validation(found: Validation, path: str | Path | None = None) -> Figure:
@@ -29,24 +35,44 @@ def plot_validation(found: Validation, path: str | Path | None = None) -> Figure
     RequestError
         if no route says anything, or `path` cannot be written.
     """
+    return _side_by_side(found.objective.name, _answers(found), path)
+
+
+def plot_routes(curves: CurveSet, path: str | Path | None = None) -> Figure:
+    """The same from the file of `validate`; a second look takes the place of a first."""
+    known = {name: _resolved(curve) for name, curve in curves.curves.items()}
+    known[MONTE_CARLO] |= {s: r for s, r in known.pop(SECOND_LOOK, {}).items() if r is not None}
+    return _side_by_side(next(iter(curves.curves.values())).objective, known, path)
+
+
+def _resolved(curve: RateCurve) -> dict[float, RateRecord | None]:
+    return {record.learning_rate: record if record.resolved else None for record in curve.records}
+
+
+def _side_by_side(title: str, found: Answers, path: str | Path | None) -> Figure:
     if path is not None:
         check_plot(path)
-    _require_rates(found)
+    _require_rates(title, found)
     figure, (rates, law, sampled) = new_figure(1, 3, (16.5, 4.8))
     _draw_rates(rates, found)
     _draw_law_ratio(law, found)
     _draw_sampled_ratio(sampled, found)
-    figure.suptitle(shortened(found.objective.name), fontsize=11)
+    figure.suptitle(shortened(title), fontsize=11)
     return finished(figure, path)
+
+
+def _answers(found: Validation) -> Answers:
+    return {name: {c.learning_rate: getattr(c, name) for c in found.records} for name in ROUTES}
 
 
 def plot_rates(found: Validation, path: str | Path | None = None) -> Figure:
     """Rates by all routes against 1/s; errors as `plot_validation`."""
     if path is not None:
         check_plot(path)
-    _require_rates(found)
+    answers = _answers(found)
+    _require_rates(found.objective.name, answers)
     figure, (axes,) = new_figure(1, 1, (7.2, 4.8))
-    _draw_rates(axes, found)
+    _draw_rates(axes, answers)
     return finished(figure, path)
 
 
@@ -54,21 +80,22 @@ def plot_ratios(found: Validation, path: str | Path | None = None) -> Figure:
     """spectral/theory and Monte Carlo/spectral against s, one above the other; errors as `plot_validation`."""
     if path is not None:
         check_plot(path)
-    _require_rates(found)
+    answers = _answers(found)
+    _require_rates(found.objective.name, answers)
     figure, (law, sampled) = new_figure(2, 1, (7.2, 7.2))
-    _draw_law_ratio(law, found)
-    _draw_sampled_ratio(sampled, found)
+    _draw_law_ratio(law, answers)
+    _draw_sampled_ratio(sampled, answers)
     return finished(figure, path)
 
 
-def _require_rates(found: Validation) -> None:
-    if not any(c.spectral or c.theory or c.monte_carlo for c in found.records):
-        raise RequestError(f"nothing to plot: no route says anything about {found.objective.name}")
+def _require_rates(title: str, found: Answers) -> None:
+    if not any(record for route in found.values() for record in route.values()):
+        raise RequestError(f"nothing to plot: no route says anything about {title}")
 
 
-def _draw_rates(axes: Axes, found: Validation) -> None:
+def _draw_rates(axes: Axes, found: Answers) -> None:
     """Theory as a line, spectral rates as points, Monte Carlo as intervals; log10 of rates where doubles end."""
-    known = [r.log_rate for c in found.records for r in (c.spectral, c.theory, c.monte_carlo) if r is not None]
+    known = [r.log_rate for route in found.values() for r in route.values() if r is not None]
     underflow = min(known) < LOWEST_DECADE * math.log(10)
 
     def height(logs: Array) -> Array:
@@ -102,21 +129,20 @@ def _draw_rates(axes: Axes, found: Validation) -> None:
     axes.set_xlabel("$1/s$")
     axes.margins(x=0.05, y=0.08)
     axes.grid(True, color="0.9", linewidth=0.6)
-    asked = np.array([c.learning_rate for c in found.records])
-    learning_rate_axis(axes, 1 / asked)
+    learning_rate_axis(axes, 1 / np.array(list(found[ROUTES[0]])))
     axes.legend(frameon=False, fontsize=9, loc="upper right")
 
 
-def _column(found: Validation, route: str) -> tuple[Array, Array, Array, Array]:
+def _column(found: Answers, route: str) -> tuple[Array, Array, Array, Array]:
     """s, log rates and the ends of the bars, where a route has an answer."""
-    rows = [(c.learning_rate, r) for c in found.records if (r := getattr(c, route)) is not None]
-    values = np.array([(s, r.log_rate, r.lower, r.upper) for s, r in rows]).reshape(-1, 4)
+    rows = [(s, r.log_rate, r.lower, r.upper) for s, r in found[route].items() if r is not None]
+    values = np.array(rows).reshape(-1, 4)
     return values[:, 0], values[:, 1], values[:, 2], values[:, 3]
 
 
-def _draw_law_ratio(axes: Axes, found: Validation) -> None:
+def _draw_law_ratio(axes: Axes, found: Answers) -> None:
     """spectral/theory with the bars of both, and leading order/theory beside it."""
-    rows = [(c.learning_rate, c.spectral, c.theory) for c in found.records]
+    rows = [(s, record, found["theory"].get(s)) for s, record in found["spectral"].items()]
     _draw_ratio(axes, rows, BLUE)
     known = [(s, law) for s, _, law in rows if isinstance(law, LawRate) and law.log_leading]
     laws = [(s, law.log_leading[0] - law.log_rate) for s, law in known]
@@ -129,10 +155,11 @@ def _draw_law_ratio(axes: Axes, found: Validation) -> None:
     axes.set_xlim(left=0)
 
 
-def _draw_sampled_ratio(axes: Axes, found: Validation) -> None:
+def _draw_sampled_ratio(axes: Axes, found: Answers) -> None:
     """Monte Carlo/spectral with its intervals, on a log axis."""
-    other = "spectral" if any(c.spectral and c.monte_carlo for c in found.records) else "theory"
-    rows = [(c.learning_rate, c.monte_carlo, getattr(c, other)) for c in found.records]
+    sampled, spectral = found["monte_carlo"], found["spectral"]
+    other = "spectral" if any(record and spectral.get(s) for s, record in sampled.items()) else "theory"
+    rows = [(s, record, found[other].get(s)) for s, record in sampled.items()]
     _draw_ratio(axes, rows, VERMILION)
     there = any(a and b for _, a, b in rows)
     _finish(axes, f"Monte Carlo / {other}", "no learning rate where both are known", there)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.io import netcdf
-from witten.rates.record import LawRate, RateRecord, SampledRate
+from witten.rates.record import NOBODY, ChainRate, LawRate, RateRecord, SampledRate
 
 if TYPE_CHECKING:
     import xarray
@@ -21,13 +21,15 @@ __all__ = ["ALONG", "about", "read_records", "variables"]
 ALONG = "learning_rate"
 # Relative difference of a rate and the exponential of its logarithm in a file.
 SAME = 1e-9
+BLANK: dict[type, Any] = {float: math.nan, int: 0, bool: False, str: ""}
 
 
 @dataclass(frozen=True)
 class Variable:
     """A variable of the file: what it means, and how it comes from a record and goes back to a field of one.
 
-    `field` is None where a variable follows from others; a `row` has several values at each learning rate.
+    `field` is None where a variable follows from others; `along` is the axis of those that have several values at each
+    learning rate. Records of other kinds, which say why there is no rate, have blanks.
     """
 
     name: str
@@ -35,21 +37,26 @@ class Variable:
     meaning: str
     units: str = "1"
     kind: type = float
-    row: bool = False
+    along: str = ""
     write: Callable[[Any], Any] = lambda value: value
     read: Callable[[Any], Any] = lambda value: value
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The axes."""
+        return (ALONG, self.along) if self.along else (ALONG,)
+
     def values(self, records: Sequence[RateRecord]) -> NDArray[Any]:
         """One value for each record, or one row."""
-        values = [self.write(getattr(record, self.field or self.name)) for record in records]
-        if self.row:
+        blank = () if self.along else BLANK[self.kind]
+        values = [self.write(getattr(record, self.field or self.name, blank)) for record in records]
+        if self.along:
             return _padded(values)
         return np.array(values, dtype={bool: np.int8, str: object, int: np.int64}.get(self.kind, self.kind))
 
     def column(self, dataset: xarray.Dataset) -> list[Any]:
         """What `values` has written, as values of the field."""
-        dims = (ALONG, "index") if self.row else (ALONG,)
-        values = netcdf.column(dataset, self.name, dims, self.kind).tolist()
+        values = netcdf.column(dataset, self.name, self.dims, self.kind).tolist()
         return [self.read(value) for value in values]
 
 
@@ -64,7 +71,8 @@ def _padded(rows: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
 LINES: dict[str, Any] = {
     "units": "", "kind": str, "write": "\n".join, "read": lambda text: tuple(text.splitlines()),
 }  # fmt: skip
-ROW: dict[str, Any] = {"row": True, "read": lambda row: tuple(value for value in row if not math.isnan(value))}
+ROW: dict[str, Any] = {"along": "index", "read": lambda row: tuple(value for value in row if not math.isnan(value))}
+MODE = ROW | {"along": "mode"}
 COUNT: dict[str, Any] = {
     "kind": int, "write": lambda n: -1 if n is None else n, "read": lambda n: None if n < 0 else n,
 }  # fmt: skip
@@ -77,7 +85,7 @@ VARIABLES = {
         Variable("log_rate_lower", "lower", "natural logarithm of the lower end of the error bar"),
         Variable("log_rate_upper", "upper", "natural logarithm of the upper end of the error bar"),
         Variable("resolved", "resolved", "1 where the rate is resolved, else 0", "", bool),
-        Variable("rates", None, "all rates computed, nan where a double cannot hold one, nan-padded", row=True),
+        Variable("rates", None, "all rates computed, nan where a double cannot hold one, nan-padded", along="index"),
         Variable("log_rates", "log_rates", "natural logarithms of all rates computed, nan-padded", **ROW),
         Variable("solver", "solver", "what computed it", "", str),
         Variable("n_dofs", "n_dofs", "number of unknowns", kind=int),
@@ -104,12 +112,16 @@ VARIABLES = {
         Variable("remarks", "notes", "what a reader should know, a line each", **LINES),
     ),
     LawRate: (
-        Variable(
-            "leading", None, "rates of leading order, nan where a double cannot hold one, nan-padded", row=True
-        ),
+        Variable("leading", None, "rates of leading order, nan where a double cannot hold one", along="index"),
         Variable("log_leading", "log_leading", "natural logarithms of leading, nan-padded", **ROW),
         Variable("coefficient", "coefficients", "c in rate = leading (1 + c s + O(s^2)), nan-padded", **ROW),
         Variable("error", "log_errors", "half-widths of the error bars of log_rates, nan-padded", **ROW),
+    ),
+    ChainRate: (
+        Variable("eigenvalue_real", "eigenvalue_real", "real parts of the eigenvalues of one step, by modulus", **MODE),
+        Variable("eigenvalue_imag", "eigenvalue_imag", "imaginary parts of the eigenvalues of one step", **MODE),
+        Variable("eigenvalue_error", "eigenvalue_errors", "error bars of these eigenvalues, absolute", **MODE),
+        Variable("loss", "loss", "part lost in each step, 1 minus the first eigenvalue"),
     ),
 }  # fmt: skip
 
@@ -125,15 +137,11 @@ def about(long_name: str, units: str = "1") -> dict[str, str]:
 
 
 def variables(records: Sequence[RateRecord]) -> dict[str, Any]:
-    """Data variables for `xarray.Dataset`; those of a kind of records only if all are of it."""
-    kinds = {type(record) for record in records}
+    """Data variables for `xarray.Dataset`; those of a kind of records only if all that have a rate are of it."""
+    kinds = {type(record) for record in records if record.solver not in ("", NOBODY)}
     kind = kinds.pop() if len(kinds) == 1 else RateRecord
     return {
-        variable.name: (
-            (ALONG, "index") if variable.row else ALONG,
-            variable.values(records),
-            about(variable.meaning, variable.units),
-        )
+        variable.name: (variable.dims, variable.values(records), about(variable.meaning, variable.units))
         for variable in _of(kind)
     }
 
@@ -146,9 +154,11 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
     KeyError, ValueError
         where a part is missing, or cannot be true.
     """
+    dataset = dataset.isel({ALONG: netcdf.column(dataset, "solver", (ALONG,), str) != ""})
     if "log_rates" not in dataset and "rates" in dataset:
         dataset = dataset.assign(log_rates=_logarithms(dataset))
-    kind = SampledRate if "n_steps" in dataset else LawRate if "log_leading" in dataset else RateRecord
+    kinds = {"n_steps": SampledRate, "log_leading": LawRate, "eigenvalue_real": ChainRate}
+    kind = next((kind for mark, kind in kinds.items() if mark in dataset), RateRecord)
     optional = {each.name for each in fields(kind) if each.default is not MISSING} - {"log_rates"}
     columns = {"learning_rate": netcdf.column(dataset, ALONG, (ALONG,)).tolist()} | {
         variable.field: variable.column(dataset)
@@ -156,6 +166,12 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
         if variable.field and (variable.name in dataset or variable.field not in optional)
     }
     _require_true(columns, netcdf.column(dataset, "rate", (ALONG,)))
+    if kind is LawRate:  # of a rate without digits for it the coefficient is nan, as where a row has ended
+        rows = zip(columns["coefficients"], map(len, columns["log_rates"]), strict=True)
+        columns["coefficients"] = [(row + (math.nan,) * n)[:n] for row, n in rows]
+    if kind is ChainRate:
+        parts = zip(columns.pop("eigenvalue_real"), columns.pop("eigenvalue_imag"), strict=True)
+        columns["eigenvalues"] = [tuple(map(complex, *each)) for each in parts]
     return tuple(kind(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LawRate", "RateRecord", "SampledRate"]
+__all__ = ["ChainRate", "LawRate", "RateRecord", "SampledRate"]
 
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
+# The solver of a record without a rate.
+NOBODY = "none"
 LARGEST_LOG = math.log(np.finfo(float).max)
 
 
@@ -58,6 +61,13 @@ class RateRecord:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolved", bool(self.resolved and math.isfinite(self.log_rate)))
+
+    @staticmethod
+    def empty(learning_rate: float, why: str = "") -> RateRecord:
+        """No rate, and why there is none; without a reason it has not been asked for yet."""
+        nan = math.nan
+        notes = (why,) if why else ()
+        return RateRecord(learning_rate, nan, nan, nan, False, NOBODY if why else "", 0, 0.0, notes=notes)
 
     @property
     def rate(self) -> float | None:
@@ -138,3 +148,34 @@ class LawRate(RateRecord):
     def errors(self) -> tuple[float, ...]:
         """How far each rate may be off, relative to it."""
         return tuple(math.expm1(min(error, 700.0)) for error in self.log_errors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainRate(RateRecord):
+    """The rate of SGD itself, a Markov chain, and the spectrum of one step that it is from.
+
+    Parameters
+    ----------
+    eigenvalues : rho_k of one step, by modulus, the survival rho_0 first
+    eigenvalue_errors : of these, absolute
+    loss : 1 - rho_0, the part lost in each step, to relative accuracy
+    """
+
+    eigenvalues: tuple[complex, ...] = ()
+    eigenvalue_errors: tuple[float, ...] = ()
+    loss: float = math.nan
+
+    @property
+    def eigenvalue_real(self) -> tuple[float, ...]:
+        """Re rho_k."""
+        return tuple(rho.real for rho in self.eigenvalues)
+
+    @property
+    def eigenvalue_imag(self) -> tuple[float, ...]:
+        """Im rho_k."""
+        return tuple(rho.imag for rho in self.eigenvalues)
+
+    @property
+    def phases(self) -> tuple[float, ...]:
+        """arg rho_k/(2 pi): +-1/p at cycles of length p."""
+        return tuple(cmath.phase(rho) / (2 * math.pi) for rho in self.eigenvalues)

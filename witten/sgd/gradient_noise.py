@@ -58,7 +58,8 @@ class GaussianNoise:
         RequestError
             unless sigma is positive, and its square a double.
         """
-        variance = positive("noise", deviation) ** 2
+        sigma = positive("noise", deviation)
+        variance = sigma * sigma  # inf beyond the doubles, where ** raises
         if not (np.isfinite(variance) and variance > 0):
             size = "large" if deviation > 1 else "small"
             raise RequestError(f"noise {deviation:g} is too {size}: its square is none of a double")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, ClassVar, Self
+from os import PathLike
+from typing import Any
 
-from witten.io import netcdf
+from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, resolve
+from witten.objectives.fingerprint import fingerprint
 from witten.objectives.topography.convexity import separate
-from witten.rates import KIND, RateCurve
-from witten.spectra.gap import gap
+from witten.parallel import Communicator
+from witten.rates import CurveSet, RateCurve, RateRecord
+from witten.request import checked_learning_rates
+from witten.sgd.transfer_spectrum import CHAIN, chain_options, chain_rate
+from witten.spectra.gap import FINITE_DIFFERENCES, gap
+from witten.sweeps import Part, Stop, Sweep
 
-if TYPE_CHECKING:
-    import xarray
+__all__ = ["CHAIN", "SDE", "chain_beside_sde", "gap_by_terms"]
 
-__all__ = ["BesideSDE", "gap_by_terms"]
-
+# The name of the curve of the SDE beside that of SGD.
+SDE = "sde"
 # What a rate on a line is asked to, which costs next to nothing, and one in the plane.
 RTOL = {1: 1e-6, 2: 1e-4, 3: 1e-4}
 
@@ -42,44 +47,57 @@ def gap_by_terms(objective: Objective | str, learning_rates: Sequence[float], *,
     return replace(curves[0], records=slowest, objective=f.name)
 
 
-@dataclass(frozen=True, eq=False)
-class BesideSDE(netcdf.Saved):
-    """Two curves at the same learning rates.
+def chain_beside_sde(
+    objective: Objective | str,
+    learning_rates: float | Iterable[float],
+    *,
+    noise: float = 1.0,
+    box: Sequence[tuple[float, float]] | None = None,
+    output: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[RateRecord], Any] = lambda record: None,
+    walltime: float | None = None,
+    stop: Stop = lambda: None,
+) -> CurveSet:
+    """The rates of SGD, curve "" of the set, and of the SDE that stands for it, curve "sde".
 
-    Attributes
+    Where the SDE has no rate its record says why, and is not resolved.
+
+    Parameters
     ----------
-    chain : the rates of SGD
-    sde : those of the SDE; None where it has none
+    objective, noise, box : as in `transfer_spectrum`; the box is that of SGD alone
+    learning_rates : s > 0, one or many
+    output, resume, progress, walltime, stop : of a sweep, as in `gap`; each process computes its own
+
+    Raises
+    ------
+    RequestError, ConvergenceError
+        as `transfer_spectrum`.
+    Stopped
+        at the walltime or by `stop`, with the curves so far.
     """
+    f = resolve(objective)
+    mark = {"fingerprint": fingerprint(f)}
+    rtol = RTOL[1] if f.dimension > 1 and separate(f) is not None else RTOL.get(f.dimension, 1e-4)
+    parts = {
+        "": Part(lambda s, alone: chain_rate(f, s, noise, box), CHAIN, chain_options(noise, box) | mark),
+        SDE: Part(lambda s, alone: _sde_rate(f, s, noise), FINITE_DIFFERENCES, {"rtol": rtol, "noise": noise} | mark),
+    }
+    sweep = Sweep(
+        f.name, parts, checked_learning_rates(learning_rates, noise), Communicator(), output,
+        lambda name, record: progress(record), walltime=walltime, stop=stop,
+    )  # fmt: skip
+    sweep.open(resume)
+    reason = sweep.run()
+    found = CurveSet({name: sweep.curve(name) for name in parts})
+    if reason is not None:
+        raise Stopped(reason, found)
+    return found
 
-    kind: ClassVar[str] = KIND
 
-    chain: RateCurve
-    sde: RateCurve | None
-
-    def to_dataset(self) -> xarray.Dataset:
-        """The rates of SGD as a `RateCurve` has them, and those of the SDE as sde_rate, sde_rate_error, ..."""
-        dataset = self.chain.to_dataset()
-        if self.sde is None:
-            return dataset
-        other = self.sde.to_dataset()
-        for name in other.data_vars:
-            about = dict(other[name].attrs)
-            about["long_name"] = f"of the SDE: {about['long_name']}"
-            # The largest number of rates at a learning rate may differ.
-            dims = tuple("sde_index" if dim == "index" else dim for dim in other[name].dims)
-            dataset[f"sde_{name}"] = (dims, other[name].values, about)
-        for name in ("method", "options"):
-            dataset.attrs[f"sde_{name}"] = other.attrs[name]
-        return dataset
-
-    @classmethod
-    def from_dataset(cls, dataset: xarray.Dataset) -> Self:
-        """What `to_dataset` described; a file of rates of one kind has no `sde`."""
-        chain = RateCurve.from_dataset(dataset)
-        if "sde_rate" not in dataset:
-            return cls(chain, None)
-        names = {name: str(name).removeprefix("sde_") for name in dataset.data_vars if str(name).startswith("sde_")}
-        other = dataset[list(names)].rename({**names, "sde_index": "index"})
-        other.attrs = {**dataset.attrs, "method": dataset.attrs["sde_method"], "options": dataset.attrs["sde_options"]}
-        return cls(chain, RateCurve.from_dataset(other))
+def _sde_rate(f: Objective, learning_rate: float, noise: float) -> RateRecord:
+    """The rate of the SDE, or why there is none."""
+    try:
+        return gap_by_terms(f, [learning_rate], noise=noise).records[0]
+    except (RequestError, ConvergenceError) as error:
+        return RateRecord.empty(learning_rate, str(error))

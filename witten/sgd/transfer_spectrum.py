@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +16,21 @@ from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.topography.convexity import separate
-from witten.rates import RateCurve, RateRecord
-from witten.request import positive
+from witten.rates import ChainRate, RateCurve
+from witten.request import checked_learning_rates, positive
 from witten.sgd.arnoldi import LEAK, ROUNDING, TransferSpectrum, by_modulus, operator_spectrum
 from witten.sgd.collocation import AtomicMap
 from witten.sgd.gradient_noise import AtomicNoise, GaussianNoise
 from witten.sgd.transfer_operator import TransferOperator, transfer_operator
 
 __all__ = [
+    "CHAIN",
     "Domain",
     "chain",
-    "chain_spectra",
+    "chain_options",
+    "chain_rate",
     "first_domain",
     "gibbs_distance",
-    "rate_curve",
     "transfer_spectrum",
 ]
 
@@ -36,6 +38,7 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 Intervals = Sequence[tuple[float, float]]
 
+CHAIN = "chain"
 # Nodes per standard deviation of the noise, by dimension: the computation, and the coarser one it is compared with.
 FINE, COARSE = {1: 2.0, 2: 1.7}, {1: 1.5, 2: 1.3}
 # f at the rim above the saddles, in units of the learning rate: e^{-2 MARGIN} of the measure is outside.
@@ -130,38 +133,26 @@ def chain(
 
     The parameters are those of `transfer_spectrum`.
     """
-    return rate_curve(chain_spectra(objective, learning_rates, noise=noise, box=box), noise, box)
-
-
-def chain_spectra(
-    objective: Objective | str,
-    learning_rates: float | Iterable[float],
-    *,
-    noise: float | GaussianNoise = 1.0,
-    box: Intervals | None = None,
-) -> list[TransferSpectrum]:
-    """The spectrum of SGD at each learning rate; the parameters are those of `transfer_spectrum`."""
     f = resolve(objective)
-    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
-    return [transfer_spectrum(f, s, noise=noise, box=box) for s in asked]
+    records = tuple(chain_rate(f, s, noise, box) for s in checked_learning_rates(learning_rates))
+    return RateCurve(records, CHAIN, f.name, chain_options(noise, box))
 
 
-def rate_curve(
-    spectra: Sequence[TransferSpectrum], noise: float | GaussianNoise = 1.0, box: Intervals | None = None
-) -> RateCurve:
-    """The rates of some spectra of one objective, and what they were asked with."""
-    options = {
+def chain_options(noise: float | GaussianNoise, box: Intervals | None) -> dict[str, Any]:
+    """What a chain is asked with, as JSON values."""
+    return {
         "noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance],
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
     }
-    name = spectra[0].objective
-    return RateCurve(tuple(map(_record, spectra)), "chain", name, options)
 
 
-def _record(found: TransferSpectrum) -> RateRecord:
-    """The rate of a spectrum, in logarithms."""
+def chain_rate(
+    objective: Objective | str, learning_rate: float, noise: float | GaussianNoise, box: Intervals | None
+) -> ChainRate:
+    """The rate of SGD at one learning rate and the spectrum of a step; parameters as `transfer_spectrum`."""
+    found = transfer_spectrum(objective, learning_rate, noise=noise, box=box)
     log_rate, relative = math.log(found.rate), found.rate_error / found.rate
-    return RateRecord(
+    return ChainRate(
         learning_rate=found.step_size,
         log_rate=log_rate,
         lower=log_rate + (math.log1p(-relative) if relative < 1 else -math.inf),
@@ -171,6 +162,9 @@ def _record(found: TransferSpectrum) -> RateRecord:
         n_dofs=found.n_dofs,
         seconds=found.seconds,
         log_rates=(log_rate,),
+        eigenvalues=tuple(found.eigenvalues.tolist()),
+        eigenvalue_errors=tuple(found.errors.tolist()),
+        loss=found.leak,
     )
 
 

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from witten.errors import ConvergenceError, RequestError, Stopped
-from witten.io.sweep_file import Ledger
+from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
-from witten.parallel.task_farm import deal
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
-from witten.spectra.shared_grid import Crew
+from witten.spectra.shared_grid import RankTeam
 from witten.spectra.solvers.eigensolve import Solver, eigensolve
 from witten.spectra.spectrum import Spectrum
+from witten.sweeps import Part, run_sweep
 
 if TYPE_CHECKING:
     from dolfinx.mesh import Mesh
@@ -138,8 +137,8 @@ def _spectrum(
     """By finite elements if their settings are given, else by finite differences."""
     s = effective_learning_rate(learning_rate, noise)
     if how is None:
-        crew = Crew(ranks, f, petsc or {})
-        found = crew.lead(lambda: refined_spectrum(f, s, k, choose=crew.solver, **options))
+        team = RankTeam(ranks, f, petsc or {})
+        found = team.lead(lambda: refined_spectrum(f, s, k, choose=team.solver, **options))
     else:
         from witten.spectra.adaptive_meshes import adapted_spectrum
 
@@ -202,27 +201,19 @@ def gap(
     f, walls = _posed(objective, periodic, how), _walls(boundary, how)
     _require_use(petsc, how, ranks)
     asked = checked_learning_rates(learning_rates, noise)
-    request: dict[str, Any] = {
-        "method": FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS,
-        "objective": f.name,
-        "options": _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls)),
-    }
+    options = _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls))
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
-    ledger = Ledger(asked, None if output is None else Path(output), progress or (lambda record: None), request)
-    agree(ranks, lambda: ledger.open(resume))
 
     def compute(s: float, group: Communicator) -> RateRecord:
         quickly = how and {**how, "modes": False}
         wanted = 1 if walls else 2
         return _record(_spectrum(f, s, wanted, noise, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
 
-    todo = ranks.bcast(ledger.missing)
-    reason = deal(todo, compute, ledger.keep, comm=ranks, groups=groups, walltime=walltime, stop=stop)
-    curve = RateCurve(ranks.bcast(ledger.finished), **request)
-    if reason is not None:
-        raise Stopped(reason, curve)
-    return curve
+    return run_sweep(
+        f.name, Part(compute, FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, options), asked, comm=ranks,
+        output=output, resume=resume, progress=progress, groups=groups, walltime=walltime, stop=stop,
+    )  # fmt: skip
 
 
 def _start_petsc() -> None:

@@ -17,7 +17,7 @@ from witten.parallel.communicators import Communicator, portable
 from witten.spectra.solvers.eigensolve import Solver, default_solver
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs
 
-__all__ = ["Crew", "Shared"]
+__all__ = ["RankTeam", "SharedSolver"]
 
 Array = NDArray[np.float64]
 # From so many nodes on, several ranks are faster than one; below, messages cost more than they save.
@@ -27,7 +27,7 @@ FACTORED_IN = (1, 2)
 
 
 @dataclass(frozen=True)
-class Crew:
+class RankTeam:
     """Ranks that all hold the objective: one leads a computation, and calls the others when it needs them.
 
     Parameters
@@ -58,7 +58,8 @@ class Crew:
 
     def _following(self) -> Any:
         while True:
-            what, content = self.comm.bcast(None)
+            message: Any = None
+            what, content = self.comm.bcast(message)
             if what == "failed":
                 raise content
             if what == "done":
@@ -70,7 +71,7 @@ class Crew:
         plain = not (any(grid.periodic) or grid.absorbing)
         large = plain and grid.n_nodes >= SHARED_FROM[grid.dimension]
         if self.comm.size > 1 and large and find_spec("slepc4py") is not None:
-            return Shared(self)
+            return SharedSolver(self)
         return default_solver(grid)
 
     def solve(self, grid: Grid, learning_rate: float, k: int, start: Array | None) -> RitzPairs:
@@ -92,15 +93,15 @@ class Crew:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The solver that a crew is: the operator is assembled anew, each rank its own rows."""
+class SharedSolver:
+    """The solver that a team is: the operator is assembled anew, each rank its own rows."""
 
-    crew: Crew
+    team: RankTeam
 
     @property
     def name(self) -> str:
-        return f"on {self.crew.comm.size} ranks"
+        return f"on {self.team.comm.size} ranks"
 
     def solve(self, operator: WittenLaplacian, k: int, start: Array | None = None) -> RitzPairs:
         """The k lowest pairs above the ground state, ascending; `start` (n, any) spans a first guess."""
-        return self.crew.solve(operator.grid, operator.learning_rate, k, start)
+        return self.team.solve(operator.grid, operator.learning_rate, k, start)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_propagation
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
@@ -19,7 +20,7 @@ from witten.operators.finite_differences import FiniteDifferences
 from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 
-__all__ = ["LARGEST_GRID", "Truncation", "change_without_walls", "rounding_error", "truncation"]
+__all__ = ["LARGEST_GRID", "Truncation", "change_without_walls", "rounding_error", "truncation", "widened"]
 
 Array = NDArray[np.float64]
 
@@ -192,3 +193,15 @@ def change_without_walls(objective: Objective, s: float, box: Box, kept: Truncat
     except (ConvergenceError, RequestError):
         return 0.0
     return float(_shared(*_changes(kept.log_rates, outer)).max(initial=0.0))
+
+
+def widened(objective: Objective, s: float, grid: Grid, box: Box | None) -> Grid | None:
+    """The same lattice with the cells around a grid that lie up to WIDENING s higher than its highest node, within a
+    user's box; None where there are none."""
+    level = float(np.asarray(objective(grid.points)).max()) + WIDENING * s
+    if box is None:
+        return sublevel(objective, s, margin=BOX_MARGIN).wider(grid, level)
+    full = replace(grid, mask=np.ones(grid.shape, dtype=bool))
+    low = full.expand(np.asarray(objective(full.points))) <= level
+    mask = binary_propagation(grid.mask, mask=grid.mask | low)
+    return None if (mask == grid.mask).all() else replace(grid, mask=mask)

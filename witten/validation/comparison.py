@@ -113,6 +113,7 @@ class Validation:
     records : one for each learning rate, in the order asked for
     flaws : what makes a route contradict itself, in words
     seed, seconds : of the whole
+    stopped : why it was ended early, what was done by then being compared; or None
     """
 
     objective: Objective
@@ -123,6 +124,7 @@ class Validation:
     flaws: tuple[str, ...] = ()
     seed: int = 0
     seconds: float = 0.0
+    stopped: str | None = None
 
     @property
     def barrier(self) -> float | None:

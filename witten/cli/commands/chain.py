@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
-from witten.errors import ConvergenceError, RequestError
+from witten.cli.sweeps import swept
 from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
-    from witten.objectives import Objective
-    from witten.rates import RateCurve, RateRecord
-    from witten.sgd.arnoldi import TransferSpectrum
+    from witten.rates import RateRecord
 
 EXAMPLES = options.examples(
     "witten chain shi-su-jordan-1d --lr 0.1,0.075",
     "witten chain double-well --lr 0.01:0.4:12 --plot chain.png",
     "witten chain triple-well --lr 0.2 --json",
-    "witten chain rastrigin --lr 0.15,0.3 -o chain.nc",
+    "witten chain rastrigin --lr 0.15,0.3 -o chain.nc --resume",
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
     "variable. A survival below 1 says that it runs away in the end; the rate is then that of those who have not.",
 )
-# Eigenvalues that are computed.
-COUNT = 6
 # A relative error that is shown to a person is this at least.
 SHOWN = 5e-8
 
@@ -39,66 +36,69 @@ def chain(
     scale: options.Scale = None,
     output: options.Output = None,
     plot: options.Plot = None,
+    resume: options.Resume = False,
+    walltime: options.Walltime = None,
     as_json: options.Json = False,
 ) -> None:
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
-    output_files.check_places(output, plot)
-    from witten.sgd.sde_comparison import BesideSDE
-    from witten.sgd.transfer_spectrum import chain_spectra, rate_curve
-
+    options.parse_walltime(walltime)
+    output_files.check_places(output, plot, resume)
     f = options.resolved(objective, center, scale)
-    found = chain_spectra(f, learning_rates, **request)
-    curve = rate_curve(found, **request)
-    sde, why = _sde(f, learning_rates, request["noise"])
-    if output is not None:
-        BesideSDE(curve, sde).save(output)
-    if plot is not None:
+    from witten.rates import ChainRate, CurveSet, RateCurve
+    from witten.sgd.sde_comparison import SDE, chain_beside_sde
+
+    def kept(done: Sequence[RateRecord]) -> CurveSet:
+        sgd = tuple(record for record in done if isinstance(record, ChainRate))
+        sde = tuple(record for record in done if not isinstance(record, ChainRate))
+        return CurveSet({name: RateCurve(each, "", f.name, request) for name, each in (("", sgd), (SDE, sde))})
+
+    found, ending = swept(
+        partial(chain_beside_sde, f, learning_rates, output=output, resume=resume, **request), kept,
+        what=objective, total=2 * len(learning_rates), output=output, walltime=walltime,
+        unit="rates",
+    )  # fmt: skip
+    found = found or kept(())
+    sgd, sde = found.curves[""], found.curves[SDE]
+    if plot is not None and sgd.records:
         from witten.plots import plot_chain
 
-        plot_chain(curve, sde, plot)
-    records = [None] * len(found) if sde is None else sde.records
-    rows = [_json_record(one, other) for one, other in zip(found, records, strict=True)]
+        plot_chain(sgd, sde if sde.resolved.any() else None, plot)
+    known = {record.learning_rate: record for record in sde.records}
+    rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
+    why = next((note for record in sde.records if not record.resolved for note in record.notes), None)
     if as_json:
         print_json({"objective": objective, "noise": request["noise"], "records": rows, "why": why})
-        return
-    _show(f.name, request["noise"], rows)
-    if why is not None:
-        print_line(f"no rate of the SDE: {why}")
-    output_files.say_where(output, plot)
+    else:
+        _show(f.name, request["noise"], rows)
+        if why is not None:
+            print_line(f"no rate of the SDE: {why}")
+        output_files.say_where(output, plot)
+    if ending is not None:
+        raise ending
 
 
-def _sde(f: Objective, learning_rates: Sequence[float], noise: float) -> tuple[RateCurve | None, str | None]:
-    """The curve of the SDE, or why there is none."""
-    from witten.sgd.sde_comparison import gap_by_terms
-
-    try:
-        return gap_by_terms(f, learning_rates, noise=noise), None
-    except (RequestError, ConvergenceError) as error:
-        return None, str(error)
-
-
-def _json_record(found: TransferSpectrum, sde: RateRecord | None) -> dict[str, Any]:
+def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     """One learning rate; what is not resolved is null."""
     known = sde is not None and sde.resolved and sde.rate is not None
     rate, error = (found.rate, found.rate_error) if found.resolved else (None, None)
     sde_rate, sde_error = (sde.rate, sde.rate_error) if known and sde is not None else (None, None)
     ratio, ratio_error = _ratio(rate, error, sde_rate, sde_error)
     return {
-        "learning_rate": found.step_size,
+        "learning_rate": found.learning_rate,
         "chain_rate": rate,
         "chain_error": error,
         "sde_rate": sde_rate,
         "sde_error": sde_error,
         "ratio": ratio,
         "ratio_error": ratio_error,
-        "eigenvalues": [[value.real, value.imag] for value in found.eigenvalues.tolist()],
-        "eigenvalue_errors": found.errors,
+        "eigenvalues": [[value.real, value.imag] for value in found.eigenvalues],
+        "eigenvalue_errors": found.eigenvalue_errors,
         "phases": found.phases,
-        "survival": found.survival,
-        "loss": found.leak,
-        "loss_error": float(found.errors[0]),
+        "survival": 1.0 - found.loss,
+        "loss": found.loss,
+        "loss_error": found.eigenvalue_errors[0],
         "n_dofs": found.n_dofs,
         "seconds": found.seconds,
     }

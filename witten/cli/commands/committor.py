@@ -14,6 +14,8 @@ from witten.errors import RequestError
 from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
+    import xarray
+
     from witten.spectra.committor import Committor
 
 EXAMPLES = options.examples(
@@ -54,15 +56,12 @@ def committor(
     f = options.resolved(objective, center, scale)
     sets = [_set(name, text, f) for name, text in (("--from", start), ("--to", end))]
     import witten
+    from witten.spectra.committor import committor_dataset
 
     with progress_bar(1, objective):
         found = witten.committor(f, learning_rate, *sets, **request)
-    if output is not None:
-        _save(found, f, output, request | {"from": start, "to": end})
-    if plot is not None:
-        from witten.plots.committors import plot_committor
-
-        plot_committor(found, f, plot)
+    if output is not None or plot is not None:
+        _keep(committor_dataset(found, f, request | {"from": start, "to": end}), output, plot)
     if as_json:
         print_json(_json(objective, found, start, end))
     else:
@@ -89,26 +88,15 @@ def _set(name: str, text: str, f: Any) -> Any:
     return point if radius is None else Ball(point, radius)
 
 
-def _save(found: Committor, f: Any, path: Path, request: dict[str, Any]) -> None:
-    import xarray
+def _keep(dataset: xarray.Dataset, output: Path | None, plot: Path | None) -> None:
+    if output is not None:
+        from witten.io import netcdf
 
-    from witten.io import netcdf
-    from witten.spectra.committor import committor_fields
+        netcdf.write_dataset(dataset, output)
+    if plot is not None:
+        from witten.plots import plot_committor
 
-    axes = ("x", "y", "z")[: found.grid.dimension]
-    fields = committor_fields(found, f)
-    variables = {name: ((*["component"] * (name == "current"), *axes), values) for name, values in fields.items()}
-    logs = {name: getattr(found, name) for name in ("log_capacity", "log_rate", "log_rate_back", "learning_rate")}
-    about = {**logs, "objective": found.objective, "noise": found.noise, "options": netcdf.dump_options(request)}
-    title = "Committor and reactive current, in units of the capacity"
-    netcdf.write_dataset(
-        xarray.Dataset(
-            variables,
-            coords=dict(zip(axes, found.grid.axes, strict=True)),
-            attrs=netcdf.provenance(KIND, title, about),
-        ),
-        path,
-    )
+        plot_committor(dataset, plot)
 
 
 def _json(objective: str, found: Committor, start: str, end: str) -> dict[str, Any]:

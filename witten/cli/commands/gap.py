@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
 from witten.cli import options, output_files
-from witten.cli.errors import Interrupted, patiently
-from witten.cli.output import print_json, print_line, print_table, progress_bar
-from witten.errors import ConvergenceError, Stopped
+from witten.cli.output import print_json, print_line, print_table
+from witten.cli.sweeps import swept
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
 
 LOG_10 = math.log(10)
-# --walltime counts from here: what was loaded since is part of it.
-STARTED = time.monotonic()
 EXAMPLES = options.examples(
     "witten gap double-well --lr 0.02:0.5:12",
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
@@ -59,7 +55,7 @@ def gap(
 ) -> None:
     """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
     circles = options.parse_periodic(periodic)
-    request = {
+    request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
         "noise": options.positive("--noise", noise),
         "box": options.parse_box(box),
@@ -71,12 +67,22 @@ def gap(
         "petsc": options.parse_petsc(petsc),
         "seed": options.whole("--seed", seed, 0),
         "groups": options.whole("--groups", groups, 1),
-        "walltime": _seconds_left(options.parse_walltime(walltime)),
     }
     learning_rates = options.parse_learning_rates(lr)
+    options.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
-    curve, ending = _computed(f, objective, learning_rates, request, output, resume)
+    import witten
+    from witten.rates import RateCurve
+
+    def kept(done: Sequence[RateRecord]) -> RateCurve:
+        records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
+        return RateCurve(tuple(records), _method(request), f.name, {"noise": request["noise"]})
+
+    curve, ending = swept(
+        partial(witten.gap, f, learning_rates, output=output, resume=resume, **request), kept,
+        what=objective, total=len(learning_rates), output=output, walltime=walltime,
+    )  # fmt: skip
     if as_json:
         print_json(_json(objective, curve, _method(request)) | _about(boundary, circles))
     elif curve is not None:
@@ -87,55 +93,6 @@ def gap(
         output_files.say_where(output if curve is not None else None, plot if curve is not None else None)
     if ending is not None:
         raise ending
-
-
-def _seconds_left(walltime: float | None) -> float | None:
-    return None if walltime is None else max(walltime - (time.monotonic() - STARTED), 0.0)
-
-
-def _computed(
-    f: Any,
-    objective: str,
-    learning_rates: Sequence[float],
-    request: Mapping[str, Any],
-    output: Path | None,
-    resume: bool,
-) -> tuple[RateCurve | None, BaseException | None]:
-    """The curve; or as much of it as there is, with the reason why it ends there."""
-    import witten
-
-    done: list[RateRecord] = []
-    with progress_bar(len(learning_rates), objective) as advance, patiently() as stop:
-
-        def progress(record: RateRecord) -> None:
-            done.append(record)
-            advance(f"s = {record.learning_rate:.4g}")
-
-        try:
-            curve = witten.gap(
-                f, learning_rates, output=output, resume=resume, progress=progress, stop=stop, **request
-            )
-        except ConvergenceError as error:
-            return _kept(objective, done, learning_rates, request), error
-        except Interrupted as cut:  # a learning rate that would have taken long
-            line = output_files.stopped_line(str(cut), len(done), len(learning_rates), output)
-            return _kept(objective, done, learning_rates, request), Interrupted(line)
-        except Stopped as early:
-            line = output_files.stopped_line(early.reason, len(early.curve.records), len(learning_rates), output)
-            return (early.curve if early.curve.records else None), Interrupted(line)
-    return curve, None
-
-
-def _kept(
-    objective: str, done: Sequence[RateRecord], learning_rates: Sequence[float], request: Mapping[str, Any]
-) -> RateCurve | None:
-    """What was finished before the end came, in the order asked for."""
-    from witten.rates import RateCurve
-
-    if not done:
-        return None
-    records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
-    return RateCurve(tuple(records), _method(request), objective, {"noise": request["noise"]})
 
 
 def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:

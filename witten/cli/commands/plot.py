@@ -37,12 +37,14 @@ def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) 
 def _draw(kind: str, file: Path, picture: Path) -> None:
     from witten import plots
     from witten.descent.bifurcation import Diagram
-    from witten.io import sweep_file
+    from witten.io.netcdf import read_dataset
+    from witten.io.spectrum_dataset import load_spectrum
     from witten.risk import RiskCurve
 
     draw: dict[str, Callable[[], Any]] = {
         "rate-curve": lambda: _draw_rates(file, picture),
-        "spectrum": lambda: plots.plot_dataset(sweep_file.load_spectrum(file), picture),
+        "committor": lambda: plots.plot_committor(read_dataset(file, kind), picture),
+        "spectrum": lambda: plots.plot_dataset(load_spectrum(file), picture),
         "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
         "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),
     }
@@ -52,12 +54,19 @@ def _draw(kind: str, file: Path, picture: Path) -> None:
 
 
 def _draw_rates(file: Path, picture: Path) -> None:
-    """Rates against the learning rate; those of SGD beside those of the SDE that lie in its file."""
+    """Rates against the learning rate: those of SGD beside those of the SDE, or all routes of `validate`."""
     from witten import plots
-    from witten.sgd.sde_comparison import BesideSDE
+    from witten.rates import CurveSet
+    from witten.sgd.sde_comparison import CHAIN, SDE
 
-    found = BesideSDE.load(file)
-    if found.chain.method == "chain":
-        plots.plot_chain(found.chain, found.sde, picture)
+    found = CurveSet.load(file)
+    curves = found.curves
+    if "" not in curves:
+        from witten.plots.validation import plot_routes
+
+        plot_routes(found, picture)
+    elif curves[""].method == CHAIN:
+        sde = curves.get(SDE)
+        plots.plot_chain(curves[""], sde if sde is not None and sde.resolved.any() else None, picture)
     else:
-        plots.plot_curve(found.chain, picture)
+        plots.plot_curve(curves[""], picture)

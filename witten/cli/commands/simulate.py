@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from witten import parallel
 from witten.cli import options, output_files
-from witten.cli.errors import Interrupted, patiently
-from witten.cli.output import print_json, print_line, print_table, progress_bar
-from witten.errors import ConvergenceError, Stopped
+from witten.cli.output import print_json, print_line, print_table
+from witten.cli.sweeps import swept
 from witten.number_format import scientific
 
 if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
 
-# --walltime counts from here: what was loaded since is part of it.
-STARTED = time.monotonic()
 EXAMPLES = options.examples(
     "witten simulate double-well --lr 0.05:0.5:6",
     "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
@@ -81,11 +78,19 @@ def simulate(
         "noise": options.positive("--noise", noise),
         "seed": options.whole("--seed", seed, 0),
     }
-    limit = options.parse_walltime(walltime)
-    request["walltime"] = None if limit is None else max(limit - (time.monotonic() - STARTED), 0.0)
+    options.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    request |= {"output": output, "resume": resume}
-    curve, ending = _simulated(options.resolved(objective, center, scale), objective, learning_rates, request)
+    f = options.resolved(objective, center, scale)
+    from witten.dynamics.simulation import METHOD, simulate_rate
+    from witten.rates import RateCurve
+
+    def kept(done: Sequence[RateRecord]) -> RateCurve:
+        return RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]})
+
+    curve, ending = swept(
+        partial(simulate_rate, f, learning_rates, output=output, resume=resume, **request), kept,
+        what=objective, total=len(learning_rates), output=output, walltime=walltime,
+    )  # fmt: skip
     parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
     if as_json:
         print_json({"objective": objective, "method": "monte-carlo", "records": _rows(curve)})
@@ -94,32 +99,6 @@ def simulate(
         output_files.say_where(output, plot)
     if ending is not None:
         raise ending
-
-
-def _simulated(
-    f: Any, objective: str, learning_rates: Sequence[float], request: Mapping[str, Any]
-) -> tuple[RateCurve | None, BaseException | None]:
-    """The curve; or as much of it as there is, with the reason why it ends there."""
-    from witten.dynamics.simulation import METHOD, simulate_rate
-    from witten.rates import RateCurve
-
-    done: list[RateRecord] = []
-    with progress_bar(len(learning_rates), objective) as advance, patiently() as stop:
-
-        def progress(record: RateRecord) -> None:
-            done.append(record)
-            advance(f"s = {record.learning_rate:.4g}")
-
-        try:
-            return simulate_rate(f, learning_rates, progress=progress, stop=stop, **request), None
-        except ConvergenceError as error:
-            kept = {"noise": request["noise"]}
-            curve = RateCurve(tuple(done), METHOD, f.name, kept)
-            return (curve if done else None), error
-        except Stopped as early:
-            known, asked = len(early.curve.records), len(learning_rates)
-            line = output_files.stopped_line(early.reason, known, asked, request["output"])
-            return (early.curve if early.curve.records else None), Interrupted(line)
 
 
 def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:

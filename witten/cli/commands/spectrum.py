@@ -90,7 +90,8 @@ def spectrum(
 
 def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> None:
     """Refuse places that cannot be written before anything is computed."""
-    from witten.io.sweep_file import SPECTRUM, check_output
+    from witten.io.netcdf import check_output
+    from witten.io.spectrum_dataset import SPECTRUM
 
     if output is not None:
         check_output(output, SPECTRUM)
@@ -100,7 +101,8 @@ def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> 
 
 
 def _check_modes(path: Path) -> None:
-    from witten.io.sweep_file import SPECTRUM, check_output
+    from witten.io.netcdf import check_output
+    from witten.io.spectrum_dataset import SPECTRUM
     from witten.plots.paraview import check_fields
 
     suffix = path.suffix.lower()
@@ -114,7 +116,7 @@ def _check_modes(path: Path) -> None:
 
 def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None, request: dict[str, Any]) -> None:
     """Save and draw."""
-    from witten.io.sweep_file import save_spectrum, spectrum_dataset
+    from witten.io.spectrum_dataset import save_spectrum, spectrum_dataset
     from witten.plots.paraview import save_modes
 
     for path in files:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
 from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
+from witten.cli.sweeps import swept
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ EXAMPLES = options.examples(
     "witten theory double-well --lr 0.01:0.2:9",
     "witten theory shi-su-jordan --lr 0.05,0.01 --json",
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
+    "witten theory mueller-brown --lr 0.02:0.2:8 -o law.nc --resume",
     notes="The law to first order in s, with its error; leading order beside it. --plot adds computed rates.",
 )
 ERROR = "error bars estimate what the law leaves out from order s^2 on, by the integrals it expands"
@@ -36,23 +39,33 @@ def theory(
     seed: options.Seed = "0",
     output: options.Output = None,
     plot: options.Plot = None,
+    resume: options.Resume = False,
+    walltime: options.Walltime = None,
     as_json: options.Json = False,
 ) -> None:
     """All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     number = options.whole("--seed", seed, 0)
-    output_files.check_places(output, plot)
+    options.parse_walltime(walltime)
+    output_files.check_places(output, plot, resume)
     import witten
-    from witten.landscape.eyring_kramers import prefactor
+    from witten.landscape.eyring_kramers import METHOD, prefactor
+    from witten.rates import RateCurve
 
     f = options.resolved(objective, center, scale)
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
-    law = witten.eyring_kramers(landscape, learning_rates, **request)
+    law, ending = swept(
+        partial(
+            witten.eyring_kramers, landscape, learning_rates, seed=number, output=output, resume=resume,
+            **request,
+        ),
+        lambda done: RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]}),
+        what=objective, total=len(learning_rates), output=output, walltime=walltime,
+    )  # fmt: skip
+    law = law or RateCurve((), METHOD, f.name, {"noise": request["noise"]})
     alpha = prefactor(landscape)
-    if output is not None:
-        law.save(output)
-    if plot is not None:
+    if plot is not None and law.records:
         _draw(landscape, law, request, plot)
     for note in landscape.cut:
         say(f"note: {note}")
@@ -61,6 +74,8 @@ def theory(
     else:
         _show(landscape, law, alpha)
         output_files.say_where(output, plot)
+    if ending is not None:
+        raise ending
 
 
 def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: Any) -> None:

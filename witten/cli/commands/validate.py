@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +11,18 @@ import typer
 from witten.cli import options, output_files
 from witten.cli.errors import DISAGREEMENT, Interrupted, patiently
 from witten.cli.output import print_json, print_line, print_table, progress_bar
+from witten.cli.sweeps import seconds_left
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.rates import RateRecord
     from witten.validation import Comparison, Validation
 
-# --walltime counts from here: what was loaded since is part of it.
-STARTED = time.monotonic()
 EXAMPLES = options.examples(
     "witten validate double-well --lr 0.02:0.3:6",
     "witten validate shi-su-jordan --lr 0.05,0.02 --json",
     "witten validate mueller-brown --lr 0.03:0.3:5 --report mueller-brown.html",
+    "witten validate mueller-brown --lr 0.03:0.3:5 -o routes.nc --walltime 00:50:00",
     notes="Exit status 3 if routes disagree beyond the errors they quote.",
 )
 Report = Annotated[
@@ -43,7 +41,9 @@ def validate(
     scale: options.Scale = None,
     seed: options.Seed = "0",
     report: Report = None,
+    output: options.Output = None,
     plot: options.Plot = None,
+    resume: options.Resume = False,
     walltime: options.Walltime = None,
     as_json: options.Json = False,
 ) -> int | None:
@@ -55,9 +55,19 @@ def validate(
         "box": options.parse_box(box),
         "seed": options.whole("--seed", seed, 0),
     }
-    limit = options.parse_walltime(walltime)
-    _check_files(report, plot)
-    found, reason = _validated(options.resolved(objective, center, scale), objective, learning_rates, request, limit)
+    request |= {"output": output, "resume": resume}
+    options.parse_walltime(walltime)
+    _check_files(output, resume, report, plot)
+    f = options.resolved(objective, center, scale)
+    from witten.validation import ROUTES
+    from witten.validation import validate as side_by_side
+
+    total = len(ROUTES) * len(learning_rates)
+    with progress_bar(total, objective) as advance, patiently() as stop:
+        found = side_by_side(
+            f, learning_rates, stop=stop, walltime=seconds_left(walltime),
+            progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"), **request,
+        )  # fmt: skip
     if report is not None:
         from witten.report.validation import write_validation
 
@@ -70,50 +80,20 @@ def validate(
         print_json(_json(objective, found))
     else:
         _show(found)
-        output_files.say_where(plot=plot, report=report)
-    if reason is not None:
-        raise Interrupted(f"{reason}: what was done by then is compared, the rest is left out")
+        output_files.say_where(output, plot, report)
+    if found.stopped is not None:
+        line = f"{found.stopped}: what was done by then is compared, the rest is left out"
+        raise Interrupted(line if output is None else f"{line}; the same command with --resume goes on")
     return DISAGREEMENT if found.agree is False else None
 
 
-def _check_files(report: Path | None, plot: Path | None) -> None:
+def _check_files(output: Path | None, resume: bool, report: Path | None, plot: Path | None) -> None:
     """Refuse places that cannot be written before anything is computed."""
+    output_files.check_places(output, plot, resume)
     if report is not None:
         from witten.report import check_page
 
         check_page(report)
-    output_files.check_plot(plot)
-
-
-def _validated(
-    f: Any, objective: str, learning_rates: tuple[float, ...], request: dict[str, Any], walltime: float | None
-) -> tuple[Validation, str | None]:
-    """The comparison, and why it was ended early if it was."""
-    from witten.validation import ROUTES
-    from witten.validation import validate as side_by_side
-
-    with progress_bar(len(ROUTES) * len(learning_rates), objective) as advance, patiently() as signalled:
-        stop = _stopping(signalled, walltime)
-        found = side_by_side(
-            f,
-            learning_rates,
-            progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"),
-            stop=stop,
-            **request,
-        )
-        missing = any(reason == c.why.get(name) for c in found.records for name in c.why if (reason := stop()))
-        return found, stop() if missing else None
-
-
-def _stopping(signalled: Callable[[], str | None], walltime: float | None) -> Callable[[], str | None]:
-    """Asked for a reason to stop: a signal, or the end of the time."""
-
-    def stop() -> str | None:
-        if walltime is not None and time.monotonic() - STARTED > walltime:
-            return "the walltime is over"
-        return signalled()
-
-    return stop
 
 
 def _json(objective: str, found: Validation) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import Communicator, agree, collectively, communicator
 from witten.rates import SampledRate
-from witten.request import positive, seed_of
+from witten.request import effective_learning_rate, seed_of
 
 __all__ = ["rate_by_splitting"]
 
@@ -75,7 +75,7 @@ def rate_by_splitting(
     """
     began = time.perf_counter()
     f, ranks = resolve(objective), communicator(comm)
-    s = positive("learning rate", learning_rate) * positive("noise", noise) ** 2
+    s = effective_learning_rate(learning_rate, noise)
     plan = agree(ranks, lambda: make_plan(equilibrium(f, s, seed), seed_of(seed, learning_rate, noise), dt))
     plan = replace(plan, objective=f)  # with the kernels of this rank
     collectively(ranks, lambda: compile_kernels(f))

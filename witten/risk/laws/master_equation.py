@@ -222,13 +222,13 @@ class MasterEquation:
             if mass keeps leaving, or the law becomes narrower than the finest grid.
         """
         box = self._with_start()
-        found, lost = self._propagated(box, steps)
+        found, lost = self.propagated(box, steps)
         bars = np.full(found.size, lost * self._top(box))
         for _ in range(MOST_ENLARGEMENTS):
             if lost < LOST_MASS:
                 break
             wide, before = box.expanded(0.1, 0.1), lost
-            larger, lost = self._propagated(wide, steps)
+            larger, lost = self.propagated(wide, steps)
             bars = abs(larger - found)
             # Where runs escape to infinity, no box ends it.
             if lost > 0.3 * before:
@@ -246,7 +246,7 @@ class MasterEquation:
         if least >= 1.5 * found.box.widths.max() / (self.most * MOST_NODES[found.box.dimension]):
             return np.zeros(steps.size)
         rough = replace(self, most=0.5 * self.most)
-        return np.asarray(abs(rough._propagated(found.box, steps)[0] - found.risks))
+        return np.asarray(abs(rough.propagated(found.box, steps)[0] - found.risks))
 
     def _top(self, box: Box) -> float:
         """The largest f_i - min f_i on the rim of a box, at the middles of its sides: where mass leaves."""
@@ -256,7 +256,7 @@ class MasterEquation:
             sides[axis, 2 * axis : 2 * axis + 2] = box.lower[axis], box.upper[axis]
         return float(np.nanmax(self.term.excess(sides)))
 
-    def _propagated(self, box: Box, steps: NDArray[np.int64]) -> tuple[Array, float]:
+    def propagated(self, box: Box, steps: NDArray[np.int64]) -> tuple[Array, float]:
         out = [self.term.excess(self.term.start[:, None])] if steps[0] == 0 else []
         grid, excess, masses = None, np.zeros(0), np.ones(1)
         for segment in self._segments(box, steps[steps > 0]):
@@ -285,7 +285,7 @@ class MasterEquation:
                     yield _Segment(grid, propagator, masses, done, np.zeros(1, int))
             if done == last or grid is None:
                 continue
-            finer = self._grid(box, run.learning_rate, grid)
+            finer = self.grid_on(box, run.learning_rate, grid)
             if finer is not grid:
                 _require_seen(grid, masses, run.learning_rate)
                 masses = resampled(masses, grid, finer)
@@ -322,10 +322,10 @@ class MasterEquation:
             # Noise as wide as the box takes some of the law out of it from wherever it is.
             arrived = (distance(box, images[:, masses > BULK_MASS * masses.sum()]) <= 1).all()
         target = box if arrived else Box(tuple(low.tolist()), tuple(high.tolist()))
-        grid = self._grid(target, s, None)
+        grid = self.grid_on(target, s, None)
         return grid, _one_step(self._step_of(grid, s, images), masses)
 
-    def _grid(self, box: Box, learning_rate: float, grid: Grid | None) -> Grid:
+    def grid_on(self, box: Box, learning_rate: float, grid: Grid | None) -> Grid:
         """The grid in use, if it is right for this learning rate, or a better one."""
         wanted = learning_rate * self.noise / self.nodes
         most = int(self.most * MOST_NODES[box.dimension])
@@ -393,7 +393,7 @@ def _stationary(law: MasterEquation, learning_rate: float) -> float:
 
 def _stationary_in(law: MasterEquation, learning_rate: float, box: Box) -> tuple[float, float]:
     """The mean under the (quasi-)stationary law in a box, and what leaves it in a step."""
-    grid = law._grid(box, learning_rate, None)
+    grid = law.grid_on(box, learning_rate, None)
     step = law.step(grid, learning_rate)
     assert isinstance(step, TransferOperator)  # the caller has seen to that
     excess = law.term.excess(grid.points)

@@ -341,7 +341,7 @@ def classical_laws(
     return out
 
 
-def _shortest(law: _SGDRisk, make, target: float, most: int) -> int | None:  # type: ignore[no-untyped-def]
+def _shortest(law: _SGDRisk, make: Callable[[int], Schedule], target: float, most: int) -> int | None:
     """The smallest n, to a percent, for which the schedule make(n) ends at or below the target."""
 
     def risk(n: int) -> float:

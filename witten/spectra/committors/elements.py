@@ -18,7 +18,7 @@ from witten.operators.finite_elements import FiniteElementLaplacian
 from witten.spectra.committors.graph import DEEP, FASTEST, MOST_WELLS, RELEVANT, SHALLOWEST, WRONG
 from witten.linalg.graded_eigenvalues import Steps, WellGraph, slow_modes, steps
 from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
-from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, flooded, series_errors
+from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, connected_sublevel, series_errors
 from witten.spectra.solvers.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
 from witten.spectra.solvers.distributed_lobpcg import near_kernel
 from witten.spectra.solvers.petsc_options import petsc_options
@@ -158,7 +158,7 @@ class GroundedElements:
     def of(cls, operator: FiniteElementLaplacian, graph: Graph, found: MergeTree, deepest: float) -> GroundedElements:
         s, reference = operator.learning_rate, operator.discretisation.reference
         cores = [
-            flooded(graph.indptr, graph.indices, graph.values, node, exit - deepest * s)
+            connected_sublevel(graph.indptr, graph.indices, graph.values, node, exit - deepest * s)
             for node, exit in zip(found.minima, found.exits, strict=True)
         ]
         label = np.full(graph.values.size, -1, dtype=np.int64)

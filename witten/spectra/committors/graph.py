@@ -27,7 +27,7 @@ from witten.linalg.graded_eigenvalues import slow_modes
 from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import BLOCKS, WittenLaplacian
-from witten.spectra.committors.grounded_laplacian import Cores, Grounded, Reduced
+from witten.spectra.committors.grounded_laplacian import Grounded, GroundedNodes, Reduced
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rounding
 
 __all__ = ["SHALLOWEST", "Committors", "absorbed", "factorised"]
@@ -89,7 +89,8 @@ class Committors:
 
     def _pairs(self, operator: WittenLaplacian, found: MergeTree, k: int) -> RitzPairs:
         iterative = operator.grid.dimension > 2 and operator.n_dofs > FACTOR_UP_TO
-        grounded = Grounded(operator, Cores.of(operator, found, self.deepest_iterative if iterative else self.deepest))
+        deepest = self.deepest_iterative if iterative else self.deepest
+        grounded = Grounded(operator, GroundedNodes.of(operator, found, deepest))
         try:
             reduced = (_iterative if iterative else _direct)(grounded)
         except RuntimeError:  # a pivot is zero, as a deep well has no core; or conjugate gradients fail

@@ -14,7 +14,7 @@ from witten.linalg.merge_tree import MergeTree
 from witten.linalg.nested_dissection import nested_dissection
 from witten.operators.witten_laplacian import WittenLaplacian
 
-__all__ = ["LARGEST_EXPONENT", "Cores", "Grounded", "Reduced", "flooded", "series_errors"]
+__all__ = ["LARGEST_EXPONENT", "GroundedNodes", "Grounded", "Reduced", "connected_sublevel", "series_errors"]
 
 Array = NDArray[np.float64]
 Nodes = NDArray[np.int64]
@@ -26,7 +26,7 @@ LARGEST_EXPONENT = 300.0
 
 
 @dataclass(frozen=True, eq=False)
-class Cores:
+class GroundedNodes:
     """The grounded nodes.
 
     Attributes
@@ -43,12 +43,12 @@ class Cores:
     depth: float
 
     @classmethod
-    def of(cls, operator: WittenLaplacian, found: MergeTree, deepest: float) -> Cores:
+    def of(cls, operator: WittenLaplacian, found: MergeTree, deepest: float) -> GroundedNodes:
         """The lowest node of each well, and of a deep one all nodes around it below exit - deepest s."""
         a = operator.matrix
         levels = found.exits - deepest * operator.learning_rate
         parts = [
-            flooded(a.indptr, a.indices, operator.values, node, level)
+            connected_sublevel(a.indptr, a.indices, operator.values, node, level)
             for node, level in zip(found.minima, levels, strict=True)
         ]
         well = np.repeat(np.arange(len(parts)), [part.size for part in parts])
@@ -61,7 +61,7 @@ class Cores:
 
 
 @numba.njit(cache=True)
-def flooded(indptr, indices, values, start, level):  # type: ignore[no-untyped-def]
+def connected_sublevel(indptr, indices, values, start, level):  # type: ignore[no-untyped-def]
     """The nodes of {f <= level} connected to a node, which belongs to them in any case."""
     found = [start]
     if values[start] >= level:
@@ -87,7 +87,7 @@ class Grounded:
     """
 
     operator: WittenLaplacian
-    cores: Cores
+    cores: GroundedNodes
 
     @cached_property
     def label(self) -> Nodes:

@@ -1,0 +1,67 @@
+"""What the commands that sweep over learning rates have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from witten.cli import options
+from witten.cli.errors import Interrupted, patiently
+from witten.cli.output import progress_bar
+from witten.errors import ConvergenceError, Stopped
+
+if TYPE_CHECKING:
+    from witten.rates import RateRecord
+
+__all__ = ["seconds_left", "stopped_line", "swept"]
+
+# --walltime counts from here: what was loaded since is part of it.
+STARTED = time.monotonic()
+
+
+def seconds_left(walltime: str | None) -> float | None:
+    """What is left of --walltime."""
+    limit = options.parse_walltime(walltime)
+    return None if limit is None else max(limit - (time.monotonic() - STARTED), 0.0)
+
+
+def swept[Curve](
+    sweep: Callable[..., Curve],
+    kept: Callable[[Sequence[RateRecord]], Curve],
+    *,
+    what: str,
+    total: int,
+    output: Path | None,
+    walltime: str | None,
+    unit: str = "learning rates",
+) -> tuple[Curve | None, BaseException | None]:
+    """What `sweep(progress=, stop=, walltime=)` finds; or as much of it as there is, with the reason why it ends there.
+
+    `kept` makes of some records what the sweep would have made of all; `total` is how many these are, in `unit`.
+    """
+    done: list[RateRecord] = []
+    with progress_bar(total, what) as advance, patiently() as stop:
+
+        def progress(record: RateRecord) -> None:
+            done.append(record)
+            advance(f"s = {record.learning_rate:.4g}")
+
+        try:
+            return sweep(progress=progress, stop=stop, walltime=seconds_left(walltime)), None
+        except ConvergenceError as error:
+            ending: BaseException = error
+        except (Interrupted, Stopped) as cut:  # a learning rate that would have taken long, or a stop between two
+            ending = Interrupted(stopped_line(str(cut), len(done), f"{total} {unit}", output))
+    return (kept(done) if done else None), ending
+
+
+def stopped_line(reason: str, done: int, asked: str, output: Path | None) -> str:
+    """What a sweep that was stopped has kept, and how to go on."""
+    finished = f"{reason}: {done} of {asked} finished"
+    if output is None:
+        return f"{finished}; with -o FILE.nc they would be saved, and --resume would go on"
+    if not output.exists():
+        return f"{finished}; run the same command again"
+    return f"{finished}, saved in {output}; the same command with --resume goes on"
