@@ -68,16 +68,15 @@ def operator(s: float, shape: tuple[int, int]) -> WittenLaplacian:
 
 def truth(s: float, nodes: int) -> mp.mpf:
     """The rate of the chain along x: least positive eigenvalue, with enough digits."""
-    chain = FiniteDifferences(gallery.double_well(tilt=TILT), Grid.uniform(INTERVALS[:1], nodes)).assemble(s)
+    chain = FiniteDifferences(gallery.double_well(tilt=TILT), Grid.uniform(INTERVALS[:1], nodes))
     with mp.workdps(int(50 + 1.2 / s)):
-        f = [mp.mpf(float(x)) for x in chain.values]
+        f, middles = ([mp.mpf(float(x)) for x in values] for values in (chain.values, chain.edge_values[0]))
         coupling = mp.mpf(s) / 2 / mp.mpf(float(chain.grid.spacing[0])) ** 2
         a = mp.zeros(nodes)
-        for i in range(nodes):
-            for j in (i - 1, i + 1):
-                if 0 <= j < nodes:
-                    a[i, j] = -coupling
-                    a[i, i] += coupling * mp.exp((f[i] - f[j]) / mp.mpf(s))
+        for i in range(nodes - 1):
+            a[i, i + 1] = a[i + 1, i] = -coupling * mp.exp((f[i] + f[i + 1] - 2 * middles[i]) / mp.mpf(s))
+            for k in (i, i + 1):
+                a[k, k] += coupling * mp.exp(2 * (f[k] - middles[i]) / mp.mpf(s))
         return sorted(mp.eigsy(a, eigvals_only=True))[1]
 
 

@@ -17,7 +17,7 @@ from witten.errors import ConvergenceError
 from witten.linalg import iteration_limits
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import resolve
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.finite_differences import UNRESOLVED, FiniteDifferences
 from witten.spectra import Dense, Lanczos, Multigrid
 from witten.spectra.solvers import lanczos
 from witten.spectra.solvers.lanczos import count_below
@@ -36,9 +36,11 @@ def sums(k):
             values = [f(-mp.mpf(width) / 2 + h * (i + mp.mpf(1) / 2)) for i in range(n)]
             a = mp.zeros(n)
             for i in range(n - 1):
-                a[i, i + 1] = a[i + 1, i] = -s / 2 / h**2
-                a[i, i] += s / 2 / h**2 * mp.exp((values[i] - values[i + 1]) / s)
-                a[i + 1, i + 1] += s / 2 / h**2 * mp.exp((values[i + 1] - values[i]) / s)
+                middle = f(-mp.mpf(width) / 2 + h * (i + 1))
+                coupling = s / 2 / h**2 * mp.exp(min((values[i] + values[i + 1] - 2 * middle) / s, UNRESOLVED))
+                a[i, i + 1] = a[i + 1, i] = -coupling
+                a[i, i] += coupling * mp.exp((values[i] - values[i + 1]) / s)
+                a[i + 1, i + 1] += coupling * mp.exp((values[i + 1] - values[i]) / s)
             rates.append([float(x) for x in mp.eigsy(a, eigvals_only=True)])
     return np.sort(np.add.outer(*rates).ravel())[1 : k + 1]
 

@@ -24,6 +24,9 @@ __all__ = ["FiniteDifferences", "Pattern"]
 
 # Ratios to a psi_0 smaller than this are taken from differences of f.
 UNDERFLOW = 1e-200
+# Where f at the middle of an edge lies half as many s below the mean of its ends, cells do not resolve f: a larger
+# conductance would mean nothing, but what else leads to these nodes would drown in its rounding.
+UNRESOLVED = 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,13 @@ class Pattern:
             order = np.lexsort((indices, np.repeat(np.arange(cells.size), np.diff(indptr))))
             indices, axis, upper = indices[order], axis[order], upper[order]
         return cls(indptr, indices, axis, upper)
+
+    @property
+    def edges(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Of all edges along each axis: the place of the entry (i, j) among the indices, i, and j, the next cell."""
+        rows = np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
+        along = [np.flatnonzero(self.upper & (self.axis == a)) for a in range(self.axis.max(initial=0))]
+        return [(at, rows[at], self.indices[at].astype(np.int64)) for at in along]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +121,20 @@ class FiniteDifferences:
     @cached_property
     def edge_values(self) -> NDArray[np.float64]:
         """f half a cell above each node along each axis, shape (d, n); 0 where there is no edge."""
-        pattern, points = self.pattern, self.grid.points
-        rows = np.repeat(np.arange(self.grid.n_nodes, dtype=np.int32), np.diff(pattern.indptr))
+        points = self.grid.points
         found = np.zeros(points.shape)
-        for a, h in enumerate(self.grid.spacing):
-            below = rows[(pattern.axis == a) & pattern.upper]
+        for a, (_, below, _) in enumerate(self.pattern.edges):
             middle = points[:, below]
-            middle[a] += 0.5 * h
+            middle[a] += 0.5 * self.grid.spacing[a]
             found[a, below] = self._finite(middle)
+        return found
+
+    @cached_property
+    def second_differences(self) -> NDArray[np.float64]:
+        """f_i + f_j - 2 f_ij of the edge above each node along each axis, shape (d, n); 0 where there is none."""
+        found = np.zeros(self.edge_values.shape)
+        for a, (_, i, j) in enumerate(self.pattern.edges):
+            found[a, i] = self.values[i] + self.values[j] - 2 * self.edge_values[a, i]
         return found
 
     def _finite(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -140,7 +156,7 @@ class FiniteDifferences:
         """The operator at learning rate s; `out`, an operator of this discretisation that is not needed any more, lends
         its matrix: memory that is not new is several times faster.
 
-        A_ij = -(s/2)/h_a^2 e^{(f_i + f_j - 2 f_ij)/s} along axis a, and A_ii = -sum_j A_ij psi_0j / psi_0i, so that
+        A_ij = -(s/2)/h_a^2 e^{(f_i + f_j - 2 f_ij)/s} along axis a (the exponent UNRESOLVED at most), and A_ii = -sum_j A_ij psi_0j / psi_0i, so that
         A psi_0 = 0. The pattern is shared by all operators of this discretisation.
         """
         positive("learning rate", learning_rate)
@@ -153,9 +169,11 @@ class FiniteDifferences:
             return self._with_faces(self._averaged(learning_rate, data))
         weights = (values.min() - values) / learning_rate
         np.exp(weights, out=weights)  # psi_0 but for its norm
-        couplings = np.append(0.5 * learning_rate / self.grid.spacing**2, 0.0)
-        edges = (self.edge_values, 1.0 / learning_rate, couplings)
-        _fill(values, weights, *edges, pattern.indptr, pattern.indices, pattern.axis, pattern.upper, data)
+        couplings = self.second_differences / learning_rate
+        np.exp(np.minimum(couplings, UNRESOLVED, out=couplings), out=couplings)
+        couplings *= 0.5 * learning_rate / self.grid.spacing[:, None] ** 2
+        entries = (pattern.indptr, pattern.indices, pattern.axis, pattern.upper, data)
+        _fill(values, weights, 1.0 / learning_rate, couplings, *entries)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))
         return self._with_faces(WittenLaplacian(learning_rate, matrix, values, self.grid, self.objective.name))
 
@@ -164,19 +182,15 @@ class FiniteDifferences:
 
     def _averaged(self, s: float, data: NDArray[np.float64]) -> WittenLaplacian:
         """The operator with means for weights: A_ij = -(s/2)/h_a^2 c_ij / (psi_0i psi_0j), psi_0 = e^{-values/s}."""
-        indptr, columns, axis = self.pattern.indptr, self.pattern.indices.astype(np.int64), self.pattern.axis
+        indptr, columns = self.pattern.indptr, self.pattern.indices.astype(np.int64)
         averages = Averages(self.objective, self.grid, self.kinked)
         values = averages.values(s)
         rows = np.repeat(np.arange(values.size), np.diff(indptr))
         keys = rows * values.size + columns
-        for a, h in enumerate(self.grid.spacing):
-            upper = np.flatnonzero((axis == a) & (columns > rows))
-            i, j = rows[upper], columns[upper]
-            # An edge begins at its lower node, that over the ends of a periodic axis at the last.
-            over = self.grid.points[a, j] - self.grid.points[a, i] > 1.5 * h
-            logs = averages.log_conductances(np.where(over, j, i), np.where(over, i, j), a, s)
-            logs += (values[i] + values[j]) / s
-            data[upper] = data[np.searchsorted(keys, j * values.size + i)] = -0.5 * s / h**2 * np.exp(logs)
+        for a, (at, i, j) in enumerate(self.pattern.edges):
+            logs = averages.log_conductances(i, j, a, s) + (values[i] + values[j]) / s
+            entries = -0.5 * s / self.grid.spacing[a] ** 2 * np.exp(logs)
+            data[at] = data[np.searchsorted(keys, j * values.size + i)] = entries
         diagonal = columns == rows
         data[diagonal] = 0.0
         data[diagonal] = -np.bincount(rows, weights=data * np.exp((values[rows] - values[columns]) / s))
@@ -209,21 +223,19 @@ def _number(cells, numbers, steps, indptr, indices, axis, upper):  # type: ignor
 
 
 @kernel
-def _fill(values, weights, middles, beta, couplings, indptr, indices, axis, upper, data):  # type: ignore[no-untyped-def]
-    d = couplings.size - 1  # couplings[d] = 0, the diagonal's
+def _fill(values, weights, beta, couplings, indptr, indices, axis, upper, data):  # type: ignore[no-untyped-def]
+    d = len(couplings)
     for i in numba.prange(values.size):
         # Unsigned, or else every access asks whether to count from the end.
         first, last = numba.uint64(indptr[i]), numba.uint64(indptr[i + 1])
         diagonal = first
         total = 0.0
         for e in range(first, last):
-            a = axis[e]
-            if a == d:
+            if axis[e] == d:
                 diagonal = e
                 continue
             j = numba.uint64(indices[e])
-            middle = middles[a, numba.uint64(i) if upper[e] else j]
-            coupling = couplings[a] * np.exp((values[i] + values[j] - 2.0 * middle) * beta)
+            coupling = couplings[axis[e], numba.uint64(i) if upper[e] else j]
             data[e] = -coupling
             total += coupling * weights[j]
         data[diagonal] = total / weights[i]

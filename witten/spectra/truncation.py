@@ -83,13 +83,14 @@ def truncation(
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin)
         pairs_needed = _pairs_needed(region, wanted)
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
-        levels = [_rates_on(objective, s, grid, pairs_needed, wanted)]
+        halvings = _halvings(grid)
+        levels = [_rates_on(objective, s, grid, pairs_needed, wanted, halvings)]
         slow = _slow_level(region, levels[0][wanted - 1], wanted)
         level = max(region.level + WIDENING * s, slow)
         wide = region.wider(grid, level)
         if wide is None:
             return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
-        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted))
+        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted, halvings))
         change = _shared(*_changes(*levels))[:wanted]
         if grid.dimension == 3:
             # A wider domain costs too much to be more than a measure: what it changes is what the smaller one lacks.
@@ -100,7 +101,7 @@ def truncation(
             continue
         rest = change
         if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + WIDENING * s)) is not None:
-            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted))
+            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted, halvings))
             last = _shared(*_changes(*levels[1:]))[:wanted]
             rest = 2 * last / (1 - np.minimum(last / np.maximum(change, 1e-300), 0.9))
         if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
@@ -114,7 +115,7 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
     while True:
         pairs_needed = _pairs_needed(region, wanted)
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
-        log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+        log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
         if grid.n_nodes == np.prod(grid.shape):
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         if log_rates[wanted - 1] > np.log(BARRIER_RATE):
@@ -132,13 +133,22 @@ def _absorbed(objective: Objective, s: float, wanted: int, box: Box) -> Truncati
     pairs_needed = _pairs_needed(region, wanted) + 1
     grid = replace(region, level=np.inf).grid()
     grid = _fine_enough(replace(grid, mask=np.ones(grid.shape, dtype=bool), absorbing=True), 4 * pairs_needed)
-    log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+    log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
     return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
 
 
-def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> Array:
-    """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid refined at least once."""
-    fine = _fine_enough(grid.refined(), FEWEST_NODES[grid.dimension])
+def _halvings(grid: Grid) -> int:
+    """How often the cells of a domain are halved before it is measured: at least once."""
+    return max(1, int(np.ceil(np.log2(FEWEST_NODES[grid.dimension] / grid.n_nodes))))
+
+
+def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, halvings: int) -> Array:
+    """The logarithms of the k lowest rates, or at least of the wanted ones, on a refined grid.
+
+    Domains that are compared are refined alike, or the change would be that of the cells, too."""
+    fine = grid
+    for _ in range(halvings):
+        fine = fine.refined()
     if fine.n_nodes * 2**fine.dimension > LARGEST_GRID[fine.dimension]:
         raise ConvergenceError(too_small(objective, s, fine.n_nodes))
     return complete_pairs(FiniteDifferences(objective, fine).assemble(s), k, wanted)[1].log_rates
@@ -189,7 +199,7 @@ def change_without_walls(objective: Objective, s: float, box: Box, kept: Truncat
         wide = region.wider(kept.grid, region.level)
         if wide is None:
             return 0.0
-        outer = _rates_on(objective, s, wide, kept.pairs_needed, kept.cut.size)
+        outer = _rates_on(objective, s, wide, kept.pairs_needed, kept.cut.size, _halvings(kept.grid))
     except (ConvergenceError, RequestError):
         return 0.0
     return float(_shared(*_changes(kept.log_rates, outer)).max(initial=0.0))

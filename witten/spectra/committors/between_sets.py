@@ -222,8 +222,8 @@ def _cores(operator: WittenLaplacian, label: NDArray[np.int64]) -> GroundedNodes
 def _cut(
     operator: WittenLaplacian, f: Objective, sets: tuple[Predicate, Predicate], label: NDArray[np.int64]
 ) -> WittenLaplacian:
-    """The graph with edges into a set that end where they enter it: longer conductances by 1/t for a part t of an edge
-    outside, with f at its end (Gibou, Fedkiw, Cheng, Kang 2002)."""
+    """The graph with edges into a set that end where they enter it: conductances larger by 1/t for a part t of an edge
+    outside, with f at the middle of that part (Gibou, Fedkiw, Cheng, Kang 2002)."""
     a, n = operator.matrix, label.size
     rows, columns = np.repeat(np.arange(n), np.diff(a.indptr)), a.indices.astype(np.int64)
     cut = np.flatnonzero((label[rows] < 0) & (label[columns] >= 0))
@@ -238,7 +238,8 @@ def _cut(
         entered = np.where(label[j] == 0, sets[0](x), sets[1](x))
         out, inside = np.where(entered, out, middle), np.where(entered, middle, inside)
     t = np.maximum(inside, SHORTEST)
-    factor = np.exp((operator.values[j] - f(points[:, i] + t * step)) / operator.learning_rate) / t
+    middle, middle_outside = (f(f.wrapped(points[:, i] + 0.5 * part * step)) for part in (1.0, t))
+    factor = np.exp(2 * (middle - middle_outside) / operator.learning_rate) / t
     data = a.data.copy()
     data[cut] *= factor
     keys = rows * n + columns

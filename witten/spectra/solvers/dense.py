@@ -22,8 +22,8 @@ STEEP = 1e4
 class Dense:
     """LAPACK on the full matrix, then inverse iteration with Rayleigh-Ritz in edge form. For up to a thousand nodes.
 
-    LAPACK knows vectors to eps ||A||, which is more than the rates where f is steep: there it gets a smaller A_ii.
-    Hardly anything of a low mode is at such a node, and inverse iteration takes A as it is.
+    LAPACK knows vectors to eps ||A||, which is more than the rates where f is steep: such nodes are given more mass, as
+    A_ii then is smaller. Hardly anything of a low mode is there, and inverse iteration takes A as it is.
 
     Parameters
     ----------
@@ -38,8 +38,11 @@ class Dense:
     def solve(self, operator: WittenLaplacian, k: int, start: NDArray[np.float64] | None = None) -> RitzPairs:
         """The k lowest pairs above the ground state; `start` is not needed."""
         matrix, highest = operator.matrix.toarray(), STEEP * operator.scale
-        np.fill_diagonal(matrix, np.minimum(matrix.diagonal(), highest))
+        lighter = np.sqrt(highest / np.maximum(matrix.diagonal(), highest))
+        matrix *= np.multiply.outer(lighter, lighter)
         # Moving the ground state to the top of the spectrum takes it out of the way whatever else is small.
-        matrix += 2.0 * matrix.diagonal().max() * np.outer(operator.ground_state, operator.ground_state)
+        kernel = operator.ground_state / lighter
+        matrix += 2.0 * matrix.diagonal().max() / (kernel @ kernel) * np.outer(kernel, kernel)
         _, psi = eigh(matrix, subset_by_index=[0, k - 1], check_finite=False)
+        psi *= lighter[:, None]
         return polished(operator, factorised(operator.matrix, self.shift * operator.scale), psi, k, self.polish)
