@@ -1,8 +1,8 @@
 """Claim: the operator is assembled about as fast as memory allows.
 
 Into a reused matrix, `FiniteDifferences.assemble(s)` takes at most three times what the machine needs to move the bytes
-of the matrix once, a tenth of what SciPy takes for the same matrix as a product, and a hundredth of what P1
-finite elements (scikit-fem) take with as many unknowns.
+of the matrix once, a tenth of what SciPy takes for the same matrix as a product, and a hundredth of what P1 finite
+elements (scikit-fem) take with as many unknowns.
 
 All of them repeat only what a new learning rate changes: f at the nodes, patterns, meshes and bases are there before.
 The bound counts what must be read (f, indptr, indices, the axis of each entry) and written (the entries), at the speed
@@ -45,7 +45,7 @@ class Result:
 
 
 class SciPy:
-    """The same matrix put together from SciPy's sparse constructors, from f on an unmasked 2-D grid and at its edges."""
+    """The same matrix put together from SciPy's sparse constructors, from f on an unmasked 2-D grid."""
 
     def __init__(self, objective, grid: Grid) -> None:
         self.f = objective(grid.points).reshape(grid.shape)

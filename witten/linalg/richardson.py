@@ -101,18 +101,18 @@ def _of_fourth_order(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Limits and error bars from values with errors of the order h^2, and the same less that term: of the order h^4.
 
-    On two grids the limit of the corrected values is F + (F - F')/15, and its error the step from F' to F, or what
-    Richardson's limit of the others differs by, if that is more. On three or more it is half of the last change of the
-    limit, at least a 60th of the last step, as long as successive steps are in a ratio of about 16; else twice the last
-    step, or a quarter of the one before, of the finest value.
+    On two grids the limit of the corrected values is F + (F - F')/15, and its error half of the step from F' to F,
+    or what Richardson's limit of the others differs by, if that is more. On three or more it is a quarter of the last
+    change of the limit, which falls like h^6, at least a 120th of the last step, as long as successive steps are in a
+    ratio of about 16; else twice the last step, or a quarter of the one before, of the finest value.
     """
     steps = np.diff(corrected, axis=0)
     limits = corrected[1:] + steps / 15
     if len(steps) == 1:
         other = t0[-1] + (t0[-1] - t0[-2]) / 3
-        return limits[-1], np.maximum(abs(steps[-1]), abs(other - limits[-1]))
+        return limits[-1], np.maximum(abs(steps[-1]) / 2, abs(other - limits[-1]))
     fourth_order = _between(steps[-2], steps[-1], 8.0, 32.0)
-    errors = np.maximum(abs(limits[-1] - limits[-2]) / 2, abs(steps[-1]) / 60)
+    errors = np.maximum(abs(limits[-1] - limits[-2]) / 4, abs(steps[-1]) / 120)
     otherwise = np.maximum(2 * abs(steps[-1]), abs(steps[-2]) / 4)
     return np.where(fourth_order, limits[-1], corrected[-1]), np.where(fourth_order, errors, otherwise)
 

@@ -156,8 +156,9 @@ class FiniteDifferences:
         """The operator at learning rate s; `out`, an operator of this discretisation that is not needed any more, lends
         its matrix: memory that is not new is several times faster.
 
-        A_ij = -(s/2)/h_a^2 e^{(f_i + f_j - 2 f_ij)/s} along axis a (the exponent UNRESOLVED at most), and A_ii = -sum_j A_ij psi_0j / psi_0i, so that
-        A psi_0 = 0. The pattern is shared by all operators of this discretisation.
+        A_ij = -(s/2)/h_a^2 e^{(f_i + f_j - 2 f_ij)/s} along axis a, its exponent at most UNRESOLVED, and
+        A_ii = -sum_j A_ij psi_0j / psi_0i, so that A psi_0 = 0. The pattern is shared by all operators of this
+        discretisation.
         """
         positive("learning rate", learning_rate)
         pattern, values = self.pattern, self.values

@@ -21,7 +21,7 @@ BLOCKS = 64
 
 @dataclass(frozen=True, eq=False)
 class WittenLaplacian:
-    """A weighted graph: nodes of mass m_i, edges of conductance c_ij = (s/2)(area/dist) e^{-(f_i + f_j)/s}.
+    """A weighted graph: nodes of mass m_i, edges of conductance c_ij = (s/2)(area/dist) e^{-2 f_ij/s}.
 
     The pencil K u = lambda M u, with K = sum_e c_e (u_i - u_j)^2 and M = diag(m), has the *rates* lambda as its
     eigenvalues; those of the Witten-Laplacian are delta = 2 s lambda. It is kept symmetrically scaled,
