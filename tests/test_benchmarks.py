@@ -27,6 +27,7 @@ def test_every_benchmark_is_tested_and_listed():
         "cost",
         "intervals",
         "descent",
+        "edge_weights",
         "finite_elements",
         "ranks",
         "sampling",
@@ -49,6 +50,13 @@ def test_assembly_gives_the_matrix_that_scipy_gives(quickly):
 def test_six_digits_with_an_honest_error_bar(quickly):
     for result in quickly("six_digits"):
         assert result.error < result.quoted <= 1e-6
+
+
+def test_the_middle_of_edges_needs_fewer_unknowns_than_the_ends(quickly):
+    for result in quickly("edge_weights"):
+        for run in (result.ends, result.middle):
+            assert run.error < run.bar < result.rtol
+        assert result.fewer >= 2 * (2 if "dim=2" in result.objective else 1)
 
 
 def test_the_plain_matrix_returns_negative_rates_where_the_factored_one_is_right(quickly):

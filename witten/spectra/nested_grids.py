@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import RequestError
-from witten.linalg.richardson import extrapolated_logs
 from witten.objectives.growth.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
-from witten.operators.cell_averages import is_smooth
 from witten.operators.finite_differences import FiniteDifferences
-from witten.operators.truncation_error import second_order_errors
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.checks import (
     examined,
@@ -29,6 +26,7 @@ from witten.spectra.checks import (
     warn_if_wide,
 )
 from witten.spectra.continuous_spectrum import Attempt, Gap, gap_beside
+from witten.spectra.grid_levels import GridLevels
 from witten.spectra.solvers.combined import Solver, adapted
 from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.eigensolve import default_solver
@@ -40,8 +38,6 @@ __all__ = ["NestedGrids", "prolongated", "refined_spectrum"]
 
 # A logarithm of a ratio of rates that makes block iterations fast.
 WELL_ABOVE = np.log(8.0)
-# Rates below this part of the operator's scale have a term in h^2 that rounding hides.
-LOST, TINIEST = 1e-16, float(np.finfo(float).tiny)
 # The part of its maximum down to which a ground state is divided by.
 NOT_TINY = 1e-150
 
@@ -201,14 +197,8 @@ class NestedGrids:
     def _refined(
         self, grid: Grid, wanted: int, pairs_needed: int, rtol: float
     ) -> tuple[Array, Array, WittenLaplacian, RitzPairs, str]:
-        """Halve the cells until the wanted rates have errors below rtol/2, or the grid is too large.
-
-        Whether f is smooth is asked of the formula, and of f itself on the last grid. Rates are logarithms and errors
-        relative, so that no learning rate is too small.
-        """
-        levels: list[Array] = []
-        corrections: list[Array] = []
-        noise, coarse = np.zeros(wanted), None
+        """Halve the cells until the wanted rates have errors below rtol/2, or the grid is too large."""
+        levels, coarse = GridLevels(wanted, rtol, self.walls), None
         while True:
             discretisation = FiniteDifferences(self.objective, grid)
             operator = discretisation.assemble(self.learning_rate)
@@ -217,39 +207,13 @@ class NestedGrids:
             else:
                 solver = adapted(solver, self.choose(grid))
                 pairs = solver.solve(operator, pairs_needed, prolongated(coarse, pairs.psi, operator))
-            levels.append(pairs.log_rates)
-            erratic = _erratic(discretisation, self.learning_rate)
-            has_series = not (self.walls or erratic)
-            corrections.append(0 * pairs.rates if self.walls else _corrections(discretisation, operator, pairs))
-            noise = np.maximum(noise, 2 * pairs.relative_errors(wanted))
-            if len(levels) > 1:
-                known = min(map(len, levels))
-                terms = [each[:known] for each in corrections] if has_series else None
-                limits = extrapolated_logs([each[:known] for each in levels], corrections=terms, erratic=erratic)
-                log_rates, errors = (array[:wanted] for array in limits)
-                unfinished = errors > np.maximum(0.5 * rtol, noise)
-                enough = len(levels) >= _fewest(grid.dimension, rtol, has_series, erratic)
-                largest = grid.n_nodes * 2**grid.dimension > LARGEST_GRID[grid.dimension]
-                if (enough and not unfinished.any()) or largest:
-                    return log_rates, errors + noise, operator, pairs, f"fd {solver.name}"
+            levels.add(discretisation, operator, pairs)
+            if coarse is not None:
+                log_rates, errors = levels.limits()
+                if levels.are_enough(errors, grid):
+                    return log_rates, errors + levels.noise, operator, pairs, f"fd {solver.name}"
                 pairs_needed = _guarded(pairs.log_rates, wanted)
             coarse, grid = operator, grid.refined()
-
-
-def _fewest(dimension: int, rtol: float, has_series: bool, erratic: float) -> int:
-    """How many grids there must be: fewer cannot tell a small error from two that cancel, which is enough for four
-    digits; on a line one more costs nothing."""
-    if erratic > 1:
-        return 4
-    return (2 if has_series else 3) + (rtol < 3e-5 or dimension == 1)
-
-
-def _corrections(discretisation: FiniteDifferences, operator: WittenLaplacian, pairs: RitzPairs) -> Array:
-    """The term in h^2 of each rate, relative to it; 0 where rounding is more than that, or averages have none."""
-    if discretisation.kinked.any():
-        return np.zeros_like(pairs.rates)
-    errors = second_order_errors(discretisation, operator.learning_rate, pairs.psi)
-    return np.where(pairs.rates > LOST * operator.scale, errors / np.maximum(pairs.rates, TINIEST), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,13 +250,3 @@ def _guarded(log_rates: Array, wanted: int) -> int:
     """How many pairs make a block that converges to the wanted ones soon: one of its last is well above them."""
     apart = int(np.searchsorted(log_rates, log_rates[wanted - 1] + WELL_ABOVE)) + 1
     return min(max(wanted + GUARDS, apart), log_rates.size)
-
-
-def _erratic(discretisation: FiniteDifferences, s: float) -> float:
-    """What `extrapolated_logs` should know of f on its finest grid: 0 if f is smooth, 1 if averages take its kinks into
-    account, or where half a cell ends at an absorbing face, 2 if it has some, or bends that are not resolved, and
-    nothing does."""
-    if discretisation.kinked.any():
-        return 1.0
-    smooth = 1.0 if discretisation.grid.absorbing else 0.0
-    return smooth if is_smooth(discretisation.grid, discretisation.values, s) else 2.0
