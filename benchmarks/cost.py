@@ -4,7 +4,7 @@
 
 One solve for the gap of the double well at s = 0.1, on the sublevel set of margin 12 s, against the number of nodes:
 seconds, peak memory beyond what was there before, and p of the fit cost ~ nodes^p. The grids differ, the error of
-the rate falls like nodes^{-2/d}: every figure is one solve, from a random start, not a converged rate.
+the rate falls like nodes^{-2/d} or faster: every figure is one solve, from a random start, not a converged rate.
 """
 
 from __future__ import annotations

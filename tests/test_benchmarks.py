@@ -69,7 +69,7 @@ def test_cost_is_measured_on_converging_rates(quickly):
     for series in quickly("cost"):
         falls = series.error[0] / series.error[-1]
         cells = (series.nodes[-1] / series.nodes[0]) ** (2 / series.dimension)
-        assert falls == pytest.approx(cells, rel=0.2)  # second order in the spacing
+        assert falls > 0.8 * cells  # at least second order in the spacing
 
 
 def test_only_the_committors_know_rates_below_rounding(quickly):
