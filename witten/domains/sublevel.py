@@ -144,21 +144,21 @@ class Sublevel:
     def wider(self, grid: Grid, level: float) -> Grid | None:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
 
-        Where f is not finite outside the box, space ends.
+        Where f is not finite outside the box, space ends. GridError where the set needs more than MOST_CELLS.
         """
-        nodes = grid.n_nodes
-        for _ in range(20):
-            cells = np.array(grid.shape)
+        full = grid
+        while True:
+            cells = np.array(full.shape)
             more = np.where(grid.periodic, 0, cells // 8 + 2)
-            box = grid.box.expanded(more / cells, more / cells)
+            if not np.prod(cells + 2.0 * more) <= MOST_CELLS:
+                raise GridError(too_small(self.objective, self.learning_rate, float(np.prod(cells + 2.0 * more))))
+            box = full.box.expanded(more / cells, more / cells)
             full = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic)
             wide = self._masked(full, level, _finite_or_outside)
-            if wide.n_nodes == nodes:
+            if wide.n_nodes == grid.n_nodes:
                 return None
             if not _touches_rim(wide):
                 return wide
-            grid = full
-        return wide
 
     def _masked(self, full: Grid, level: float, values: Values) -> Grid:
         """The cells of a full grid whose centre or a corner lies in {f <= level}, connected to the lowest; along a
