@@ -12,8 +12,8 @@ from witten.descent.gradient_map import DescentMap
 from witten.descent.thresholds import critical_learning_rate
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
-from witten.landscape.scaled_coordinates import units_around
 from witten.objectives.objective import Objective
+from witten.objectives.topography.scaled_coordinates import units_around
 from witten.request import positive
 
 __all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.landscape.barriers import Pair, barrier_pairs
-from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, joined, polished
 from witten.landscape.critical_points import CriticalPoints, critical_points
 from witten.landscape.saddle_connections import connections
-from witten.landscape.scaled_coordinates import joined, units_around
 from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.conditions import Conditions, conditions
+from witten.objectives.topography.scaled_coordinates import units_around
 
 __all__ = ["Landscape", "Saddle", "barrier", "describe_landscape"]
 
@@ -182,9 +182,9 @@ def _sorted_by_kind(objective: Objective, points: Sequence[CriticalPoint]) -> Ki
     f = units.objective(objective)
     values = _values(points)
     equal = 1e-9 * float(np.ptp(values)) + 1e-14 * float(abs(values).max()) or 1.0
-    for point in sorted(points, key=lambda p: (round(p.value / equal), *np.round(units.point_into(p).x, 9).tolist())):
+    for point in sorted(points, key=lambda p: (round(p.value / equal), *np.round(p.into(units).x, 9).tolist())):
         if point.degenerate:
-            kinds[0 if _is_lowest(f, units.point_into(point)) else 2].append(point)
+            kinds[0 if _is_lowest(f, point.into(units)) else 2].append(point)
         else:
             kinds[min(point.index, 2)].append(point)
     return tuple(kinds[0]), tuple(kinds[1]), tuple(kinds[2])
