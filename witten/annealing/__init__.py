@@ -8,7 +8,7 @@ the test losses are
 
     eps mu_n/lambda_n   and   eps mu_1/lambda_1,   mu_i = v_i^T B v_i,
 
-so that a sample whose weights lambda are those of the population, mu, has nothing to gain (Nakkiran, arXiv 2005.07360).
+so that a sample whose weights lambda are those of the population, mu, has nothing to gain [Nakkiran2020].
 
     from witten.annealing import anneal
     found = anneal()

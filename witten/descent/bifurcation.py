@@ -303,7 +303,7 @@ def doublings(
         found.append(flip(objective, points, s, end))
         gap = found[-1].learning_rate - (found[-2].learning_rate if len(found) > 1 else low)
         x, s = points[:, 0], found[-1].learning_rate + 0.02 * gap
-        # Gaps shrink, from the second on by a factor that tends to Feigenbaum's 4.669.
+        # Gaps shrink, from the second on by a factor that tends to Feigenbaum's 4.669 [Feigenbaum1978].
         end = high if len(found) < 2 else min(high, found[-1].learning_rate + gap)
     return tuple(found)
 

@@ -5,7 +5,7 @@ For each index-1 saddle z between minima i and j, with eta the negative curvatur
     k_ij = |eta|/(2 pi) sqrt(det Hess f(m_i)/|det Hess f(z)|) e^{-2 (f(z) - f(m_i))/s},
 
 Q_ij is their sum over z, and the smallest non-zero rates are those of -Q times 1 + O(s), whatever ties or symmetries
-there are. In this project's convention the temperature is s/2 (Bovier, Eckhoff, Gayrard and Klein, JEMS 6, 2004). With
+there are. In this project's convention the temperature is s/2 ([Kramers1940], [Bovier2004], [Bovier2005]). With
 the factors of `first_order` in masses and conductances that is 1 + O(s^2), and how far off is estimated."""
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def wall_errors(operator: FiniteElementLaplacian, psi: Array, differences: Array
     """int_wall a |(s/2)|grad u|^2 - lambda u^2| e^{-2f/s} / lambda: by what part rates change if the wall moves by a.
 
     a is the mean distance to a smooth wall through the corners of the boundary facets, as the angles between these
-    suggest it (Hadamard's formula for a reflecting wall; Henrot 2006). Collective.
+    suggest it (Hadamard's formula for a reflecting wall [Henrot2006]). Collective.
 
     Parameters
     ----------

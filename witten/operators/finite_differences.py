@@ -65,7 +65,7 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class FiniteDifferences:
-    """The exponential edge difference (square-root approximation, Scharfetter-Gummel) on a grid.
+    """The exponential edge difference (square-root approximation, Scharfetter-Gummel [Scharfetter1969]) on a grid.
 
     With B the map from nodes to edges, (B psi)_e = sqrt(s/2) (e^{(f_j-f_i)/2s} psi_j - e^{(f_i-f_j)/2s} psi_i)/h_e,
     A = B^T B: symmetric, non-negative, and B e^{-f/s} = 0 exactly. Boundaries reflect, but for the ends of periodic

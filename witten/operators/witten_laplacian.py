@@ -1,4 +1,4 @@
-"""The discrete Witten-Laplacian and its invariant K u_0 = 0."""
+"""The discrete Witten-Laplacian [Witten1982] and its invariant K u_0 = 0."""
 
 from __future__ import annotations
 

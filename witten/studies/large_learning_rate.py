@@ -1,4 +1,4 @@
-"""Wang, Chen, Zhao, Tao: Large Learning Rate Tames Homogeneity (arXiv 2110.03677; ICLR 2022).
+"""Wang, Chen, Zhao, Tao: Large Learning Rate Tames Homogeneity [Wang2022].
 
 Gradient descent on ||A - X Y^T||^2/2 converges for steps well beyond 2/L, L the sharpness where it starts, up to about
 4/L, and where it then ends the factors are balanced."""

@@ -1,4 +1,4 @@
-"""Nar and Sastry, Step Size Matters in Deep Learning (arXiv 1805.08890; NeurIPS 2018).
+"""Nar and Sastry, Step Size Matters in Deep Learning [Nar2018].
 
 A minimum can be reached from random starts only if it is Lyapunov stable under x+ = x - s grad f(x), that is if its
 sharpness is at most 2/s: the step size decides what can be learned."""

@@ -4,8 +4,8 @@ A cell is dropped when an enclosure of grad f over it does not hold zero. It is 
 
     K(X) = c - Y grad f(c) + (I - Y Hess f(X)) (X - c),    Y ~ Hess f(c)^-1
 
-maps it into its own interior: it then holds exactly one zero. Otherwise it is cut in two (Krawczyk 1969; Neumaier,
-Interval Methods for Systems of Equations, 1990)."""
+maps it into its own interior: it then holds exactly one zero. Otherwise it is cut in two ([Krawczyk1969],
+[Neumaier1990])."""
 
 from __future__ import annotations
 

@@ -129,8 +129,8 @@ class FokkerPlanck:
     def generator(self, learning_rate: float) -> csc_array:
         """G with d masses/dt = G masses: from j to i at the rate (s/2h^2) B(2 (f_i - f_j)/s), B(z) = z/(e^z - 1).
 
-        (Scharfetter and Gummel.) The Gibbs measure is stationary exactly, and where f changes by much more than s from
-        one cell to the next mass moves downhill at the speed of descent.
+        (Scharfetter-Gummel [Scharfetter1969].) The Gibbs measure is stationary exactly, and where f changes by much
+        more than s from one cell to the next mass moves downhill at the speed of descent.
         """
         i, j, coupling, difference = self._edges
         s, n = learning_rate * self.noise**2, self.grid.n_nodes

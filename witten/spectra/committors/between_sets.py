@@ -4,7 +4,7 @@ With the Gibbs measure mu, normalised, and L q = 0 outside A and B, q = 0 on A, 
 
     cap(A, B) = (s/2) int |grad q|^2 dmu,   k_AB = cap / int (1 - q) dmu,   J = (s/2) mu grad q.
 
-Edges are cut where they enter a set. Sources: Bovier, Eckhoff, Gayrard, Klein (2004); E, Vanden-Eijnden (2006)."""
+Edges are cut where they enter a set. Sources: [Bovier2004], [E2006]."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _cut(
     operator: WittenLaplacian, f: Objective, sets: tuple[Predicate, Predicate], label: NDArray[np.int64]
 ) -> WittenLaplacian:
     """The graph with edges into a set that end where they enter it: longer conductances by 1/t for a part t of an edge
-    outside, with f at its end (Gibou, Fedkiw, Cheng, Kang 2002)."""
+    outside, with f at its end [Gibou2002]."""
     a, n = operator.matrix, label.size
     rows, columns = np.repeat(np.arange(n), np.diff(a.indptr)), a.indices.astype(np.int64)
     cut = np.flatnonzero((label[rows] < 0) & (label[columns] >= 0))

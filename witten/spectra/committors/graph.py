@@ -8,7 +8,7 @@ h_j = 1 in the core of well j and 0 in the others. Any u is H c + w, w zero in t
 C the conductances between the wells and G the inverse of the grounded K. That is exact for every rate below 1/max tau,
 tau = G M 1 the mean time on the way to a core; there are at most m - 1 of them, and none is missed. G belongs to an
 M-matrix without small eigenvalues, and every entry of C and M_p is a sum of non-negative numbers: no digit is lost,
-however small the rates (after Bovier, Eckhoff, Gayrard, Klein 2004).
+however small the rates (after [Bovier2004]).
 """
 
 from __future__ import annotations

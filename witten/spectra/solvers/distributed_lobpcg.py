@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Preconditioned:
-    """LOBPCG (Knyazev 2001) by SLEPc, preconditioned by algebraic multigrid for K + shift M; then Rayleigh-Ritz.
+    """LOBPCG [Knyazev2001] by SLEPc, preconditioned by algebraic multigrid for K + shift M; then Rayleigh-Ritz.
 
     Multigrid is hypre's BoomerAMG where PETSc has it, else GAMG. The ground state is deflated.
 

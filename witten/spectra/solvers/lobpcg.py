@@ -23,7 +23,7 @@ GOOD_ENOUGH = 0.01
 
 @dataclass(frozen=True)
 class Multigrid:
-    """LOBPCG, the ground state deflated, preconditioned by one V-cycle of Ruge-Stueben multigrid (pyamg).
+    """LOBPCG [Knyazev2001], the ground state deflated, preconditioned by one V-cycle of multigrid [Ruge1987] (pyamg).
 
     Parameters
     ----------
