@@ -69,19 +69,25 @@ def grid_mesh(comm: Any, grid: Grid) -> dolfinx.mesh.Mesh:
     return dolfinx_mesh(comm, cut_grid(grid) if comm.rank == 0 else None)
 
 
-def read_mesh(comm: Any, path: str | Path, dimension: int | None = None) -> dolfinx.mesh.Mesh:
-    """The mesh in a gmsh file, format 2.2 or 4.1, with straight or second-order cells; see `read_msh`.
+def read_mesh(path: str | Path, dimension: int | None = None, *, comm: Any = None) -> dolfinx.mesh.Mesh:
+    """The mesh in a gmsh file, format 2.2 or 4.1, with straight or second-order cells; see `read_msh`. Collective.
+
+    >>> witten.read_mesh("meshes/disk.msh").topology.dim
+    2
 
     Parameters
     ----------
+    path : of the file
     dimension : of the objective; None takes what the file holds
+    comm : the ranks that it is distributed to; all there are where left out
 
     Raises
     ------
     RequestError
         as `read_msh`, on all ranks.
     """
-    return dolfinx_mesh(comm, _on_root(comm, lambda: read_msh(path, dimension)))
+    ranks = communicator(comm).mpi
+    return dolfinx_mesh(ranks, _on_root(ranks, lambda: read_msh(path, dimension)))
 
 
 def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
