@@ -61,6 +61,10 @@ def gap_plane(
 ) -> Plane:
     """The chain at every pair of a step size and a temperature; in one dimension.
 
+    >>> from witten.gap_plane import gap_plane
+    >>> print(f"{gap_plane('x^2/2', 0.2, 0.1).rates[0, 0]:.4f}")  # -log(1 - h)/h
+    1.1157
+
     Raises
     ------
     RequestError

@@ -75,6 +75,10 @@ def stability(
 ) -> Stability:
     """Sharpness and critical learning rate of every minimum.
 
+    >>> from witten.stability import stability
+    >>> [round(minimum.sharpness, 6) for minimum in stability("double-well").minima]
+    [2.0, 2.0]
+
     Parameters
     ----------
     objective : an Objective, or its text

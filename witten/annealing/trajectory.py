@@ -70,6 +70,10 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
     Between two steps the point is on the straight line, where the train loss is the bound exactly; flows (`:flow`) are
     stopped on time.
 
+    >>> losses = witten.annealing.Losses(np.diag([2/3, 1/3]), np.eye(2)/2)
+    >>> print(*(f"{x:.4f}" for x in witten.annealing.follow(losses, (1.0, 1.0), "0.75:2").end))  # factors 0 and 1/2
+    0.0000 0.2500
+
     Parameters
     ----------
     start : d, shape (d,)

@@ -91,6 +91,10 @@ def fate(objective: Objective, learning_rate: float, x: ArrayLike, *, steps: int
     slow, with its exponent. A run that keeps to one place is chaotic if its largest Lyapunov exponent is five standard
     errors above zero, and quasi-periodic if that is zero and its width does not change. Else it is slow: `why` says how
     far it came. RequestError where f is not a number at x.
+
+    >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
+    >>> witten.fate(f, 1.2, (0.3,)).kind
+    'periodic'
     """
     descent = DescentMap(objective, learning_rate)
     start = checked_starts(objective, np.reshape(x, (descent.dimension, 1)))
@@ -289,7 +293,13 @@ class Share:
 def fate_shares(
     objective: Objective, learning_rate: float, starts: ArrayLike, *, steps: int = 100_000
 ) -> tuple[Share, ...]:
-    """Which fates starts (d, n) have, the commonest first; those that do not settle are judged one by one."""
+    """Which fates starts (d, n) have, the commonest first; those that do not settle are judged one by one.
+
+    >>> from witten.descent.attractor import fate_shares
+    >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
+    >>> [(share.kind, share.count) for share in fate_shares(f, 0.5, [[-0.5, 0.3, 9.0]])]
+    [('fixed-point', 2), ('diverged', 1)]
+    """
     descent = DescentMap(objective, learning_rate)
     points = np.asarray(starts, dtype=float).reshape(descent.dimension, -1)
     done = settle(descent, points, steps)

@@ -107,6 +107,10 @@ def bifurcation_diagram(
     closer to all the time (`approach.approached`), and `points` are then its own: beside a bifurcation the run is
     still far away. Where there is none, `why` tells chaos from what more steps would decide.
 
+    >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
+    >>> witten.bifurcation_diagram(f, (0.8, 1.2), [[0.3]], burn=300, keep=16).periods.tolist()
+    [[1], [2]]
+
     Parameters
     ----------
     burn, keep : steps that are thrown away, and points that are kept

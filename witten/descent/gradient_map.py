@@ -25,6 +25,9 @@ INTERVALS = 4096
 class DescentMap:
     """F(x) = x - s grad f(x), from points (d, n) to points (d, n).
 
+    >>> witten.DescentMap(witten.gallery.quadratic(), 0.1)(np.array([[1.0]])).tolist()
+    [[0.9]]
+
     Attributes
     ----------
     objective : f, with a formula (compiled loops) or made of Python functions (loops over arrays)

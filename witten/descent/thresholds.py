@@ -46,7 +46,12 @@ class Threshold:
 
 
 def predict(name: str, **parameters: float) -> float:
-    """The closed form; RequestError for an unknown name or parameter."""
+    """The closed form; RequestError for an unknown name or parameter.
+
+    >>> from witten.descent.thresholds import predict
+    >>> predict("flip"), round(predict("minimum", x=2.0), 6)
+    (1.0, 0.2)
+    """
     return _entry(name, parameters).predict(**{**THRESHOLDS[name].parameters, **parameters})
 
 

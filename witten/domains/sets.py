@@ -30,6 +30,9 @@ DESCENTS = 3
 class Ball:
     """{|x - center| <= radius}.
 
+    >>> witten.Ball((0.0, 0.0), 1.0).holds(np.array([[0.5, 2.0], [0.0, 0.0]])).tolist()
+    [True, False]
+
     Raises
     ------
     RequestError

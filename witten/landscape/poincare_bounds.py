@@ -46,6 +46,10 @@ def rate_bounds(objective: Objective | str, learning_rate: float) -> tuple[Bound
 
     For f_1(x_1) + ... + f_d(x_d) the rate is the smallest of the parts', and so are the bounds.
 
+    >>> bound = witten.rate_bounds("x^2/2 + x^4", 0.1)[0]
+    >>> bound.theorem, f"{np.exp(bound.lower):.6f}"
+    ('Bakry-Emery', '1.000000')
+
     Raises
     ------
     RequestError

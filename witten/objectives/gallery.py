@@ -1,7 +1,11 @@
 """Named objectives with parameters: the landscapes this subject keeps coming back to.
 
 Every function returns an `Objective`; its docstring starts with the formula. Parameters are exact: 0.1 means 1/10. A
-name with its parameters, "double-well:barrier=0.5,dim=2", is made by `make`; `ENTRIES` lists what there is."""
+name with its parameters, "double-well:barrier=0.5,dim=2", is made by `make`; `ENTRIES` lists what there is.
+
+>>> witten.gallery.double_well(barrier=0.5)(np.array([0.0]))
+0.5
+"""
 
 import sympy as sp
 

@@ -49,7 +49,12 @@ class Objective:
     f.hessian(x) (d, d, n), f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two
     objectives are equal if their name, formula and symbols are. Make one with `from_formula`, `from_sympy`,
     `from_callable`, or take one from the gallery. An objective on a circle or a torus is made by `periodic`: `periods`
-    holds the interval (low, high) of each coordinate, None of one that is not periodic."""
+    holds the interval (low, high) of each coordinate, None of one that is not periodic.
+
+    >>> f = witten.Objective.from_formula("x^4/4 - x^2/2")
+    >>> f(np.array([1.0])), f.gradient(np.array([2.0])).tolist()
+    (-0.25, [6.0])
+    """
 
     name: str
     formula: sp.Expr | None

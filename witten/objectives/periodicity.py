@@ -36,6 +36,10 @@ def periodic(objective: Objective | str, periods: Periods) -> Objective:
 
     Values are f's own between the ends; elsewhere they are repeated.
 
+    >>> f = witten.periodic("cos(x)", {"x": (0, 2*np.pi)})
+    >>> bool(np.isclose(f(np.array([7.0])), np.cos(7.0)))
+    True
+
     Parameters
     ----------
     objective : an Objective or its text

@@ -73,6 +73,11 @@ class FiniteDifferences:
     h^2, h^4, ...; flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a
     formula weights are averages (see `Averages`).
 
+    >>> grid = witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> operator = witten.FiniteDifferences(witten.gallery.quadratic(), grid).assemble(0.5)
+    >>> print(f"{witten.eigensolve(operator, 2).gap:.3f}")
+    1.000
+
     Parameters
     ----------
     objective : Objective of the grid's dimension, finite on the nodes

@@ -29,6 +29,11 @@ class WittenLaplacian:
     psi_0 = M^{1/2} 1, proportional to e^{-f/s}. Edge differences are formed before anything is summed, so K 1 = 0
     exactly and a small eigenvalue loses no digits (`dirichlet_form`).
 
+    >>> grid = witten.Grid(witten.Box((-3.0,), (3.0,)), (64,))
+    >>> operator = witten.FiniteDifferences(witten.gallery.double_well(), grid).assemble(0.1)
+    >>> bool(abs(operator.matrix @ operator.ground_state).max() < 1e-12 * operator.scale)
+    True
+
     Parameters
     ----------
     learning_rate : s > 0

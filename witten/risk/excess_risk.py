@@ -48,6 +48,9 @@ def excess_risk(
     sampling, and 'simulate', the mean of runs), and that of the SDE dX = -grad f dt + sigma sqrt(s) dW over the times
     s_k ('spectral'; and 'simulate' with a schedule in continuous time).
 
+    >>> print(f"{witten.excess_risk('x^2/2', '0.1:500', (1.0,)).excess_risk[-1]:.5f}")  # s/(4 - 2 s)
+    0.02632
+
     Parameters
     ----------
     objective : of one or two variables, or a sum of functions of one variable each; for 'simulate' of any dimension

@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 class IdealisedRisk:
     """R(t) at learning rate s.
 
+    >>> print(f"{10 ** witten.risk.IdealisedRisk().log10_steps(0.1, 0.01):.0f}")
+    250
+
     Parameters
     ----------
     start : R_0, the excess risk at t = 0

@@ -152,6 +152,10 @@ def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED, last: int | No
 def crossing(first: RiskCurve, second: RiskCurve) -> float:
     """The last time at which the two curves cross.
 
+    >>> large, small = (witten.excess_risk("x^2/2", schedule, (5.0,)) for schedule in ("0.5:20", "0.1:100"))
+    >>> print(f"{witten.risk.crossing(large, small):.1f}")  # the small learning rate is ahead from then on
+    2.0
+
     Raises
     ------
     RequestError

@@ -74,6 +74,9 @@ def transfer_spectrum(
 ) -> TransferSpectrum:
     """The k leading eigenvalues of x+ = x - h grad f(x) + e: e = h xi (SGD), or e ~ N(0, 2 h T I) at temperature T.
 
+    >>> print(*(f"{rho:.4f}" for rho in witten.transfer_spectrum("x^2/2", 0.2, 3).eigenvalues.real))  # (1 - h)^k
+    1.0000 0.8000 0.6400
+
     Parameters
     ----------
     objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension

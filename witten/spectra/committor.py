@@ -57,6 +57,10 @@ def committor(
 ) -> Committor:
     """q(x) = P_x(B before A) for dX = -grad f dt + sigma sqrt(s) dW, with capacity, rates and reactive current.
 
+    >>> found = witten.committor("double-well", 0.1, (-1.0,), (1.0,))
+    >>> print(f"{found.rate:.5f}")  # as often each way: half the gap
+    0.00138
+
     Parameters
     ----------
     objective : an Objective, or its text; dimension 1 to 3

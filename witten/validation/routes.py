@@ -65,6 +65,9 @@ def validate(
 
     Where a Monte Carlo interval misses, a second run with other paths and half the width takes its place.
 
+    >>> witten.validate("x^2/2", 0.5).agree
+    True
+
     Parameters
     ----------
     objective : an Objective, or its text

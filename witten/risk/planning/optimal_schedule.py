@@ -99,6 +99,9 @@ def plan_schedule(
     Learning rates and times are optimised on the spectral model of the SDE (`ModalModel`), whose target is corrected
     until the exact law of SGD ends at the target; the best constant learning rate is found in the same way.
 
+    >>> witten.plan_schedule("x^2/2", 0.2, (1.0,), stages=1).total_steps
+    2
+
     Parameters
     ----------
     objective, x0, noise : as in `excess_risk`
@@ -284,6 +287,9 @@ def steps_against_learning_rate(
     """Steps of SGD at each constant learning rate until E f - min f <= target, None where that takes more than `most`.
 
     By the exact law of SGD; at once None where the plateau is above the target.
+
+    >>> witten.risk.steps_against_learning_rate("x^2/2", 0.1, (0.05, 0.1, 0.5), (1.0,))
+    [17, 9, None]
     """
     f = without_constant(resolve(objective))
     law = _SGDRisk(f, starting_point(f, x0, START_TARGETS * target), noise)

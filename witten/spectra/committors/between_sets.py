@@ -39,6 +39,10 @@ WRONG = 1e-3
 class Committor:
     """The committor from A to B on the nodes of a grid, and what follows from it.
 
+    >>> found = witten.committor("double-well", 0.2, (-1.0,), (1.0,))
+    >>> bool(np.allclose(found.q + found.complement, 1))
+    True
+
     Attributes
     ----------
     learning_rate, noise : s and sigma; the measure is e^{-2f/(s sigma^2)}

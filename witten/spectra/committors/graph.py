@@ -59,6 +59,11 @@ NOTHING = 1e-290
 class Committors:
     """Rates below about e^-6 through committors: one factorisation, two solves per well.
 
+    >>> f, grid = witten.gallery.double_well(), witten.Grid(witten.Box((-1.5,), (1.5,)), (800,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.01,), solver=witten.spectra.Committors())
+    >>> print(f"{curve.rates[0]:.1e}")
+    8.6e-23
+
     Parameters
     ----------
     deepest : a core is the lowest node of its well, or all of the well that lies more than this many s below its lowest

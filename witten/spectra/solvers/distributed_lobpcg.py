@@ -31,6 +31,11 @@ class Preconditioned:
 
     Multigrid is hypre's BoomerAMG where PETSc has it, else GAMG. The ground state is deflated.
 
+    >>> f, disk = witten.gallery.quadratic(dim=2), witten.read_mesh("meshes/disk.msh")
+    >>> solver = witten.spectra.Preconditioned()
+    >>> print(f"{witten.sweep(witten.FiniteElements(f, disk, degree=1), (0.5,), solver=solver).rates[0]:.2f}")
+    1.00
+
     Parameters
     ----------
     shift : as a part of the largest of the rates sought, to keep the preconditioner positive definite

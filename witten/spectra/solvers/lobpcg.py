@@ -25,6 +25,11 @@ GOOD_ENOUGH = 0.01
 class Multigrid:
     """LOBPCG [Knyazev2001], the ground state deflated, preconditioned by one V-cycle of multigrid [Ruge1987] (pyamg).
 
+    >>> f, grid = witten.gallery.quadratic(), witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.5,), solver=witten.spectra.Multigrid())
+    >>> print(f"{curve.rates[0]:.2f}")
+    1.00
+
     Parameters
     ----------
     shift : added to A for the preconditioner, relative to `WittenLaplacian.scale`
