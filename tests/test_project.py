@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import importlib
 import os
 import re
 import subprocess
@@ -100,6 +101,34 @@ def test_ci_runs_the_readme_command():
 def test_files_the_readme_links_to_exist():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+DOCUMENTS = {path.name: path.read_text() for path in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")}
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` is a file or folder of the project: in full, of docs/, or a module of the package."""
+    places = (ROOT / name, ROOT / "docs" / name, PACKAGE / name, PACKAGE / f"{name}.py")
+    return any(place.exists() for place in places)
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is a module, or an attribute of one, `witten.a.b` or `witten.a.b.c`."""
+    module, _, last = name.rpartition(".")
+    return name in MODULES or hasattr(importlib.import_module(module), last)
+
+
+def test_files_and_names_in_the_documentation_exist():
+    files = r"`([a-z_]+(?:/[a-z_]+)+(?:\.[a-z]+)?|[a-z_-]+\.(?:md|bib|py|cfg|toml|yml|json))`"
+    for document, text in DOCUMENTS.items():
+        assert [name for name in re.findall(files, text) if not is_file(name)] == [], document
+        assert [name for name in re.findall(r"`(witten(?:\.\w+)+)`", text) if not is_name(name)] == [], document
+
+
+def test_every_station_of_a_rate_is_a_file():
+    (page,) = re.findall(r"^## A rate, from formula to number\n(.*?)^## ", DOCUMENTS["design.md"], re.M | re.S)
+    stations = re.findall(r"`([a-z_/]+)`", page)
+    assert len(stations) > 20 and [name for name in stations if not (PACKAGE / f"{name}.py").exists()] == []
 
 
 # ------------------------------------------------------------------------------------------------ finding a Python
