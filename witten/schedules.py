@@ -41,7 +41,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a schedule.
+    """One stage of a schedule.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ __all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]
 
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
-# Distances at which curvature is looked for where there is no Hessian, and how much it must grow to be infinite.
+# Distances at which curvature is sought where there is no Hessian, and how much it must grow to be infinite.
 RADII, GROWTH = (1e-3, 1e-6), 3.0
 
 

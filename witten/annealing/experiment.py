@@ -32,7 +32,7 @@ class Comparison:
     Attributes
     ----------
     losses, eps : of what, and the train loss
-    annealed, small : the two ways
+    annealed, small : the two trajectories
     """
 
     losses: Losses
@@ -160,7 +160,7 @@ class Annealing:
 
     Attributes
     ----------
-    samples, eps : how many inputs, and the train loss at which both ways are stopped
+    samples, eps : how many inputs, and the train loss at which both trajectories are stopped
     outcomes : all samples, by counts
     comparison : of the most probable mismatched sample; None where there is none
     """
@@ -191,7 +191,7 @@ def anneal(samples: int = SAMPLES, eps: float = EPS, *, small: float | None = No
     Parameters
     ----------
     samples : n, 1 to 1000
-    eps : train loss at which both ways are stopped
+    eps : train loss at which both trajectories are stopped
     small : as in `compare`
 
     Raises

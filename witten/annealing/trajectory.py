@@ -27,7 +27,7 @@ class Trajectory:
     losses : of which
     schedule : with the rule that stops it
     start, end : d, shape (d,)
-    steps : made, a part of one included; those of a flow count as its time over s
+    steps : made, a fraction of one included; those of a flow count as its time over s
     time : sum of the learning rates up to there
     stopped : whether the train loss has reached the bound
     """
@@ -84,7 +84,7 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
     RequestError
         for a start of another size, or a schedule that stops by the risk.
     ConvergenceError
-        if descent runs away to infinity.
+        if descent diverges.
     """
     plan, delta = Schedule.of(schedule), np.asarray(start, dtype=float)
     if delta.shape != losses.weights.shape or not np.isfinite(delta).all():

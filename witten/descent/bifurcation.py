@@ -105,7 +105,7 @@ def bifurcation_diagram(
 
     A period is that of an orbit found by Newton's method from the points kept, stable or neutral, that the run comes
     closer to all the time (`approach.approached`), and `points` are then its own: beside a bifurcation the run is
-    still far away. Where there is none, `why` tells chaos from what more steps would decide.
+    still far away. Where there is none, `why` distinguishes chaos from what more steps would decide.
 
     >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
     >>> witten.bifurcation_diagram(f, (0.8, 1.2), [[0.3]], burn=300, keep=16).periods.tolist()
@@ -294,7 +294,7 @@ def doublings(
     Raises
     ------
     RequestError
-        if the run from the start does not settle.
+        if the run from the start does not converge.
     ConvergenceError
         if the cascade breaks off.
     """
@@ -316,5 +316,5 @@ def _cycle_at(objective: Objective, x: Array, s: float, steps: int) -> Array:
     descent = DescentMap(objective, s)
     done = settle(descent, x[:, None] + _kick(objective, x), steps)
     if done.period[0] <= 0:
-        raise RequestError(f"the run does not settle at learning rate {s:g}; start where it does")
+        raise RequestError(f"the run does not converge at learning rate {s:g}; start where it does")
     return descent.path(done.x[:, 0], int(done.period[0]) - 1)

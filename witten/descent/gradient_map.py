@@ -17,7 +17,7 @@ from witten.request import positive
 __all__ = ["DescentMap", "checked_starts", "inverse_branches", "turning_points"]
 
 Array = NDArray[np.float64]
-# Intervals of the grid on which turning points of a one-dimensional map are looked for.
+# Intervals of the grid on which turning points of a one-dimensional map are sought.
 INTERVALS = 4096
 
 

@@ -35,7 +35,7 @@ UNSEEN = 1e-5
 PROBES = 9
 # By how much a box is grown.
 GROWTH = 1e9
-# Critical points beyond which only those nearby are looked at: there may be infinitely many.
+# Critical points beyond which only those nearby are examined: there may be infinitely many.
 MOST_KNOWN = 20_000
 # Cells of a first grid, those outside the set counted: beyond, memory ends before patience does.
 MOST_CELLS = 30_000_000
@@ -267,7 +267,7 @@ def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> ND
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """f at the points, shape (n,), +inf where it overflows upwards, or a part of it.
+    """f at the points, shape (n,), +inf where it, or a term of it, overflows upwards.
 
     Raises
     ------

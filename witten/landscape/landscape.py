@@ -80,7 +80,7 @@ class Landscape:
 
     @property
     def unbounded(self) -> bool:
-        """Whether barriers grow without bound the further out one looks: H_f is infinite. Not in a box."""
+        """Whether barriers grow without bound with the distance: H_f is infinite. Not in a box."""
         return not self.boxed and self.conditions.endless_barrier == np.inf
 
     @property

@@ -27,7 +27,7 @@ MEET, MEET_NUMERICALLY = 1e-12, 1e-7
 ROUNDINGS = 64 * float(np.finfo(float).eps)
 # Points of a face, from near to far, and points around the circle through each of them.
 FACE, AROUND = 400, 64
-# Places on the torus at which growth along the other axes is looked at.
+# Places on the torus at which growth along the other axes is examined.
 SLICES = 5
 
 

@@ -252,7 +252,7 @@ def _modes(found: Validation) -> Iterator[Block]:
     ]
     ties = ""
     if computed.multiplets:
-        ties = " Rates that cannot be told apart fix only the span of their modes."
+        ties = " Rates that cannot be distinguished fix only the span of their modes."
     yield Figure(
         picture(plot_spectrum(computed, found.objective)),
         f"The slowest modes of the generator at s = {computed.learning_rate:g}: the first is what is left when "

@@ -36,11 +36,11 @@ DENSE = 300
 SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
 # The steps that are looked ahead are 2 to this power, at most.
 SQUARINGS = 60
-# What a chain loses in a step, as a part of its gap, that does not matter for the gap.
+# What a chain loses in a step, relative to its gap, that does not matter for the gap.
 NEGLIGIBLE = 1e-10
 # A loss from which on a difference of 1 knows it to 1e-8.
 LARGE_LOSS = 1e-6
-# Eigenvalues among which slow ones are told from the others.
+# Eigenvalues among which slow ones are distinguished from the others.
 TOLD_APART = 6
 # Products that Arnoldi may ask for; a few hundred are usual.
 MOST = 20_000
@@ -156,7 +156,7 @@ def _loss(operator: TransferOperator, masses: Array, survival: float) -> float:
 
 
 def _rounding(operator: TransferOperator) -> float:
-    """What rounding changes of the matrix, as a part of it: sums, and nodes that are known to a part of themselves."""
+    """The relative change of the matrix by rounding: of sums, and of nodes that are known to a relative accuracy."""
     farthest = max(abs(bound) for interval in operator.grid.box.intervals for bound in interval)
     return ROUNDING * math.sqrt(operator.n_dofs) + EPS * farthest / float(operator.deviations.min())
 
@@ -179,7 +179,7 @@ def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
 
 
 def _between_wells(balanced: Balanced, k: int) -> tuple[SlowChain, Array]:
-    """The slow chain between wells, told from the gap in the spectrum, and masses right but for the sums of wells."""
+    """The slow chain between wells, known by the gap in the spectrum, and masses right but for the sums of wells."""
     # The gap behind the slow ones is only seen among a few more.
     n, w = balanced.weights.size, balanced.weights
     values, vectors = _arnoldi(balanced.apply, n, max(k, TOLD_APART))

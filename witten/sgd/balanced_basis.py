@@ -18,7 +18,7 @@ Complex = NDArray[np.complex128]
 STEPS, DEEPEST = 8, -600.0
 # Balanced weights that make the norm so many times larger balance nothing.
 WORSE = 10.0
-# Eigenvalues closer than this, as a part of the first, are conditioned together.
+# Eigenvalues closer than this, relative to the first, are conditioned together.
 CLOSE = 1e-8
 
 

@@ -21,7 +21,7 @@ from witten.sgd.gradient_noise import GaussianNoise
 __all__ = ["REACH", "TransferOperator", "transfer_operator"]
 
 Array = NDArray[np.float64]
-# The Gaussian is followed this many standard deviations far: beyond lies a part of 2e-19.
+# The Gaussian is cut off at so many standard deviations: beyond lies 2e-19 of it.
 REACH = 9.0
 
 

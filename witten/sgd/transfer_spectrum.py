@@ -49,7 +49,7 @@ MARGIN_OF_WELLS, TINY, FORGOTTEN = 8.0, 1e-3, 0.02
 # How often a box is enlarged for modes found in it, and how often one that mass leaves.
 ALLOWED_REGION_MODES = 4
 ENLARGED = 16
-# Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
+# Relative change of gap and leak that a larger box may still make, before resolution is examined: where paths escape
 # from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
 SETTLED = 0.3
 # The relative error of the gap and the errors of eigenvalues at which resolution is enough, by what factor it is raised
@@ -106,7 +106,7 @@ def transfer_spectrum(
 
 
 def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float:
-    """(1/2) int |rho - mu|: the total variation between the stationary law of the chain and exp(-2 f/s), s = v/h.
+    """(1/2) int |rho - mu|: the total variation between the stationary distribution and exp(-2 f/s), s = v/h.
 
     Raises
     ------
@@ -346,7 +346,7 @@ def _with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: 
     """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
 
     Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells
-    far above the saddles. They are told by V_s and the barriers, as for the generator.
+    far above the saddles. V_s and the barriers show them, as for the generator.
     """
     region, modulus = domain.region, np.abs(rough.eigenvalues[1:])
     if region is None:
