@@ -26,7 +26,7 @@ STARTS, STEPS, NEAR = 600, 3000, 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Gap and stationary law over the plane; nan where the chain has no stationary law or asks for too many nodes.
+    """Gap and stationary distribution over the plane; nan where the chain has none or asks for too many nodes.
 
     Attributes
     ----------

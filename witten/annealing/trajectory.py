@@ -49,7 +49,7 @@ class Trajectory:
         return float(self.losses.test_loss(self.end))
 
     def path(self, points: int = 200) -> Array:
-        """Points on the way, all of the first steps and so many of each flow, shape (d, n)."""
+        """Points along it, all of the first steps and so many of each flow, shape (d, n)."""
         pieces, delta, left = [self.start[:, None]], self.start, self.steps
         for run in self.schedule.runs():
             here = min(left, float(run.steps))

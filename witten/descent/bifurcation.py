@@ -104,7 +104,7 @@ def bifurcation_diagram(
     """Run gradient descent from starts (d, k) at every learning rate, each going on from the end of the one below it.
 
     A period is that of an orbit found by Newton's method from the points kept, stable or neutral, that the run comes
-    closer to all the time (`approach.approached`), and `points` are then its own: beside a bifurcation the run is
+    closer to all the time (`limit_orbit.approached`), and `points` are then its own: beside a bifurcation the run is
     still far away. Where there is none, `why` distinguishes chaos from what more steps would decide.
 
     >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)

@@ -1,7 +1,7 @@
 """Loops over steps in Numba, compiled once for all objectives: what f is comes in as a pointer to compiled code.
 
 Points are rows here, shape (n, d). A pointer costs a few nanoseconds a call and spares a second of compilation for
-every loop and objective; where that counts, `map.iterate` has a loop in which a one-dimensional f' is inlined."""
+every loop and objective; where that counts, `DescentMap.iterate` loops with a one-dimensional f' inlined."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ PROBES = 9
 GROWTH = 1e9
 # Critical points beyond which only those nearby are examined: there may be infinitely many.
 MOST_KNOWN = 20_000
-# Cells of a first grid, those outside the set counted: beyond, memory ends before patience does.
+# Cells of a first grid, those outside the set counted: beyond, memory runs out.
 MOST_CELLS = 30_000_000
 # Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
 MOST_SCANNED = 200_000
@@ -227,10 +227,10 @@ def _cells(grid: Grid, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], 
 def _genuine(
     objective: Objective, grid: Grid, tree: MergeTree, places: dict[int, NDArray[np.float64]]
 ) -> MergeTree:
-    """The tree without wells that are none: where a valley is narrower than the cells, its floor breaks into puddles.
+    """The tree without spurious wells: where a valley is narrower than the cells, its floor breaks into several.
 
-    Descent from a puddle ends in another well. The most persistent wells are checked; if none of them is genuine, nor
-    are the rest.
+    Descent from a spurious one ends in another well. The most persistent wells are checked; if none of them is genuine,
+    nor are the rest.
     """
     starts = _places(grid, tree.minima[: CHECKED + 1], places)
     ends = [_descend(objective, start, grid) for start in starts.T]

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing but itself: sections of text, figures, tables and verdicts in one look.
+"""One HTML page that needs nothing but itself: sections of text, figures, tables and verdicts in one style.
 
     page("Title", [Section("Rates", [Text("..."), Figure(picture(figure), "Caption."), Table(("s", "rate"), rows)])])
 

@@ -108,8 +108,8 @@ class AtomicNoise:
 def bounded_noise(dimension: int, *, deviation: float = 1.0, order: int = 8) -> AtomicNoise:
     """xi uniform on [-sqrt(3) sigma, sqrt(3) sigma]^d: mean 0, covariance sigma^2 I, bounded.
 
-    Its law is replaced by a Gauss-Legendre rule of `order` points along each axis, exact for polynomials of degree
-    2 order - 1 in each variable.
+    Its distribution is replaced by a Gauss-Legendre rule of `order` points along each axis, exact for polynomials of
+    degree 2 order - 1 in each variable.
 
     >>> noise = witten.sgd.bounded_noise(1, deviation=2.0)
     >>> float(round(noise.weights @ noise.values(np.zeros((1, 1)))[:, 0, 0] ** 2, 9))

@@ -125,7 +125,7 @@ class TransferOperator:
         return np.asarray(np.minimum(outside, 1.0))
 
     def around(self, image: Array) -> Array:
-        """The law of image + e for one point (d,), as masses at the nodes: a first step from x is around(y(x))."""
+        """Distribution of image + e for a point (d,), as masses at the nodes: a first step from x is around(y(x))."""
         z = self.axes.T @ np.asarray(image, dtype=float)
         parts = [
             h * np.exp(-0.5 * ((axis - at) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)

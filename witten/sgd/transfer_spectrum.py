@@ -81,7 +81,7 @@ def transfer_spectrum(
     ----------
     objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension
     step_size : h > 0; the learning rate, where no temperature is given
-    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the law of xi: Gaussian, bounded, or of minibatches
+    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the distribution of xi: Gaussian, bounded, or of minibatches
     temperature : T > 0, instead of the noise
     box : (low, high) per axis, the first to be tried; found from f where left out
 
@@ -90,7 +90,7 @@ def transfer_spectrum(
     RequestError
         if the request is wrong, or asks for more nodes than fit.
     ConvergenceError
-        if mass keeps leaving every box: there is no stationary law, nor a quasi-stationary one.
+        if mass keeps leaving every box: there is no stationary distribution, nor a quasi-stationary one.
     """
     f = resolve(objective)
     began = time.perf_counter()
@@ -111,11 +111,12 @@ def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float
     Raises
     ------
     RequestError
-        where the noise is not the same along all axes, or there is no stationary law (see `TransferSpectrum.density`).
+        where the noise is not the same along all axes, or there is no stationary distribution (see
+        `TransferSpectrum.density`).
     """
     f = resolve(objective)
     density, operator = found.density, found.operator
-    assert operator is not None  # density has seen to that
+    assert operator is not None  # else density raises
     v = operator.deviations**2
     if np.ptp(v) > 1e-12 * v.max():
         raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
@@ -174,7 +175,7 @@ def chain_rate(
 def _step_noise(
     f: Objective, step_size: float, noise: float | GaussianNoise, temperature: float | None
 ) -> GaussianNoise:
-    """The law of e."""
+    """The distribution of e."""
     positive("learning rate", step_size)
     if not 0 < float(step_size) * float(step_size) < np.inf:
         size, other = ("small", "larger") if step_size < 1 else ("large", "smaller")
@@ -305,7 +306,7 @@ def _enclosing(
             return domain, rough
     raise ConvergenceError(
         f"at step size {step_size:g} the chain on {f.name} leaves every box ({rough.leak:.1e} of it in a step, as "
-        f"far as {domain.box}): it has no stationary law; take a smaller step"
+        f"far as {domain.box}): it has no stationary distribution; take a smaller step"
     )
 
 

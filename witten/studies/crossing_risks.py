@@ -1,7 +1,7 @@
 """The non-convex example of Shi, Su and Jordan from (-0.9, 0.9): when a smaller learning rate begins to pay.
 
-SGD and the SDE are two laws, which differ by O(s); the curves of risk at s = 0.1 and s = 0.05 cross in both, but not at
-the same time."""
+The distributions of SGD and of the SDE differ by O(s); the curves of risk at s = 0.1 and s = 0.05 cross in both, but
+not at the same time."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Crossing:
         ]  # fmt: skip
 
     def _order(self) -> list[Check]:
-        """The two laws up to t = 2, s <= 1/L: half the learning rate, half the difference."""
+        """The two distributions up to t = 2, s <= 1/L: half the learning rate, half the difference."""
         differences = []
         for s in (0.04, 0.02, 0.01):
             chain, sde = (
@@ -110,7 +110,7 @@ class Crossing:
         ]  # fmt: skip
 
     def _means(self) -> list[Check]:
-        """All runs together against the exact laws, at all times recorded."""
+        """All runs together against the exact distributions, at all times recorded."""
         out = []
         for name, laws, batches in (("SGD", self.chain, self.sgd), ("the SDE", self.spectral, self.sde)):
             for i, s in enumerate((LARGE, SMALL)):

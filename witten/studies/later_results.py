@@ -29,7 +29,7 @@ __all__ = ["run"]
 Array = NDArray[np.float64]
 # Inputs and neurons of the network at the edge of stability.
 SAMPLES, HIDDEN = 12, 20
-# Curvatures of two samples: SGD holds on where gradient descent does not, and the other way round.
+# Curvatures of two samples: SGD stays where gradient descent does not, and the other way round.
 MILD, UNEVEN = (0.5, 1.5), (0.1, 3.9)
 
 

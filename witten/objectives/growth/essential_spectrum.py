@@ -1,7 +1,7 @@
 """Where the continuous spectrum of -L starts, and whether there is a gap at all: decided far out, where f rises least.
 
 The spectrum that is left when any ball is taken out (Persson) is that of the ends. Where f is a sum along orthonormal
-axes, turned ones too, each end of each axis is one (`ends`), and there are no others: the parts of a sum have the
+axes, turned ones too, each end of each axis is one, and there are no others: the parts of a sum have the
 eigenvalue 0, so that the lowest of the bottoms is that of the whole. Otherwise the ends are the valleys that lead to
 infinity, with the free energy along them (`valleys`). A gap makes every function of slope at most 1 have exponential
 tails; so where the free energy rises less than linearly along a valley there is none."""

@@ -1,9 +1,9 @@
 """How f behaves towards the end of a line: how fast it rises, whether in waves, and what that does to rates.
 
-Far out the operator -L is nearly that of a line alone. Its continuous spectrum starts at m^2/(2s) where f' -> m, at
-the bottom of a band (`bands`) where f' becomes periodic, at zero where f' -> 0 or where barriers grow without bound; it
-is empty where f' -> inf. A formula without sin, cos and tan of an argument without bound has derivatives that are
-monotone in the end (Hardy), so that what is seen far out goes on; waves are examined cell by cell, a period each."""
+Far out the operator -L is nearly that of a line alone. Its continuous spectrum starts at m^2/(2s) where f' -> m, at the
+bottom of a band (`bloch_bands`) where f' becomes periodic, at zero where f' -> 0 or where barriers grow without bound;
+it is empty where f' -> inf. A formula without sin, cos and tan of an argument without bound has derivatives that are
+monotone in the end (Hardy), so that what is seen far out persists; waves are examined cell by cell, a period each."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Derivatives:
 
     def results(self, what: str) -> dict[str, sp.Expr]:
         """The lines `target expression` of a program for "value", "gradient", "hessian" or "laplacian" (see
-        `programs`)."""
+        `codegen`)."""
         if what == "gradient":
             return {f"out[{i}] =": component for i, component in enumerate(self.gradient)}
         if what == "hessian":
