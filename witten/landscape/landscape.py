@@ -136,7 +136,7 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for critical points that are too many to be told apart.
+        for critical points that are too many to be distinguished.
     """
     f = resolve(objective)
     search = critical_points(f, box=box, seed=seed)

@@ -175,7 +175,7 @@ def _singular(masses: Array, factor: Array, log_pivots: Array) -> tuple[Array, A
     columns /= lengths[:, None]
     log_lengths = 0.5 * log_pivots + np.log(lengths)
     if not _rotate(columns, log_lengths, SWEEPS):
-        raise ConvergenceError("Jacobi rotations on the graph of wells did not settle; ask for fewer rates")
+        raise ConvergenceError("Jacobi rotations on the graph of wells did not converge; ask for fewer rates")
     order = np.argsort(log_lengths, kind="stable")
     return 2 * log_lengths[order], solve_triangular(root, columns[order].T, lower=True, trans="T")
 

@@ -41,7 +41,7 @@ class RiskCurve(netcdf.Saved):
 
     Attributes
     ----------
-    method : 'chain', the law of SGD; 'spectral', that of the SDE; 'simulate', a mean over runs of SGD
+    method : 'chain', the distribution of SGD; 'spectral', that of the SDE; 'simulate', a mean over runs of SGD
     objective : its name
     schedule : of the learning rate
     start : x0, shape (d,)

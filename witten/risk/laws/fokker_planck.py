@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 MARGIN, COARSE_CELLS = 14.0, {1: 400, 2: 72}
 # How many deviations of the narrowest law a cell of the coarser grid may be wide; how many there are, at most.
 DEVIATIONS_PER_CELL, MOST_CELLS = {1: 1.0, 2: 3.0}, {1: 6400, 2: 110}
-# A time step over the curvature; what modes that are left out and rounding may add to a risk, as a part of it.
+# A time step over the curvature; what modes that are left out and rounding may add to a risk, relative to it.
 CURVATURE_STEP, MODE_TRUNCATION = 0.25, 1e-8
 # Modes that are computed.
 MODE_COUNT = {1: 60, 2: 30}
