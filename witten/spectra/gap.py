@@ -174,7 +174,7 @@ def gap(
     """The spectral gap lambda_s of dX = -grad f dt + sigma sqrt(s) dW at each learning rate, with error bars.
 
     With an absorbing boundary it is the exit rate: the lowest eigenvalue, 1/lambda_s the mean time in the box in the
-    long run.
+    long run. Source: [Shi2023].
 
     >>> print(f"{witten.gap('double-well', 0.1).rates[0]:.6f}")
     0.002776
