@@ -182,8 +182,8 @@ class Annealing:
 
 
 def anneal(samples: int = SAMPLES, eps: float = EPS, *, small: float | None = None) -> Annealing:
-    """The example of [Nakkiran2020]: x uniform on {e1, e2}, y = w* . x, from d = (1, 1); with 3 samples the ratio tends to
-    2, and the probability is 3/4.
+    """The example of [Nakkiran2020]: x uniform on {e1, e2}, y = w* . x, from d = (1, 1); with 3 samples the ratio
+    tends to 2, and the probability is 3/4.
 
     >>> round(witten.anneal().ratio, 3)
     2.0
