@@ -334,6 +334,11 @@ def sublevel(
     times its size, and one that holds all of these points, catch wells further out. Scans see what their cells resolve,
     and the critical points that are known.
 
+    >>> from witten.domains.sublevel import sublevel
+    >>> kept = sublevel(witten.gallery.double_well(), 0.1)
+    >>> round(kept.height, 6), round(kept.level, 6), kept.grid().dimension  # the saddle, and 8 s above it
+    (0.25, 1.05, 1)
+
     Raises
     ------
     RequestError

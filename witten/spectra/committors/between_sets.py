@@ -148,6 +148,13 @@ class Committor:
 def committor_on(discretisation: FiniteDifferences, learning_rate: float, a: Predicate, b: Predicate) -> Committor:
     """The same on one grid as it is; errors are those of rounding alone.
 
+    >>> from witten.spectra.committors.between_sets import committor_on
+    >>> grid = witten.Grid(witten.Box((-2.0,), (2.0,)), (400,))
+    >>> a, b = witten.Ball((-1.0,), 0.2), witten.Ball((1.0,), 0.2)
+    >>> found = committor_on(witten.FiniteDifferences(witten.gallery.double_well(), grid), 0.1, a.holds, b.holds)
+    >>> print(f"{found.rate:.4f}")
+    0.0014
+
     Parameters
     ----------
     discretisation : FiniteDifferences(objective, grid)
