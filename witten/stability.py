@@ -75,7 +75,11 @@ class Stability:
 def stability(
     objective: Objective | str, learning_rates: Sequence[float] = (), *, box: Intervals | None = None, seed: int = 0
 ) -> Stability:
-    """Sharpness and critical learning rate of every minimum.
+    """Sharpness and critical learning rate, 2/sharpness, of every minimum [Nar2018].
+
+    >>> from witten.stability import stability
+    >>> [round(minimum.sharpness, 6) for minimum in stability("double-well").minima]
+    [2.0, 2.0]
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for critical points that are too many to be told apart.
+        for critical points that are too many to be distinguished.
     """
     if objective.is_constant:
         raise RequestError(f"{objective.name} is constant: every point is critical; give an objective with a landscape")

@@ -44,6 +44,10 @@ class Saddle(CriticalPoint):
 class Landscape:
     """What f looks like, as far as the asymptotic law asks.
 
+    >>> wells = witten.describe_landscape("double-well:barrier=0.5")
+    >>> len(wells.minima), len(wells.saddles), round(wells.barrier, 6)
+    (2, 1, 0.5)
+
     Attributes
     ----------
     objective : f
@@ -76,7 +80,7 @@ class Landscape:
 
     @property
     def unbounded(self) -> bool:
-        """Whether barriers grow without bound the further out one looks: H_f is infinite. Not in a box."""
+        """Whether barriers grow without bound with the distance: H_f is infinite. Not in a box."""
         return not self.boxed and self.conditions.endless_barrier == np.inf
 
     @property
@@ -118,6 +122,9 @@ class Landscape:
 def describe_landscape(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> Landscape:
     """Critical points, the wells that saddles join, pairs, conditions: a report, whatever f is like.
 
+    >>> [round(float(point.x[0]), 6) for point in witten.describe_landscape("double-well").minima]
+    [-1.0, 1.0]
+
     Parameters
     ----------
     objective : an Objective, or its text; any dimension
@@ -129,7 +136,7 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for critical points that are too many to be told apart.
+        for critical points that are too many to be distinguished.
     """
     f = resolve(objective)
     search = critical_points(f, box=box, seed=seed)
@@ -158,7 +165,11 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
 def barrier(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> float | None:
     """H_f, the Morse saddle barrier: the largest barrier that keeps a minimum apart from a deeper one.
 
-    None for one minimum. Errors as `describe_landscape`."""
+    None for one minimum. Errors as `describe_landscape`.
+
+    >>> round(witten.barrier("shi-su-jordan-1d"), 6)
+    0.109319
+    """
     return describe_landscape(objective, box=box, seed=seed).barrier
 
 

@@ -65,13 +65,18 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class FiniteDifferences:
-    """The exponential edge difference (square-root approximation, Scharfetter-Gummel) on a grid.
+    """The exponential edge difference (square-root approximation, Scharfetter-Gummel [Scharfetter1969]) on a grid.
 
     With B the map from nodes to edges, (B psi)_e = sqrt(s/2) (e^{(f_j-f_i)/2s} psi_j - e^{(f_i-f_j)/2s} psi_i)/h_e,
     A = B^T B: symmetric, non-negative, and B e^{-f/s} = 0 exactly. Boundaries reflect, but for the ends of periodic
     axes, which meet, and for an absorbing grid, whose faces are one more node (`absorption`). The error is a series in
     h^2, h^4, ...; flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a
     formula weights are averages (see `Averages`).
+
+    >>> grid = witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> operator = witten.FiniteDifferences(witten.gallery.quadratic(), grid).assemble(0.5)
+    >>> print(f"{witten.eigensolve(operator, 2).gap:.3f}")
+    1.000
 
     Parameters
     ----------
