@@ -102,6 +102,48 @@ def test_files_the_readme_links_to_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+DOCUMENTS = {path.name: path.read_text() for path in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")}
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` is a file or folder of the project: in full, of docs/, or a module of the package."""
+    places = (ROOT / name, ROOT / "docs" / name, PACKAGE / name, PACKAGE / f"{name}.py")
+    return any(place.exists() for place in places)
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is a module, `witten.a.b`, or stands in one, `witten.a.b.c`."""
+    module, _, last = name.rpartition(".")
+    return name in MODULES or (module in MODULES and bool(re.search(rf"\b{last}\b", MODULES[module].read_text())))
+
+
+def test_files_and_names_in_the_documentation_exist():
+    files = r"`([a-z_]+(?:/[a-z_]+)+(?:\.[a-z]+)?|[a-z_-]+\.(?:md|bib|py|cfg|toml|yml|json))`"
+    for document, text in DOCUMENTS.items():
+        assert [name for name in re.findall(files, text) if not is_file(name)] == [], document
+        assert [name for name in re.findall(r"`(witten(?:\.\w+)+)`", text) if not is_name(name)] == [], document
+
+
+def test_docstrings_name_what_exists():
+    """What stands in backticks is a module, a name or a word of the code: renaming leaves nothing behind."""
+    known = {part for module in MODULES for part in module.split(".")}
+    known |= set(re.findall(r"\w+", (ROOT / "tests" / "contract.json").read_text()))  # variables of files
+    named = {}
+    for module, path in MODULES.items():
+        docstring = re.compile(r'""".*?"""', re.S)
+        text = path.read_text()
+        named[module] = re.findall(r"`([A-Za-z_][\w.]*[A-Za-z0-9])`", " ".join(docstring.findall(text)))
+        known |= set(re.findall(r"\w+", re.sub(r"#.*", "", docstring.sub("", text))))
+    missing = {module: [name for name in names if not set(name.split(".")) <= known] for module, names in named.items()}
+    assert {module: names for module, names in missing.items() if names} == {}
+
+
+def test_every_station_of_a_rate_is_a_file():
+    (page,) = re.findall(r"^## A rate, from formula to number\n(.*?)^## ", DOCUMENTS["design.md"], re.M | re.S)
+    stations = re.findall(r"`([a-z_/]+)`", page)
+    assert len(stations) > 20 and [name for name in stations if not (PACKAGE / f"{name}.py").exists()] == []
+
+
 # ------------------------------------------------------------------------------------------------ finding a Python
 
 

@@ -76,8 +76,13 @@ def test_minima_by_their_sharpness():
 
 
 @pytest.mark.parametrize(
-    ("formula", "critical"), [("2/3*abs(x)^1.5", 0.0), ("abs(x)", 0.0), ("x^4", math.inf), ("3*x^2 + y^4", 1 / 3)]
-)
+    ("formula", "critical"),
+    [
+        ("2/3*abs(x)^1.5", 0.0), ("abs(x)", 0.0), ("x^4", math.inf), ("3*x^2 + y^4", 1 / 3),
+        ("1e-10*abs(x)", 0.0), ("abs(x-1e5)+1e6", 0.0), ("abs(x)^1.9", 0.0), ("max(x^2/2,x^2)", 1.0),
+        ("1e-12*x^4+1e-12*y^2", 1e12), ("x^4+1e-7*y^2", 1e7), ("x^4+1e8", math.inf), ("(x-1e6)^4", math.inf),
+    ],
+)  # fmt: skip
 def test_kinks_and_flat_minima(formula, critical):
     assert stability(formula).minima[0].critical_learning_rate == pytest.approx(critical, rel=1e-6)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.descent.gradient_map import DescentMap
     from witten.domains.box import Box
     from witten.domains.grid import Grid
+    from witten.domains.mesh import read_mesh
     from witten.domains.sets import Ball
     from witten.dynamics.simulation import simulate_rate
     from witten.errors import ConvergenceError, RequestError
@@ -69,6 +70,7 @@ _HOME = {
     "periodic": "witten.objectives.periodicity",
     "plan_schedule": "witten.risk.planning.optimal_schedule",
     "rate_bounds": "witten.landscape.poincare_bounds",
+    "read_mesh": "witten.domains.mesh",
     "simulate_rate": "witten.dynamics.simulation",
     "spectrum": "witten.spectra.gap",
     "sweep": "witten.spectra.gap",
@@ -107,6 +109,7 @@ __all__ = [
     "periodic",
     "plan_schedule",
     "rate_bounds",
+    "read_mesh",
     "simulate_rate",
     "spectrum",
     "sweep",

@@ -6,7 +6,13 @@ __all__ = ["AccuracyWarning", "ConvergenceError", "GridError", "RequestError", "
 
 
 class RequestError(ValueError):
-    """The request is wrong: what was given, what is wrong with it, what to do instead, in one line."""
+    """The request is wrong: what was given, what is wrong with it, what to do instead, in one line.
+
+    >>> witten.gap("double-well", -0.1)
+    Traceback (most recent call last):
+        ...
+    witten.errors.RequestError: learning rate must be positive, got -0.1
+    """
 
 
 class GridError(RequestError):
@@ -14,7 +20,15 @@ class GridError(RequestError):
 
 
 class ConvergenceError(RuntimeError):
-    """The computation failed: the reason, and a remedy to try."""
+    """The computation failed: the reason, and a remedy to try.
+
+    >>> from witten.spectra import Lanczos
+    >>> f, grid = witten.gallery.quadratic(), witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> witten.sweep(witten.FiniteDifferences(f, grid), (0.5,), solver=Lanczos(most=1))
+    Traceback (most recent call last):
+        ...
+    witten.errors.ConvergenceError: Lanczos for 4 eigenvalues on 256 nodes did not converge in 1 products; ...
+    """
 
 
 class Stopped(Exception):

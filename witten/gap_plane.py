@@ -20,13 +20,13 @@ from witten.sgd.transfer_spectrum import transfer_spectrum
 __all__ = ["Plane", "gap_plane"]
 
 Array = NDArray[np.float64]
-# Plain descent: starts, steps, and the distance from a minimum at which it counts as settled.
+# Plain descent: starts, steps, and the distance from a minimum at which it counts as converged.
 STARTS, STEPS, NEAR = 600, 3000, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Gap and stationary law over the plane; nan where the chain has no stationary law or asks for too many nodes.
+    """Gap and stationary distribution over the plane; nan where the chain has none or asks for too many nodes.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Plane:
     step_sizes : h, shape (n,)
     temperatures : T > 0, shape (m,)
     rates : -log(|rho_1|/rho_0)/h, shape (m, n)
-    leaks : 1 - rho_0, what runs away in a step, shape (m, n)
+    leaks : 1 - rho_0, what escapes in a step, shape (m, n)
     shares : stationary mass around each minimum, up to the saddles, shape (m, n, w)
-    descent : at T = 0, the part of evenly spread starts that settle at each minimum; the rest goes on, shape (n, w)
+    descent : at T = 0, the share of evenly spread starts that converge to each minimum; the rest does not, (n, w)
     minima : the minima x, ascending, shape (w,)
-    thresholds : 2/f'' at each of them, shape (w,): plain descent settles there for smaller h only
+    thresholds : 2/f'' at each of them, shape (w,): plain descent converges to it for smaller h only
     """
 
     objective: str
@@ -60,6 +60,10 @@ def gap_plane(
     progress: Callable[[], None] = lambda: None,
 ) -> Plane:
     """The chain at every pair of a step size and a temperature; in one dimension.
+
+    >>> from witten.gap_plane import gap_plane
+    >>> print(f"{gap_plane('x^2/2', 0.2, 0.1).rates[0, 0]:.4f}")  # -log(1 - h)/h
+    1.1157
 
     Raises
     ------
@@ -101,7 +105,7 @@ def _settled(f: Objective, h: float, minima: Array) -> Array:
 def _spectrum(f: Objective, h: float, t: float) -> TransferSpectrum | None:
     try:
         return transfer_spectrum(f, h, 3, temperature=t)
-    except (ConvergenceError, RequestError):  # it runs away, or asks for too many nodes: a hole in the picture
+    except (ConvergenceError, RequestError):  # it escapes, or asks for too many nodes: a hole in the picture
         return None
 
 

@@ -41,7 +41,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a schedule.
+    """One stage of a schedule.
 
     Parameters
     ----------
@@ -154,6 +154,10 @@ class Schedule:
     """Stages one after the other, and perhaps a rule to stop before their end.
 
     Made by `parse`, `constant`, `piecewise`, `cosine`, `polynomial`, `logarithmic`, `step_decay`; joined by `+`.
+
+    >>> schedule = witten.Schedule.parse("0.1:500,0.05:500")
+    >>> schedule.steps
+    1000
     """
 
     stages: tuple[Stage, ...]

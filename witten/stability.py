@@ -13,14 +13,16 @@ from witten.descent.thresholds import critical_learning_rate
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives.objective import Objective
+from witten.objectives.topography.scaled_coordinates import units_around
 from witten.request import positive
 
 __all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]
 
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
-# Distances at which curvature is looked for where there is no Hessian, and how much it must grow to be infinite.
-RADII, GROWTH = (1e-3, 1e-6), 3.0
+# Distances, in units over which f keeps its shape, at which the curvature of degenerate minima is looked for; how much
+# it must grow from one to the next to be infinite, and what part of the first is zero.
+RADII, GROWTH, FLAT = (1e-3, 1e-6), 1.5, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,11 @@ class Stability:
 def stability(
     objective: Objective | str, learning_rates: Sequence[float] = (), *, box: Intervals | None = None, seed: int = 0
 ) -> Stability:
-    """Sharpness and critical learning rate of every minimum.
+    """Sharpness and critical learning rate, 2/sharpness, of every minimum [Nar2018].
+
+    >>> from witten.stability import stability
+    >>> [round(minimum.sharpness, 6) for minimum in stability("double-well").minima]
+    [2.0, 2.0]
 
     Parameters
     ----------
@@ -92,16 +98,18 @@ def _sharpness(objective: Objective, point: CriticalPoint) -> float:
     """The largest curvature; inf where 2 (f(x + r e) - f(x))/r^2 grows as r -> 0, 0 where f is flat."""
     if not point.degenerate:
         return float(point.curvatures.max())
-    d = point.x.size
-    directions = np.random.default_rng(0).normal(size=(d, 200))
-    directions = np.hstack([directions / np.linalg.norm(directions, axis=0), np.eye(d), -np.eye(d)])
-    outer, inner = (
-        float(np.nanmax(2 * (objective(point.x[:, None] + r * directions) - point.value)) / r**2) for r in RADII
-    )
-    if inner > GROWTH * outer + 1e-3:
+    units = units_around(objective, point.x[:, None])
+    f, u = units.objective(objective), units.into(point.x[:, None])
+    directions = np.random.default_rng(0).normal(size=(point.x.size, 200))
+    directions = np.hstack([directions / np.linalg.norm(directions, axis=0), np.eye(u.size), -np.eye(u.size)])
+    outer, inner = (float(np.nanmax(2 * (f(u + r * directions) - point.value)) / r**2) for r in RADII)
+    rounding = 16 * np.finfo(float).eps * abs(point.value) / RADII[1] ** 2
+    if inner > GROWTH * outer + rounding:
         return np.inf
-    largest = float(point.curvatures.max()) if np.isfinite(point.curvatures).all() else inner
-    return largest if largest > 1e-9 * (1 + abs(point.value)) else 0.0
+    known = np.isfinite(point.curvatures).all()
+    largest = float(point.curvatures.max()) if known else inner / units.length**2
+    zero = FLAT * max(outer, np.finfo(float).eps * abs(point.value)) / units.length**2
+    return largest if largest > zero else 0.0
 
 
 def measured_critical(objective: Objective, x: ArrayLike, *, rtol: float = 1e-3, steps: int = 40_000) -> float:
@@ -110,12 +118,13 @@ def measured_critical(objective: Objective, x: ArrayLike, *, rtol: float = 1e-3,
     ConvergenceError where none between a half and twice 2/sharpness separates the two."""
     x = np.asarray(x, dtype=float).reshape(objective.dimension)
     guess = 2.0 / float(np.linalg.eigvalsh(objective.hessian(x))[-1])
-    offset = 1e-4 * np.random.default_rng(0).normal(size=x.size)
+    unit = units_around(objective, x[:, None]).length
+    offset = 1e-4 * unit * np.random.default_rng(0).normal(size=x.size)
 
     def stays(s: float) -> bool:
         end = DescentMap(objective, s).iterate(x + offset, steps)
-        near = abs(end - x).max() < 0.02 * (1 + abs(x).max())
+        near = abs(end - x).max() < 0.02 * unit
         # A run on a small cycle around the minimum still moves.
-        return bool(near and abs(s * objective.gradient(end)).max() < 1e-3)
+        return bool(near and abs(s * objective.gradient(end)).max() < 1e-3 * unit)
 
     return critical_learning_rate(stays, 0.5 * guess, 2.0 * guess, rtol=rtol)

@@ -345,7 +345,7 @@ def test_doublings_shrink_by_feigenbaums_number():
 def test_a_flip_that_is_not_there_is_an_error():
     with pytest.raises(ConvergenceError, match="does not double"):
         flip(LINE, [[1.0]], 0.5, 0.8)
-    with pytest.raises(RequestError, match="does not settle"):
+    with pytest.raises(RequestError, match="does not converge"):
         doublings(LINE, [0.3], 1.4, 1.5, 1, steps=2000)
 
 

@@ -98,7 +98,7 @@ def test_fewer_cells_than_ranks():
 @pytest.mark.parametrize("name", NAMES)
 def test_files_keep_their_volume_and_order(name):
     expected = read_msh(MESHES / f"{name}.msh")
-    mesh = read_mesh(COMM, MESHES / f"{name}.msh", expected.dimension)
+    mesh = read_mesh(MESHES / f"{name}.msh", expected.dimension, comm=COMM)
     assert mesh.geometry.cmaps[0].degree == expected.degree
     assert mesh.topology.index_map(mesh.topology.dim).size_global == len(expected.cells)
     assert volume(mesh) == pytest.approx(abs(expected.volumes).sum(), rel=1e-12)
@@ -109,7 +109,7 @@ def test_files_keep_their_volume_and_order(name):
 )
 def test_what_is_wrong_with_a_file_is_said_on_all_ranks(path, dimension, message):
     with pytest.raises(RequestError, match=message) as refusal:
-        read_mesh(COMM, MESHES / path, dimension)
+        read_mesh(MESHES / path, dimension, comm=COMM)
     assert len(set(COMM.allgather(str(refusal.value)))) == 1
 
 
@@ -117,9 +117,9 @@ def test_what_is_wrong_with_a_file_is_said_on_all_ranks(path, dimension, message
 COARSE = {
     "interval": lambda comm: box_mesh(comm, Box.of([(-1, 2)]), (10,)),
     "box": lambda comm: box_mesh(comm, Box.of([(-1, 1)] * 3), (2, 3, 2)),  # many edges of equal length
-    "l-shape": lambda comm: read_mesh(comm, MESHES / "l-shape.msh"),
-    "disk": lambda comm: read_mesh(comm, MESHES / "disk.msh"),
-    "ball": lambda comm: read_mesh(comm, MESHES / "ball.msh"),
+    "l-shape": lambda comm: read_mesh(MESHES / "l-shape.msh", comm=comm),
+    "disk": lambda comm: read_mesh(MESHES / "disk.msh", comm=comm),
+    "ball": lambda comm: read_mesh(MESHES / "ball.msh", comm=comm),
 }
 
 
@@ -192,7 +192,7 @@ def test_the_simplices_of_straight_elements_fill_the_domain(dimension, degree):
 
 
 def test_the_nodes_of_curved_elements_lie_on_the_boundary():
-    nodal = Gather.of_space(space(read_mesh(COMM, MESHES / "disk.msh"), 3)).mesh
+    nodal = Gather.of_space(space(read_mesh(MESHES / "disk.msh", comm=COMM), 3)).mesh
     radius = np.linalg.norm(nodal.points, axis=0)
     assert np.count_nonzero(abs(radius - 2) < 1e-4) == 3 * np.count_nonzero(near_circle())
     assert radius.max() < 2 + 1e-4

@@ -123,6 +123,22 @@ def test_wells_are_seen_wherever_they_are(text, s, f, scale):
     within(record, rates_1d(f, s, 1, points=fine)[0] / scale**2)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e4])
+def test_plateaus_know_no_unit_of_length(unit):
+    """The modes live on the wide floor beside a narrow well, as high as it is deep."""
+    x = f"(x/{unit!r})"
+    (record,) = witten.gap(f"3*(1-exp(-2*{x}^2))+0.02*{x}^4-0.05", 0.05).records
+    (still,) = rates_1d(lambda x: 3 * (1 - np.exp(-2 * x**2)) + 0.02 * x**4, 0.05, 1, interval=(-3.5, 3.5))
+    within(record, still / unit**2)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_a_wide_bowl_is_seen_that_is_slower_than_a_barrier(unit):
+    """Outside of two wells f is a parabola with absorbing ends, of rate f'' (1 + O(size of the wells over its own))."""
+    x, wide = f"(x/{unit!r})", 1e3
+    (record,) = witten.gap(f"({x}/{wide!r})^2/2 - 1.5*exp(-({x}-1.2)^2) - 1.45*exp(-({x}+1.2)^2)", 0.12).records
+    assert record.resolved and np.exp(record.log_rate) * (wide * unit) ** 2 == pytest.approx(1.01, abs=5e-3)
+
 
 @pytest.mark.parametrize("method", ["finite-differences", pytest.param("finite-elements", marks=pytest.mark.fem)])
 def test_both_discretisations_see_the_second_well(method):

@@ -53,6 +53,22 @@ def turned(name, extra, seed):
 # ------------------------------------------------------------------------------------------------ paths
 
 
+@pytest.mark.parametrize(("length", "at"), [(1e4, 0.0), (1e-7, 0.0), (1.0, 1e3), (1e-3, 1.0)])
+def test_wells_and_paths_know_no_origin_and_no_unit(length, at):
+    def found(length, at):
+        u = [f"((x{i}-{at!r})/{length!r})" for i in range(1, 5)]
+        f = f"({u[0]}^2-1)^2/4 + 0.1*{u[0]} + {u[1]}^2/2 + {u[2]}^2 + 3*{u[3]}^2/2 + 0.3*{u[0]}*{u[1]}"
+        return equilibrium(Objective.from_formula(f), 0.05), path_network(Objective.from_formula(f)).paths[0]
+
+    (here, path), (there, moved) = found(1.0, 0.0), found(length, at)
+    assert there.wells.depths == pytest.approx(here.wells.depths, rel=1e-6) and here.wells.depths.size == 2
+    assert there.stiffness * length**2 == pytest.approx(here.stiffness, rel=1e-3)
+    assert there.softness * length**2 == pytest.approx(here.softness, rel=1e-3)
+    assert moved.lengths[-1] / length == pytest.approx(path.lengths[-1], rel=1e-6)
+    across = moved.log_transverse_determinant[:: 1 if moved.ends == path.ends else -1] + 3 * math.log(length)
+    assert across == pytest.approx(path.log_transverse_determinant, abs=1e-4)
+
+
 def test_minimum_energy_paths_go_over_saddles_along_the_gradient():
     f = resolve(BENT)
     (path,) = path_network(f).paths

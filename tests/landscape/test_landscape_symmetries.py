@@ -82,6 +82,17 @@ def test_nor_has_space(seed, log_length, shift):
     same(describe_landscape(moved(SPACE, matrix, centre, length)), SPACE, matrix, centre, length, 1.0)
 
 
+@pytest.mark.parametrize(("length", "at"), [(1e4, 0.0), (1e-3, 1.0)])
+def test_nor_have_four_dimensions(length, at):
+    u = [f"((x{i}-{at!r})/{length!r})" for i in range(1, 5)]
+    f = f"({u[0]}^2-1)^2/4 + 0.1*{u[0]} + {u[1]}^2/2 + {u[2]}^2 + 3*{u[3]}^2/2 + 0.3*{u[0]}*{u[1]}"
+    found = describe_landscape(Objective.from_formula(f))
+    # Of (u^2 - 1)^2/4 + 0.1 u - 0.045 u^2, what is left when the others are at their lowest.
+    places = np.roots([1.0, 0.0, -1.09, 0.1]).real
+    assert sorted((m.x[0] - at) / length for m in found.minima) == pytest.approx([places.min(), places.max()], rel=1e-6)
+    assert (found.saddles[0].x[0] - at) / length == pytest.approx(np.sort(places)[1], rel=1e-6)
+
+
 @pytest.mark.parametrize(("shift", "length"), [(0.0, 1e-5), (300.0, 1.0), (1e5, 1e3)])
 def test_a_function_without_formula_has_none_either(shift, length):
     def tilted(x):

@@ -42,7 +42,7 @@ def mesh_of(name):
     if name in SMALL:
         intervals, cells = SMALL[name]
         return box_mesh(world().mpi, Box.of(intervals), cells)
-    return read_mesh(world().mpi, MESHES / f"{name}.msh", CURVED.get(name, 2))
+    return read_mesh(MESHES / f"{name}.msh", CURVED.get(name, 2))
 
 
 def operator_on(name, degree, s=0.3, objective=None):

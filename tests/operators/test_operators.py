@@ -16,7 +16,7 @@ from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.finite_differences import UNRESOLVED, FiniteDifferences
 
 EPS = np.finfo(float).eps
 
@@ -77,6 +77,7 @@ def loop_assembly(discretisation, s):
             if j is not None:
                 area_over_distance = volume / h[axis] ** 2
                 middle = value(*(c + 0.5 * (b == axis) for b, c in enumerate(cell))) - lowest
+                middle = max(middle, (f[i] + f[j] - UNRESOLVED * s) / 2)
                 conductance = s / 2 * area_over_distance * exp(-2 * middle / s)
                 stiffness[[i, j], [i, j]] += conductance
                 stiffness[[i, j], [j, i]] -= conductance
@@ -323,10 +324,10 @@ def test_printed_rates_are_found_to_second_order(spec, s, rate):
     """A quadratic cannot tell a wrong noise strength; these can."""
     grid = sublevel(resolve(spec), s, margin=14.0).grid()
     errors = []
-    for _ in range(4):
+    for _ in range(3):
         errors.append(abs(full_spectrum(FiniteDifferences(resolve(spec), grid).assemble(s))[1] - rate))
         grid = grid.refined()
-    assert errors[-1] < 2e-3 * rate
+    assert errors[-1] < 5e-4 * rate
     assert log2(errors[-2] / errors[-1]) == pytest.approx(2, abs=0.1)
 
 

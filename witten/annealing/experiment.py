@@ -32,7 +32,7 @@ class Comparison:
     Attributes
     ----------
     losses, eps : of what, and the train loss
-    annealed, small : the two ways
+    annealed, small : the two trajectories
     """
 
     losses: Losses
@@ -48,7 +48,11 @@ class Comparison:
 
 def limit_ratio(losses: Losses) -> float:
     """(mu_n/lambda_n)/(mu_1/lambda_1), the ratio as eps -> 0 where lambda_1 and lambda_n are simple and the start has a
-    part of both; 1 where a direction is not seen at all, whose test loss both keep, or all weights are equal."""
+    part of both; 1 where a direction is not seen at all, whose test loss both keep, or all weights are equal.
+
+    >>> print(f"{witten.annealing.limit_ratio(witten.annealing.Losses(np.diag([2/3, 1/3]), np.eye(2)/2)):.6f}")
+    2.000000
+    """
     weights, population = losses.weights, losses.population_weights
     if weights[-1] <= 0.0 or np.ptp(weights) <= 1e-12 * weights[0]:
         return 1.0
@@ -65,6 +69,10 @@ def compare(
     small: float | None = None,
 ) -> Comparison:
     """Descent with large steps and then the flow, and with small steps alone, stopped at the train loss eps.
+
+    >>> losses = witten.annealing.Losses(np.diag([2/3, 1/3]), np.eye(2)/2)
+    >>> print(f"{witten.annealing.compare(losses, (1.0, 1.0), 1e-6).ratio:.4f}")
+    2.0000
 
     Parameters
     ----------
@@ -152,7 +160,7 @@ class Annealing:
 
     Attributes
     ----------
-    samples, eps : how many inputs, and the train loss at which both ways are stopped
+    samples, eps : how many inputs, and the train loss at which both trajectories are stopped
     outcomes : all samples, by counts
     comparison : of the most probable mismatched sample; None where there is none
     """
@@ -174,13 +182,16 @@ class Annealing:
 
 
 def anneal(samples: int = SAMPLES, eps: float = EPS, *, small: float | None = None) -> Annealing:
-    """The paper's example: x uniform on {e1, e2}, y = w* . x, from d = (1, 1); with 3 samples the ratio tends to 2, and
-    the probability is 3/4.
+    """The example of [Nakkiran2020]: x uniform on {e1, e2}, y = w* . x, from d = (1, 1); with 3 samples the ratio
+    tends to 2, and the probability is 3/4.
+
+    >>> round(witten.anneal().ratio, 3)
+    2.0
 
     Parameters
     ----------
     samples : n, 1 to 1000
-    eps : train loss at which both ways are stopped
+    eps : train loss at which both trajectories are stopped
     small : as in `compare`
 
     Raises

@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 class Losses:
     """train = d^T A d and test = d^T B d of the distance d = w - w* from the truth.
 
+    >>> losses = witten.annealing.Losses(np.diag([2/3, 1/3]), np.eye(2)/2)
+    >>> float(losses.test_loss(np.array([1.0, 1.0])))
+    1.0
+
     Parameters
     ----------
     train, test : A and B, symmetric, positive semidefinite, shape (d, d)

@@ -27,7 +27,7 @@ class Trajectory:
     losses : of which
     schedule : with the rule that stops it
     start, end : d, shape (d,)
-    steps : made, a part of one included; those of a flow count as its time over s
+    steps : made, a fraction of one included; those of a flow count as its time over s
     time : sum of the learning rates up to there
     stopped : whether the train loss has reached the bound
     """
@@ -49,7 +49,7 @@ class Trajectory:
         return float(self.losses.test_loss(self.end))
 
     def path(self, points: int = 200) -> Array:
-        """Points on the way, all of the first steps and so many of each flow, shape (d, n)."""
+        """Points along it, all of the first steps and so many of each flow, shape (d, n)."""
         pieces, delta, left = [self.start[:, None]], self.start, self.steps
         for run in self.schedule.runs():
             here = min(left, float(run.steps))
@@ -70,6 +70,10 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
     Between two steps the point is on the straight line, where the train loss is the bound exactly; flows (`:flow`) are
     stopped on time.
 
+    >>> losses = witten.annealing.Losses(np.diag([2/3, 1/3]), np.eye(2)/2)
+    >>> print(*(f"{x:.4f}" for x in witten.annealing.follow(losses, (1.0, 1.0), "0.75:2").end))  # factors 0 and 1/2
+    0.0000 0.2500
+
     Parameters
     ----------
     start : d, shape (d,)
@@ -80,7 +84,7 @@ def follow(losses: Losses, start: ArrayLike, schedule: Schedule | str) -> Trajec
     RequestError
         for a start of another size, or a schedule that stops by the risk.
     ConvergenceError
-        if descent runs away to infinity.
+        if descent diverges.
     """
     plan, delta = Schedule.of(schedule), np.asarray(start, dtype=float)
     if delta.shape != losses.weights.shape or not np.isfinite(delta).all():

@@ -27,7 +27,7 @@ LONGEST_LINE = 600
 USR1 = getattr(signal, "SIGUSR1", None)
 # A launcher may pass on what the terminal has already sent to everybody: within so many seconds it is the same signal.
 ECHO = 1.0
-# Seconds that the work in hand has to come to a good place after Ctrl-C or SIGTERM, and after which it is told again
+# Seconds that the work in hand has to come to a good place after Ctrl-C or SIGTERM, and after which it is asked again
 # where a library has swallowed the exception that should have ended it.
 GRACE = 5.0
 

@@ -189,7 +189,7 @@ Seed = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="FILE.nc", help="Save the result (netCDF), whole or not at all."),
+    typer.Option("-o", "--output", metavar="FILE.nc", help="Save the result (netCDF), atomically."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the file of -o; what is there is not repeated.")]
 Groups = Annotated[

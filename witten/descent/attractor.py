@@ -30,12 +30,12 @@ FIXED, PERIODIC, QUASI_PERIODIC, CHAOTIC, DIVERGES, SLOW = (
 KINDS = (FIXED, PERIODIC, QUASI_PERIODIC, CHAOTIC, DIVERGES, SLOW)
 # Points of an attractor that is no cycle that are kept.
 KEPT = 200
-# A run has come to an orbit where what is left of its way is less than this share of it.
+# A run has come to an orbit where its remaining distance is less than this, relative to what it came.
 ARRIVED = 1e-3
 # Unstable orbits that a run may pass.
 PASSED = 20
 EXACTLY: dict[str, Any] = {"tolerance": 0.0, "rounding": 0.0}
-# A run that keeps to one place crosses its mean this often in each quarter, and its width stays within this factor.
+# A bounded run crosses its mean this often in each quarter, and its width stays within this factor.
 CROSSINGS, STEADY, VERY_STEADY = 20, 2.0, 1.02
 
 
@@ -85,12 +85,16 @@ class Fate:
 def fate(objective: Objective, learning_rate: float, x: ArrayLike, *, steps: int = 100_000) -> Fate:
     """The fate of x+ = x - s grad f(x) from x (d,), judged after at most so many steps.
 
-    A run that returns to itself within 1e-12 of its own width has settled, and its orbit is polished; from an unstable
-    one it goes on, unless it stands there exactly. A run that x^2 overflows on has diverged, and one that grows as the
-    map does at every distance ahead of it (`growth`). Distances |x_{k+p} - x_k| that fall like a power of k make it
-    slow, with its exponent. A run that keeps to one place is chaotic if its largest Lyapunov exponent is five standard
-    errors above zero, and quasi-periodic if that is zero and its width does not change. Else it is slow: `why` says how
-    far it came. RequestError where f is not a number at x.
+    A run that returns to itself within 1e-12 of its own width has converged, and its orbit is polished; from an
+    unstable one it goes on, unless it stands there exactly. A run that x^2 overflows on has diverged, and one that
+    grows as the map does at every distance ahead of it (`growth`). Distances |x_{k+p} - x_k| that fall like a power of
+    k make it slow, with its exponent. A bounded run is chaotic if its largest Lyapunov exponent is five standard errors
+    above zero, and quasi-periodic if that is zero and its width does not change. Else it is slow: `why` says how far it
+    came. RequestError where f is not a number at x.
+
+    >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
+    >>> witten.fate(f, 1.2, (0.3,)).kind
+    'periodic'
     """
     descent = DescentMap(objective, learning_rate)
     start = checked_starts(objective, np.reshape(x, (descent.dimension, 1)))
@@ -120,7 +124,7 @@ def _images(descent: DescentMap, x: Array, period: int) -> Array:
 
 
 def _diverged(descent: DescentMap, start: Array, used: int, steps: int) -> Fate:
-    """Infinity; where f ends or overflows on the way, that is said."""
+    """Divergence; `why` says where f ends or overflows instead."""
     last = descent.iterate(start, steps - 1)
     if np.isfinite(descent(last)).all() or not np.isnan(descent.objective.gradient(last)).any():
         return Fate(DIVERGES, descent.learning_rate, None, last, steps=used, why="|x| grows without bound")
@@ -129,7 +133,7 @@ def _diverged(descent: DescentMap, start: Array, used: int, steps: int) -> Fate:
     if exact is None or not all(np.isfinite(float(c)) for c in exact):
         why = f"the run leaves where f is defined: grad f is not a number at ({where})"
         return Fate(DIVERGES, descent.learning_rate, None, last, steps=used, why=why)
-    why = f"grad f overflows on the way to its value at ({where}), where the run had come"
+    why = f"grad f overflows while it is evaluated at ({where}), which the run had reached"
     return Fate(SLOW, descent.learning_rate, None, last, steps=used, why=why)
 
 
@@ -200,7 +204,7 @@ def _stuck(descent: DescentMap, end: Array, steps: int) -> Fate:
 
 
 def _undecided(descent: DescentMap, start: Array, end: Array, steps: int) -> Fate:
-    """Growth for ever, an orbit that is as good as reached, a torus or chaos; else what can be said of a slow run."""
+    """Divergence, an orbit that is nearly reached, a torus or chaos; else what can be said of a slow run."""
     if np.isnan(descent.objective(end)).any():
         why = f"the run left where f is defined: it is not a number at ({_place(end)})"
         return Fate(DIVERGES, descent.learning_rate, None, end, steps=steps, why=why)
@@ -236,7 +240,7 @@ def _slow(descent: DescentMap, start: Array, end: Array, steps: int, orbit: Orbi
         return replace(found, period=power[0], exponent=power[1], why=why)
     if orbit is None:
         far = float(abs(end - start).max())
-        return replace(found, why=f"after {steps} steps the run is still on its way, {far:.3g} from its start")
+        return replace(found, why=f"after {steps} steps the run has not converged; it is {far:.3g} from its start")
     name = "the fixed point" if orbit.period == 1 else f"the cycle of period {orbit.period}"
     why = f"the run is still {_distance(end, orbit):.3g} away from {name} that it comes closer to"
     if orbit.exponents[0] < 0 and np.isfinite(orbit.exponents[0]):
@@ -245,7 +249,7 @@ def _slow(descent: DescentMap, start: Array, end: Array, steps: int, orbit: Orbi
 
 
 def _wandering(descent: DescentMap, start: Array, end: Array, steps: int) -> Fate | None:
-    """Chaos or a torus, by the largest exponent and its error; None for a run that does not keep to one place."""
+    """Chaos or a torus, by the largest exponent and its error; None for a run that is not seen to be bounded."""
     factor, crossings = steadiness(descent, start, steps)
     if factor > STEADY or crossings < CROSSINGS:
         return None
@@ -289,7 +293,13 @@ class Share:
 def fate_shares(
     objective: Objective, learning_rate: float, starts: ArrayLike, *, steps: int = 100_000
 ) -> tuple[Share, ...]:
-    """Which fates starts (d, n) have, the commonest first; those that do not settle are judged one by one."""
+    """Which fates starts (d, n) have, the commonest first; those that do not converge are judged one by one.
+
+    >>> from witten.descent.attractor import fate_shares
+    >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
+    >>> [(share.kind, share.count) for share in fate_shares(f, 0.5, [[-0.5, 0.3, 9.0]])]
+    [('fixed-point', 2), ('diverged', 1)]
+    """
     descent = DescentMap(objective, learning_rate)
     points = np.asarray(starts, dtype=float).reshape(descent.dimension, -1)
     done = settle(descent, points, steps)

@@ -17,7 +17,7 @@ from witten.objectives.objective import Objective
 __all__ = ["Basins", "Dimension", "basins", "border", "box_counting"]
 
 Array = NDArray[np.float64]
-# Starts that are run together: their coordinates stay in the cache, and progress can be told.
+# Starts that are run together: their coordinates stay in the cache, and progress can be reported.
 BATCH = 1 << 20
 # Two ends of runs are one attractor if they agree to this, relative to the size of the picture.
 SAME = 1e-5
@@ -46,7 +46,7 @@ class Basins:
     ends: Array
 
     def shares(self) -> tuple[Share, ...]:
-        """The share of starts of each kind; what all steps did not decide is slow, chaos too (`fate` tells)."""
+        """The share of starts of each kind; what stays undecided is slow, chaos too (`fate` distinguishes)."""
         counts = {
             FIXED: np.count_nonzero(self.period == 1),
             PERIODIC: np.count_nonzero(self.period > 1),
@@ -63,7 +63,7 @@ class Basins:
     def labels(self) -> tuple[NDArray[np.int16], Array]:
         """A number for the attractor of each start, and a point of each attractor, (d, count).
 
-        -1 where it diverged, -2 where undecided. RequestError where there are too many to tell apart: fixed points
+        -1 where it diverged, -2 where undecided. RequestError where there are too many to distinguish: fixed points
         that fill curves, as minima of factorisations do, have no basins of their own."""
         settled = self.period > 0
         ends, same = self.ends[:, settled], SAME * self.size
@@ -84,14 +84,14 @@ def basins(
     plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None, steps: int = 2000, tolerance: float = 1e-6,
     progress: Callable[[float], None] | None = None,
 ) -> Basins:  # fmt: skip
-    """Run every start of a grid on a plane until it settles or diverges.
+    """Run every start of a grid on a plane until it converges or diverges.
 
     Parameters
     ----------
     box : ((u_low, u_high), (v_low, v_high)); cells are sampled at their centres
     shape : columns (along u) and rows (along v)
     plane : origin, e_1, e_2 in R^d; in two dimensions the plane is all there is
-    tolerance : see `settle`: relative to how far a run came of late, so that its square is what is left of its way
+    tolerance : see `settle`: relative to how far a run came lately, so that its square is the remaining distance
     progress : called with the share that is done
     """
     descent = DescentMap(objective, learning_rate)

@@ -104,8 +104,12 @@ def bifurcation_diagram(
     """Run gradient descent from starts (d, k) at every learning rate, each going on from the end of the one below it.
 
     A period is that of an orbit found by Newton's method from the points kept, stable or neutral, that the run comes
-    closer to all the time (`approach.approached`), and `points` are then its own: beside a bifurcation the run is
-    still far away. Where there is none, `why` tells chaos from what more steps would decide.
+    closer to all the time (`limit_orbit.approached`), and `points` are then its own: beside a bifurcation the run is
+    still far away. Where there is none, `why` distinguishes chaos from what more steps would decide.
+
+    >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
+    >>> witten.bifurcation_diagram(f, (0.8, 1.2), [[0.3]], burn=300, keep=16).periods.tolist()
+    [[1], [2]]
 
     Parameters
     ----------
@@ -290,7 +294,7 @@ def doublings(
     Raises
     ------
     RequestError
-        if the run from the start does not settle.
+        if the run from the start does not converge.
     ConvergenceError
         if the cascade breaks off.
     """
@@ -303,7 +307,7 @@ def doublings(
         found.append(flip(objective, points, s, end))
         gap = found[-1].learning_rate - (found[-2].learning_rate if len(found) > 1 else low)
         x, s = points[:, 0], found[-1].learning_rate + 0.02 * gap
-        # Gaps shrink, from the second on by a factor that tends to Feigenbaum's 4.669.
+        # Gaps shrink, from the second on by a factor that tends to Feigenbaum's 4.669 [Feigenbaum1978].
         end = high if len(found) < 2 else min(high, found[-1].learning_rate + gap)
     return tuple(found)
 
@@ -312,5 +316,5 @@ def _cycle_at(objective: Objective, x: Array, s: float, steps: int) -> Array:
     descent = DescentMap(objective, s)
     done = settle(descent, x[:, None] + _kick(objective, x), steps)
     if done.period[0] <= 0:
-        raise RequestError(f"the run does not settle at learning rate {s:g}; start where it does")
+        raise RequestError(f"the run does not converge at learning rate {s:g}; start where it does")
     return descent.path(done.x[:, 0], int(done.period[0]) - 1)

@@ -1,4 +1,4 @@
-"""How a run that has not settled goes on: slowing down like a power of the number of steps, or keeping to one place."""
+"""How a run that has not converged behaves: slowing down like a power of the number of steps, or bounded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["power_law", "steadiness"]
 Array = NDArray[np.float64]
 # Periods that are tried, and steps in a row whose largest gap is compared with that of others.
 PERIODS, WINDOW = (1, 2, 3, 4, 6, 8), 50
-# Steps that are looked at after each quarter of a run, at most.
+# Steps that are examined after each quarter of a run, at most.
 MOST = 5000
 
 
 def power_law(descent: DescentMap, start: Array, steps: int) -> tuple[int, float] | None:
     """p and a with |x_{k+p} - x_k| ~ k^{-1-a}; None if it does not fall, or falls geometrically.
 
-    Told from three places, a quarter, half and the whole of the run: a power gives the same ratio twice, a geometric
+    Measured after a quarter, half and the whole of the run: a power gives the same ratio twice, a geometric
     sequence its square. The gap at each is the largest of WINDOW steps, so that chance returns do not count."""
     x, gaps, previous, width = start, [], 0, 0.0
     for mark in (steps // 4, steps // 2, steps):
@@ -56,7 +56,7 @@ def _quarters(descent: DescentMap, start: Array, steps: int) -> list[Array]:
 
 def steadiness(descent: DescentMap, start: Array, steps: int) -> tuple[float, int]:
     """The factor by which the width of a run, or where it is, changes between quarters, and how often it crosses its
-    mean in each: many times where it keeps to one place."""
+    mean in each: many times where it is bounded."""
     quarters = _quarters(descent, start, steps)
     widest = int(np.argmax(quarters[-1].std(axis=1)))
     widths, means = (np.array([getattr(part[widest], what)() for part in quarters]) for what in ("std", "mean"))

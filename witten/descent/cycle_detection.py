@@ -1,4 +1,4 @@
-"""Which runs settle, to what period, and which diverge: many starts at once, with or without a formula."""
+"""Which runs converge, to what period, and which diverge: many starts at once, with or without a formula."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from witten.descent.kernels import DIVERGED, LOST, OVERFLOW, TINY, UNDECIDED
 __all__ = ["DIVERGED", "ROUNDING", "UNDECIDED", "Settled", "settle"]
 
 Array = NDArray[np.float64]
-# Longest period that is told apart from chaos.
+# Longest period that is distinguished from chaos.
 LONGEST = 1024
 # Steps of so much of |x_i| are the rounding of x.
 ROUNDING = 16 * 2.0**-52
@@ -41,7 +41,7 @@ def settle(
     longest: int = LONGEST,
 ) -> Settled:  # fmt: skip
     """Run starts (d, n) until |x_{k+p} - x_k| <= tolerance w + rounding |x_k| twice in a row, or x^2 overflows, or all
-    steps; w is how wide the run has been of late.
+    steps; w is how wide the run has been lately.
 
     Fixed points are seen by their small steps, cycles by Brent's search (see `kernels.settle`), so that a step costs
     two comparisons more. Whether a fixed point or cycle is stable is not asked."""

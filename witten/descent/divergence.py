@@ -19,7 +19,7 @@ def growth(descent: DescentMap, x: Array) -> float | None:
     """The factor by which each step takes a run at x (d,) further away from a fixed point, if it does so for ever; or
     None.
 
-    The last steps tell the factor mu and the centre c = x - dx/(mu - 1) of the growth (Aitken). It goes on for ever if
+    The last steps give the factor mu and the centre c = x - dx/(mu - 1) of the growth (Aitken). It goes on for ever if
     two steps (mu may be negative) lead further away from c + t (x - c) for every t from 1 to where x^2 overflows, 2 %
     apart, as much as near x: so it does for a parabola, and for what is steeper than one further out. Where f grows
     less the run may end on a cycle, or come back. A pair of plateaus or wells narrower than that, further out than

@@ -17,13 +17,16 @@ from witten.request import positive
 __all__ = ["DescentMap", "checked_starts", "inverse_branches", "turning_points"]
 
 Array = NDArray[np.float64]
-# Intervals of the grid on which turning points of a one-dimensional map are looked for.
+# Intervals of the grid on which turning points of a one-dimensional map are sought.
 INTERVALS = 4096
 
 
 @dataclass(frozen=True)
 class DescentMap:
     """F(x) = x - s grad f(x), from points (d, n) to points (d, n).
+
+    >>> witten.DescentMap(witten.gallery.quadratic(), 0.1)(np.array([[1.0]])).tolist()
+    [[0.9]]
 
     Attributes
     ----------

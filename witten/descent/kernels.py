@@ -1,7 +1,7 @@
 """Loops over steps in Numba, compiled once for all objectives: what f is comes in as a pointer to compiled code.
 
 Points are rows here, shape (n, d). A pointer costs a few nanoseconds a call and spares a second of compilation for
-every loop and objective; where that counts, `map.iterate` has a loop in which a one-dimensional f' is inlined."""
+every loop and objective; where that counts, `DescentMap.iterate` loops with a one-dimensional f' inlined."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["DIVERGED", "LOST", "OVERFLOW", "TINY", "UNDECIDED", "advance", "diag
 DIVERGED, UNDECIDED = -1, 0
 # Starts that the loop of `lanes` advances side by side.
 LANES = 64
-# Beyond this x^2 is no longer a double: the run is on its way to infinity, whatever the unit of length.
+# Beyond this x^2 is no longer a double: the run diverges, whatever the unit of length.
 OVERFLOW = 1e154
-# A move of so much of |x_i| is lost in rounding, and one that tells a zero of grad f at the origin from a plateau.
+# The move by which grad f is probed, relative to |x_i|, and at the origin: beside a zero of it, it is not zero.
 LOST, TINY = 64 * 2.0**-52, 1e-100
 
 _VECTOR = types.void(types.float64[::1], types.float64[::1])
@@ -132,10 +132,10 @@ def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore
     is the length that all others are measured by, so that neither the origin nor the unit of length, nor how far away
     the run began, has a part in it. A run whose steps are within `tolerance` of that length twice in a row is at a
     fixed point: steps that fall like a power of their number never are. A run that comes back to the point kept as
-    closely twice, without drifting, has settled on a cycle (Brent); the period is then reduced to the smallest divisor
-    after which the run is back within the root of that, since alternating convergence looks like a cycle twice as
-    long. `rounding` |x_i| is added to the tolerance of each coordinate. A run that no longer moves though it is at no
-    fixed point - on a plateau, or since its steps are below rounding - is left undecided."""
+    closely twice, without drifting, has converged to a cycle (Brent); the period is then reduced to the smallest
+    divisor after which the run is back within the root of that, since alternating convergence looks like a cycle twice
+    as long. `rounding` |x_i| is added to the tolerance of each coordinate. A run that no longer moves though it is at
+    no fixed point - on a plateau, or since its steps are below rounding - is left undecided."""
     n, d = x.shape
     period = np.zeros(n, dtype=np.int64)
     used = np.full(n, steps, dtype=np.int64)
@@ -220,7 +220,7 @@ def _push(h, s, q, logs):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def stretch(gradient, hessian, x, s, steps, q, logs):  # type: ignore[no-untyped-def]
-    """Follow x (d,) and the columns of q (d, m), in place; logs (b, m) of their growth in b equal spells of steps."""
+    """Follow x (d,) and the columns of q (d, m), in place; logs (b, m) of their growth in b equal batches of steps."""
     d = x.size
     g, h = np.empty(d), np.empty((d, d))
     for b in range(logs.shape[0]):

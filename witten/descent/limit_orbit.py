@@ -30,7 +30,7 @@ def approached(descent: DescentMap, tail: Array, length: float, *, longest: int 
     closely as ARRIVED of a length that f or the run has; None if there is none of period up to `longest` (n/4 by
     default).
 
-    Beside a bifurcation a run takes far longer to settle than anybody waits. Its last points are averaged over two
+    Beside a bifurcation a run converges far too slowly to be waited for. Its last points are averaged over two
     periods, which is within the square of their distance of the orbit where convergence alternates, and Newton's
     method does the rest."""
     n = tail.shape[1]

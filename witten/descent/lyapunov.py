@@ -14,8 +14,8 @@ from witten.errors import RequestError
 __all__ = ["Lyapunov", "lyapunov", "random_product"]
 
 Array = NDArray[np.float64]
-# Spells of a run whose means tell the error.
-SPELLS = 20
+# Batches of a run whose means give the error.
+BATCHES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Lyapunov:
     ----------
     exponents : shape (m,), in the order in which the columns were kept orthogonal: descending, except that those of a
         given subspace come first; -inf where a direction is lost, as at a superstable point
-    errors : standard errors from the means of spells of the run, shape (m,); 0 for -inf
+    errors : standard errors from the means of batches of the run, shape (m,); 0 for -inf
     n_tangential : how many belong to the given subspace
     x : where the run ended, shape (d,)
     """
@@ -62,17 +62,17 @@ def lyapunov(
     x = np.array(x, dtype=float).reshape(descent.dimension)
     subspace = np.empty((descent.dimension, 0)) if along is None else np.asarray(along, dtype=float)
     q = _basis(subspace, descent.dimension if count is None else count)
-    logs = np.zeros((SPELLS, q.shape[1]))
-    spell = max(steps // SPELLS, 1)
+    logs = np.zeros((BATCHES, q.shape[1]))
+    batch = max(steps // BATCHES, 1)
     if descent.compiled:
         pointers = kernels.pointers(descent.objective)
         s = float(descent.learning_rate)
         kernels.stretch(*pointers, x, s, burn, q, np.zeros((1, q.shape[1])))
-        kernels.stretch(*pointers, x, s, spell, q, logs)
+        kernels.stretch(*pointers, x, s, batch, q, logs)
     else:
         x, q = _stretch(descent, x, q, burn, np.zeros((1, q.shape[1])))
-        x, q = _stretch(descent, x, q, spell, logs)
-    means = logs / spell
+        x, q = _stretch(descent, x, q, batch, logs)
+    means = logs / batch
     return Lyapunov(means.mean(axis=0), _errors(means), subspace.shape[1], x)
 
 
@@ -90,11 +90,11 @@ def _basis(subspace: Array, count: int) -> Array:
 
 
 def _stretch(descent: DescentMap, x: Array, q: Array, steps: int, logs: Array) -> tuple[Array, Array]:
-    for spell in logs:
+    for batch in logs:
         for _ in range(steps):
             q, r = np.linalg.qr(descent.jacobian(x) @ q)
             with np.errstate(divide="ignore"):
-                spell += np.log(abs(np.diag(r)))
+                batch += np.log(abs(np.diag(r)))
             x = descent(x)
     return x, q
 
@@ -117,5 +117,5 @@ def random_product(matrices: ArrayLike, steps: int = 100_000, *, seed: int = 0) 
             return float(np.log(abs(stack[:, 0, 0])).mean()), 0.0
     which = np.random.default_rng(seed).integers(len(stack), size=steps)
     logs = kernels.grow(np.ascontiguousarray(stack), which)
-    means = logs[: SPELLS * (steps // SPELLS)].reshape(SPELLS, -1).mean(axis=1)[1:]
+    means = logs[: BATCHES * (steps // BATCHES)].reshape(BATCHES, -1).mean(axis=1)[1:]
     return float(means.mean()), float(_errors(means[:, None])[0])

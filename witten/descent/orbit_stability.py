@@ -17,7 +17,7 @@ __all__ = ["exact_gradient", "judged"]
 Array = NDArray[np.float64]
 # A curvature this small beside the largest is zero, as far as is known.
 FLAT = 1e-10
-# How far along a neutral direction a curve of fixed points is looked for, beside |x| (or 1 at the origin).
+# How far along a neutral direction a curve of fixed points is sought, beside |x| (or 1 at the origin).
 ALONG = 1e-3
 
 

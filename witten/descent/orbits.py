@@ -16,7 +16,7 @@ __all__ = ["Orbit", "hull", "orbits", "polish", "split_exponents"]
 Array = NDArray[np.float64]
 # A multiplier of modulus within this of 1 is neutral: along a manifold of minima, or at a bifurcation.
 NEUTRAL = 1e-9
-# Points closer than this, relative to how far apart points of the orbit are, or were when it was looked for, are one.
+# Points closer than this, relative to how far apart points of the orbit are, or were when it was sought, are one.
 SAME = 1e-7
 # What |x| is known to after the few operations of a step, relative to it.
 ROUNDING = 64 * 2.0**-52

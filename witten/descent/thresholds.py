@@ -46,7 +46,12 @@ class Threshold:
 
 
 def predict(name: str, **parameters: float) -> float:
-    """The closed form; RequestError for an unknown name or parameter."""
+    """The closed form; RequestError for an unknown name or parameter.
+
+    >>> from witten.descent.thresholds import predict
+    >>> predict("flip"), round(predict("minimum", x=2.0), 6)
+    (1.0, 0.2)
+    """
     return _entry(name, parameters).predict(**{**THRESHOLDS[name].parameters, **parameters})
 
 
@@ -84,7 +89,7 @@ def critical_learning_rate(
 
 
 def two_minima() -> Objective:
-    """(x^2 + 1)(x - 1)^2 (x - 2)^2: a flat minimum at 1 and a sharp one at 2 (Nar and Sastry 2018)."""
+    """(x^2 + 1)(x - 1)^2 (x - 2)^2: a flat minimum at 1 and a sharp one at 2 [Nar2018]."""
     return Objective.from_formula("(x^2+1)*(x-1)^2*(x-2)^2")
 
 
@@ -114,7 +119,7 @@ def _kink_measured(s: float) -> float:
 
 
 def _exact_step(mu: float, x: float, y: float) -> float:
-    """min{1/|mu|, 8/(S + sqrt(S^2 - 16 mu (p - mu)))}, S = x^2 + y^2, p = x y (Liang and Montufar 2025)."""
+    """min{1/|mu|, 8/(S + sqrt(S^2 - 16 mu (p - mu)))}, S = x^2 + y^2, p = x y [Liang2025]."""
     size, product = x**2 + y**2, x * y
     return min(1 / abs(mu), 8 / (size + math.sqrt(size**2 - 16 * mu * (product - mu))))
 
@@ -216,7 +221,7 @@ def _multiscale_measured(s: float, eps: float) -> float:
 
 
 def multiscale(eps: float) -> Objective:
-    """x^2/2 + eps sin(x/eps): a bowl under a ripple of amplitude and period of order eps (Kong and Tao 2020)."""
+    """x^2/2 + eps sin(x/eps): a bowl under a ripple of amplitude and period of order eps [Kong2020]."""
     return Objective.from_formula(f"x^2/2 + {eps!r}*sin(x/{eps!r})")
 
 

@@ -17,6 +17,9 @@ __all__ = ["Box"]
 class Box:
     """The box [lower_1, upper_1] x ... x [lower_d, upper_d].
 
+    >>> witten.Box((-1.0, 0.0), (1.0, 3.0)).dimension
+    2
+
     Raises
     ------
     RequestError

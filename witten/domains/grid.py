@@ -26,6 +26,10 @@ class Grid:
 
     The domain is the union of the active cells, and `refined` keeps exactly that domain.
 
+    >>> grid = witten.Grid(witten.Box((0.0,), (1.0,)), (4,))
+    >>> grid.points.tolist()
+    [[0.125, 0.375, 0.625, 0.875]]
+
     Parameters
     ----------
     box : Box

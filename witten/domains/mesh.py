@@ -69,19 +69,25 @@ def grid_mesh(comm: Any, grid: Grid) -> dolfinx.mesh.Mesh:
     return dolfinx_mesh(comm, cut_grid(grid) if comm.rank == 0 else None)
 
 
-def read_mesh(comm: Any, path: str | Path, dimension: int | None = None) -> dolfinx.mesh.Mesh:
-    """The mesh in a gmsh file, format 2.2 or 4.1, with straight or second-order cells; see `read_msh`.
+def read_mesh(path: str | Path, dimension: int | None = None, *, comm: Any = None) -> dolfinx.mesh.Mesh:
+    """The mesh in a gmsh file, format 2.2 or 4.1, with straight or second-order cells; see `read_msh`. Collective.
+
+    >>> witten.read_mesh("meshes/disk.msh").topology.dim
+    2
 
     Parameters
     ----------
+    path : of the file
     dimension : of the objective; None takes what the file holds
+    comm : the ranks that it is distributed to; all there are where left out
 
     Raises
     ------
     RequestError
         as `read_msh`, on all ranks.
     """
-    return dolfinx_mesh(comm, _on_root(comm, lambda: read_msh(path, dimension)))
+    ranks = communicator(comm).mpi
+    return dolfinx_mesh(ranks, _on_root(ranks, lambda: read_msh(path, dimension)))
 
 
 def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
@@ -90,7 +96,7 @@ def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
 
 
 def dolfinx_mesh(comm: Any, mesh: Simplices | None) -> dolfinx.mesh.Mesh:
-    """Deal out simplices that rank 0 holds; the others give None."""
+    """Distribute simplices that rank 0 holds; the others give None."""
     d, degree, width = comm.bcast(None if mesh is None else (mesh.dimension, mesh.degree, mesh.cells.shape[1]))
     cells = np.empty((0, width), dtype=np.int64) if mesh is None else mesh.cells
     points = np.empty((0, d)) if mesh is None else np.ascontiguousarray(mesh.points.T)
@@ -106,8 +112,8 @@ def refined(mesh: dolfinx.mesh.Mesh, cells: NDArray[np.int32] | None = None) -> 
     """The mesh with all cells cut into 2^d, or with the given ones (local numbers) bisected until all edges are halved.
 
     Neighbours are bisected as far as they must match. Curved cells keep their shape exactly: it is the domain of the
-    coarse mesh that is refined. The result is dealt out anew and does not depend on the number of ranks. For that, the
-    mesh passes through rank 0, in about 300 bytes per new cell.
+    coarse mesh that is refined. The result is distributed anew and does not depend on the number of ranks. For that,
+    the mesh passes through rank 0, in about 300 bytes per new cell.
     """
     marked = np.zeros(_owned_cells(mesh), dtype=bool)
     if cells is not None:
@@ -131,7 +137,7 @@ def _refined(alone: Any, mesh: Simplices, marked: Integers | None) -> Simplices:
 def _bisections(alone: Any, mesh: Simplices, marked: Integers) -> tuple[Integers, Integers]:
     """Parents of the new cells, and twice the barycentric coordinates of their vertices there, as `split` wants them.
 
-    DOLFINx chooses the edges. It does so on one rank, since on several the choice depends on how cells are dealt out.
+    DOLFINx chooses the edges. It does so on one rank, since on several the choice depends on how cells are distributed.
     """
     coarse = dolfinx_mesh(alone, mesh)
     d = mesh.dimension

@@ -30,6 +30,9 @@ DESCENTS = 3
 class Ball:
     """{|x - center| <= radius}.
 
+    >>> witten.Ball((0.0, 0.0), 1.0).holds(np.array([[0.5, 2.0], [0.0, 0.0]])).tolist()
+    [True, False]
+
     Raises
     ------
     RequestError
@@ -87,7 +90,7 @@ def _well(f: Objective, point: Array, s: float) -> Ball:
         rise = np.asarray(f(points.reshape(f.dimension, -1))).reshape(points.shape[1:]) - float(f(bottom))
     out = (~(rise <= WELL_DEPTH * s)).any(axis=0)
     if not out.any() or out[0]:
-        raise RequestError(f"no well of {f.name} around {point.tolist()} is {WELL_DEPTH * s:g} deep; give a ball")
+        raise RequestError(f"no well of {f.name} at {point.tolist()} has a barrier of {WELL_DEPTH * s:g}; give a ball")
     return Ball(tuple(bottom.tolist()), float(radii[int(out.argmax()) - 1]))
 
 

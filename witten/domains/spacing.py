@@ -39,11 +39,11 @@ def first_spacing(scan: Grid, values: Array, *, weighty: float, level: float, s:
         if scan.periodic[axis]:
             f = np.concatenate([f[-4 * step :], f, f[: 4 * step]])
         second, fourth, jump = _variation(f, step, weighty)
-        second, fourth, jump = second / (step * h) ** 2, fourth / (step * h) ** 4, jump / (step * h)
-        shape = np.sqrt(max(second, jump / chord)) / np.sqrt(fourth)
+        unit = step * h
         with np.errstate(over="ignore"):
-            measure = 1.2 * finest * np.sqrt(s / second)
-            kink = max(s / jump, np.sqrt(s / jump * step * h))
+            shape = unit * np.sqrt(max(second, jump * unit / chord)) / np.sqrt(fourth)
+            measure = 1.2 * finest * unit * np.sqrt(s / second)
+            kink = unit * max(s / jump, np.sqrt(s / jump))
         spacing[axis] = min(measure, shape, kink, finest * chord / 12)
     return spacing
 

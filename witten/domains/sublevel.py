@@ -35,9 +35,9 @@ UNSEEN = 1e-5
 PROBES = 9
 # By how much a box is grown.
 GROWTH = 1e9
-# Critical points beyond which only those nearby are looked at: there may be infinitely many.
+# Critical points beyond which only those nearby are examined: there may be infinitely many.
 MOST_KNOWN = 20_000
-# Cells of a first grid, those outside the set counted: beyond, memory ends before patience does.
+# Cells of a first grid, those outside the set counted: beyond, memory runs out.
 MOST_CELLS = 30_000_000
 # Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
 MOST_SCANNED = 200_000
@@ -144,21 +144,21 @@ class Sublevel:
     def wider(self, grid: Grid, level: float) -> Grid | None:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
 
-        Where f is not finite outside the box, space ends.
+        Where f is not finite outside the box, space ends. GridError where the set needs more than MOST_CELLS.
         """
-        nodes = grid.n_nodes
-        for _ in range(20):
-            cells = np.array(grid.shape)
+        full = grid
+        while True:
+            cells = np.array(full.shape)
             more = np.where(grid.periodic, 0, cells // 8 + 2)
-            box = grid.box.expanded(more / cells, more / cells)
+            if not np.prod(cells + 2.0 * more) <= MOST_CELLS:
+                raise GridError(too_small(self.objective, self.learning_rate, float(np.prod(cells + 2.0 * more))))
+            box = full.box.expanded(more / cells, more / cells)
             full = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic)
             wide = self._masked(full, level, _finite_or_outside)
-            if wide.n_nodes == nodes:
+            if wide.n_nodes == grid.n_nodes:
                 return None
             if not _touches_rim(wide):
                 return wide
-            grid = full
-        return wide
 
     def _masked(self, full: Grid, level: float, values: Values) -> Grid:
         """The cells of a full grid whose centre or a corner lies in {f <= level}, connected to the lowest; along a
@@ -227,10 +227,10 @@ def _cells(grid: Grid, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], 
 def _genuine(
     objective: Objective, grid: Grid, tree: MergeTree, places: dict[int, NDArray[np.float64]]
 ) -> MergeTree:
-    """The tree without wells that are none: where a valley is narrower than the cells, its floor breaks into puddles.
+    """The tree without spurious wells: where a valley is narrower than the cells, its floor breaks into several.
 
-    Descent from a puddle ends in another well. The most persistent wells are checked; if none of them is genuine, nor
-    are the rest.
+    Descent from a spurious one ends in another well. The most persistent wells are checked; if none of them is genuine,
+    nor are the rest.
     """
     starts = _places(grid, tree.minima[: CHECKED + 1], places)
     ends = [_descend(objective, start, grid) for start in starts.T]
@@ -267,7 +267,7 @@ def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> ND
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """f at the points, shape (n,), +inf where it overflows upwards, or a part of it.
+    """f at the points, shape (n,), +inf where it, or a term of it, overflows upwards.
 
     Raises
     ------
@@ -333,6 +333,11 @@ def sublevel(
     critical points that are known (`reach`) until f exceeds the level on its whole rim, then fitted; a scan of three
     times its size, and one that holds all of these points, catch wells further out. Scans see what their cells resolve,
     and the critical points that are known.
+
+    >>> from witten.domains.sublevel import sublevel
+    >>> kept = sublevel(witten.gallery.double_well(), 0.1)
+    >>> round(kept.height, 6), round(kept.level, 6), kept.grid().dimension  # the saddle, and 8 s above it
+    (0.25, 1.05, 1)
 
     Raises
     ------

@@ -36,6 +36,12 @@ BURN_IN, MOST_ROUNDS = 3.0, 40
 class Minibatch:
     """How SGD moves on minibatches.
 
+    >>> from witten.dynamics.minibatch_rate import Minibatch
+    >>> y = np.array([-1.0, 1.0])
+    >>> motion = Minibatch(lambda x, chosen: x - y[chosen].mean(axis=0, keepdims=True), 1, samples=2, learning_rate=0.1)
+    >>> motion.chosen(range(3), step=0).shape  # one sample for each of three paths
+    (1, 3)
+
     Parameters
     ----------
     gradient : g(x, chosen) with points x (d, n) and the samples chosen for each, whole numbers (batch, n): the mean
@@ -87,6 +93,13 @@ def minibatch_rate(
     comm: Communicator | None = None,
 ) -> SampledRate:
     """The rate at which SGD on minibatches forgets where it started, from its slowest observable.
+
+    >>> from witten.dynamics.minibatch_rate import Minibatch, minibatch_rate
+    >>> y = np.array([-1.0, 1.0])
+    >>> motion = Minibatch(lambda x, chosen: x - y[chosen].mean(axis=0, keepdims=True), 1, samples=2, learning_rate=0.1)
+    >>> found = minibatch_rate(motion, np.zeros(1), paths=128)
+    >>> bool(found.lower < np.log(-np.log(0.9) / 0.1) < found.upper)
+    True
 
     Parameters
     ----------

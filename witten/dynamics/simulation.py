@@ -46,6 +46,10 @@ def simulate_rate(
 
     The same numbers come out bit for bit whatever the number of threads and ranks.
 
+    >>> curve = witten.simulate_rate("x^2/2", 0.5, paths=128)
+    >>> bool(curve.resolved[0])
+    True
+
     Parameters
     ----------
     objective : an Objective, or its text

@@ -1,4 +1,4 @@
-"""Results on disk: files that appear whole or not at all, and that say themselves what they hold.
+"""Results on disk: files that appear atomically, and that say themselves what they hold.
 
 A file is written as `.NAME.part` beside its destination, flushed to the disk and renamed over it. A reader, a kill or
 a full disk therefore sees the old file or the new one, never half of one; a killed run leaves at most one `.part`, and
@@ -54,7 +54,7 @@ KINDS = {
 
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def check_folder(path: str | Path, suffixes: tuple[str, ...], card: str) -> Path
 
 
 def write_folder(path: str | Path, fill: Callable[[Path], None]) -> None:
-    """Write a folder whole or not at all: `fill` puts its files into an empty one.
+    """Write a folder atomically: `fill` puts its files into an empty one.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def dump_options(options: Mapping[str, Any]) -> str:
 
 
 def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:
-    """Save a dataset as netCDF-4, whole or not at all."""
+    """Save a dataset as netCDF-4, atomically."""
     image = dataset.to_netcdf(engine="h5netcdf", format="NETCDF4")
     write_bytes(path, bytes(image))
 
@@ -360,7 +360,7 @@ class Saved(ABC):
         """The result that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
 
     def save(self, path: str | Path) -> None:
-        """Write netCDF-4, whole or not at all; only a result of the same kind is ever overwritten.
+        """Write netCDF-4, atomically; only a result of the same kind is ever overwritten.
 
         Raises
         ------

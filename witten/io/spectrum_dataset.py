@@ -246,7 +246,7 @@ def save_spectrum(
     *,
     options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write rates and modes as netCDF-4, whole or not at all; only a spectrum is ever overwritten.
+    """Write rates and modes as netCDF-4, atomically; only a spectrum is ever overwritten.
 
     With the objective, its values and the Gibbs density are saved beside the modes: the file can be drawn alone.
 

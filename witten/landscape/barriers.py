@@ -1,7 +1,8 @@
 """The barrier out of each well: 0-dimensional persistence on the graph of minima and index-1 saddles.
 
 Saddles are taken in ascending order. One that joins two components is separating: the component whose lowest minimum
-is the higher dies there, and that minimum's barrier is S = f(saddle) - f(minimum). One inside a component is not."""
+is the higher dies there, and that minimum's barrier is S = f(saddle) - f(minimum). One inside a component is not.
+Source: [Edelsbrunner2002]."""
 
 from __future__ import annotations
 

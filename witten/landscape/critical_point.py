@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from witten.objectives.objective import CallableObjective, Objective
+from witten.objectives.topography.scaled_coordinates import Units
 
-__all__ = ["CriticalPoint", "critical_points_at", "distinct", "gradients", "hessians", "polished"]
+__all__ = ["CriticalPoint", "critical_points_at", "distinct", "gradients", "hessians", "joined", "polished"]
 
 Array = NDArray[np.float64]
 # A curvature this small beside those nearby counts as zero, where nothing has been proved: with derivatives from a
@@ -54,6 +55,21 @@ class CriticalPoint:
     def flat(self) -> float:
         """What counts as zero among the curvatures of a degenerate point."""
         return 1e-4 * float(np.max(np.abs(self.curvatures), initial=0.0))
+
+    def into(self, units: Units) -> CriticalPoint:
+        """The same point of f in these units."""
+        x = units.into(self.x[:, None])[:, 0]
+        return CriticalPoint(x, self.value, self.curvatures * units.length**2, self.degenerate)
+
+    def out_of(self, units: Units) -> CriticalPoint:
+        """The point of f, where this one is of f in these units."""
+        x = units.out(self.x[:, None])[:, 0]
+        return CriticalPoint(x, self.value, self.curvatures / units.length**2, self.degenerate)
+
+
+def joined(points: Sequence[CriticalPoint]) -> Array:
+    """Their coordinates, (d, n)."""
+    return np.stack([point.x for point in points], axis=1)
 
 
 def gradients(objective: Objective, x: Array) -> Array:

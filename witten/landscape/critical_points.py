@@ -13,11 +13,11 @@ from witten.landscape.critical_point import CriticalPoint, critical_points_at, d
 from witten.landscape.gradient_flow import descend
 from witten.landscape.multistart import multistart
 from witten.landscape.newton_on_grid import grid_search
-from witten.landscape.scaled_coordinates import Units, units_around
 from witten.objectives.objective import Objective
 from witten.objectives.symbolic.affine_frame import AffineFrame, affine_frame
 from witten.objectives.symbolic.polynomials import critical_bound
 from witten.objectives.topography.critical_set import Reach, reach
+from witten.objectives.topography.scaled_coordinates import Units, units_around
 from witten.objectives.topography.subdivision import Subdivision, subdivide
 
 __all__ = ["CriticalPoints", "critical_points"]
@@ -70,7 +70,7 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for critical points that are too many to be told apart.
+        for critical points that are too many to be distinguished.
     """
     if objective.is_constant:
         raise RequestError(f"{objective.name} is constant: every point is critical; give an objective with a landscape")
@@ -84,7 +84,7 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
             f"{objective.name} has {len(found.points)} critical points where was looked, and there may be more; give a "
             "box that holds those of interest"
         )
-    out = tuple(units.point_out(point) for point in found.points)
+    out = tuple(point.out_of(units) for point in found.points)
     notes = (*found.notes, f"{words}; nothing is known of what may lie further out") if words else found.notes
     return replace(found, points=out, box=None if found.box is None else units.out(found.box.T).T, notes=notes)
 
@@ -98,7 +98,16 @@ def _known(objective: Objective) -> tuple[Array, bool, str]:
     if not complete and known.proved < CUBES[-1]:
         known = _in_a_cube(frame.objective, known)
     words = "" if complete or known.proved == 0 else f"critical points are proved complete in {_cube(known, frame)}"
-    return frame.out(known.points), complete, words
+    points = known.points if known.proved > 0 else _settled(frame.objective, known.points)
+    return frame.out(points), complete, words
+
+
+def _settled(objective: Objective, lows: Array) -> Array:
+    """The critical points near lows (d, n) that were seen, or these: the floor of a wide valley has many."""
+    x, converged = polished(objective, lows)
+    low, high = lows.min(axis=1, keepdims=True), lows.max(axis=1, keepdims=True)
+    near = converged & (x >= 2 * low - high).all(axis=0) & (x <= 2 * high - low).all(axis=0)
+    return x[:, near] if near.any() else lows
 
 
 def _in_a_cube(objective: Objective, known: Reach) -> Reach:

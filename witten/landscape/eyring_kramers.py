@@ -5,7 +5,7 @@ For each index-1 saddle z between minima i and j, with eta the negative curvatur
     k_ij = |eta|/(2 pi) sqrt(det Hess f(m_i)/|det Hess f(z)|) e^{-2 (f(z) - f(m_i))/s},
 
 Q_ij is their sum over z, and the smallest non-zero rates are those of -Q times 1 + O(s), whatever ties or symmetries
-there are. In this project's convention the temperature is s/2 (Bovier, Eckhoff, Gayrard and Klein, JEMS 6, 2004). With
+there are. In this project's convention the temperature is s/2 ([Kramers1940], [Bovier2004], [Bovier2005]). With
 the factors of `first_order` in masses and conductances that is 1 + O(s^2), and how far off is estimated."""
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ def eyring_kramers(
     Its records are `LawRate`s: all rates, the law of leading order and the coefficient between the two beside them.
     Where the bar is wider than a factor of two, which it is for s that are not small beside the barrier, a rate is not
     resolved. With one minimum, or barriers that grow without bound, the law says nothing: the rate is nan.
+
+    >>> law, curve = (verb("double-well", 0.05) for verb in (witten.eyring_kramers, witten.gap))
+    >>> print(f"{law.rates[0]/curve.rates[0]:.1f}")
+    1.0
 
     Parameters
     ----------
@@ -197,7 +201,12 @@ def well_graph(landscape: Landscape, learning_rate: float, *, order: float = 0, 
 def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
     """log k of each labelled pair, ascending: the law where no two barriers are equal or nearly so, shape (n_min - 1,).
 
-    Off by factors where they are: see `Landscape.tied` and `near_ties`."""
+    Off by factors where they are: see `Landscape.tied` and `near_ties`.
+
+    >>> from witten.landscape.eyring_kramers import labelled_log_rates
+    >>> print(*(f"{x:.2f}" for x in labelled_log_rates(witten.describe_landscape("double-well"), 0.05)))
+    -11.49
+    """
     require_law(landscape)
     positive("learning rate", learning_rate)
     found = []
@@ -227,7 +236,14 @@ def mean_transition_time(landscape: Landscape, learning_rate: float, start: int,
     steps; inf beyond the doubles.
 
     Deep enough wells one saddle apart: 1/k_ij. Symmetric double well: 2/lambda_1. Half of it is spent before the
-    saddle between two wells is first reached. Errors as `eyring_kramers`."""
+    saddle between two wells is first reached. Errors as `eyring_kramers`.
+
+    >>> from witten.landscape.eyring_kramers import mean_transition_time
+    >>> wells = witten.describe_landscape("double-well")
+    >>> time, rate = mean_transition_time(wells, 0.05, 0, 1), witten.eyring_kramers(wells, 0.05, order=0).rates[0]
+    >>> print(f"{time * rate:.3f}")  # two equal wells: the rate is twice that of leaving one
+    2.000
+    """
     n = len(landscape.minima)
     if not (0 <= start < n and 0 <= target < n):
         raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")

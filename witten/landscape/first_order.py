@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from witten.landscape.critical_point import CriticalPoint
+from witten.landscape.critical_point import CriticalPoint, joined
 from witten.landscape.landscape import Landscape
 from witten.landscape.local_expansion import LocalExpansion, expand
-from witten.landscape.scaled_coordinates import joined, units_around
 from witten.objectives import Objective
+from witten.objectives.topography.scaled_coordinates import units_around
 
 __all__ = ["FirstOrder", "PointExpansion", "first_order"]
 
@@ -181,7 +181,7 @@ def first_order(landscape: Landscape) -> FirstOrder:
     points = (*landscape.minima, *landscape.saddles)
     units = units_around(landscape.objective, joined(points))
     f = units.objective(landscape.objective)
-    found = [PointExpansion(f, units.point_into(p), e) for p, e in zip(points, _energies(landscape), strict=True)]
+    found = [PointExpansion(f, p.into(units), e) for p, e in zip(points, _energies(landscape), strict=True)]
     return FirstOrder(tuple(found[: len(landscape.minima)]), tuple(found[len(landscape.minima) :]))
 
 

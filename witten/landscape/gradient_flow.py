@@ -30,10 +30,10 @@ def descend(
     """Follow dx/dt = -grad f from points (d, n) to its end: where that is, and whether the end was reached.
 
     Over a step of time t the local quadratic model is solved exactly, dx = -V phi(h, t) V^T grad f with
-    phi = (1 - e^{-ht})/h and Hess f = V h V^T (Page and McIver, J. Chem. Phys. 88, 1988); t follows from how well the
-    model foretells grad f. Near a minimum t grows without bound and the step becomes Newton's. A path that meets a
-    saddle on its way is pushed off it, one that goes beyond |x_i| = reach is given up. `watch(i, x)` is called with
-    the numbers of the paths that moved and where they are.
+    phi = (1 - e^{-ht})/h and Hess f = V h V^T [Page1988]; t follows from how well the model foretells grad f. Near a
+    minimum t grows without bound and the step becomes Newton's. A path that meets a saddle on its way is pushed off it,
+    one that goes beyond |x_i| = reach is given up. `watch(i, x)` is called with the numbers of the paths that moved and
+    where they are.
     """
     x = np.array(x, dtype=float)
     active = np.arange(x.shape[1])

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.landscape.barriers import Pair, barrier_pairs
-from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, joined, polished
 from witten.landscape.critical_points import CriticalPoints, critical_points
 from witten.landscape.saddle_connections import connections
-from witten.landscape.scaled_coordinates import joined, units_around
 from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.conditions import Conditions, conditions
+from witten.objectives.topography.scaled_coordinates import units_around
 
 __all__ = ["Landscape", "Saddle", "barrier", "describe_landscape"]
 
@@ -43,6 +43,10 @@ class Saddle(CriticalPoint):
 @dataclass(frozen=True, eq=False)
 class Landscape:
     """What f looks like, as far as the asymptotic law asks.
+
+    >>> wells = witten.describe_landscape("double-well:barrier=0.5")
+    >>> len(wells.minima), len(wells.saddles), round(wells.barrier, 6)
+    (2, 1, 0.5)
 
     Attributes
     ----------
@@ -76,7 +80,7 @@ class Landscape:
 
     @property
     def unbounded(self) -> bool:
-        """Whether barriers grow without bound the further out one looks: H_f is infinite. Not in a box."""
+        """Whether barriers grow without bound with the distance: H_f is infinite. Not in a box."""
         return not self.boxed and self.conditions.endless_barrier == np.inf
 
     @property
@@ -118,6 +122,9 @@ class Landscape:
 def describe_landscape(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> Landscape:
     """Critical points, the wells that saddles join, pairs, conditions: a report, whatever f is like.
 
+    >>> [round(float(point.x[0]), 6) for point in witten.describe_landscape("double-well").minima]
+    [-1.0, 1.0]
+
     Parameters
     ----------
     objective : an Objective, or its text; any dimension
@@ -129,7 +136,7 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
     RequestError
         for a constant, or a box that does not fit.
     ConvergenceError
-        for critical points that are too many to be told apart.
+        for critical points that are too many to be distinguished.
     """
     f = resolve(objective)
     search = critical_points(f, box=box, seed=seed)
@@ -158,7 +165,11 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
 def barrier(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> float | None:
     """H_f, the Morse saddle barrier: the largest barrier that keeps a minimum apart from a deeper one.
 
-    None for one minimum. Errors as `describe_landscape`."""
+    None for one minimum. Errors as `describe_landscape`.
+
+    >>> round(witten.barrier("shi-su-jordan-1d"), 6)
+    0.109319
+    """
     return describe_landscape(objective, box=box, seed=seed).barrier
 
 
@@ -182,9 +193,9 @@ def _sorted_by_kind(objective: Objective, points: Sequence[CriticalPoint]) -> Ki
     f = units.objective(objective)
     values = _values(points)
     equal = 1e-9 * float(np.ptp(values)) + 1e-14 * float(abs(values).max()) or 1.0
-    for point in sorted(points, key=lambda p: (round(p.value / equal), *np.round(units.point_into(p).x, 9).tolist())):
+    for point in sorted(points, key=lambda p: (round(p.value / equal), *np.round(p.into(units).x, 9).tolist())):
         if point.degenerate:
-            kinds[0 if _is_lowest(f, units.point_into(point)) else 2].append(point)
+            kinds[0 if _is_lowest(f, point.into(units)) else 2].append(point)
         else:
             kinds[min(point.index, 2)].append(point)
     return tuple(kinds[0]), tuple(kinds[1]), tuple(kinds[2])

@@ -110,8 +110,8 @@ class _Graph:
 def relaxed_strings(objective: Objective, a: Array, b: Array) -> tuple[Array, Array]:
     """The highest points of paths from a to b (d, n) that have sunk towards minimum energy paths, and the tangents.
 
-    The images move against grad f and are spread out evenly again after each step (E, Ren and Vanden-Eijnden 2007);
-    the path need not settle, since a climb starts from its top."""
+    The images move against grad f and are spread out evenly again after each step [E2007]; the path need not settle,
+    since a climb starts from its top."""
     weights = np.linspace(0.0, 1.0, IMAGES)
     x = a[:, :, None] * (1 - weights) + b[:, :, None] * weights
     d, n = a.shape
@@ -215,8 +215,8 @@ def climb(objective: Objective, x: Array, mode: Array, limit: float = 1e8) -> Ar
     """Index-1 saddles reached from points (d, n): up along one mode of Hess f, down along all others.
 
     The mode followed is the one most like that of the step before, starting with `mode` (d, n); each component of a
-    step is Newton's, |slope/curvature|, with the sign that climbs or descends (Cerjan and Miller 1981; Wales 1994),
-    and its length adapts to how well the quadratic model foretells grad f. A climb beyond |x| = limit is given up.
+    step is Newton's, |slope/curvature|, with the sign that climbs or descends ([Cerjan1981], [Wales1994]), and its
+    length adapts to how well the quadratic model foretells grad f. A climb beyond |x| = limit is given up.
     """
     x, mode = x.copy(), mode.copy()
     reach = 0.1 * (1 + np.linalg.norm(x, axis=0))

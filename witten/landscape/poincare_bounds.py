@@ -39,12 +39,16 @@ class Bound:
 def rate_bounds(objective: Objective | str, learning_rate: float) -> tuple[Bound, ...]:
     """What can be proved about log lambda_s at s, the strongest bounds first; nothing for most f above one dimension.
 
-    * Hess f >= mu: lambda >= mu (Bakry, Emery 1985).
-    * f = g + p, Hess g >= mu, p between two constants: lambda >= mu e^{-2 osc(p)/s} (Holley, Stroock 1987).
+    * Hess f >= mu: lambda >= mu [Bakry1985].
+    * f = g + p, Hess g >= mu, p between two constants: lambda >= mu e^{-2 osc(p)/s} [Holley1987].
     * one dimension, with w = e^{-2f/s} and B(x) = int_x^inf w int_m^x 2/(s w), and the same to the left:
-      1/(4 max B) <= lambda, and lambda <= 1/(mu(other side) B), for any m (Muckenhoupt 1972).
+      1/(4 max B) <= lambda, and lambda <= 1/(mu(other side) B), for any m [Muckenhoupt1972].
 
     For f_1(x_1) + ... + f_d(x_d) the rate is the smallest of the parts', and so are the bounds.
+
+    >>> bound = witten.rate_bounds("x^2/2 + x^4", 0.1)[0]
+    >>> bound.theorem, f"{np.exp(bound.lower):.6f}"
+    ('Bakry-Emery', '1.000000')
 
     Raises
     ------

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from witten.landscape.critical_point import CriticalPoint
+from witten.landscape.critical_point import CriticalPoint, joined
 from witten.landscape.gradient_flow import descend, leaving
-from witten.landscape.scaled_coordinates import joined, units_around
 from witten.objectives.objective import Objective
+from witten.objectives.topography.scaled_coordinates import units_around
 
 __all__ = ["connections", "descent_paths"]
 

@@ -3,10 +3,10 @@
     C c = lambda M c,   -C_ij = c_ij >= 0 the conductances, rows of C sum to zero, M the masses
 
 * Eliminating well k, c_ij += c_ik c_jk/d_k with d_k = sum_j c_kj, takes sums, products and quotients of positive
-  numbers (Grassmann, Taksar and Heyman 1985). With the largest d_k/pi_k first, C = L D L^T in wells of unit mass, L
+  numbers [Grassmann1985]. With the largest d_k/pi_k first, C = L D L^T in wells of unit mass, L
   unit triangular up to the order of wells, its entries at most 1, D graded.
 * Rates are the squared singular values of R^{-1} L D^{1/2}, R R^T = M. One-sided Jacobi rotations, each column kept as
-  a unit vector and the logarithm of its length, find them all (Demmel et al., Linear Algebra Appl. 299, 1999).
+  a unit vector and the logarithm of its length, find them all [Demmel1999].
 
 What is lost is a few roundings of the logarithms: of a rate, eps (1 + the largest |logarithm|), relatively."""
 
@@ -175,7 +175,7 @@ def _singular(masses: Array, factor: Array, log_pivots: Array) -> tuple[Array, A
     columns /= lengths[:, None]
     log_lengths = 0.5 * log_pivots + np.log(lengths)
     if not _rotate(columns, log_lengths, SWEEPS):
-        raise ConvergenceError("Jacobi rotations on the graph of wells did not settle; ask for fewer rates")
+        raise ConvergenceError("Jacobi rotations on the graph of wells did not converge; ask for fewer rates")
     order = np.argsort(log_lengths, kind="stable")
     return 2 * log_lengths[order], solve_triangular(root, columns[order].T, lower=True, trans="T")
 

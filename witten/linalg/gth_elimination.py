@@ -1,4 +1,4 @@
-"""Elimination of a Markov chain without a single subtraction (Grassmann, Taksar and Heyman 1985; O'Cinneide 1993)."""
+"""Elimination of a Markov chain without a single subtraction ([Grassmann1985], [OCinneide1993])."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ NONE = np.empty(0, dtype=np.int64)
 class MergeTree:
     """Wells of f, the most persistent first; the first holds the global minimum and never merges.
 
-    Where two wells meet, the one with the higher floor ends; equal floors are told apart by their numbers.
+    Where two wells meet, the one with the higher floor ends; equal floors are distinguished by their numbers.
 
     Attributes
     ----------

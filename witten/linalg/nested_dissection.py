@@ -13,7 +13,7 @@ LEAF = 64
 def nested_dissection(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The nodes of a masked grid in the order of their elimination: halves first, the plane that parts them last.
 
-    Source: George (1973).
+    Source: [George1973].
     """
     numbers = np.full(mask.shape, -1, dtype=np.int64)
     numbers[mask] = np.arange(mask.sum())

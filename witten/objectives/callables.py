@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], ArrayLike]  # the user's
 Evaluated = Callable[[Array], Array]  # (d, n) -> (..., n)
 
-STEP = 0.1  # first step of scipy.differentiate, which then halves it until the derivative settles
+STEP = 0.1  # first step of scipy.differentiate, which then halves it until the derivative converges
 # By how much the last of ten steps is shorter than the first.
 HALVED = 2.0**10
 N_CHECKS = 8

@@ -1,4 +1,4 @@
-"""What an objective is, in a few letters: a result is only gone on with where that is the same as before."""
+"""What an objective is, in a few letters: a sweep is resumed only where that is the same as before."""
 
 from __future__ import annotations
 

@@ -49,7 +49,12 @@ class Objective:
     f.hessian(x) (d, d, n), f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two
     objectives are equal if their name, formula and symbols are. Make one with `from_formula`, `from_sympy`,
     `from_callable`, or take one from the gallery. An objective on a circle or a torus is made by `periodic`: `periods`
-    holds the interval (low, high) of each coordinate, None of one that is not periodic."""
+    holds the interval (low, high) of each coordinate, None of one that is not periodic.
+
+    >>> f = witten.Objective.from_formula("x^4/4 - x^2/2")
+    >>> f(np.array([1.0])), f.gradient(np.array([2.0])).tolist()
+    (-0.25, [6.0])
+    """
 
     name: str
     formula: sp.Expr | None
@@ -90,7 +95,7 @@ class Objective:
         A gradient (d, n) -> (d, n) and a Hessian (d, n) -> (d, d, n) are checked against finite differences at fixed
         random points of [-1.5, 1.5]^d, or around `center` in units of `scale`: RequestError on a mismatch. What is not
         given is differentiated numerically (scipy.differentiate: a gradient to about ten digits, a Hessian to seven or
-        more). Such an objective has no Numba kernels, UFL or mpmath. Wells are looked for around the origin at all
+        more). Such an objective has no Numba kernels, UFL or mpmath. Wells are sought around the origin at all
         scales, and around `center` in units of `scale` (see `searched_from`)."""
         _check_dimension(dimension)
         if center is None and scale is not None:
@@ -106,7 +111,7 @@ class Objective:
         return made._checked_center()
 
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
-        """The same f, its wells looked for around `center` (d,), too, and derivatives that are not given taken in steps
+        """The same f, its wells sought around `center` (d,), too, and derivatives that are not given taken in steps
         that go by `scale`, a length over which f changes.
 
         Raises
@@ -359,7 +364,7 @@ def _scattered(dimension: int) -> Array:
 
 
 def _place(dimension: int, center: ArrayLike, scale: float) -> callables.Place:
-    """Where wells are looked for, too; RequestError for what is no point of d coordinates or no length."""
+    """Where wells are sought, too; RequestError for what is no point of d coordinates or no length."""
     try:
         point = np.atleast_1d(np.asarray(center, dtype=float))
     except (TypeError, ValueError):

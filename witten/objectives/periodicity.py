@@ -27,7 +27,7 @@ MEET, MEET_NUMERICALLY = 1e-12, 1e-7
 ROUNDINGS = 64 * float(np.finfo(float).eps)
 # Points of a face, from near to far, and points around the circle through each of them.
 FACE, AROUND = 400, 64
-# Places on the torus at which growth along the other axes is looked at.
+# Places on the torus at which growth along the other axes is examined.
 SLICES = 5
 
 
@@ -35,6 +35,10 @@ def periodic(objective: Objective | str, periods: Periods) -> Objective:
     """f on the circle [low, high) along each axis named, of which the ends are one point.
 
     Values are f's own between the ends; elsewhere they are repeated.
+
+    >>> f = witten.periodic("cos(x)", {"x": (0, 2*np.pi)})
+    >>> bool(np.isclose(f(np.array([7.0])), np.cos(7.0)))
+    True
 
     Parameters
     ----------

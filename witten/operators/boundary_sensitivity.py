@@ -1,4 +1,4 @@
-"""What cells along a wall that is meant to be curved do to a rate, straight ones and quadratic ones."""
+"""What cells along a boundary that is meant to be curved do to a rate, straight ones and quadratic ones."""
 
 # ruff: noqa: I001  (witten.parallel.load_dolfinx has to come first)
 from __future__ import annotations
@@ -25,10 +25,10 @@ SAGITTA = {(2, 1): 1 / 12, (2, 2): 1 / 960, (3, 1): np.sqrt(3) / 8, (3, 2): 0.03
 
 
 def wall_errors(operator: FiniteElementLaplacian, psi: Array, differences: Array, rates: Array) -> Array:
-    """int_wall a |(s/2)|grad u|^2 - lambda u^2| e^{-2f/s} / lambda: by what part rates change if the wall moves by a.
+    """int_boundary a |(s/2)|grad u|^2 - lambda u^2| e^{-2f/s} / lambda: the relative change of rates if it moves by a.
 
-    a is the mean distance to a smooth wall through the corners of the boundary facets, as the angles between these
-    suggest it (Hadamard's formula for a reflecting wall; Henrot 2006). Collective.
+    a is the mean distance to a smooth boundary through the corners of the boundary facets, as the angles between these
+    suggest it (Hadamard's formula for a reflecting boundary [Henrot2006]). Collective.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def _by_cell(mesh: dolfinx.mesh.Mesh) -> Array:
 
 
 def sagittas(facets: Array, degree: int = 1) -> Array:
-    """The mean distance of each boundary facet from a smooth wall through its corners, (m,).
+    """The mean distance of each boundary facet from a smooth boundary through its corners, (m,).
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Slabs:
-    """The discretisation of `FiniteDifferences`, with the layers of the grid along its first axis dealt out to ranks.
+    """The discretisation of `FiniteDifferences`, with the layers of the grid along its first axis distributed to ranks.
 
     A rank assembles its layers and their two neighbours with the kernels of one machine, and keeps the rows it owns. In
     C order each rank then owns consecutive nodes.
@@ -56,7 +56,7 @@ class Slabs:
         nodes = np.count_nonzero(self.grid.mask.reshape(self.grid.shape[0], -1), axis=1)
         if np.count_nonzero(nodes) < self.comm.size:
             raise RequestError(
-                f"{np.count_nonzero(nodes)} layers of cells cannot be dealt out to {self.comm.size} ranks; use fewer"
+                f"{np.count_nonzero(nodes)} layers of cells cannot be distributed to {self.comm.size} ranks; use fewer"
             )
         wanted = nodes.sum() * np.arange(1, self.comm.size) / self.comm.size
         cuts = np.searchsorted(np.cumsum(nodes), wanted) + 1
@@ -130,7 +130,7 @@ def _rows_alone(local: WittenLaplacian, owned: slice) -> WittenLaplacian:
 
 @dataclass(frozen=True, eq=False)
 class SlabLaplacian(DistributedLaplacian):
-    """A = B^T B of `FiniteDifferences`, its rows dealt out in slabs.
+    """A = B^T B of `FiniteDifferences`, its rows distributed in slabs.
 
     Parameters
     ----------

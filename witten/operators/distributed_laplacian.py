@@ -27,7 +27,7 @@ MASS_TOLERANCE, MASS_ITERATIONS = 1e-3, 2000
 
 @dataclass(frozen=True, eq=False)
 class DistributedLaplacian(ABC):
-    """The pencil K psi = lambda M psi, whose eigenvalues are the rates, with the rows dealt out to ranks.
+    """The pencil K psi = lambda M psi, whose eigenvalues are the rates, with the rows distributed to ranks.
 
     A block of vectors is an array (n_owned, k): the rows of this rank. What is said to be summed is summed over the
     ranks in their order, so that all of them hold the same bits.

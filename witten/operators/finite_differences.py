@@ -77,7 +77,11 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class FiniteDifferences:
+<<<<<<< HEAD
     """The exponential edge difference on a grid, with f at the middle of each edge.
+=======
+    """The exponential edge difference (square-root approximation, Scharfetter-Gummel [Scharfetter1969]) on a grid.
+>>>>>>> main
 
     Edges have the conductance c_ij = (s/2) (area/dist) e^{-2 f_ij/s}, f_ij = f((x_i + x_j)/2), nodes the mass
     m_i = volume e^{-2 f_i/s}. With B the map from nodes to edges,
@@ -87,6 +91,11 @@ class FiniteDifferences:
     that exponentially small rates converge faster than any power of h; the error of the others is a series in h^2, h^4,
     ... Flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a formula weights
     are averages (see `Averages`).
+
+    >>> grid = witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> operator = witten.FiniteDifferences(witten.gallery.quadratic(), grid).assemble(0.5)
+    >>> print(f"{witten.eigensolve(operator, 2).gap:.3f}")
+    1.000
 
     Parameters
     ----------

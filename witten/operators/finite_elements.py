@@ -45,6 +45,11 @@ class FiniteElements:
     overflows while (max f - min f)/s < 600 or so. Boundaries reflect, straight or curved. The weight is evaluated at
     the quadrature points by NumPy, so that the forms are compiled once for all objectives and learning rates.
 
+    >>> f, disk = witten.gallery.quadratic(dim=2), witten.read_mesh("meshes/disk.msh")
+    >>> operator = witten.FiniteElements(f, disk, degree=1).assemble(0.5)
+    >>> print(f"{witten.eigensolve(operator, 2).gap:.2f}")
+    1.00
+
     Parameters
     ----------
     objective : Objective of the mesh's dimension, finite on the mesh

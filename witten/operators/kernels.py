@@ -29,7 +29,7 @@ def kernel(function: Any) -> Callable[..., Any]:
 
 
 def _renamed(function: Any, name: str) -> FunctionType:
-    """A copy of a function. Numba's cache on disk tells compiled functions apart by name, not by options."""
+    """A copy of a function. Numba's cache on disk distinguishes compiled functions by name, not by options."""
     copy = FunctionType(function.__code__, function.__globals__, name)
     copy.__qualname__, copy.__module__ = name, function.__module__
     return copy

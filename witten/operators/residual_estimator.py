@@ -25,7 +25,7 @@ class Residuals:
 
     Here r = (s/2) Lap u - grad f . grad u + lambda u, and j is the jump of (s/2) du/dn between cells, twice its value
     on the boundary. The relative error of a rate is the squared energy norm of the error of its mode, divided by the
-    rate: the sum of these, up to a factor that hardly changes from mesh to mesh (residual estimator; Verfuerth 1996).
+    rate: the sum of these, up to a factor that hardly changes from mesh to mesh (residual estimator [Verfuerth1996]).
     f is interpolated here, so that one compiled form serves all objectives; derivatives of u come from its differences
     within cells, so that no rate is too small.
     """

@@ -2,8 +2,8 @@
 
 MPI is started only where a launcher has started several processes, or when somebody asks for `Communicator.mpi`.
 
-What happens to one rank happens to all. A value that one rank finds is told to all (`agree`), an error that one rank
-can find by itself is raised on all (`collectively`), and an error that comes up where nobody expected one ends the run
+What happens to one rank happens to all. A value that one rank finds is broadcast (`agree`), an error that one rank can
+find alone is raised on all (`collectively`), and an error that comes up where nobody expected one ends the run
 on all ranks within seconds (`together`): the others may be waiting for a message that will never come.
 """
 

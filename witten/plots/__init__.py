@@ -1,7 +1,7 @@
 """Pictures of results, one file for each kind.
 
 matplotlib is loaded inside the functions, and only its figures: no window, no global state. With a path the picture is
-written whole or not at all; every function returns the figure.
+written atomically; every function returns the figure.
 """
 
 from witten.plots.annealings import plot_annealing

@@ -1,4 +1,4 @@
-"""Two ways to one train loss, on the contours of train and test loss."""
+"""Two trajectories to one train loss, on the contours of train and test loss."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plot_annealing(found: Comparison, path: str | Path | None = None) -> Figure:
     whole.set_ylabel(r"$\delta_2$")
     whole.legend(frameon=False, fontsize=9, loc="lower left")
     a, b = found.annealed.test_loss, found.small.test_loss
-    whole.set_title("train loss (grey) and both ways", fontsize=10)
+    whole.set_title("train loss (grey) and both trajectories", fontsize=10)
     end.set_title(f"at train loss ${tex_number(found.eps)}$: test loss ${tex_number(a)}$ and ${tex_number(b)}$",
                   fontsize=10)  # fmt: skip
     return finished(figure, path)

@@ -140,7 +140,7 @@ def _bars(curve: RateCurve, rows: NDArray[np.bool_], scale: LogScale) -> Array:
 
 
 def _draw_law(axes: Axes, curve: RateCurve, inverse: Array, scale: LogScale) -> None:
-    """The leading law alpha e^{-2H/s}, when the rates tell a barrier from none."""
+    """The leading law alpha e^{-2H/s}, when the rates distinguish a barrier from none."""
     fit = sensible_fit(curve)
     if fit is None:
         return
@@ -154,7 +154,7 @@ def _draw_law(axes: Axes, curve: RateCurve, inverse: Array, scale: LogScale) -> 
 
 
 def sensible_fit(curve: RateCurve) -> BarrierFit | None:
-    """The barrier fit where it says something: enough points, and a barrier told from none."""
+    """The barrier fit where it says something: enough points, and a barrier that is distinguished from none."""
     try:
         fit = curve.fit_barrier()
     except RequestError:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_basins", "plot_bifurcation", "plot_descent"]
 
-# Points of an orbit diagram that are drawn, at most: more cannot be told apart.
+# Points of an orbit diagram that are drawn, at most: more cannot be distinguished.
 MOST_POINTS = 400_000
 # Learning rates up to which a pixel for each point is too little to be seen.
 MANY = 200
@@ -108,7 +108,7 @@ def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
 
 def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
     """The plane of starts, coloured by attractor (or by period, where attractors fill curves), darker where it takes
-    more steps to get there; white where a start diverges, grey where it does not settle."""
+    more steps to get there; white where a start diverges, grey where it does not converge."""
     if path is not None:
         check_plot(path)
     image, names = _coloured(found)
@@ -158,7 +158,7 @@ def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
     if (labels == -1).any():
         names["diverges"] = "white"
     if (labels == -2).any():
-        names["does not settle"] = "#bbbbbb"
+        names["does not converge"] = "#bbbbbb"
     return image, names
 
 

@@ -32,7 +32,7 @@ def plot_spectrum(
 
 
 def plot_dataset(dataset: xarray.Dataset, path: str | Path | None = None) -> Figure:
-    """Draw a spectrum from the dataset that `storage.load_spectrum` returns.
+    """Draw a spectrum from the dataset that `io.spectrum_dataset.load_spectrum` returns.
 
     Raises
     ------

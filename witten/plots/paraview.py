@@ -98,7 +98,7 @@ def save_modes(
 def save_fields(
     mesh: NodalMesh, fields: Mapping[str, Array], path: str | Path, *, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Write named values on the nodes, shape (n,) each, as .xdmf or .bp, whole or not at all.
+    """Write named values on the nodes, shape (n,) each, as .xdmf or .bp, atomically.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def plot_plane(plane: Plane, path: str | Path | None = None) -> Figure:
 
 
 def _draw_descent(axes: Axes, plane: Plane) -> None:
-    """T = 0: of the starts that settle, the part that does so at the leftmost minimum; grey where none does."""
+    """T = 0: of the starts that converge, the share that does so to the leftmost minimum; grey where none does."""
     settled = plane.descent.sum(axis=1)
     share = np.where(settled > 0, plane.descent[:, 0] / np.maximum(settled, 1e-300), np.nan)
     low = plane.temperatures.min()
@@ -63,7 +63,7 @@ def _draw_descent(axes: Axes, plane: Plane) -> None:
         shading="nearest",
     )  # fmt: skip
     axes.set_ylim(low / 2.9, axes.get_ylim()[1])
-    axes.annotate("$T = 0$: plain descent, of the starts that settle", (0.03, low / 2.3), fontsize=8,
+    axes.annotate("$T = 0$: plain descent, of the starts that converge", (0.03, low / 2.3), fontsize=8,
                   xycoords=("axes fraction", "data"), va="center")  # fmt: skip
 
 

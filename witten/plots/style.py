@@ -1,4 +1,4 @@
-"""What all pictures share: colours, figures without a window, files written whole or not at all."""
+"""What all pictures share: colours, figures without a window, files written atomically."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# Okabe and Ito's palette, told apart by all kinds of colour vision.
+# Okabe and Ito's palette, distinguished by all kinds of colour vision.
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY = "#555555"
@@ -66,7 +66,7 @@ def new_figure(
 
 
 def finished(figure: Figure, path: str | Path | None) -> Figure:
-    """Write the picture, if it has a place, whole or not at all."""
+    """Write the picture, if it has a place, atomically."""
     if path is not None:
         image = io.BytesIO()
         figure.savefig(image, format=Path(path).suffix[1:].lower(), dpi=160)

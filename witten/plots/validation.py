@@ -39,7 +39,7 @@ def plot_validation(found: Validation, path: str | Path | None = None) -> Figure
 
 
 def plot_routes(curves: CurveSet, path: str | Path | None = None) -> Figure:
-    """The same from the file of `validate`; a second look takes the place of a first."""
+    """The same from the file of `validate`; a second estimate takes the place of the first."""
     known = {name: _resolved(curve) for name, curve in curves.curves.items()}
     known[MONTE_CARLO] |= {s: r for s, r in known.pop(SECOND_LOOK, {}).items() if r is not None}
     return _side_by_side(next(iter(curves.curves.values())).objective, known, path)

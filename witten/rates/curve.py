@@ -31,6 +31,10 @@ Array = NDArray[np.float64]
 class RateCurve(netcdf.Saved):
     """lambda_s at several learning rates, in the order asked for.
 
+    >>> curve = witten.gap("double-well", (0.05, 0.1))
+    >>> bool(np.all(curve.lower < curve.log_rates) and np.all(curve.log_rates < curve.upper))
+    True
+
     Parameters
     ----------
     records : one `RateRecord` for each of the n learning rates

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing but itself: sections of text, figures, tables and verdicts in one look.
+"""One HTML page that needs nothing but itself: sections of text, figures, tables and verdicts in one style.
 
     page("Title", [Section("Rates", [Text("..."), Figure(picture(figure), "Caption."), Table(("s", "rate"), rows)])])
 
@@ -189,5 +189,5 @@ def check_page(path: str | Path) -> Path:
 
 
 def write_page(path: str | Path, text: str) -> None:
-    """Write a page whole or not at all; `ConvergenceError` if the disk refuses."""
+    """Write a page atomically; `ConvergenceError` if the disk refuses."""
     netcdf.write_bytes(path, text.encode())

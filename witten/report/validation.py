@@ -252,11 +252,11 @@ def _modes(found: Validation) -> Iterator[Block]:
     ]
     ties = ""
     if computed.multiplets:
-        ties = " Rates that cannot be told apart fix only the span of their modes."
+        ties = " Rates that cannot be distinguished fix only the span of their modes."
     yield Figure(
         picture(plot_spectrum(computed, found.objective)),
-        f"The slowest modes of the generator at s = {computed.learning_rate:g}: the first is what is left when "
-        f"everything else has decayed.{ties}",
+        f"The slowest modes of the generator at s = {computed.learning_rate:g}: the first is the last "
+        f"to decay.{ties}",
         wide=found.objective.dimension > 1,
     )
     yield Table(("mode", "rate", "error", "resolved"), shown, f"The lowest rates at s = {computed.learning_rate:g}")

@@ -1,4 +1,4 @@
-"""Excess risk along a schedule: by the law of SGD, by that of the SDE, by simulation.
+"""Excess risk along a schedule: by the distribution of SGD, by that of the SDE, by simulation.
 
     from witten.risk import excess_risk
     excess_risk("shi-su-jordan", "0.1:500,0.05:500", x0=(-0.9, 0.9)).excess_risk

@@ -82,6 +82,9 @@ class RiskBound:
 def plateau(objective: Objective | str, learning_rate: float, *, noise: float = 1.0) -> Plateau:
     """eps(s), its slope and C(s), by quadrature.
 
+    >>> print(f"{witten.risk.plateau('x^2/2', 0.1).risk:.4f}")  # s/4
+    0.0250
+
     Raises
     ------
     RequestError
@@ -113,6 +116,11 @@ def risk_bound(
     after: float | None = None, noise: float = 1.0, points: int = 200,
 ) -> RiskBound:  # fmt: skip
     """The bound and the risk of the SDE at a constant learning rate, from the law at time t_0 on.
+
+    >>> found = witten.risk.risk_bound("x^2/2", 0.1, 2.0, (1.0,), after=1.0)
+    >>> bound = found.plateau.risk + found.factor * np.exp(-found.rate * (found.times - 1.0))
+    >>> bool(np.all(found.risk <= bound))
+    True
 
     Parameters
     ----------

@@ -46,7 +46,10 @@ def excess_risk(
 
     Two distributions differ by O(s): that of SGD, x+ = x - s_k grad f(x) + s_k sigma xi ('chain', computed without
     sampling, and 'simulate', the mean of runs), and that of the SDE dX = -grad f dt + sigma sqrt(s) dW over the times
-    s_k ('spectral'; and 'simulate' with a schedule in continuous time).
+    s_k ('spectral'; and 'simulate' with a schedule in continuous time). Source: [Shi2023].
+
+    >>> print(f"{witten.excess_risk('x^2/2', '0.1:500', (1.0,)).excess_risk[-1]:.5f}")  # s/(4 - 2 s)
+    0.02632
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """R(t) = (R_0 - s) exp(-e^{-2H/s} t) + s: what the plateau and the barrier alone say of the excess risk.
 
 The plateau is taken as s and the rate as e^{-2H/s}, with no prefactor: enough to see why a smaller learning rate ends
-lower and takes exponentially longer (Shi, Su, Jordan, arXiv 2004.06977, with R_0 = 100 and 2H = 0.1)."""
+lower and takes exponentially longer ([Shi2023], with R_0 = 100 and 2H = 0.1)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 @dataclass(frozen=True)
 class IdealisedRisk:
     """R(t) at learning rate s.
+
+    >>> print(f"{10 ** witten.risk.IdealisedRisk().log10_steps(0.1, 0.01):.0f}")
+    250
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class RiskCurve(netcdf.Saved):
 
     Attributes
     ----------
-    method : 'chain', the law of SGD; 'spectral', that of the SDE; 'simulate', a mean over runs of SGD
+    method : 'chain', the distribution of SGD; 'spectral', that of the SDE; 'simulate', a mean over runs of SGD
     objective : its name
     schedule : of the learning rate
     start : x0, shape (d,)
@@ -151,6 +151,10 @@ def recorded_steps(schedule: Schedule, most: int = MOST_RECORDED, last: int | No
 
 def crossing(first: RiskCurve, second: RiskCurve) -> float:
     """The last time at which the two curves cross.
+
+    >>> large, small = (witten.excess_risk("x^2/2", schedule, (5.0,)) for schedule in ("0.5:20", "0.1:100"))
+    >>> print(f"{witten.risk.crossing(large, small):.1f}")  # the small learning rate is ahead from then on
+    2.0
 
     Raises
     ------

@@ -34,14 +34,14 @@ DENSE = 300
 # Gaps below the first are computed by elimination, on chains of up to so many states, by dimension; on larger ones by
 # committors, if eigenvalues know the gap only to this part.
 SMALL_GAP, ELIMINATED, COARSELY = 1e-3, {1: 8000, 2: 2500}, 1e-5
-# The steps that are looked ahead are 2 to this power, at most.
+# At most 2 to this power steps are looked ahead.
 SQUARINGS = 60
-# What a chain loses in a step, as a part of its gap, that does not matter for the gap.
+# What a chain loses in a step, relative to its gap, that does not matter for the gap.
 NEGLIGIBLE = 1e-10
 # A loss from which on a difference of 1 knows it to 1e-8.
 LARGE_LOSS = 1e-6
-# Eigenvalues among which slow ones are told from the others.
-TOLD_APART = 6
+# Eigenvalues among which slow ones are distinguished from the others.
+DISTINGUISHED = 6
 # Products that Arnoldi may ask for; a few hundred are usual.
 MOST = 20_000
 # Eigenvalues computed beyond those asked for, so that a multiple one is seen whole.
@@ -84,7 +84,7 @@ class TransferSpectrum:
 
     @property
     def survival(self) -> float:
-        """rho_0 = 1 - leak: 1 for a chain that has a stationary law."""
+        """rho_0 = 1 - leak: 1 for a chain that has a stationary distribution."""
         return 1.0 - self.leak
 
     @property
@@ -116,7 +116,7 @@ class TransferSpectrum:
             where the spectrum was put together from the terms of a sum.
         """
         if self.stationary is None or self.operator is None:
-            raise RequestError(f"{self.objective} is a sum; ask for the stationary law of its terms one by one")
+            raise RequestError(f"{self.objective} is a sum; ask for the stationary density of its terms one by one")
         return self.stationary / self.operator.volume
 
 
@@ -156,16 +156,17 @@ def _loss(operator: TransferOperator, masses: Array, survival: float) -> float:
 
 
 def _rounding(operator: TransferOperator) -> float:
-    """What rounding changes of the matrix, as a part of it: sums, and nodes that are known to a part of themselves."""
+    """The relative change of the matrix by rounding: of sums, and of nodes that are known to a relative accuracy."""
     farthest = max(abs(bound) for interval in operator.grid.box.intervals for bound in interval)
     return ROUNDING * math.sqrt(operator.n_dofs) + EPS * farthest / float(operator.deviations.min())
 
 
 def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
-    """1 - rho_1 of the chain that returns what it loses, and its stationary law; rho_1/rho_0 = (1 - g)/(1 - leak).
+    """1 - rho_1 of the chain that returns what it loses, and stationary masses; rho_1/rho_0 = (1 - g)/(1 - leak).
 
-    Returned according to the quasi-stationary law no eigenvalue changes but the first, which becomes 1, and the matrix
-    is full. Returned to the heaviest node the matrix stays sparse, and where next to nothing is lost it is the same.
+    Returned according to the quasi-stationary distribution no eigenvalue changes but the first, which becomes 1, and
+    the matrix is full. Returned to the heaviest node the matrix stays sparse, and where next to nothing is lost it is
+    the same.
     """
     chain, ground = operator.dense(), int(masses.argmax())
     thin = chain.copy()
@@ -179,10 +180,10 @@ def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
 
 
 def _between_wells(balanced: Balanced, k: int) -> tuple[SlowChain, Array]:
-    """The slow chain between wells, told from the gap in the spectrum, and masses right but for the sums of wells."""
+    """The slow chain between wells, known by the gap in the spectrum, and masses right but for the sums of wells."""
     # The gap behind the slow ones is only seen among a few more.
     n, w = balanced.weights.size, balanced.weights
-    values, vectors = _arnoldi(balanced.apply, n, max(k, TOLD_APART))
+    values, vectors = _arnoldi(balanced.apply, n, max(k, DISTINGUISHED))
     order = np.argsort(-abs(values))
     slowness = np.maximum(1.0 - abs(values[order]), ROUNDING)
     count = 2 + int(np.argmax(slowness[2:] / slowness[1:-1]))

@@ -14,17 +14,17 @@ __all__ = ["Balanced", "conditions"]
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
-# Steps that the Gibbs measure takes towards the stationary law, and where logarithms of weights end.
+# Steps that the Gibbs measure takes towards the stationary distribution, and where logarithms of weights end.
 STEPS, DEEPEST = 8, -600.0
 # Balanced weights that make the norm so many times larger balance nothing.
 WORSE = 10.0
-# Eigenvalues closer than this, as a part of the first, are conditioned together.
+# Eigenvalues closer than this, relative to the first, are conditioned together.
 CLOSE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Balanced:
-    """S = W P W^{-1} with W = diag(w), w^2 near the stationary law: symmetric where the chain is reversible.
+    """S = W P W^{-1} with W = diag(w), w^2 near the stationary distribution: symmetric where the chain is reversible.
 
     P itself is so far from normal that Arnoldi on it loses eigenvalues whose modes live where hardly any measure is.
     A product with S is a sum of the same terms as one with P, each with its own relative accuracy.

@@ -83,7 +83,7 @@ def chebyshev_points(low: float, high: float, n: int) -> Array:
 
 
 def interpolation_matrix(nodes: Array, y: Array) -> Array:
-    """Values at y from values at Chebyshev points, by the second barycentric formula, shape (len(y), len(nodes))."""
+    """Values at y from values at Chebyshev points, by the second barycentric formula [Berrut2004]; (len(y), n)."""
     weights = (-1.0) ** np.arange(nodes.size)
     weights[[0, -1]] *= 0.5
     difference = y[:, None] - nodes

@@ -24,6 +24,10 @@ MOST_BATCHES = 20_000
 class GaussianNoise:
     """xi ~ N(0, C).
 
+    >>> noise = witten.sgd.GaussianNoise.of([[4.0]])  # of deviation 2
+    >>> print(f"{witten.transfer_spectrum('x^2/2', 0.2, 2, noise=noise).rate:.4f}")  # -log(1 - h)/h, as of any noise
+    1.1157
+
     Parameters
     ----------
     covariance : C as d rows of d numbers, symmetric and positive definite
@@ -85,6 +89,10 @@ class GaussianNoise:
 class AtomicNoise:
     """xi takes finitely many values at each point: (weights (a,), values(x) (a, d, n) at points (d, n)).
 
+    >>> coin = witten.sgd.AtomicNoise(np.array([0.5, 0.5]), lambda x: np.array([[[-1.0]], [[1.0]]]), "a coin")
+    >>> print(f"{witten.transfer_spectrum('x^2/2', 0.2, 2, noise=coin).rate:.4f}")  # -log(1 - h)/h
+    1.1157
+
     Parameters
     ----------
     weights : probabilities, shape (a,), of sum 1
@@ -100,8 +108,12 @@ class AtomicNoise:
 def bounded_noise(dimension: int, *, deviation: float = 1.0, order: int = 8) -> AtomicNoise:
     """xi uniform on [-sqrt(3) sigma, sqrt(3) sigma]^d: mean 0, covariance sigma^2 I, bounded.
 
-    Its law is replaced by a Gauss-Legendre rule of `order` points along each axis, exact for polynomials of degree
-    2 order - 1 in each variable.
+    Its distribution is replaced by a Gauss-Legendre rule of `order` points along each axis, exact for polynomials of
+    degree 2 order - 1 in each variable.
+
+    >>> noise = witten.sgd.bounded_noise(1, deviation=2.0)
+    >>> float(round(noise.weights @ noise.values(np.zeros((1, 1)))[:, 0, 0] ** 2, 9))
+    4.0
     """
     positive("noise", deviation)
     nodes, weights = np.polynomial.legendre.leggauss(order)
@@ -113,6 +125,10 @@ def bounded_noise(dimension: int, *, deviation: float = 1.0, order: int = 8) -> 
 
 def minibatch_noise(gradients: Callable[[Array], Array], data: int, batch: int = 1) -> AtomicNoise:
     """xi = mean_i g_i(x) - mean_{i in B} g_i(x), B a batch drawn from the data with replacement.
+
+    >>> noise = witten.sgd.minibatch_noise(lambda x: np.stack([x - 1, x + 1]), data=2)
+    >>> noise.values(np.zeros((1, 1))).ravel().tolist()
+    [1.0, -1.0]
 
     Parameters
     ----------

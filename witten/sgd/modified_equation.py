@@ -29,6 +29,10 @@ def modified_rate(objective: Objective | str, step_size: float, temperature: flo
     exp(h L)), so that at fixed T the rates of the chain and of this equation differ by O(h^2). Computed on three grids,
     extrapolated; to about nine digits while the rate is above 1e-10.
 
+    >>> from witten.sgd.modified_equation import modified_rate
+    >>> print(f"{modified_rate('x^2/2', 0.2):.4f}")  # 1 + h/2: of SGD it is -log(1 - h)/h = 1.1157
+    1.1000
+
     Raises
     ------
     RequestError

@@ -21,7 +21,7 @@ from witten.sgd.gradient_noise import GaussianNoise
 __all__ = ["REACH", "TransferOperator", "transfer_operator"]
 
 Array = NDArray[np.float64]
-# The Gaussian is followed this many standard deviations far: beyond lies a part of 2e-19.
+# The Gaussian is cut off at so many standard deviations: beyond lies 2e-19 of it.
 REACH = 9.0
 
 
@@ -125,7 +125,7 @@ class TransferOperator:
         return np.asarray(np.minimum(outside, 1.0))
 
     def around(self, image: Array) -> Array:
-        """The law of image + e for one point (d,), as masses at the nodes: a first step from x is around(y(x))."""
+        """Distribution of image + e for a point (d,), as masses at the nodes: a first step from x is around(y(x))."""
         z = self.axes.T @ np.asarray(image, dtype=float)
         parts = [
             h * np.exp(-0.5 * ((axis - at) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)

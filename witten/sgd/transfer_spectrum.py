@@ -49,7 +49,7 @@ MARGIN_OF_WELLS, TINY, FORGOTTEN = 8.0, 1e-3, 0.02
 # How often a box is enlarged for modes found in it, and how often one that mass leaves.
 ALLOWED_REGION_MODES = 4
 ENLARGED = 16
-# Relative change of gap and leak that a larger box may still make, before resolution is looked at: where paths run away
+# Relative change of gap and leak that a larger box may still make, before resolution is examined: where paths escape
 # from, a box that is too small changes them by factors, while coarse nodes are good for some tenths only.
 SETTLED = 0.3
 # The relative error of the gap and the errors of eigenvalues at which resolution is enough, by what factor it is raised
@@ -74,11 +74,14 @@ def transfer_spectrum(
 ) -> TransferSpectrum:
     """The k leading eigenvalues of x+ = x - h grad f(x) + e: e = h xi (SGD), or e ~ N(0, 2 h T I) at temperature T.
 
+    >>> print(*(f"{rho:.4f}" for rho in witten.transfer_spectrum("x^2/2", 0.2, 3).eigenvalues.real))  # (1 - h)^k
+    1.0000 0.8000 0.6400
+
     Parameters
     ----------
     objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension
     step_size : h > 0; the learning rate, where no temperature is given
-    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the law of xi: Gaussian, bounded, or of minibatches
+    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the distribution of xi: Gaussian, bounded, or of minibatches
     temperature : T > 0, instead of the noise
     box : (low, high) per axis, the first to be tried; found from f where left out
 
@@ -87,7 +90,7 @@ def transfer_spectrum(
     RequestError
         if the request is wrong, or asks for more nodes than fit.
     ConvergenceError
-        if mass keeps leaving every box: there is no stationary law, nor a quasi-stationary one.
+        if mass keeps leaving every box: there is no stationary distribution, nor a quasi-stationary one.
     """
     f = resolve(objective)
     began = time.perf_counter()
@@ -103,16 +106,17 @@ def transfer_spectrum(
 
 
 def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float:
-    """(1/2) int |rho - mu|: the total variation between the stationary law of the chain and exp(-2 f/s), s = v/h.
+    """(1/2) int |rho - mu|: the total variation between the stationary distribution and exp(-2 f/s), s = v/h.
 
     Raises
     ------
     RequestError
-        where the noise is not the same along all axes, or there is no stationary law (see `TransferSpectrum.density`).
+        where the noise is not the same along all axes, or there is no stationary distribution (see
+        `TransferSpectrum.density`).
     """
     f = resolve(objective)
     density, operator = found.density, found.operator
-    assert operator is not None  # density has seen to that
+    assert operator is not None  # else density raises
     v = operator.deviations**2
     if np.ptp(v) > 1e-12 * v.max():
         raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
@@ -171,7 +175,7 @@ def chain_rate(
 def _step_noise(
     f: Objective, step_size: float, noise: float | GaussianNoise, temperature: float | None
 ) -> GaussianNoise:
-    """The law of e."""
+    """The distribution of e."""
     positive("learning rate", step_size)
     if not 0 < float(step_size) * float(step_size) < np.inf:
         size, other = ("small", "larger") if step_size < 1 else ("large", "smaller")
@@ -302,7 +306,7 @@ def _enclosing(
             return domain, rough
     raise ConvergenceError(
         f"at step size {step_size:g} the chain on {f.name} leaves every box ({rough.leak:.1e} of it in a step, as "
-        f"far as {domain.box}): it has no stationary law; take a smaller step"
+        f"far as {domain.box}): it has no stationary distribution; take a smaller step"
     )
 
 
@@ -343,7 +347,7 @@ def _with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: 
     """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
 
     Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells
-    far above the saddles. They are told by V_s and the barriers, as for the generator.
+    far above the saddles. V_s and the barriers show them, as for the generator.
     """
     region, modulus = domain.region, np.abs(rough.eigenvalues[1:])
     if region is None:

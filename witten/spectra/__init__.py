@@ -1,4 +1,12 @@
-"""Eigenvalues of the discrete Witten-Laplacian, and the rates they are."""
+"""Eigenvalues of the discrete Witten-Laplacian, and the rates they are.
+
+Start with `gap`: `nested_grids` and `adaptive_meshes` refine until the error is small, `committor` asks which of two
+sets a path meets first. The solvers, values that `eigensolve` and `sweep` take, are names of this package. Those for
+many ranks, `KrylovSchur` and `Preconditioned`, need PETSc and SLEPc and are loaded when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from witten.spectra.committors.graph import Committors
 from witten.spectra.solvers.combined import TwoScales
@@ -9,4 +17,27 @@ from witten.spectra.solvers.lobpcg import Multigrid
 from witten.spectra.solvers.sturm import Chain
 from witten.spectra.spectrum import Spectrum
 
-__all__ = ["Chain", "Committors", "Dense", "Lanczos", "Multigrid", "Spectrum", "TwoScales", "eigensolve"]
+if TYPE_CHECKING:
+    from witten.spectra.solvers.distributed_lobpcg import Preconditioned
+    from witten.spectra.solvers.krylov_schur import KrylovSchur
+
+__all__ = [
+    "Chain",
+    "Committors",
+    "Dense",
+    "KrylovSchur",
+    "Lanczos",
+    "Multigrid",
+    "Preconditioned",
+    "Spectrum",
+    "TwoScales",
+    "eigensolve",
+]
+
+_NEEDS_PETSC = {"KrylovSchur": "krylov_schur", "Preconditioned": "distributed_lobpcg"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_PETSC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"witten.spectra.solvers.{_NEEDS_PETSC[name]}"), name)

@@ -110,7 +110,7 @@ def adapted_spectrum(
             return _at_the_edge(objective, learning_rate, bottom, edge, time.perf_counter() - began, rtol)
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
-        first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(ranks.mpi, mesh, objective.dimension)
+        first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(mesh, objective.dimension, comm=ranks)
         pairs_needed, cut, bottom, said = k - 1 + GUARDS, np.full(k - 1, 1e-11), Bottom(np.inf), ()
     found = _adapted(objective, learning_rate, first, p, k - 1, pairs_needed, rtol, petsc or {}, mesh is not None)
     order = np.argsort(found.log_rates, kind="stable")

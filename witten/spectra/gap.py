@@ -68,6 +68,9 @@ def spectrum(
 ) -> Spectrum:
     """The k lowest rates of dX = -grad f dt + sigma sqrt(s) dW, zero included, with error bars and modes.
 
+    >>> print(*(f"{rate:.3f}" for rate in witten.spectrum("x^2/2", 0.1, 3).rates))
+    0.000 1.000 2.000
+
     Parameters
     ----------
     objective : an Objective, or its text: a gallery name, `name:key=value`, or a formula; dimension 1 to 3
@@ -171,7 +174,10 @@ def gap(
     """The spectral gap lambda_s of dX = -grad f dt + sigma sqrt(s) dW at each learning rate, with error bars.
 
     With an absorbing boundary it is the exit rate: the lowest eigenvalue, 1/lambda_s the mean time in the box in the
-    long run.
+    long run. Source: [Shi2023].
+
+    >>> print(f"{witten.gap('double-well', 0.1).rates[0]:.6f}")
+    0.002776
 
     Parameters
     ----------
@@ -256,6 +262,11 @@ def sweep(
     """The gap of one discretisation, as it is, at each learning rate; error bars are the solver's alone.
 
     Matrices, patterns and symbolic factorisations are made once and used again.
+
+    >>> grid = witten.Grid(witten.Box((-2.5,), (2.5,)), (512,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(witten.gallery.double_well(), grid), (0.05, 0.1))
+    >>> print(f"{curve.rates[1]:.4f}")
+    0.0028
 
     Parameters
     ----------

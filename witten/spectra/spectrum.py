@@ -21,6 +21,10 @@ RESOLVED = 0.1
 class Spectrum:
     """The k lowest eigenvalues at one learning rate s, ascending, the zero of the ground state first.
 
+    >>> found = witten.spectrum("x^2/2", 0.1, 3)
+    >>> found.modes.shape == (3, found.grid.n_nodes)
+    True
+
     Attributes
     ----------
     learning_rate : s

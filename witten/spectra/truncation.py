@@ -33,8 +33,10 @@ WIDENING = 4.0
 FEWEST_NODES = {1: 1000, 2: 1, 3: 1}
 # What lies so many s above the saddles of a user's box counts less than rounding, unless a mode lives there.
 BOX_MARGIN = 20.0
-# Rates below this are those of barriers.
-BARRIER_RATE = 1e-6
+# Rates below this part of s/L^2, L the longest side of the grid, are those of barriers.
+BARRIERS = 1e-4
+# Logarithms of rates below this are beyond doubles.
+LOWEST = -700.0
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
@@ -85,7 +87,7 @@ def truncation(
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         halvings = _halvings(grid)
         levels = [_rates_on(objective, s, grid, pairs_needed, wanted, halvings)]
-        slow = _slow_level(region, levels[0][wanted - 1], wanted)
+        slow = _slow_level(region, grid, levels[0][wanted - 1], wanted)
         level = max(region.level + WIDENING * s, slow)
         wide = region.wider(grid, level)
         if wide is None:
@@ -118,7 +120,7 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
         log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
         if grid.n_nodes == np.prod(grid.shape):
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
-        if log_rates[wanted - 1] > np.log(BARRIER_RATE):
+        if log_rates[wanted - 1] > _of_barriers(grid, s):
             slow = region.allowed_region(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
         else:
             slow = sublevel(objective, s, wells=2 * wanted + 4, margin=BOX_MARGIN, box=box).level
@@ -158,19 +160,25 @@ def _pairs_needed(region: Sublevel, wanted: int) -> int:
     return wanted + GUARDS + max(0, min(region.wells - 1 - wanted, MORE_WELLS))
 
 
-def _slow_level(region: Sublevel, log_rate: float, wanted: int) -> float:
+def _of_barriers(grid: Grid, s: float) -> float:
+    """The logarithm of a rate so much below those of diffusion across a grid that only barriers make it."""
+    return float(np.log(BARRIERS * s) - 2 * np.log(grid.box.widths.max()))
+
+
+def _slow_level(region: Sublevel, grid: Grid, log_rate: float, wanted: int) -> float:
     """Up to which f there may be other modes as slow as the last one wanted.
 
     Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat. Where
     that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
     """
     s = region.learning_rate
-    if log_rate > np.log(BARRIER_RATE):
-        found = region.allowed_region(1.2 * np.exp(log_rate))
-        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
-        return region.level if endless else found.level + 2 * s
+    found = region.allowed_region(1.2 * np.exp(max(log_rate, LOWEST)))
+    endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
+    flat = region.level if endless else found.level + 2 * s
+    if log_rate > _of_barriers(grid, s):
+        return flat
     margin = (region.level - region.height) / s
-    return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
+    return max(flat, sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level)
 
 
 def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:

@@ -1,1 +1,5 @@
-"""One file per paper: its experiments, what it says and what is observed."""
+"""One file per paper: its experiments, what it says and what is observed.
+
+Start with `study`, which says what a claim and a figure are; what papers say stands in the others, `crossing_risks`,
+`convex_descent` and `relu_oscillation` being parts of them.
+"""

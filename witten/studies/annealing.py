@@ -1,4 +1,4 @@
-"""Nakkiran: Learning Rate Annealing Can Provably Help Generalization, Even for Convex Problems (arXiv 2005.07360).
+"""Nakkiran: Learning Rate Annealing Can Provably Help Generalization, Even for Convex Problems [Nakkiran2020].
 
 On a convex quadratic, stopped at one train loss, a large step that is decayed ends where the sample sees most, a small
 one where it sees least: with three samples of two directions the test loss of the latter is twice as large, with

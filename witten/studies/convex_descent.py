@@ -59,7 +59,7 @@ def _moments(theta: float, s: float, sigma: float, k: Array) -> tuple[Array, Arr
 
 
 def checks(paths: int) -> list[Check]:
-    """The closed form against plain descent, the law of the chain and runs; what is left of s in the limit."""
+    """The closed form against plain descent, the distribution of the chain and runs; how the limits depend on s."""
     f = Objective.from_formula(FORMULA)
     out = []
     for s, steps in STEPS.items():
@@ -84,7 +84,7 @@ def _moments_of_the_chain(f: Objective, method: Method, s: float) -> Check:
             mean, second = _moments(theta, s, sigma, np.array(float(k)))
             x = grid.points[0]
             worst = max(worst, abs(masses @ x - mean) / 8.0, abs(masses @ x**2 / second - 1))
-    what = f"convex, {method.name}, s = {s:g}: first two moments of the law of the chain off the closed form, at most"
+    what = f"convex, {method.name}, s = {s:g}: first two moments of the chain off the closed form, at most"
     return at_most(what, 1e-12, float(worst))
 
 

@@ -1,7 +1,7 @@
 """The non-convex example of Shi, Su and Jordan from (-0.9, 0.9): when a smaller learning rate begins to pay.
 
-SGD and the SDE are two laws, which differ by O(s); the curves of risk at s = 0.1 and s = 0.05 cross in both, but not at
-the same time."""
+The distributions of SGD and of the SDE differ by O(s); the curves of risk at s = 0.1 and s = 0.05 cross in both, but
+not at the same time."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Crossing:
 
     @cached_property
     def chain(self) -> tuple[RiskCurve, RiskCurve]:
-        """By the law of SGD, at s = 0.1 and 0.05."""
+        """By the distribution of SGD, at s = 0.1 and 0.05."""
         return _both("chain", "")
 
     @cached_property
     def spectral(self) -> tuple[RiskCurve, RiskCurve]:
-        """By the law of the SDE."""
+        """By the distribution of the SDE."""
         return _both("spectral", "")
 
     @cached_property
@@ -64,7 +64,7 @@ class Crossing:
 
     @cached_property
     def decays(self) -> list[RiskCurve]:
-        """0.1, and then 0.05 or 0.01, by the law of SGD."""
+        """0.1, and then 0.05 or 0.01, by the distribution of SGD."""
         return [excess_risk(PAPER, text, START) for text in DECAYS]
 
     def checks(self) -> list[Check]:
@@ -75,10 +75,10 @@ class Crossing:
         expected = {"chain": 483.0, "spectral": 552.0}
         exact = {"chain": crossing(*self.chain), "spectral": crossing(*self.spectral)}
         out = [
-            close("risks at s = 0.1 and 0.05 cross at time t, law of SGD (the chain)", expected["chain"],
+            close("risks at s = 0.1 and 0.05 cross at time t, distribution of SGD (the chain)", expected["chain"],
                   exact["chain"], absolute=1.5),
-            close("they cross at time t, law of the SDE (spectral expansion)", expected["spectral"], exact["spectral"],
-                  absolute=1.5),
+            close("they cross at time t, distribution of the SDE (spectral expansion)", expected["spectral"],
+                  exact["spectral"], absolute=1.5),
         ]  # fmt: skip
         for law, name, batches in (("chain", "runs of SGD", self.sgd), ("spectral", "runs of the SDE", self.sde)):
             mean, half = _crossing_of_runs(batches, expected[law])
@@ -94,7 +94,7 @@ class Crossing:
         ]  # fmt: skip
 
     def _order(self) -> list[Check]:
-        """The two laws up to t = 2, s <= 1/L: half the learning rate, half the difference."""
+        """The two distributions up to t = 2, s <= 1/L: half the learning rate, half the difference."""
         differences = []
         for s in (0.04, 0.02, 0.01):
             chain, sde = (
@@ -110,7 +110,7 @@ class Crossing:
         ]  # fmt: skip
 
     def _means(self) -> list[Check]:
-        """All runs together against the exact laws, at all times that are told."""
+        """All runs together against the exact distributions, at all times recorded."""
         out = []
         for name, laws, batches in (("SGD", self.chain, self.sgd), ("the SDE", self.spectral, self.sde)):
             for i, s in enumerate((LARGE, SMALL)):
@@ -134,8 +134,8 @@ class Crossing:
             out += [
                 at_most(f"3000 steps, decayed from 0.1 to {s:g} in the middle: risk over the better constant one", 0.5,
                         curve.final / best),
-                agrees(f"decayed to {s:g}: risk at the end by runs, beside the law of SGD", curve.final, runs.final,
-                       runs.final - half, runs.final + half),
+                agrees(f"decayed to {s:g}: risk at the end by runs, beside the distribution of SGD", curve.final,
+                       runs.final, runs.final - half, runs.final + half),
             ]  # fmt: skip
         longer = excess_risk(PAPER, "0.1:1500,0.01:6000", START)
         kept = (longer.final - longer.plateau[-1]) / (self.decays[1].final - self.decays[1].plateau[-1])

@@ -1,4 +1,4 @@
-"""Wang, Chen, Zhao, Tao: Large Learning Rate Tames Homogeneity (arXiv 2110.03677; ICLR 2022).
+"""Wang, Chen, Zhao, Tao: Large Learning Rate Tames Homogeneity [Wang2022].
 
 Gradient descent on ||A - X Y^T||^2/2 converges for steps well beyond 2/L, L the sharpness where it starts, up to about
 4/L, and where it then ends the factors are balanced."""
@@ -156,7 +156,7 @@ def _line() -> list[Check]:
 
 
 def _beyond(count: int) -> list[Check]:
-    """Beyond 1/mu: no minimum is stable, and what is left is perfectly balanced."""
+    """Beyond 1/mu: no minimum is stable, and the limit is perfectly balanced."""
     f, checks = scalar_factorisation(1.0), []
     starts = np.random.default_rng(0).uniform(0.2, 1.5, (2, count))
     for s in (1.05, 1.2, 1.4, 1.9):
@@ -176,7 +176,7 @@ class Limits:
     """Where runs of f = (mu - x . y)^2/2 in 5 + 5 dimensions end.
 
     steps : h, shape (6,)
-    norms : |x| and |y| in the limit, shape (2, 6, directions); nan where a run does not settle
+    norms : |x| and |y| in the limit, shape (2, 6, directions); nan where a run does not converge
     distances : |x - y|^2 there, shape (6, directions)
     """
 

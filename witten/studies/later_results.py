@@ -1,8 +1,8 @@
 """Later results on gradient descent with large steps: the edge of stability, fractal borders of convergence, chaos on
 rough objectives, and what decides the stability of SGD.
 
-Cohen et al. 2021 (edge of stability); Zhu et al. 2023 (a minimal example of it); Liang and Montufar 2025 (fractal
-convergence region); Kong and Tao 2020 (multiscale objectives); Chemnitz and Engel 2024 (Lyapunov exponents of SGD)."""
+[Cohen2021] (edge of stability); [Zhu2023] (a minimal example of it); [Liang2025] (fractal convergence region);
+[Kong2020] (multiscale objectives); [Chemnitz2024] (Lyapunov exponents of SGD)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["run"]
 Array = NDArray[np.float64]
 # Inputs and neurons of the network at the edge of stability.
 SAMPLES, HIDDEN = 12, 20
-# Curvatures of two samples: SGD holds on where gradient descent does not, and the other way round.
+# Curvatures of two samples: SGD stays where gradient descent does not, and the other way round.
 MILD, UNEVEN = (0.5, 1.5), (0.1, 3.9)
 
 

@@ -1,4 +1,4 @@
-"""Shi, Su, Jordan: On Learning Rates and Schroedinger Operators (arXiv 2004.06977; JMLR 24, 2023).
+"""Shi, Su, Jordan: On Learning Rates and Schroedinger Operators [Shi2023].
 
 The rate at which SGD converges is the gap of a Schroedinger operator: it does not vanish with the learning rate on
 convex objectives, and vanishes like e^{-2H/s} on others. Hence large steps first and small ones later."""

@@ -140,7 +140,7 @@ def checks(found: Trained) -> list[Check]:
 
 
 def _where_it_fits(found: Trained) -> list[Check]:
-    """max |x_i| |f(x_i)| times 2 s for the runs that have settled and fit to 5 %."""
+    """max |x_i| |f(x_i)| times 2 s for the runs that have converged and fit to 5 %."""
     made = []
     for s, outputs in found.outputs.items():
         fits = [
@@ -148,13 +148,13 @@ def _where_it_fits(found: Trained) -> list[Check]:
             for m, out, moving in zip(found.models, outputs, found.oscillates[s], strict=True)
             if not moving and abs(out[0] - m.targets[0]).max() < 0.05 * abs(m.targets).max()
         ]
-        what = f"s = {s:g}: 2 s max |x_i| |f(x_i)| over the {len(fits)} runs that settled and fit to 5 %"
+        what = f"s = {s:g}: 2 s max |x_i| |f(x_i)| over the {len(fits)} runs that converged and fit to 5 %"
         made.append(at_most(what, 1.0, max(fits, default=0.0)))
     return made
 
 
 def draw(found: Trained) -> Figure:
-    """A run that oscillates, one that has settled, and how many do."""
+    """A run that oscillates, one that has converged, and how many do."""
     from witten.plots.style import BLUE, GREY, VERMILION, finished, new_figure
 
     figure, panels = new_figure(1, 3, (13.0, 4.2))
@@ -165,7 +165,7 @@ def draw(found: Trained) -> Figure:
         axes.plot(x, found.models[seed].targets[0], color=GREY, linewidth=3, alpha=0.4, label="target")
         axes.plot(x, outputs[seed, 0], color=BLUE, label=f"step {STEPS}")
         axes.plot(x, outputs[seed, 1], color=VERMILION, linestyle="--", label=f"step {STEPS + 1}")
-        axes.set_title(f"$s = {s:g}$, seed {seed}: {'oscillates' if wanted else 'has settled'}", fontsize=10)
+        axes.set_title(f"$s = {s:g}$, seed {seed}: {'oscillates' if wanted else 'has converged'}", fontsize=10)
         axes.set_xlabel("$x$")
         axes.set_ylabel("output")
         axes.legend(frameon=False, fontsize=8)

@@ -1,4 +1,4 @@
-"""Nar and Sastry, Step Size Matters in Deep Learning (arXiv 1805.08890; NeurIPS 2018).
+"""Nar and Sastry, Step Size Matters in Deep Learning [Nar2018].
 
 A minimum can be reached from random starts only if it is Lyapunov stable under x+ = x - s grad f(x), that is if its
 sharpness is at most 2/s: the step size decides what can be learned."""
@@ -43,7 +43,7 @@ def run(*, quick: bool = False) -> Study:
                      "s = 0.5, and cycles take their places.", _draw_two_minima),
         Illustration("depth", "The largest singular value that can be learned at step size s, by depth.", _draw_depth),
         Illustration("network", "Outputs at two steps in a row after 20001 steps, one run that oscillates and one that "
-                     "has settled, and how many do, by step size.", partial(relu_oscillation.draw, network)),
+                     "has converged, and how many do, by step size.", partial(relu_oscillation.draw, network)),
     )  # fmt: skip
     title = "Nar, Sastry: Step Size Matters in Deep Learning"
     return Study("step-size-matters", title, checks, figures)

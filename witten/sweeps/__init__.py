@@ -1,5 +1,5 @@
-"""Sweeps over the learning rate, as every route and `validation` run them: dealt to ranks, saved after each record,
-stopped at a walltime or by a signal, gone on with from the file. Start with `run_sweep`."""
+"""Sweeps over the learning rate, as every route and `validation` run them: distributed to ranks, saved after each
+record, stopped at a walltime or by a signal, resumed from the file. Start with `run_sweep`."""
 
 from witten.sweeps.sweep import Part, Stop, Sweep, run_sweep, until
 

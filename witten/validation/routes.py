@@ -65,6 +65,9 @@ def validate(
 
     Where a Monte Carlo interval misses, a second run with other paths and half the width takes its place.
 
+    >>> witten.validate("x^2/2", 0.5).agree
+    True
+
     Parameters
     ----------
     objective : an Objective, or its text
@@ -77,7 +80,7 @@ def validate(
     landscape : minima and saddles known already
     progress : called with the route and s after each computation
     stop : asked before each computation; a reason to leave out the rest, or None
-    output : netCDF file, rewritten whole after each computation: spectral rates, `theory_rate`, `monte_carlo_rate`, ...
+    output : netCDF file, rewritten whole after each computation: spectral rates, theory_rate, monte_carlo_rate, ...
     resume : go on from `output`; what is there is not computed again
     walltime : as in `gap`
     comm : the ranks that compute it together; all there are where left out

@@ -20,7 +20,8 @@ EXAMPLES = options.examples(
     "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
     notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
     "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
-    "the end stops early, after any step. chain is the law of SGD, spectral that of the SDE: they differ by O(s).",
+    "the end stops early, after any step. chain is the distribution of SGD, spectral that of the SDE; they differ by "
+    "O(s).",
 )
 # Where a smaller part of the runs stays, it is said.
 KEPT = 1 - 1e-7
@@ -38,7 +39,7 @@ Start = Annotated[
 RiskMethod = Annotated[
     str,
     typer.Option("--method", metavar="chain|spectral|simulate",
-                 help="chain: the law of SGD; spectral: that of the SDE; simulate: the mean of runs."),
+                 help="chain: the distribution of SGD; spectral: that of the SDE; simulate: the mean of runs."),
 ]  # fmt: skip
 Runs = Annotated[str, typer.Option("--paths", metavar="N", help="Runs of simulate.")]
 
@@ -124,7 +125,8 @@ def _json(objective: str, curve: RiskCurve) -> dict[str, Any]:
 
 
 def _show(curve: RiskCurve) -> None:
-    laws = {"chain": "law of SGD", "spectral": "law of the SDE", "simulate": f"{curve.details.get('paths')} runs"}
+    runs = f"{curve.details.get('paths')} runs"
+    laws = {"chain": "distribution of SGD", "spectral": "distribution of the SDE", "simulate": runs}
     start = ", ".join(f"{x:.6g}" for x in curve.start)
     count = curve.steps.size
     rows = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     "witten schedule shi-su-jordan --target 0.05 --x0 -0.9,0.9",
     "witten schedule double-well:tilt=0.05 --target 0.03 --stages 2 --json",
-    notes="Optimised on the modes of the SDE, corrected until the exact law of SGD ends at the target, and run. "
-    "--compare adds cosine, step decay by 10 and C/log(2 + k), each from the first learning rate.",
+    notes="Optimised on the modes of the SDE, corrected until the exact distribution of SGD ends at the target, and "
+    "run. --compare adds cosine, step decay by 10 and C/log(2 + k), each from the first learning rate.",
 )
 
 Target = Annotated[
@@ -100,7 +100,7 @@ def _show(plan: Plan, count: int, checked: RiskCurve, classical: dict[str, int |
     print_line(f"{plan.total_steps} steps, the fewest found with at most {count} constant stages; the best constant "
                f"learning rate, {s:.5g}, takes {n}: {plan.saved:.3g} times as many")  # fmt: skip
     bar = checked.upper[-1] - checked.final
-    print_line(f"excess risk at the end: {plan.risk:.5g} by the law of SGD, {checked.final:.5g} +- {bar:.1g} by "
-               f"{checked.details['paths']} runs")  # fmt: skip
+    print_line(f"excess risk at the end: {plan.risk:.5g} by the distribution of SGD, {checked.final:.5g} +- {bar:.1g} "
+               f"by {checked.details['paths']} runs")  # fmt: skip
     for name, steps in classical.items():
         print_line(f"{name}: {'not reached' if steps is None else f'{steps} steps'}")

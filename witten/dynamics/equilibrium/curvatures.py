@@ -41,12 +41,13 @@ def unresolved_curvature(objective: Objective, x: Array, s: float, stiffness: fl
 
 
 def largest_by_power_iteration(
-    objective: Objective, x: Array, random: np.random.Generator, shift: float = 0.0
+    objective: Objective, x: Array, random: np.random.Generator, length: float, shift: float = 0.0
 ) -> float:
-    """The largest |eigenvalue| of Hess f(x), or the largest of shift - Hess f(x), from gradients alone."""
+    """The largest |eigenvalue| of Hess f(x), or the largest of shift - Hess f(x), from gradients alone; `length` is
+    one over which f changes."""
     v = random.normal(size=x.size)
     value = 0.0
-    step = DIFFERENCE * (1 + float(np.abs(x).max()))
+    step = DIFFERENCE * (length + float(np.abs(x).max()))
     for _ in range(ITERATIONS):
         v /= np.linalg.norm(v)
         two = objective.gradient(np.stack([x + step * v, x - step * v], axis=1))

@@ -23,7 +23,7 @@ from witten.dynamics.equilibrium.curvatures import (
 )
 from witten.dynamics.equilibrium.gibbs_grid import GibbsGrid, gibbs_grid
 from witten.dynamics.equilibrium.minimum_energy_paths import path_network
-from witten.dynamics.equilibrium.wells import Wells, find_wells, scattered_minima
+from witten.dynamics.equilibrium.wells import Wells, find_wells, scattered_minima, units_of_wells
 from witten.dynamics.paths.ensemble import CoreMap
 from witten.errors import RequestError
 from witten.objectives import Objective
@@ -148,10 +148,15 @@ def from_paths(objective: Objective, s: float, seed: int = 0) -> Equilibrium:
     wells = _descended_wells(objective, seed)
     x = wells.minima
     random = np.random.default_rng(seed)
-    largest = max(largest_by_power_iteration(objective, each, random) for each in x.T)
+    length = units_of_wells(objective).length
+
+    def largest_at(points: Array, shift: float = 0.0) -> list[float]:
+        return [largest_by_power_iteration(objective, each, random, length, shift) for each in points.T]
+
+    largest = max(largest_at(x))
     away = AWAY * np.sqrt(s / (2 * largest)) * random.normal(size=x.shape)
-    stiffness = max(largest, *(largest_by_power_iteration(objective, each, random) for each in (x + away).T))
-    smallest = min(stiffness - largest_by_power_iteration(objective, each, random, shift=stiffness) for each in x.T)
+    stiffness = max(largest, *largest_at(x + away))
+    smallest = stiffness - max(largest_at(x, shift=stiffness))
     softness = float(max(smallest, 1e-3 * stiffness))
     return Equilibrium(objective, s, wells, stiffness, softness, softness)
 
@@ -160,7 +165,8 @@ def _descended_wells(objective: Objective, seed: int) -> Wells:
     """Where descents end, with depths if there are minimum-energy paths between them."""
     with suppress(RequestError):
         return path_network(objective).wells
-    x = scattered_minima(objective, seed)
+    units = units_of_wells(objective)
+    x = units.out(scattered_minima(units.objective(objective), seed))
     floors = np.asarray(objective(x), dtype=float)
     order = np.argsort(floors, kind="stable")
     depths = np.append(np.inf, np.full(floors.size - 1, np.nan))

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from witten.dynamics.equilibrium.string_method import curvatures_across, lengths, strings_between
-from witten.dynamics.equilibrium.wells import Wells, descended, scattered_minima
+from witten.dynamics.equilibrium.wells import Wells, descended, scattered_minima, units_of_wells
 from witten.errors import RequestError
 from witten.linalg.merge_tree import merge_tree_of_saddles
 from witten.objectives import Objective
+from witten.objectives.topography.scaled_coordinates import Units
 
 __all__ = ["MOST_DIMENSIONS", "MinimumEnergyPath", "PathNetwork", "path_network"]
 
@@ -57,6 +58,11 @@ class MinimumEnergyPath:
     heights: Array
     log_transverse_determinant: Array
 
+    def out_of(self, units: Units) -> MinimumEnergyPath:
+        """The path of f, where this one is of f in these units."""
+        across = self.log_transverse_determinant - (self.points.shape[1] - 1) * np.log(units.length)
+        return replace(self, points=units.out(self.points.T).T, log_transverse_determinant=across)
+
     @property
     def lengths(self) -> Array:
         """Length of the path up to each point, shape (n,)."""
@@ -77,6 +83,12 @@ class PathNetwork:
     wells: Wells
     paths: tuple[MinimumEnergyPath, ...]
 
+    def out_of(self, units: Units) -> PathNetwork:
+        """The network of f, where this one is of f in these units."""
+        low, high = units.out(np.stack([self.wells.low, self.wells.high], axis=1)).T
+        wells = replace(self.wells, minima=units.out(self.wells.minima), low=low, high=high)
+        return PathNetwork(wells, tuple(path.out_of(units) for path in self.paths))
+
 
 @lru_cache(maxsize=8)
 def path_network(objective: Objective) -> PathNetwork:
@@ -88,6 +100,12 @@ def path_network(objective: Objective) -> PathNetwork:
         for more than 50 variables, without a formula, where no descent ends, or with too many wells.
     """
     _refuse(objective)
+    units = units_of_wells(objective)
+    return _network(units.objective(objective)).out_of(units)
+
+
+def _network(objective: Objective) -> PathNetwork:
+    """In coordinates in which the wells lie at distances of about one."""
     minima = _minima(objective)
     paths: list[MinimumEnergyPath] = []
     seen: set[tuple[int, int]] = set()

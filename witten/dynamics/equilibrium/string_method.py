@@ -1,8 +1,8 @@
 """Strings between two minima of f that come to rest on paths of least height.
 
 Newton steps across a string, away from crests and towards valleys, and equal distances along it bring it to a path that
-has grad f along it everywhere: over a saddle, if nothing else is between (the string method of E, Ren and
-Vanden-Eijnden, J. Chem. Phys. 126, 2007, here with curvatures).
+has grad f along it everywhere: over a saddle, if nothing else is between (the string method of [E2007], here with
+curvatures).
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _at(function: Callable[[Array], Array], strings: Array) -> Array:
 
 
 def _tangents(strings: Array, heights: Array) -> Array:
-    """Unit vectors towards the higher neighbour; near crests and dips a mean (Henkelman and Jonsson, J. Chem. Phys.
-    113, 2000): with differences of both neighbours strings kink."""
+    """Unit vectors towards the higher neighbour; near crests and dips a mean [Henkelman2000]: with differences of both
+    neighbours strings kink."""
     steps, rises = np.diff(strings, axis=1), np.diff(heights, axis=1)
     ahead, behind = (np.concatenate(part, axis=1) for part in ((steps, steps[:, -1:]), (steps[:, :1], steps)))
     up, down = (np.concatenate(part, axis=1) for part in ((rises, rises[:, -1:]), (-rises[:, :1], -rises)))

@@ -15,8 +15,9 @@ from witten.errors import RequestError
 from witten.linalg.merge_tree import merge_tree
 from witten.objectives import Objective
 from witten.objectives.topography.critical_set import reach
+from witten.objectives.topography.scaled_coordinates import Units, units_around
 
-__all__ = ["Wells", "descended", "find_wells", "scattered_minima"]
+__all__ = ["Wells", "descended", "find_wells", "scattered_minima", "units_of_wells"]
 
 Array = NDArray[np.float64]
 # The lowest of the critical points known, from so many of which the box is made: its cells must tell them apart.
@@ -31,6 +32,8 @@ SAME = 1e-4
 ONE_PLACE = 1e-2
 # Descents from a few points in any dimension, how far away they start, and how near, beside that, two ends are one.
 FEW_STARTS, FARTHEST, NEAR = 24, 3.0, 1e-3
+# Wells lie about so many lengths apart over which grad f is linear; units that differ by less are as good.
+ACROSS, ALIKE = 4.0, 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +127,20 @@ def _descended(objective: Objective, start: Array, unit: Array) -> Array:
     return np.asarray(start + unit * end.x) if np.isfinite(end.fun) and end.fun <= 0 else start
 
 
+@lru_cache(maxsize=8)
+def units_of_wells(objective: Objective) -> Units:
+    """The coordinates in which descents start, in any dimension: around where one from the origin ends, in a multiple
+    of the length over which grad f is linear there; those of f where these are about the same."""
+    end = minimize(objective, np.zeros(objective.dimension), jac=objective.gradient, method="L-BFGS-B").x
+    found = units_around(objective, end[:, None])
+    length = ACROSS * found.length
+    if float(abs(end).max()) <= FARTHEST * length:
+        return Units((0.0,) * end.size, 1.0 if 1 / ALIKE <= length <= ALIKE else length)
+    return Units(found.centre, length)
+
+
 def scattered_minima(objective: Objective, seed: int) -> Array:
-    """Where descents from scattered points end, each place once, in any dimension, shape (d, m).
+    """Where descents from points scattered around the origin end, each place once, in any dimension, shape (d, m).
 
     Raises
     ------

@@ -6,9 +6,9 @@ the step of the chain X_0, X_h, ... has the pencil
 
     (I - P) v = mu A v,    (I - P)_ij = delta_ij sum_k n_ik/n_i - n_ij/n_i,    A_ij = r_ij/n_i,  rows of A sum to one,
 
-and 1 - mu = e^{-lambda h} up to a relative error of order lambda_1/lambda_m (Schuette, Noe, Lu, Sarich and
-Vanden-Eijnden, J. Chem. Phys. 134, 2011: milestoning). In the symmetric case of two wells, each left at rate k, that is
-lambda = 2k. Observations that have not seen a next core yet count for n_i: nothing is lost by censoring.
+and 1 - mu = e^{-lambda h} up to a relative error of order lambda_1/lambda_m (milestoning [Schuette2011]). In the
+symmetric case of two wells, each left at rate k, that is lambda = 2k. Observations that have not seen a next core yet
+count for n_i: nothing is lost by censoring.
 """
 
 from __future__ import annotations

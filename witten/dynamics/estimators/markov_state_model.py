@@ -2,7 +2,7 @@
 
 Points are put into cells around centres, the transitions between cells over a lag are counted, and a reversible chain
 is fitted to them; lambda = -log(second eigenvalue)/lag. Another way from paths to the rate than `autocorrelation` and
-`hitting_times`, by a library that many have used (Hoffmann et al., Mach. Learn.: Sci. Technol. 3, 2022).
+`hitting_times`, by a library that many have used (deeptime [Hoffmann2022]).
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Among the functions u = sum_a c_a chi_a of mean 0, the one whose correlation ove
 
     C(tau) c = rho C(0) c,   C(tau)_ab = <chi_a(X_t) chi_b(X_{t+tau})>,
 
-is nearest to the slowest mode of the generator (Noe and Nuske, Multiscale Model. Simul. 11, 2013). chi are the
-coordinates and Gaussians around points that paths have visited. How many Gaussians is decided on paths that the
-coefficients have not seen: there the largest rho wins, and too many functions lose.
+is nearest to the slowest mode of the generator [Noe2013]. chi are the coordinates and Gaussians around points that
+paths have visited. How many Gaussians is decided on paths that the coefficients have not seen: there the largest rho
+wins, and too many functions lose.
 """
 
 from __future__ import annotations

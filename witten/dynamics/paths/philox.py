@@ -1,7 +1,7 @@
 """Random numbers that depend on nothing but their address: (seed, stream, path, index).
 
-Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011) encrypts a counter
-of four 32-bit words under a key of two. Here the key is the seed and the counter is
+Philox4x32-10 [Salmon2011] encrypts a counter of four 32-bit words under a key of two. Here the key is the seed and the
+counter is
 
     word 0, 1   number of the block, index // 4
     word 2      path

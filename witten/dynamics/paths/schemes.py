@@ -4,9 +4,10 @@
     Leimkuhler-Matthews   x <- x - h grad f(x) + a (xi_k + xi_{k+1})/2
     Heun                  y = x - h grad f(x) + a xi_k,   x <- x - h (grad f(x) + grad f(y))/2 + a xi_k
 
-Euler-Maruyama with h = s and sigma = 1 is SGD, x <- x - s grad f(x) + s xi, to the bit. Leimkuhler and Matthews (2013)
-have the averages over the stationary law right to second order in h at the same cost, rates to first order; Heun, at
-two gradients a step, has rates right to second order too, as the noise does not depend on x (Platen's weak scheme).
+Euler-Maruyama with h = s and sigma = 1 is SGD, x <- x - s grad f(x) + s xi, to the bit. Leimkuhler-Matthews
+[Leimkuhler2013] has the averages over the stationary law right to second order in h at the same cost, rates to first
+order; Heun, at two gradients a step, has rates right to second order too, as the noise does not depend on x (Platen's
+weak scheme [Kloeden1992]).
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ A path runs by Heun's scheme, of weak order two for additive noise,
 until it is in one of the cores, ellipsoids (x - c)^T M (x - c) <= 1 about the minima. Its level is a number of a table,
 read off a grid or off the nearest of some minimum-energy paths, rounded down: the reaction coordinate.
 
-Adaptive multilevel splitting (Cerou and Guyader, Stoch. Anal. Appl. 25, 2007; unbiased with ties and in discrete time:
-Brehier, Gazeau, Goudenege, Lelievre and Rousset, Ann. Appl. Probab. 26, 2016): of n paths those whose highest level is
-the lowest, L, are killed; each is replaced by a copy of a survivor up to the first point above L and goes on from there
-with noise of its own. If K of n are killed, the estimate of the probability to reach the target is multiplied by
-1 - K/n. No survivor, no estimate: the population is extinct, and zero is the unbiased answer.
+Adaptive multilevel splitting ([Cerou2007]; unbiased with ties and in discrete time: [Brehier2016]): of n paths those
+whose highest level is the lowest, L, are killed; each is replaced by a copy of a survivor up to the first point above L
+and goes on from there with noise of its own. If K of n are killed, the estimate of the probability to reach the target
+is multiplied by 1 - K/n. No survivor, no estimate: the population is extinct, and zero is the unbiased answer.
 """
 
 from __future__ import annotations

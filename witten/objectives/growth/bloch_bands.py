@@ -29,7 +29,7 @@ MOST_STEPS = 2000
 
 
 def lowest_of_band(f: Callable[[Array], Array], period: float, s: float, *, rtol: float = 1e-9) -> tuple[float, float]:
-    """The lowest rate of -L at s for an f(t), 0 <= t <= period, that goes on with the same increments; and its error.
+    """The lowest rate of -L at s for an f(t), 0 <= t <= period, continued with the same increments; and its error.
 
     Second order in the cells; extrapolated where halving them shows that order, as it does for a smooth f.
 
@@ -48,7 +48,7 @@ def lowest_of_band(f: Callable[[Array], Array], period: float, s: float, *, rtol
         found.append(_lowest(_nodes(f, period, cells), period / cells, s, near=found[-1]))
         value, error = _extrapolated(found)
         if len(found) > 4 and error > 0.5 * best[1]:
-            break  # rounding, of f or of the sums, is all that is left
+            break  # only rounding, of f or of the sums, remains
         best = min(best, (value, error), key=lambda pair: pair[1])
     if not np.isfinite(best).all():
         raise ConvergenceError(f"the slopes far out are too steep for learning rate {s:g}; take a larger one, or a box")

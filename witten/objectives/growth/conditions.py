@@ -50,7 +50,7 @@ class Conditions:
         """What a reader of a list of wells should know, in words."""
         if self.endless_barrier == np.inf:
             return (
-                "the barriers grow without bound the further out one looks: H_f is infinite, there is no spectral gap "
+                "the barriers grow without bound with the distance: H_f is infinite, there is no spectral gap "
                 "at any learning rate, and any list of wells is cut somewhere; give a box",
             )
         if self.endless_barrier:
@@ -74,7 +74,7 @@ def conditions(
     ----------
     objective : f
     convex : False says that f is known to have more than one critical point
-    centre, scale : from where, (d,), and in what unit of length f is looked at
+    centre, scale : from where, (d,), and in what unit of length f is examined
     """
     mu, certain = strong_convexity(objective) if convex else (None, True)
     known = {"strong_convexity"} if certain else set()

@@ -1,7 +1,7 @@
 """Where the continuous spectrum of -L starts, and whether there is a gap at all: decided far out, where f rises least.
 
 The spectrum that is left when any ball is taken out (Persson) is that of the ends. Where f is a sum along orthonormal
-axes, turned ones too, each end of each axis is one (`ends`), and there are no others: the parts of a sum have the
+axes, turned ones too, each end of each axis is one, and there are no others: the parts of a sum have the
 eigenvalue 0, so that the lowest of the bottoms is that of the whole. Otherwise the ends are the valleys that lead to
 infinity, with the free energy along them (`valleys`). A gap makes every function of slope at most 1 have exponential
 tails; so where the free energy rises less than linearly along a valley there is none."""
@@ -84,7 +84,7 @@ class FarOut:
 
 
 def far_out(objective: Objective, centre: Array | None = None, scale: float | None = None) -> FarOut:
-    """f far out, looked at from a centre (d,) in units of a length: those of its critical points where left out.
+    """f far out, examined from a centre (d,) in units of a length: those of its critical points where left out.
 
     Raises
     ------
@@ -145,13 +145,13 @@ def essential_spectrum(
     """The bottom of the continuous spectrum of -L at s.
 
     m^2/(2s) where f rises like m|x| along its slowest valley, the bottom of a band where it rises in waves. Along
-    periodic axes there is no far out: f is looked at along the others, at some places on the circles.
+    periodic axes there is no far out: f is examined along the others, at some places on the circles.
 
     Parameters
     ----------
     objective : f
     learning_rate : s
-    centre, scale : from where, (d,), and in what unit of length f is looked at: what is finite of its structure lies
+    centre, scale : from where, (d,), and in what unit of length f is examined: what is finite of its structure lies
         within a few such lengths
 
     Raises
@@ -198,7 +198,7 @@ def _require_integral(
     if faster:
         raise RequestError(
             f"learning rate {s:g} is too large: e^(-2f/s) of {objective.name} reaches beyond |x| = {furthest:.3g}, "
-            "as far as is looked; take a smaller one, or a box"
+            "as far as f is examined; take a smaller one, or a box"
         )
     why = "does not grow" if log_growth < 1e-9 * furthest else f"grows only like {log_growth:.3g} log|x|"
     raise RequestError(
@@ -242,7 +242,7 @@ def _undecided(rate: float, error: float, direction: Array) -> str:
 def _of_valleys(objective: Objective, far: FarOut, s: float) -> Bottom:
     """The lowest of what the valleys give."""
     if not far.valleys:
-        return Bottom(np.inf, 0.0, "undecided: f was not followed far enough to tell whether its spectrum is discrete")
+        return Bottom(np.inf, 0.0, "undecided: f was not followed far enough to know whether its spectrum is discrete")
     return min((_of_valley(objective, far.centre, valley, s) for valley in far.valleys), key=lambda b: b.rate)
 
 

@@ -1,9 +1,9 @@
 """How f behaves towards the end of a line: how fast it rises, whether in waves, and what that does to rates.
 
-Far out the operator -L looks like that of a line alone. Its continuous spectrum starts at m^2/(2s) where f' -> m, at
-the bottom of a band (`bands`) where f' becomes periodic, at zero where f' -> 0 or where barriers grow without bound; it
-is empty where f' -> inf. A formula without sin, cos and tan of an argument without bound has derivatives that are
-monotone in the end (Hardy), so that what is seen far out goes on; waves are looked at cell by cell, a period each."""
+Far out the operator -L is nearly that of a line alone. Its continuous spectrum starts at m^2/(2s) where f' -> m, at the
+bottom of a band (`bloch_bands`) where f' becomes periodic, at zero where f' -> 0 or where barriers grow without bound;
+it is empty where f' -> inf. A formula without sin, cos and tan of an argument without bound has derivatives that are
+monotone in the end (Hardy), so that what is seen far out persists; waves are examined cell by cell, a period each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 # Powers of t below this are taken for constants.
 CONSTANT = 0.05
-# Cells of waves are looked at so many periods out; a value of f there has lost as many digits.
+# Cells of waves are examined so many periods out; a value of f there has lost as many digits.
 CELLS, FURTHER = 1.0371 * 10.0 ** np.arange(2.0, 4.01, 0.5), 1e6
 # Points in a cell, and the most multiples of the longest wave that make a period of all.
 POINTS, MULTIPLES = 600, 40
@@ -44,7 +44,7 @@ class Line:
     waves : how fast the phases of sines, cosines and tangents change with t, as functions; None where it is not known
         whether there are any
     unit : a length in which the finite structure of f is of order one
-    furthest : t beyond which f is not looked at
+    furthest : t beyond which f is not examined
     """
 
     value: Function

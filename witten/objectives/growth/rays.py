@@ -17,7 +17,7 @@ __all__ = ["ray", "show"]
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
-# How far is looked, in units of length: a formula keeps its digits, differences of a Python function do not.
+# How far f is examined, in units of length: a formula keeps its digits, differences of a Python function do not.
 FORMULA, CALLABLE = 1e8, 1e5
 # From where on, in units; and how many units there are at least before f overflows.
 NEAR, WITHIN = 1e-8, 100.0
@@ -26,7 +26,7 @@ NEAR, WITHIN = 1e-8, 100.0
 def ray(objective: Objective, centre: Array, direction: Array, unit: float) -> Line:
     """f(c + t e), t > 0, for a unit vector e.
 
-    What overflows is far away: f is looked at as far as it and its slope are finite.
+    What overflows is far away: f is examined as far as it and its slope are finite.
 
     Raises
     ------

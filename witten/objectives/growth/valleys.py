@@ -2,7 +2,7 @@
 
 At a radius where valleys are still wide, Newton's method on the sphere takes many starts to its local minimisers; each
 is then followed from sphere to sphere by extrapolation, so that a valley is not lost however narrow it becomes. Along
-it what is left of the dynamics is that of a line: of the arc l and the free energy
+it the averaged dynamics are those of a line: of the arc l and the free energy
 
     F = f - (s/2) sum log w_i,
 

@@ -167,7 +167,7 @@ class DeepLinear(Model):
 
     def top_sharpness(self, w: ArrayLike) -> float:
         """sum_i p_{i-1}^2 q_{i+1}^2, p_i = |W_i ... W_1 v|, q_i = |u^T W_L ... W_i|, u, v the top singular vectors of
-        the product, p_0 = q_{L+1} = 1: a lower bound of the sharpness where the product is R (Nar and Sastry 2018)."""
+        the product, p_0 = q_{L+1} = 1: a lower bound of the sharpness where the product is R [Nar2018]."""
         before, after, product = _partial_products([layer[None] for layer in self.layers(w)])
         u, _, vt = np.linalg.svd(product[0])
         terms = [

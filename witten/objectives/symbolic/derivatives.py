@@ -22,7 +22,7 @@ class Derivatives:
 
     @cached_property
     def gradient(self) -> list[sp.Expr]:
-        """df/dx_i. Of a sum, the terms that hold x_i alone are looked at: there may be a thousand of each."""
+        """df/dx_i. Of a sum, the terms that hold x_i alone are examined: there may be a thousand of each."""
         holding: dict[sp.Basic, list[sp.Expr]] = {symbol: [] for symbol in self.symbols}
         for term in sp.Add.make_args(self.formula):
             for symbol in term.free_symbols:
@@ -64,7 +64,7 @@ class Derivatives:
 
     def results(self, what: str) -> dict[str, sp.Expr]:
         """The lines `target expression` of a program for "value", "gradient", "hessian" or "laplacian" (see
-        `programs`)."""
+        `codegen`)."""
         if what == "gradient":
             return {f"out[{i}] =": component for i, component in enumerate(self.gradient)}
         if what == "hessian":

@@ -250,8 +250,8 @@ class _Reader:
         )
 
     def _real(self, node: ast.expr, function: Callable[..., float], *numbers: float) -> float:
-        """The value of a constant part; refused where it is complex, infinite, undefined, or too small to tell from
-        zero."""
+        """The value of a constant part; refused where it is complex, infinite, undefined, or too small to be
+        distinguished from zero."""
         try:
             value = function(*numbers)
         except ZeroDivisionError:

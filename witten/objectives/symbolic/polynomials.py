@@ -20,7 +20,7 @@ from witten.objectives.objective import Objective
 __all__ = ["Growth", "critical_bound", "growth", "polynomial", "unbounded_below"]
 
 Terms = dict[tuple[int, ...], float]
-# Terms beyond which a polynomial is not looked at.
+# Terms beyond which a polynomial is not examined.
 MOST_TERMS = 2000
 
 

@@ -1,7 +1,7 @@
 """Numbers a + b t + c t^2 modulo t^3: a program run on them gives two derivatives along a line, without a step.
 
 A function g acts by g(a + b t + c t^2) = g(a) + g'(a) b t + (g'(a) c + g''(a) b^2/2) t^2, so that of each function of
-the vocabulary two derivatives are stated here, once (Griewank and Walther, Evaluating Derivatives, 2008, ch. 13)."""
+the vocabulary two derivatives are stated here, once ([Griewank2008], chapter 13)."""
 
 from __future__ import annotations
 

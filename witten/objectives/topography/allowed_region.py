@@ -1,4 +1,4 @@
-"""Where a slow mode may live: a fact about f alone, that tells how far to look.
+"""Where a slow mode may live: a fact about f alone, which decides how far out matters.
 
 A mode of the rate lambda oscillates or is large only where V_s <= 2 lambda, V_s = |grad f|^2/s - Lap f, and decays
 elsewhere, be there measure or not: a plateau or a shallow well far above all saddles may hold one. Across a valley
@@ -30,11 +30,11 @@ Array = NDArray[np.float64]
 CELLS = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
 GROWTH = 6
-# Critical points beyond which only those nearby are looked at: there may be infinitely many.
+# Critical points beyond which only those nearby are examined: there may be infinitely many.
 MOST_KNOWN = 1000
-# A place is looked at if it is left at most so many times faster than the rate.
+# A place is examined if it is left at most so many times faster than the rate.
 SLOWLY = 10.0
-# Heights, in units of s, at which no double tells places apart.
+# Heights, in units of s, at which no double distinguishes places.
 TOO_HIGH = 1e30
 # The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
 MOST_CELLS, FINE = 20_000, 1 / 16

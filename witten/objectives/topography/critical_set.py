@@ -18,12 +18,12 @@ from witten.objectives.topography.subdivision import Subdivision, subdivide
 __all__ = ["EVERYWHERE", "Reach", "everywhere", "reach", "rise"]
 
 Array = NDArray[np.float64]
-# All of space, as far as critical points are looked for. The ends are no round numbers, so that cuts miss the symmetric
+# All of space, as far as critical points are sought. The ends are no round numbers, so that cuts miss the symmetric
 # points at which zeros like to lie.
 EVERYWHERE = 1e13 * np.array([-1.013, 1.027])
 # Cubes that are subdivided where all of space is too much, beside the region in which the lows of f lie.
 SMALLER = (1e6, 1e4, 1e2, 10.0, 3.0)
-# Cells looked at in a cube.
+# Cells examined in a cube.
 BUDGET = 150_000
 MOST_POINTS = 20_000
 

@@ -27,7 +27,7 @@ def nonlinear_length(objective: Objective, x: Array, *, known: float = KNOWN) ->
     f has near x, within a factor of about two; inf for a parabola or a power, which have none.
 
     At a point with a Hessian the power is one; it is another at degenerate points and on kinks. Of a function that has
-    no gradient of its own, the values are looked at instead. Shorter lengths than `known` |x| are not looked for: a
+    no gradient of its own, the values are examined instead. Shorter lengths than `known` |x| are not sought: a
     degenerate point or a kink is there only to so much."""
     r = np.exp2(np.arange(np.ceil(np.log2(max(known * float(abs(x).max()), SMALLEST))), LARGEST))
     change = _change(objective, x)

@@ -153,7 +153,7 @@ def _lows(values: Array) -> NDArray[np.int64]:
 
 def _followed(objective: Objective, x: Array, h: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Each point moved down on a pattern of spacing h/2 around it, halved where none of its points is lower; and which
-    of them have not come to rest."""
+    of them have not converged."""
     d = len(x)
     steps = np.array(list(product((-1.0, 0.0, 1.0), repeat=d))).T if d <= 3 else np.hstack([np.eye(d), -np.eye(d)])
     x, h, halved = x.copy(), h / 2, np.zeros(h.size, dtype=int)

@@ -1,11 +1,11 @@
-"""Every zero of grad f in a box, by subdivision with interval arithmetic: a proof, or an account of what is left open.
+"""Every zero of grad f in a box, by subdivision with interval arithmetic: a proof, or an account of what stays open.
 
 A cell is dropped when an enclosure of grad f over it does not hold zero. It is closed when the Krawczyk operator
 
     K(X) = c - Y grad f(c) + (I - Y Hess f(X)) (X - c),    Y ~ Hess f(c)^-1
 
-maps it into its own interior: it then holds exactly one zero. Otherwise it is cut in two (Krawczyk 1969; Neumaier,
-Interval Methods for Systems of Equations, 1990)."""
+maps it into its own interior: it then holds exactly one zero. Otherwise it is cut in two ([Krawczyk1969],
+[Neumaier1990])."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ INFLATION = 0.1
 # Cells narrower than this, relative to where they lie, are left open: the zero is degenerate. At the origin the second
 # number ends it, smaller than any length that matters.
 NARROWEST, SMALLEST = 1e-9, 1e-30
-# A side of a cell shrinks to this part of itself at most in one step.
+# A side of a cell shrinks at most to this fraction of itself in one step.
 SHRINKAGE = 1e-2
-# Steps to the zero of a closed cell, in which each brings it nearer; what is left is for Newton's method.
+# Steps to the zero of a closed cell, in which each brings it nearer; Newton's method does the rest.
 REFINED = 60
-# Cells looked at together.
+# Cells examined together.
 BATCH = 60_000
 
 
@@ -44,7 +44,7 @@ class Subdivision:
     zeros : points near one zero each, shape (d, n); a zero near a face of a cell may occur twice
     open : centres of cells in which a zero was neither found nor excluded, shape (d, m)
     finished : False if the budget ended first, and `open` are the cells then left
-    cells : how many were looked at
+    cells : how many were examined
     """
 
     zeros: Array

@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 MARGIN, COARSE_CELLS = 14.0, {1: 400, 2: 72}
 # How many deviations of the narrowest law a cell of the coarser grid may be wide; how many there are, at most.
 DEVIATIONS_PER_CELL, MOST_CELLS = {1: 1.0, 2: 3.0}, {1: 6400, 2: 110}
-# A time step over the curvature; what modes that are left out and rounding may add to a risk, as a part of it.
+# A time step over the curvature; what modes that are left out and rounding may add to a risk, relative to it.
 CURVATURE_STEP, MODE_TRUNCATION = 0.25, 1e-8
 # Modes that are computed.
 MODE_COUNT = {1: 60, 2: 30}
@@ -129,8 +129,8 @@ class FokkerPlanck:
     def generator(self, learning_rate: float) -> csc_array:
         """G with d masses/dt = G masses: from j to i at the rate (s/2h^2) B(2 (f_i - f_j)/s), B(z) = z/(e^z - 1).
 
-        (Scharfetter and Gummel.) The Gibbs measure is stationary exactly, and where f changes by much more than s from
-        one cell to the next mass moves downhill at the speed of descent.
+        (Scharfetter-Gummel [Scharfetter1969].) The Gibbs measure is stationary exactly, and where f changes by much
+        more than s from one cell to the next mass moves downhill at the speed of descent.
         """
         i, j, coupling, difference = self._edges
         s, n = learning_rate * self.noise**2, self.grid.n_nodes

@@ -97,7 +97,10 @@ def plan_schedule(
     """The fewest steps of SGD to E f - min f <= target, with a number of constant stages, and with one.
 
     Learning rates and times are optimised on the spectral model of the SDE (`ModalModel`), whose target is corrected
-    until the exact law of SGD ends at the target; the best constant learning rate is found in the same way.
+    until the exact distribution of SGD ends at the target; the best constant learning rate is found in the same way.
+
+    >>> witten.plan_schedule("x^2/2", 0.2, (1.0,), stages=1).total_steps
+    2
 
     Parameters
     ----------
@@ -184,7 +187,7 @@ Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
 
 
 def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) -> Found:
-    """Stages whose risk by the law of SGD is the target: that of the model is moved until it is."""
+    """Stages whose risk by the distribution of SGD is the target: that of the model is moved until it is."""
     aim, found, sequence = target, None, []
     risks: dict[tuple, float] = {}
     for turn in range(CORRECTIONS):
@@ -283,7 +286,10 @@ def steps_against_learning_rate(
 ) -> list[int | None]:  # fmt: skip
     """Steps of SGD at each constant learning rate until E f - min f <= target, None where that takes more than `most`.
 
-    By the exact law of SGD; at once None where the plateau is above the target.
+    By the exact distribution of SGD; at once None where the plateau is above the target.
+
+    >>> witten.risk.steps_against_learning_rate("x^2/2", 0.1, (0.05, 0.1, 0.5), (1.0,))
+    [17, 9, None]
     """
     f = without_constant(resolve(objective))
     law = _SGDRisk(f, starting_point(f, x0, START_TARGETS * target), noise)

@@ -4,7 +4,7 @@ With the Gibbs measure mu, normalised, and L q = 0 outside A and B, q = 0 on A, 
 
     cap(A, B) = (s/2) int |grad q|^2 dmu,   k_AB = cap / int (1 - q) dmu,   J = (s/2) mu grad q.
 
-Edges are cut where they enter a set. Sources: Bovier, Eckhoff, Gayrard, Klein (2004); E, Vanden-Eijnden (2006)."""
+Edges are cut where they enter a set. Sources: [Bovier2004], [E2006]."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ WRONG = 1e-3
 @dataclass(frozen=True, eq=False)
 class Committor:
     """The committor from A to B on the nodes of a grid, and what follows from it.
+
+    >>> found = witten.committor("double-well", 0.2, (-1.0,), (1.0,))
+    >>> bool(np.allclose(found.q + found.complement, 1))
+    True
 
     Attributes
     ----------
@@ -144,6 +148,13 @@ class Committor:
 def committor_on(discretisation: FiniteDifferences, learning_rate: float, a: Predicate, b: Predicate) -> Committor:
     """The same on one grid as it is; errors are those of rounding alone.
 
+    >>> from witten.spectra.committors.between_sets import committor_on
+    >>> grid = witten.Grid(witten.Box((-2.0,), (2.0,)), (400,))
+    >>> a, b = witten.Ball((-1.0,), 0.2), witten.Ball((1.0,), 0.2)
+    >>> found = committor_on(witten.FiniteDifferences(witten.gallery.double_well(), grid), 0.1, a.holds, b.holds)
+    >>> print(f"{found.rate:.4f}")
+    0.0014
+
     Parameters
     ----------
     discretisation : FiniteDifferences(objective, grid)
@@ -222,8 +233,13 @@ def _cores(operator: WittenLaplacian, label: NDArray[np.int64]) -> GroundedNodes
 def _cut(
     operator: WittenLaplacian, f: Objective, sets: tuple[Predicate, Predicate], label: NDArray[np.int64]
 ) -> WittenLaplacian:
+<<<<<<< HEAD
     """The graph with edges into a set that end where they enter it: conductances larger by 1/t for a part t of an edge
     outside, with f at the middle of that part (Gibou, Fedkiw, Cheng, Kang 2002)."""
+=======
+    """The graph with edges into a set that end where they enter it: longer conductances by 1/t for a part t of an edge
+    outside, with f at its end [Gibou2002]."""
+>>>>>>> main
     a, n = operator.matrix, label.size
     rows, columns = np.repeat(np.arange(n), np.diff(a.indptr)), a.indices.astype(np.int64)
     cut = np.flatnonzero((label[rows] < 0) & (label[columns] >= 0))

@@ -8,7 +8,7 @@ h_j = 1 in the core of well j and 0 in the others. Any u is H c + w, w zero in t
 C the conductances between the wells and G the inverse of the grounded K. That is exact for every rate below 1/max tau,
 tau = G M 1 the mean time on the way to a core; there are at most m - 1 of them, and none is missed. G belongs to an
 M-matrix without small eigenvalues, and every entry of C and M_p is a sum of non-negative numbers: no digit is lost,
-however small the rates (after Bovier, Eckhoff, Gayrard, Klein 2004).
+however small the rates (after [Bovier2004]).
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ NOTHING = 1e-290
 @dataclass(frozen=True)
 class Committors:
     """Rates below about e^-6 through committors: one factorisation, two solves per well.
+
+    >>> f, grid = witten.gallery.double_well(), witten.Grid(witten.Box((-1.5,), (1.5,)), (800,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.01,), solver=witten.spectra.Committors())
+    >>> print(f"{curve.rates[0]:.1e}")
+    8.6e-23
 
     Parameters
     ----------

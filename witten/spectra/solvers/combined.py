@@ -35,7 +35,14 @@ class Solver(Protocol):
 
 @dataclass(frozen=True)
 class TwoScales:
-    """Committors for the exponentially small rates, `fast` for all; each rate from the one with the smaller error."""
+    """Committors for the exponentially small rates, `fast` for all; each rate from the one with the smaller error.
+
+    >>> f, grid = witten.gallery.double_well(), witten.Grid(witten.Box((-1.5,), (1.5,)), (800,))
+    >>> solver = witten.spectra.TwoScales(witten.spectra.Lanczos())
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.01,), solver=solver)
+    >>> print(f"{curve.rates[0]:.1e}")
+    8.6e-23
+    """
 
     fast: Solver
     slow: Committors = Committors()

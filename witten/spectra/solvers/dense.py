@@ -25,6 +25,11 @@ class Dense:
     LAPACK knows vectors to eps ||A||, which is more than the rates where f is steep: such nodes are given more mass, as
     A_ii then is smaller. Hardly anything of a low mode is there, and inverse iteration takes A as it is.
 
+    >>> f, grid = witten.gallery.quadratic(), witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.5,), solver=witten.spectra.Dense())
+    >>> print(f"{curve.rates[0]:.2f}")
+    1.00
+
     Parameters
     ----------
     shift : relative to `WittenLaplacian.scale`, as of `Lanczos`

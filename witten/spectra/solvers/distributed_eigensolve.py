@@ -1,4 +1,4 @@
-"""`eigensolve` for an operator whose rows are dealt out to ranks."""
+"""`eigensolve` for an operator whose rows are distributed to ranks."""
 
 from __future__ import annotations
 

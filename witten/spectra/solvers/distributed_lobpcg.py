@@ -27,9 +27,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Preconditioned:
-    """LOBPCG (Knyazev 2001) by SLEPc, preconditioned by algebraic multigrid for K + shift M; then Rayleigh-Ritz.
+    """LOBPCG [Knyazev2001] by SLEPc, preconditioned by algebraic multigrid for K + shift M; then Rayleigh-Ritz.
 
     Multigrid is hypre's BoomerAMG where PETSc has it, else GAMG. The ground state is deflated.
+
+    >>> f, disk = witten.gallery.quadratic(dim=2), witten.read_mesh("meshes/disk.msh")
+    >>> solver = witten.spectra.Preconditioned()
+    >>> print(f"{witten.sweep(witten.FiniteElements(f, disk, degree=1), (0.5,), solver=solver).rates[0]:.2f}")
+    1.00
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rayleigh-Ritz on several ranks: as in `ritz`, for a pencil with a mass matrix and rows dealt out to ranks."""
+"""Rayleigh-Ritz on several ranks: as in `rayleigh_ritz`, for a pencil with a mass matrix, rows distributed."""
 
 from __future__ import annotations
 

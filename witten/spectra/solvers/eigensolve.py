@@ -47,6 +47,12 @@ def require_count(k: int, largest: int) -> None:
 def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
     """The k lowest eigenvalues of a discrete operator, zero included; error bars are the solver's alone.
 
+    >>> from witten.spectra import Dense
+    >>> grid = witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> operator = witten.FiniteDifferences(witten.gallery.quadratic(), grid).assemble(0.5)
+    >>> print(*(f"{rate:.2f}" for rate in witten.eigensolve(operator, 3, solver=Dense()).rates))
+    0.00 1.00 2.00
+
     Parameters
     ----------
     operator : WittenLaplacian on n nodes, or a DistributedLaplacian (collective; with solvers for these)

@@ -36,6 +36,11 @@ class KrylovSchur:
     The factorisation's symbolic part and the Krylov workspace are kept with the matrices: a sweep that lends an
     operator's matrices to the next (`assemble(s, out=...)`) reuses them.
 
+    >>> f, disk = witten.gallery.quadratic(dim=2), witten.read_mesh("meshes/disk.msh")
+    >>> solver = witten.spectra.KrylovSchur()
+    >>> print(f"{witten.sweep(witten.FiniteElements(f, disk, degree=1), (0.5,), solver=solver).rates[0]:.2f}")
+    1.00
+
     Parameters
     ----------
     shift : relative to `DistributedLaplacian.scale`, far below the rates that are wanted and far above rounding, so

@@ -30,6 +30,11 @@ class Lanczos:
     The final steps wash rounding noise out of the vectors, and the edge form keeps the digits of small rates. From a
     good start, inverse iteration alone often is enough.
 
+    >>> f, grid = witten.gallery.quadratic(), witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.5,), solver=witten.spectra.Lanczos())
+    >>> print(f"{curve.rates[0]:.2f}")
+    1.00
+
     Parameters
     ----------
     shift : relative to `WittenLaplacian.scale`, what rates on a few cells would be: far below the rates that are wanted

@@ -23,7 +23,12 @@ GOOD_ENOUGH = 0.01
 
 @dataclass(frozen=True)
 class Multigrid:
-    """LOBPCG, the ground state deflated, preconditioned by one V-cycle of Ruge-Stueben multigrid (pyamg).
+    """LOBPCG [Knyazev2001], the ground state deflated, preconditioned by one V-cycle of multigrid [Ruge1987] (pyamg).
+
+    >>> f, grid = witten.gallery.quadratic(), witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.5,), solver=witten.spectra.Multigrid())
+    >>> print(f"{curve.rates[0]:.2f}")
+    1.00
 
     Parameters
     ----------

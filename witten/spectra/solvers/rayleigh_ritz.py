@@ -84,9 +84,9 @@ def _reach(theta: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[np.flo
     """How far below each Ritz value its eigenvalue can lie, from all residuals, (k,).
 
     What is outside the subspace begins near the last Ritz value, g_j = theta_last - theta_j above theta_j. It acts on
-    the subspace like the matrix E with |E_jk| <= r_j r_k / g_j: its diagonal lowers theta_j by r_j^2 / g_j (Kato,
-    Temple), and theta_k at a distance D by another min(|E_jk|, E_jk^2 / D). In a cluster a pair that is known well
-    thus has its share of the error of one that is not. Where this says nothing, |lambda - theta_j| <= r_j.
+    the subspace like the matrix E with |E_jk| <= r_j r_k / g_j: its diagonal lowers theta_j by r_j^2 / g_j ([Kato1949],
+    [Temple1928]), and theta_k at a distance D by another min(|E_jk|, E_jk^2 / D). In a cluster a pair that is known
+    well thus has its share of the error of one that is not. Where this says nothing, |lambda - theta_j| <= r_j.
     """
     gap = theta[-1] - theta
     usable = gap > 1e-2 * theta[-1]
@@ -134,7 +134,7 @@ def rayleigh_ritz(operator: WittenLaplacian, psi: NDArray[np.float64]) -> RitzPa
     """Ritz pairs of the span of psi, shape (n, k), with the ground state projected out.
 
     The Gram matrix G of the edge differences is factored and its singular values are found by Jacobi rotations, which
-    keeps the relative accuracy of small Ritz values beside large ones (Demmel, Veselic 1992).
+    keeps the relative accuracy of small Ritz values beside large ones [Demmel1992].
     """
     basis = psi
     for _ in range(2):  # once is not enough where the vectors nearly depend on each other

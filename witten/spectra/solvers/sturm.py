@@ -31,8 +31,13 @@ class Chain:
 
     Between node i and i + 1 the ratio of flux and function, q_i = c_i (u_i - u_{i+1})/u_i, follows from the left by
     q_i = lambda m_i + q_{i-1}/(1 - q_{i-1}/c_{i-1}). Every c and m enters once and rounding acts like a relative change
-    of it by a few units in the last place, so each rate is right to as many digits (Demmel, Kahan). Numbers carry
+    of it by a few units in the last place, so each rate is right to as many digits [Demmel1990]. Numbers carry
     exponents of their own: there is no smallest rate.
+
+    >>> f, grid = witten.gallery.double_well(), witten.Grid(witten.Box((-1.5,), (1.5,)), (800,))
+    >>> curve = witten.sweep(witten.FiniteDifferences(f, grid), (0.001,), solver=witten.spectra.Chain())
+    >>> print(f"{curve.log_rates[0] / np.log(10):.2f}")
+    -217.49
     """
 
     name = "chain"

@@ -5,7 +5,6 @@ other units, plays no part. For a formula the shift is exact: (x - 10^6)^2 is fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,12 +13,11 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from witten.landscape.critical_point import CriticalPoint
 from witten.objectives.callables import complete_unchecked
 from witten.objectives.objective import CallableObjective, Objective
 from witten.objectives.topography.length_scales import nonlinear_length
 
-__all__ = ["Units", "joined", "units_around"]
+__all__ = ["Units", "units_around"]
 
 Array = NDArray[np.float64]
 # The centre is rounded to this part of the unit of length: its digits then are few.
@@ -54,16 +52,6 @@ class Units:
     def objective(self, f: Objective) -> Objective:
         """g(u) = f(centre + length u)."""
         return _transformed(f, self)
-
-    def point_into(self, point: CriticalPoint) -> CriticalPoint:
-        """The same critical point, of g."""
-        x = self.into(point.x[:, None])[:, 0]
-        return CriticalPoint(x, point.value, point.curvatures * self.length**2, point.degenerate)
-
-    def point_out(self, point: CriticalPoint) -> CriticalPoint:
-        """A critical point of g, of f."""
-        x = self.out(point.x[:, None])[:, 0]
-        return CriticalPoint(x, point.value, point.curvatures / self.length**2, point.degenerate)
 
 
 def units_around(objective: Objective, points: Array) -> Units:
@@ -107,8 +95,3 @@ def _chained(function: Any, units: Units, order: int) -> Any:
         return np.asarray(function(units.out(u))) * units.length**order
 
     return chained
-
-
-def joined(points: Sequence[CriticalPoint]) -> Array:
-    """Their coordinates, (d, n)."""
-    return np.stack([point.x for point in points], axis=1)
