@@ -77,11 +77,7 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class FiniteDifferences:
-<<<<<<< HEAD
-    """The exponential edge difference on a grid, with f at the middle of each edge.
-=======
-    """The exponential edge difference (square-root approximation, Scharfetter-Gummel [Scharfetter1969]) on a grid.
->>>>>>> main
+    """The exponential edge difference [Scharfetter1969] on a grid, with f at the middle of each edge.
 
     Edges have the conductance c_ij = (s/2) (area/dist) e^{-2 f_ij/s}, f_ij = f((x_i + x_j)/2), nodes the mass
     m_i = volume e^{-2 f_i/s}. With B the map from nodes to edges,

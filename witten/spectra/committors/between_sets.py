@@ -233,13 +233,8 @@ def _cores(operator: WittenLaplacian, label: NDArray[np.int64]) -> GroundedNodes
 def _cut(
     operator: WittenLaplacian, f: Objective, sets: tuple[Predicate, Predicate], label: NDArray[np.int64]
 ) -> WittenLaplacian:
-<<<<<<< HEAD
     """The graph with edges into a set that end where they enter it: conductances larger by 1/t for a part t of an edge
-    outside, with f at the middle of that part (Gibou, Fedkiw, Cheng, Kang 2002)."""
-=======
-    """The graph with edges into a set that end where they enter it: longer conductances by 1/t for a part t of an edge
-    outside, with f at its end [Gibou2002]."""
->>>>>>> main
+    outside, with f at the middle of that part [Gibou2002]."""
     a, n = operator.matrix, label.size
     rows, columns = np.repeat(np.arange(n), np.diff(a.indptr)), a.indices.astype(np.int64)
     cut = np.flatnonzero((label[rows] < 0) & (label[columns] >= 0))
