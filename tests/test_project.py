@@ -208,13 +208,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "annealing": BASE | {"schedules"},
     "stability": SHARED | ROUTES,
     "gap_plane": SHARED | ROUTES,
-    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation"},
+    "explanation": SHARED | ROUTES,  # a question that uses several routes
+    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "plots"},
-    "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
+    "report": SHARED | ROUTES | {"risk", "stability", "validation", "explanation", "studies", "plots"},
     "cli": SHARED
     | ROUTES
-    | {"risk", "stability", "gap_plane", "annealing", "validation", "studies", "plots", "report", ""},
+    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""},
     "__main__": {"cli"},
 }
 

@@ -21,6 +21,7 @@ from witten.cli.commands import (
     committor,
     descend,
     doctor,
+    explain,
     gap,
     landscape,
     objectives,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 
 app.command("gap", cls=ParallelCommand, epilog=gap.EXAMPLES)(gap.gap)
+app.command("explain", cls=WittenCommand, epilog=explain.EXAMPLES)(explain.explain)
 app.command("spectrum", cls=ParallelCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
 app.command("committor", cls=WittenCommand, epilog=committor.EXAMPLES)(committor.committor)
 app.command("landscape", cls=WittenCommand, epilog=landscape.EXAMPLES)(landscape.landscape)
