@@ -55,12 +55,17 @@ class Relaxation:
     direction, direction_error : unit vector along which the mean of x moves, shape (d,), and the error of each entry
     linear : part of the mode's variance that a linear function of x has
     curvature : second derivative of f along it at the lowest minimum; nan on a kink
+    centre, centre_error : the mean of x weighted with the square of the mode, shape (d,): where it lives
+    height : f there above its lowest value on the grid
     """
 
     direction: Array
     direction_error: float
     linear: float
     curvature: float
+    centre: Array
+    centre_error: float
+    height: float
 
 
 @dataclass(frozen=True, eq=False)

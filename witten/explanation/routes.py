@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from witten.domains.grid import Grid
-from witten.dynamics.simulation import simulate_rate
-from witten.errors import AccuracyWarning, ConvergenceError, RequestError
+from witten.explanation.asked import Asked
 from witten.explanation.basins import Basins, basins
 from witten.explanation.by_law import law_limits, law_log_masses, law_log_time, law_offset
 from witten.explanation.explanation import (
@@ -32,24 +29,19 @@ from witten.explanation.explanation import (
 from witten.explanation.passage import followed, with_committor
 from witten.explanation.relief import Relief, relief_of_grid, relief_of_landscape
 from witten.explanation.spectral_view import seen_mode
-from witten.landscape.eyring_kramers import eyring_kramers
-from witten.landscape.landscape import Landscape, describe_landscape
+from witten.landscape.landscape import Landscape
 from witten.objectives import Objective, resolve
 from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
 from witten.rates import LawRate, RateRecord
 from witten.request import effective_learning_rate
-from witten.spectra.committor import Committor, committor
-from witten.spectra.gap import gap, rate_record, spectrum
-from witten.spectra.spectrum import Spectrum
+from witten.spectra.committor import Committor
 
 __all__ = ["explain"]
 
 Intervals = Sequence[tuple[float, float]]
 # Of a mode that is a transition at most this part of its variance is inside wells.
 INSIDE = 0.1
-# Rates computed beside the slowest: one for each deep well, so many at most.
-MOST_RATES = 6
 # Depths that differ by no more than this part are equal: the lowest of these wells then stands for them.
 TIED = 1e-9
 ON_GRID = "wells and passes are those of f on a grid; of several passes between the same wells the lowest is listed"
@@ -94,81 +86,11 @@ def explain(
     return replace(found, seconds=time.perf_counter() - began)
 
 
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """The request, and why parts of the answer are missing."""
-
-    f: Objective
-    learning_rate: float
-    s: float
-    noise: float
-    rtol: float
-    box: Intervals | None
-    seed: int
-    why: dict[str, str] = field(default_factory=dict)
-    errors: dict[str, Exception] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def tried[T](self, part: str, compute: Callable[[], T]) -> T | None:
-        """What a computation gives; None, with the reason kept, where it is refused or fails."""
-        try:
-            return compute()
-        except (RequestError, ConvergenceError) as error:
-            self.why[part], self.errors[part] = str(error), error
-            return None
-
-    def gap(self, learning_rate: float) -> RateRecord:
-        """The spectral rate; ConvergenceError where it is not resolved."""
-        self.require_grid()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AccuracyWarning)  # the bar says it
-            return _resolved(gap(self.f, learning_rate, **self.how).records[0])
-
-    def spectrum(self, deep: int) -> tuple[RateRecord, Spectrum | None]:
-        """The spectral rate, and the lowest rates with their modes: one for each deep well and the next, as many as
-        are isolated; no modes where the spectrum is continuous from the slowest rate on."""
-        self.require_grid()
-        with self.noted():
-            for k in (min(max(deep, 2), MOST_RATES) + 1, 2):
-                with suppress(ConvergenceError):
-                    found = spectrum(self.f, self.learning_rate, k, **self.how)
-                    return _resolved(rate_record(found)), found
-            return _resolved(gap(self.f, self.learning_rate, **self.how).records[0]), None
-
-    @property
-    def how(self) -> dict[str, Any]:
-        return {"rtol": self.rtol, "noise": self.noise, "box": self.box}
-
-    def require_grid(self) -> None:
-        if self.f.dimension > 3:
-            raise RequestError(f"a grid needs one to three dimensions, {self.f.name} has {self.f.dimension}")
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Warnings become notes."""
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", AccuracyWarning)
-            yield
-        self.notes.extend(str(each.message) for each in heard if issubclass(each.category, AccuracyWarning))
-
-    def law(self, landscape: Landscape | None, learning_rate: float) -> LawRate:
-        """The rate by the law; RequestError where it has none."""
-        if landscape is None:
-            raise RequestError(self.why["landscape"])
-        record = eyring_kramers(landscape, learning_rate, noise=self.noise).records[0]
-        assert isinstance(record, LawRate)
-        if landscape.unbounded:
-            raise RequestError("barriers grow without bound: no rate is exponentially small")
-        if not record.log_leading:
-            raise RequestError("one minimum: no rate is exponentially small, and the law says nothing")
-        return record
-
-
 def _computed(asked: Asked, simulate: bool, progress: Callable[[str], Any]) -> Explanation:
     """All parts, one after the other."""
     f, s = asked.f, asked.s
     progress("the landscape")
-    landscape = asked.tried("landscape", lambda: _landscape(asked))
+    landscape = asked.tried("landscape", asked.landscape)
     law = asked.tried("law", lambda: asked.law(landscape, asked.learning_rate))
     relief = None if landscape is None else relief_of_landscape(landscape)
     progress("the spectrum")
@@ -183,12 +105,13 @@ def _computed(asked: Asked, simulate: bool, progress: Callable[[str], Any]) -> E
     cells = None if relief is None or grid is None else basins(f, relief, grid, s)
     mode = Mode() if modes is None else seen_mode(modes, f, relief, cells)
     kind = _kind(spectral, law, relief, mode, s)
-    wells = () if relief is None else _wells(asked, relief, cells, landscape if law is not None else None)
+    lawful = landscape if law is not None and np.isfinite(law.log_error) else None
+    wells = () if relief is None else _wells(asked, relief, cells, lawful)
     progress("the committor")
     passage: Passage | None = None
     times: tuple[MeanTime, ...] = ()
     if relief is not None and kind == TRANSITION:
-        passage, times = _passage(asked, relief, mode, landscape if law is not None else None)
+        passage, times = _passage(asked, relief, mode, lawful)
     else:
         asked.why["passage"] = NO_PASSAGE if kind != UNKNOWN else "nothing tells what the slowest mode is"
     progress("half and twice the learning rate")
@@ -196,27 +119,15 @@ def _computed(asked: Asked, simulate: bool, progress: Callable[[str], Any]) -> E
     simulated = None
     if simulate:
         progress("simulated paths")
-        simulated = asked.tried("simulated", lambda: _simulated(asked))
+        simulated = asked.tried("simulated", asked.simulated)
     else:
         asked.why["simulated"] = NOT_ASKED
     return Explanation(
         f, asked.learning_rate, asked.noise, kind, spectral, law, simulated, mode, wells,
         0 if relief is None else relief.floors.size, passage,
-        law_limits(landscape, s) if law is not None and law.resolved and landscape is not None else {},
+        law_limits(lawful, s) if law is not None and law.resolved and lawful is not None else {},
         times, halved, doubled, landscape, dict(asked.why), _notes(asked, landscape, spectral), 0.0,
     )  # fmt: skip
-
-
-def _landscape(asked: Asked) -> Landscape:
-    if asked.f.periods:
-        raise RequestError("critical points and the law know no periodic axes; wells are those of f on the grid")
-    return describe_landscape(asked.f, box=asked.box, seed=asked.seed)
-
-
-def _resolved(record: RateRecord) -> RateRecord:
-    if not record.resolved:
-        raise ConvergenceError("not resolved: the error bar is wider than a tenth of the rate")
-    return record
 
 
 def _kind(spectral: RateRecord | None, law: LawRate | None, relief: Relief | None, mode: Mode, s: float) -> str:
@@ -264,7 +175,7 @@ def _passage(
     saddle = max(way, key=lambda p: p.value)
     passage = asked.tried("path", lambda: followed(asked.f, relief, way, start, end))
     passage = Passage(start, end, saddle) if passage is None else passage
-    found = asked.tried("committor", lambda: _committor(asked, relief, start, end))
+    found = asked.tried("committor", lambda: asked.committor(relief.minima[:, start], relief.minima[:, end]))
     if found is not None and passage.points is not None:
         curve, seen = passage, found
         passage = replace(passage, **(asked.tried("committor_half", lambda: with_committor(curve, seen)) or {}))
@@ -293,17 +204,6 @@ def _ends(relief: Relief, mode: Mode, s: float) -> tuple[int, int]:
     return high, low
 
 
-def _committor(asked: Asked, relief: Relief, start: int, end: int) -> Committor:
-    """From the well around one minimum to that around another."""
-    asked.require_grid()
-    sets = (relief.minima[:, k].tolist() for k in (start, end))
-    with asked.noted(), np.errstate(invalid="ignore"):
-        found = committor(asked.f, asked.learning_rate, *sets, **asked.how)
-    if not np.isfinite([found.log_rate, found.log_rate_back, *found.relative_errors]).all():
-        raise ConvergenceError("the mean times are beyond the doubles in which the committor is computed")
-    return found
-
-
 def _times(
     asked: Asked, found: Committor | None, landscape: Landscape | None, ends: tuple[int, int], places: tuple[int, int]
 ) -> list[MeanTime]:
@@ -328,12 +228,6 @@ def _change(asked: Asked, landscape: Landscape | None, name: str, part: float) -
     s = part * asked.learning_rate
     law = asked.tried(f"{name} law", lambda: asked.law(landscape, s))
     return Change(s, asked.tried(f"{name} spectral", lambda: asked.gap(s)), law)
-
-
-def _simulated(asked: Asked) -> RateRecord:
-    if asked.f.periods:
-        raise RequestError("paths know no periodic axes")
-    return simulate_rate(asked.f, asked.learning_rate, noise=asked.noise, seed=asked.seed).records[0]
 
 
 def _notes(asked: Asked, landscape: Landscape | None, spectral: RateRecord | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from witten.number_format import readable, scientific, with_log_error
 if TYPE_CHECKING:
     from witten.explanation.explanation import Relaxation
 
-__all__ = ["NOT_RESOLVED", "WIDEST", "in_words", "joined", "place", "ratio", "with_bar", "with_bar_of_log"]
+__all__ = ["LINEAR", "NOT_RESOLVED", "WIDEST", "in_words", "joined", "place", "ratio", "with_bar", "with_bar_of_log"]
 
 # Of all mass that a mode moves a well with less than this part is a bystander.
 BYSTANDER = 0.05
@@ -153,8 +153,10 @@ def _direction(found: Explanation) -> str:
         )
     if along.linear < LINEAR:
         return (
-            f"The slowest mode is relaxation within it, along no one direction: {_percent(along.linear)} of its "
-            "variance is linear in x"
+            f"The slowest mode is relaxation within it, along no one direction: about {_percent(along.linear)} of its "
+            f"variance is linear in x. It lives around {place(along.centre)}, where f is {along.height:.3g} = "
+            f"{along.height / found.s:.3g} s above its minimum: paths seldom come there, and leave slowly as from a "
+            "plateau"
         )
     where = "" if along.direction.size == 1 else f" along {place(along.direction)}"
     return f"The slowest mode is relaxation{where}{_curvature(found, along)}"
@@ -186,8 +188,8 @@ def _continuous(found: Explanation) -> Iterator[str]:
     slope = with_bar_of_log(0.5 * (math.log(2 * found.s) + found.spectral.log_rate), 0.5 * found.spectral.log_error)
     yield (
         f"There is no slowest mode: from rate {rate} on the spectrum is continuous, and there is no eigenvalue below. "
-        f"Far out f rises like a plateau that is tilted, as by a slope of {slope}, and no faster: the further out a path "
-        "starts, the longer it takes to return"
+        f"Far out f rises like a plateau that is tilted, as by a slope of {slope}, and no faster: the further out a "
+        "path starts, the longer it takes to return"
     )
 
 
@@ -249,4 +251,4 @@ def with_bar(value: float, error: float) -> str:
 
 
 def _percent(part: float) -> str:
-    return f"{100 * part:.2g} %" if part > 1e-12 else "nothing"
+    return f"{100 * part:.{2 if part < 0.1 else 3}g} %" if part > 1e-12 else "nothing"

@@ -51,6 +51,8 @@ TOO_WIDE = "the law is not resolved here: its error bar is wider than a factor o
 ROUNDINGS = 4.0
 # Rates of this part of the smallest curvature are compared with what wells do at this very s.
 NEAR = 1e-4
+# Logarithms of factors of first order, errors counted, beyond which nothing is computed with them.
+HOPELESS = 300.0
 # Size of the logarithms at which the effect of the first order on a rate is differentiated.
 STEP = 1e-4
 
@@ -132,7 +134,10 @@ def _corrected(landscape: Landscape, s: float) -> tuple[Array, Array]:
     """Logarithms of the rates to first order, and their errors.
 
     The reduced chain itself has the small rates up to their ratio to those within a well. Where that is one, the law
-    does not know which are the smallest."""
+    does not know which are the smallest. Nor does it where the first order is no small correction by far."""
+    if any(float(abs(f).max()) > HOPELESS for side in (-1, 1) for f in first_order(landscape).log_factors(s / 2, side)):
+        leading = law_log_rates(landscape, s)
+        return leading, np.full_like(leading, np.inf)
     slowest, values, fastest = (log_rates(well_graph(landscape, s, order=1, side=side)) for side in (-1, 0, 1))
     with np.errstate(over="ignore", divide="ignore"):
         ratio = np.exp(values) / _relaxation(landscape, s, float(np.exp(values[-1])))

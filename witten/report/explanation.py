@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.explanation.explanation import RELAXATION, Change, Explanation, MeanTime, Well
-from witten.explanation.words import NOT_RESOLVED, WIDEST, in_words, place, ratio, with_bar, with_bar_of_log
+from witten.explanation.words import LINEAR, NOT_RESOLVED, WIDEST, in_words, place, ratio, with_bar, with_bar_of_log
 from witten.plots.explanations import plot_passage
 from witten.plots.landscapes import plot_landscape
 from witten.rates import LawRate, RateRecord
@@ -196,13 +196,17 @@ def _relaxing(found: Explanation) -> Iterator[Block]:
         return
     share = f"{100 * along.linear:.4g} % of the variance of the mode is linear in x, by the grid"
     curvature = "none: a kink" if math.isnan(along.curvature) else f"{along.curvature:.8g} {_digits(found)}"
-    yield Facts(
-        {
-            "Direction": f"{place(along.direction)}, each to {max(along.direction_error, 1e-12):.1g}",
-            "How far that is all": share,
-            "Curvature along it": f"{curvature}, at the lowest minimum",
-        }
-    )
+    facts = {
+        "Direction": f"{place(along.direction)}, each to {max(along.direction_error, 1e-12):.1g}",
+        "How far that is all": share,
+        "Curvature along it": f"{curvature}, at the lowest minimum",
+    }
+    if along.linear < LINEAR:
+        facts["Where it lives"] = (
+            f"around {place(along.centre)}, each to {max(along.centre_error, 1e-12):.1g} (mean of x weighted with the "
+            f"square of the mode), f there {along.height:.4g} = {along.height / found.s:.3g} s above the lowest"
+        )
+    yield Facts(facts)
 
 
 def _height(value: float, error: float, s: float) -> str:

@@ -141,7 +141,7 @@ def _relaxation(found: Explanation) -> dict[str, Any] | None:
     if along is None or found.kind != "relaxation":
         return None
     return {"direction": along.direction, "direction_error": along.direction_error, "linear": along.linear,
-            "curvature": along.curvature}  # fmt: skip
+            "curvature": along.curvature, "centre": along.centre, "height": along.height}  # fmt: skip
 
 
 def _limiting(found: Explanation, way: Passage) -> dict[str, Any]:
