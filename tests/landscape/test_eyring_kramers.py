@@ -206,3 +206,9 @@ def test_nothing_is_claimed_where_nothing_is_proved():
     assert rate_bounds("himmelblau", 0.1) == () and rate_bounds("log(1+x^2)", 0.1) == ()
     with pytest.raises(RequestError, match="positive"):
         rate_bounds("double-well", 0.0)
+
+
+def test_a_barrier_far_below_s_is_not_resolved():
+    law = witten.eyring_kramers("x^4/4 + y^2/2 + x*y/10", [0.2, 1e-5])
+    assert law.resolved.tolist() == [False, True] and np.isfinite(law.log_rates).all()
+    assert law.records[0].log_error == np.inf and "not resolved" in law.records[0].notes[0]

@@ -72,11 +72,14 @@ class Asked:
         are isolated; no modes where the spectrum is continuous from the slowest rate on."""
         self._require_grid()
         with self._noted():
-            for k in (min(max(deep, 2), MOST_RATES) + 1, 2):
-                with suppress(ConvergenceError):
-                    found = spectrum(self.f, self.learning_rate, k, **self._how)
-                    return _resolved(rate_record(found)), found
-            return _resolved(gap(self.f, self.learning_rate, **self._how).records[0]), None
+            with suppress(ConvergenceError):
+                return self._modes(min(max(deep, 2), MOST_RATES) + 1)
+            record = _resolved(gap(self.f, self.learning_rate, **self._how).records[0])
+            return (record, None) if record.continuous else self._modes(2)
+
+    def _modes(self, count: int) -> tuple[RateRecord, Spectrum]:
+        found = spectrum(self.f, self.learning_rate, count, **self._how)
+        return _resolved(rate_record(found)), found
 
     def committor(self, start: Array, end: Array) -> Committor:
         """From the well around one minimum to that around another."""
