@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+import xarray
 from launcher import cli
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -256,7 +257,8 @@ def test_above_the_barrier_no_wells_exchange(explained):
 
 def test_wells_may_be_deep_and_the_slowest_mode_something_else(here_alone, explained):
     found = explained('"(x^2-1)^2/4 + y^2/2000" --lr 0.2 --rtol 1e-2')
-    assert found["kind"] == "relaxation" and len(found["masses"]) == 2 and found["rate"] == pytest.approx(1e-3, rel=1e-2)
+    assert found["kind"] == "relaxation" and len(found["masses"]) == 2
+    assert found["rate"] == pytest.approx(1e-3, rel=1e-2)
     assert abs(found["relaxation"]["direction"][1]) == pytest.approx(1, abs=1e-6)
     assert found["variance_inside_wells"] > 0.99 and "no passage between the 2 wells" in says(found)
 
@@ -278,19 +280,30 @@ def test_simulated_paths_are_asked_for(explained, monkeypatch):
     assert found["routes"]["simulated"]["rate"] == law.rates[0] and "simulated" not in found["why"]
 
 
-def test_text_and_page_say_the_same(tmp_path):
-    done = cli("explain", "double-well:tilt=0.1", "--lr", "0.1", "--report", str(tmp_path / "why.html"))
+def test_text_page_and_file_say_the_same(tmp_path, capsys):
+    places = ("--report", str(tmp_path / "why.html"), "-o", str(tmp_path / "why.nc"))
+    done = cli("explain", "double-well:tilt=0.1", "--lr", "0.1", *places)
     assert (done.returncode, done.stderr) == (0, ""), done
     page = (tmp_path / "why.html").read_text()
-    for words in ("wells exchange mass: well 0 at (-1.04668)", "Half and twice the learning rate", "Negative curvature"):
+    for words in ("wells exchange mass: well 0 at (-1.04668)", "Half and twice the learning rate", "Saddle"):
         assert words in done.stdout and words in page
     assert "not asked for" in done.stdout
     assert page.count("<svg") == 2
+    with xarray.open_dataset(tmp_path / "why.nc") as saved:
+        assert saved.attrs["witten_kind"] == "explanation" and "wells exchange mass" in saved.attrs["words"]
+        top = int(saved["height"].values.argmax())
+        assert saved["point"].values[0, top] == pytest.approx(0.101031, abs=1e-3)
+        assert saved["committor"].values[top] == pytest.approx(0.5118, abs=2e-3)
+        assert np.exp(saved["log_mass"].values).sum() == pytest.approx(1)
+    with pytest.raises(SystemExit) as leaving:
+        main(["plot", str(tmp_path / "why.nc")])
+    assert leaving.value.code == 0 and (tmp_path / "why.png").exists() and "drawn in" in capsys.readouterr().out
 
 
 def test_every_part_that_is_missing_says_why():
     found = witten.explain("quadratic:dim=5", 0.1)
-    assert found.kind == "relaxation" and "tends to the smallest curvature at the bottom, 1," in " ".join(in_words(found))
+    assert found.kind == "relaxation"
+    assert "tends to the smallest curvature at the bottom, 1," in " ".join(in_words(found))
     assert {"spectral", "law", "passage", "simulated"} <= set(found.why) and all(found.why.values())
 
 
@@ -313,8 +326,14 @@ def test_a_wrong_request_is_refused_in_one_line(arguments, words, capsys):
 
 @pytest.mark.parametrize(
     ("text", "plain"),
-    [("1.29098(5)e+02", "129.098(5)"), ("4(3)e-02", "0.04(3)"), ("5.7(3)e+09", "5.7(3)e+09"), ("1.3(2)e+03", "1.3(2)e+03"),
-     ("unknown", "unknown"), ("2.00e+00", "2.00")],
-)  # fmt: skip
+    [
+        ("1.29098(5)e+02", "129.098(5)"),
+        ("4(3)e-02", "0.04(3)"),
+        ("5.7(3)e+09", "5.7(3)e+09"),
+        ("1.3(2)e+03", "1.3(2)e+03"),
+        ("unknown", "unknown"),
+        ("2.00e+00", "2.00"),
+    ],
+)
 def test_numbers_to_read(text, plain):
     assert readable(text) == plain

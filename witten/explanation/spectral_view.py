@@ -60,7 +60,8 @@ def _relaxation(found: Spectrum, objective: Objective, u: Array, relief: Relief 
     direction, linear = _linear_part(x, u, weights)
     coarse, _ = _linear_part(x[:, ::2], u[::2], weights[::2])
     error = float(min(abs(coarse - direction).max(), abs(coarse + direction).max()))
-    centre, other = (y @ (w * v**2) / float(w @ v**2) for y, v, w in ((x, u, weights), (x[:, ::2], u[::2], weights[::2])))
+    density = weights * u**2
+    centre, other = (y @ p / float(p.sum()) for y, p in ((x, density), (x[:, ::2], density[::2])))
     height = float(objective(centre)) - float(np.min(objective(x)))
     return Relaxation(
         direction, error, linear, _curvature(objective, relief, direction), centre, float(abs(other - centre).max()),

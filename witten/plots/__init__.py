@@ -9,6 +9,7 @@ from witten.plots.chains import plot_chain
 from witten.plots.committors import plot_committor
 from witten.plots.curves import plot_curve, sensible_fit
 from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
+from witten.plots.explanations import plot_passage
 from witten.plots.landscapes import plot_barrier_tree, plot_landscape
 from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
@@ -29,6 +30,7 @@ __all__ = [
     "plot_descent",
     "plot_landscape",
     "plot_law",
+    "plot_passage",
     "plot_plane",
     "plot_risks",
     "plot_spectrum",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from witten.errors import RequestError
+from witten.explanation.dataset import explanation_dataset
 from witten.explanation.explanation import RELAXATION, Change, Explanation, MeanTime, Well
 from witten.explanation.words import LINEAR, NOT_RESOLVED, WIDEST, in_words, place, ratio, with_bar, with_bar_of_log
 from witten.plots.explanations import plot_passage
@@ -69,7 +70,8 @@ def explanation_sections(found: Explanation) -> list[Section]:
 def _figures(found: Explanation) -> Iterator[Block]:
     if found.passage is not None and found.passage.points is not None:
         q = "" if found.passage.q is None else " The committor from A to B is one half where the dotted line is."
-        yield Figure(picture(plot_passage(found)), f"f along the minimum-energy path over the saddle that limits.{q}")
+        drawing = picture(plot_passage(explanation_dataset(found)))
+        yield Figure(drawing, f"f along the minimum-energy path over the saddle that limits.{q}")
     if found.landscape is not None and found.landscape.minima:
         wide = found.objective.dimension <= 2
         try:

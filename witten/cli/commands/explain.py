@@ -19,9 +19,10 @@ EXAMPLES = options.examples(
     "witten explain double-well:tilt=0.1 --lr 0.1",
     "witten explain mueller-brown --lr 0.1 --report why.html",
     'witten explain "cos(2*x)" --lr 0.2 --periodic "x=0:2*pi" --json',
-    "witten explain double-well:dim=10 --lr 0.05",
+    "witten explain double-well:dim=10 --lr 0.05 -o why.nc --plot why.png",
     notes="What has no number says why. --simulate adds the rate of simulated paths, and takes its time.",
 )
+KIND = "explanation"
 STEPS = 5
 LOG_10 = math.log(10)
 Report = Annotated[
@@ -42,6 +43,8 @@ def explain(
     scale: options.Scale = None,
     seed: options.Seed = "0",
     report: Report = None,
+    output: options.Output = None,
+    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     """Why is it this slow? The slowest mode, the wells, the saddle that limits, mean times, s halved and doubled."""
@@ -54,6 +57,7 @@ def explain(
         "seed": options.whole("--seed", seed, 0),
         "simulate": simulate,
     }
+    output_files.check_places(output, plot, kind=KIND)
     if report is not None:
         from witten.report import check_page
 
@@ -63,15 +67,35 @@ def explain(
 
     with progress_bar(STEPS if simulate else STEPS - 1, objective) as advance:
         found = witten.explain(f, learning_rate, progress=advance, **request)
-    if report is not None:
-        from witten.report.explanation import write_explanation
-
-        write_explanation(found, report)
+    _keep(found, request, report, output, plot)
     if as_json:
         print_json(_json(objective, found))
     else:
         _show(found)
-        output_files.say_where(report=report)
+        output_files.say_where(output, plot, report)
+
+
+def _keep(
+    found: Explanation, request: dict[str, Any], report: Path | None, output: Path | None, plot: Path | None
+) -> None:
+    """The page, the file and the picture, where they are wanted."""
+    from witten.explanation.dataset import explanation_dataset
+
+    if report is not None:
+        from witten.report.explanation import write_explanation
+
+        write_explanation(found, report)
+    if output is not None:
+        from witten.io import netcdf
+
+        netcdf.write_dataset(explanation_dataset(found, request), output)
+    if plot is not None:
+        from witten.plots import plot_landscape, plot_passage
+
+        if found.landscape is None or (found.passage is not None and found.passage.points is not None):
+            plot_passage(explanation_dataset(found), plot)
+        else:
+            plot_landscape(found.landscape, plot)
 
 
 def _show(found: Explanation) -> None:
