@@ -81,6 +81,14 @@ RUNS = {
     "spectrum double-well --lr 0.1 -k 3 -o result.nc": {"rates.1": SOLVED, "rates.2": SOLVED, "rate_errors.2": BAR},
     "spectrum double-well:dim=2 --lr 0.2 -k 3 --rtol 1e-2": {"rates.1": SOLVED, "rates.2": SOLVED},
     "spectrum quadratic --lr 0.1 -k 2 --method fe -o result.nc": {"rates.1": MESHED},
+    "explain double-well:tilt=0.1 --lr 0.1 -o result.nc": {
+        "rate": SOLVED,
+        "limiting.barrier": SOLVED,
+        "limiting.curvature": SOLVED,
+        "masses.*.law": SOLVED,
+        "mean_times.*.time": SOLVED,
+        "committor_half.law": SOLVED,
+    },
     "landscape shi-su-jordan": {"barrier": SOLVED, "saddles.*.value": SOLVED, "minima.0.curvatures.*": SOLVED},
     "theory shi-su-jordan --lr 0.05,0.0001 -o result.nc": {
         "barrier": SOLVED,
