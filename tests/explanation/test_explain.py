@@ -108,7 +108,7 @@ def test_a_tilted_double_well_is_explained(explained):
     f = np.polynomial.Polynomial([0.25, 0.1, -0.5, 0, 0.25])
     b, z, a = sorted(f.deriv().roots().real)
     line = Line(f, "double-well:tilt=0.1", 0.1, b, z, a)
-    assert found["kind"] == "transition" and "wells exchange mass: well 0 at (-1.04668) and well 1" in says(found)
+    assert found["kind"] == "transition" and "wells exchange mass: well 0 at (-1.04668) with well 1" in says(found)
     limiting = found["limiting"]
     assert limiting["saddle"] == pytest.approx([z]) and limiting["curvature"] == pytest.approx(f.deriv(2)(z))
     assert limiting["barrier"] == pytest.approx(f(z) - f(a)) and limiting["barrier_back"] == pytest.approx(f(z) - f(b))
@@ -261,6 +261,12 @@ def test_wells_may_be_deep_and_the_slowest_mode_something_else(here_alone, expla
     assert found["rate"] == pytest.approx(1e-3, rel=1e-2)
     assert abs(found["relaxation"]["direction"][1]) == pytest.approx(1, abs=1e-6)
     assert found["variance_inside_wells"] > 0.99 and "no passage between the 2 wells" in says(found)
+
+
+def test_a_flat_bottom_has_no_curvature(explained):
+    found = explained('"x^4" --lr 0.1')
+    assert "where f is flat at the bottom" in says(found) and "no Eyring-Kramers law" in found["why"]["law"]
+    assert found["if_halved"]["spectral_factor"] == pytest.approx(math.sqrt(0.5), rel=1e-5)  # rates grow like s^(1/2)
 
 
 def test_a_continuous_spectrum_has_no_mode(here_alone, explained):

@@ -15,7 +15,10 @@ from witten.number_format import readable, scientific, with_log_error
 if TYPE_CHECKING:
     from witten.explanation.explanation import Relaxation
 
-__all__ = ["LINEAR", "NOT_RESOLVED", "WIDEST", "in_words", "joined", "place", "ratio", "with_bar", "with_bar_of_log"]
+__all__ = [
+    "FLAT", "LINEAR", "NOT_RESOLVED", "WIDEST",
+    "in_words", "joined", "place", "ratio", "with_bar", "with_bar_of_log",
+]  # fmt: skip
 
 # Of all mass that a mode moves a well with less than this part is a bystander.
 BYSTANDER = 0.05
@@ -24,6 +27,8 @@ WIDEST = math.log(2)
 NOT_RESOLVED = "not resolved"
 # A mode of which less than this part of the variance is linear in x has no one direction.
 LINEAR = 0.5
+# A curvature that is this part of the rate is none.
+FLAT = 1e-6
 
 
 def in_words(found: Explanation) -> tuple[str, ...]:
@@ -43,7 +48,7 @@ def _transition(found: Explanation) -> Iterator[str]:
             "what follows is about one of the ways that they take"
         )
     if math.isfinite(mode.within):
-        yield f"Inside wells it is flat: about {_percent(mode.within)} of its variance is there{_separation(found)}"
+        yield f"Inside wells it is flat: {_percent(mode.within)} of its variance is there{_separation(found)}"
     if found.passage is not None:
         yield from _limit(found, found.passage)
 
@@ -54,12 +59,13 @@ def _exchange(found: Explanation) -> str:
     if moved.size != len(found.wells) or found.mode.multiplicity > 1:
         if found.mode.multiplicity > 1 or found.passage is None:
             return f"the wells exchange mass: {_named(found, wells)}"
-        return f"wells exchange mass: {_named(found, (found.passage.end,))} and {_named(found, (found.passage.start,))}"
+        first, second = (_named(found, (k,)) for k in (found.passage.end, found.passage.start))
+        return f"wells exchange mass: {first} with {second}"
     gains, loses = (np.flatnonzero(sign * moved > BYSTANDER).tolist() for sign in (1, -1))
     first, second = sorted((gains, loses), key=min)
     rest = [k for k in wells if k not in gains and k not in loses]
     aside = f"; {_named(found, rest)} {'takes' if len(rest) == 1 else 'take'} no part" if rest else ""
-    return f"wells exchange mass: {_named(found, first)} and {_named(found, second)}{aside}"
+    return f"wells exchange mass: {_named(found, first)} with {_named(found, second)}{aside}"
 
 
 def _named(found: Explanation, wells: Sequence[int]) -> str:
@@ -121,7 +127,7 @@ def _relaxation(found: Explanation) -> Iterator[str]:
     if len(found.wells) > 1 and (highest := found.barrier) is not None:
         yield (
             f"The slowest mode is no passage between the {len(found.wells)} wells, although the shallower ones are up "
-            f"to {highest:.6g} = {highest / found.s:.3g} s deep: about {_percent(found.mode.within)} of its variance "
+            f"to {highest:.6g} = {highest / found.s:.3g} s deep: {_percent(found.mode.within)} of its variance "
             f"lies inside wells. {_direction(found)}"
         )
     elif found.minima > 1:
@@ -153,7 +159,7 @@ def _direction(found: Explanation) -> str:
         )
     if along.linear < LINEAR:
         return (
-            f"The slowest mode is relaxation within it, along no one direction: about {_percent(along.linear)} of its "
+            f"The slowest mode is relaxation within it, along no one direction: {_percent(along.linear)} of its "
             f"variance is linear in x. It lives around {place(along.centre)}, where f is {along.height:.3g} = "
             f"{along.height / found.s:.3g} s above its minimum: paths seldom come there, and leave slowly as from a "
             "plateau"
@@ -168,7 +174,7 @@ def _curvature(found: Explanation, along: Relaxation) -> str:
         return ""
     if not math.isfinite(along.curvature):
         return ", where the bottom is a kink and has no curvature"
-    if not along.curvature > 0:
+    if not along.curvature > FLAT * math.exp(found.spectral.log_rate):
         return ", where f is flat at the bottom"
     times = with_bar_of_log(found.spectral.log_rate - math.log(along.curvature), found.spectral.log_error)
     return f", where f has the curvature {along.curvature:.6g} at the bottom; the rate is {times} times that"
@@ -251,4 +257,4 @@ def with_bar(value: float, error: float) -> str:
 
 
 def _percent(part: float) -> str:
-    return f"{100 * part:.{2 if part < 0.1 else 3}g} %" if part > 1e-12 else "nothing"
+    return f"about {100 * part:.{2 if part < 0.1 else 3}g} %" if part > 1e-12 else "nothing"

@@ -11,7 +11,17 @@ import numpy as np
 from witten.errors import RequestError
 from witten.explanation.dataset import explanation_dataset
 from witten.explanation.explanation import RELAXATION, Change, Explanation, MeanTime, Well
-from witten.explanation.words import LINEAR, NOT_RESOLVED, WIDEST, in_words, place, ratio, with_bar, with_bar_of_log
+from witten.explanation.words import (
+    FLAT,
+    LINEAR,
+    NOT_RESOLVED,
+    WIDEST,
+    in_words,
+    place,
+    ratio,
+    with_bar,
+    with_bar_of_log,
+)
 from witten.plots.explanations import plot_passage
 from witten.plots.landscapes import plot_landscape
 from witten.rates import LawRate, RateRecord
@@ -198,6 +208,8 @@ def _relaxing(found: Explanation) -> Iterator[Block]:
         return
     share = f"{100 * along.linear:.4g} % of the variance of the mode is linear in x, by the grid"
     curvature = "none: a kink" if math.isnan(along.curvature) else f"{along.curvature:.8g} {_digits(found)}"
+    if found.best is not None and abs(along.curvature) < FLAT * math.exp(found.best.log_rate):
+        curvature = f"none: below {FLAT:g} of the rate"
     facts = {
         "Direction": f"{place(along.direction)}, each to {max(along.direction_error, 1e-12):.1g}",
         "How far that is all": share,
