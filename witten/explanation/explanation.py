@@ -156,6 +156,10 @@ class Change:
 class Explanation:
     """Why the rate is what it is at s.
 
+    >>> found = witten.explain("x^2/2 + y^2/50", 0.1)
+    >>> found.kind, abs(found.mode.relaxation.direction).round(6).tolist()
+    ('relaxation', [0.0, 1.0])
+
     Attributes
     ----------
     objective, learning_rate, noise : f, s and sigma; everything is that of the learning rate s sigma^2, but for steps

@@ -63,6 +63,13 @@ def explain(
 ) -> Explanation:
     """Why lambda_s is what it is: the slowest mode, wells, the saddle that limits, mean times, s halved and doubled.
 
+    Mean times and the committor are those of transition path theory [Bovier2004], the law is that of
+    `eyring_kramers`; see docs/explain.md.
+
+    >>> found = witten.explain("double-well", 0.1)
+    >>> found.kind, found.passage.saddle.value
+    ('transition', 0.25)
+
     Parameters
     ----------
     objective : an Objective, or its text; above three dimensions the law and the landscape alone have answers

@@ -59,8 +59,8 @@ def _exchange(found: Explanation) -> str:
     if moved.size != len(found.wells) or found.mode.multiplicity > 1:
         if found.mode.multiplicity > 1 or found.passage is None:
             return f"the wells exchange mass: {_named(found, wells)}"
-        first, second = (_named(found, (k,)) for k in (found.passage.end, found.passage.start))
-        return f"wells exchange mass: {first} with {second}"
+        low, high = (_named(found, (k,)) for k in (found.passage.end, found.passage.start))
+        return f"wells exchange mass: {low} with {high}"
     gains, loses = (np.flatnonzero(sign * moved > BYSTANDER).tolist() for sign in (1, -1))
     first, second = sorted((gains, loses), key=min)
     rest = [k for k in wells if k not in gains and k not in loses]
