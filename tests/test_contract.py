@@ -35,6 +35,7 @@ import typer
 import xarray
 
 import witten
+from witten.cli import COMMANDS, load
 
 HERE = Path(__file__).parent
 FILE = HERE / "contract.json"
@@ -313,7 +314,7 @@ def entry_point():
 
 def commands():
     group = typer.main.get_command(entry_point()[1])
-    return {"witten": options(group)} | {name: options(command) for name, command in group.commands.items()}
+    return {"witten": options(group)} | {name: options(load(name)) for name in COMMANDS}
 
 
 def options(command):
