@@ -1,7 +1,7 @@
 """Claim: a short command takes little more than the libraries that it needs.
 
-CPU seconds, user and system, of whole processes: warm, with the kernels in Numba's cache, the least of several; and cold,
-with an empty cache. Beside them what loading NumPy, SciPy's sparse solvers, SymPy, Numba and typer takes by itself,
+CPU seconds, user and system, of whole processes: warm, with the kernels in Numba's cache, the least of several; cold,
+with an empty one. Beside them what loading NumPy, SciPy's sparse solvers, SymPy, Numba and typer takes by itself,
 the modules that a command has loaded when it ends, and those of this package among them.
 """
 
@@ -77,8 +77,8 @@ def main(quick: bool = False) -> list[Start]:
         ["witten", "warm", "cold", "modules", "of them ours"],
         [(row.command, row.warm, row.cold, str(row.modules), str(row.own_modules)) for row in found],
     )
-    alone = min(seconds("-c", code) for code in [LIBRARIES] * repeats)
-    print(f"the libraries by themselves: {alone:.2f}, Python: {min(seconds('-c', 'pass') for _ in range(repeats)):.2f}")
+    if not quick:
+        print(f"the libraries by themselves: {min(seconds('-c', LIBRARIES) for _ in range(repeats)):.2f}")
     return found
 
 

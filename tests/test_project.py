@@ -422,6 +422,12 @@ def test_a_table_of_rates_loads_what_it_needs():
     assert "numba" in modules  # or this test would not see what is loaded
 
 
+def test_a_law_on_a_line_loads_no_operator():
+    modules = loaded_by("theory", "double-well", "--lr", "0.1")
+    assert commands_of(modules) == {"theory"}
+    assert not {"matplotlib", "xarray", "pyamg", "scipy.stats", "witten.plots", "witten.spectra"} & modules
+
+
 def test_help_has_the_first_line_of_every_command():
     from witten.cli import COMMANDS
 

@@ -220,6 +220,44 @@ def test_starting_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
+# Kernels of many nodes and wells in the plane, of functions in Python, and of matrices at random.
+NOT_FOR_SMALL_REQUESTS = {
+    "descent.kernels.grow",
+    "dynamics.paths.philox._fill",
+    "dynamics.paths.philox._fill_uniform",
+    "dynamics.paths.schemes.observe",
+    "linalg.gth_elimination._solve",
+    "risk.laws.semi_lagrangian._distribute_plane",
+    "sgd.transfer_operator._adjoint_plane",
+    "sgd.transfer_operator._apply_plane",
+    "sgd.transfer_operator._apply_plane_serial",
+    "spectra.committors.graph._energies",
+    "spectra.committors.graph._energies_serial",
+}
+COMPILED = """
+import atexit, sys
+from numba.core.dispatcher import Dispatcher
+from witten.cli import main
+from witten.operators import kernels
+made, kernel = [], Dispatcher.enable_caching
+Dispatcher.enable_caching = lambda self: (made.append(self), kernel(self))[1]
+def report():
+    within = {name for each in made for name in each.py_func.__code__.co_names}  # compiled with those that call them
+    left = [each.py_func for each in made if not each.signatures and each.py_func.__name__ not in within]
+    print(kernels.SERIAL_BELOW, *(f"{kernel.__module__}.{kernel.__name__}" for kernel in left), file=sys.stderr)
+atexit.register(report)
+main(["warm"])
+"""
+
+
+def test_warm_compiles_the_kernels_of_every_command_and_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (0, "")
+    rows, *left = done.stderr.split()
+    assert int(rows) > 0
+    assert {name.removeprefix("witten.") for name in left} <= NOT_FOR_SMALL_REQUESTS
+
+
 # ---------------------------------------------------------------------------------------------- wrong requests
 @pytest.mark.parametrize(
     ("arguments", "said"),

@@ -43,6 +43,7 @@ COMMANDS = {
     "validate": "The rate by all three routes, and whether they agree as far as their errors tell.",
     "objectives": "The gallery of objectives: names, formulas, parameters, purpose.",
     "plot": "Draw a saved result again; the picture lies beside the file unless --plot says where.",
+    "warm": "Compile what most commands compile when they first need it, and keep it: they then start in seconds.",
     "doctor": "What is installed and which routes work here: versions, ranks, threads.",
 }
 # Commands that run on all ranks of `mpiexec -n N`.
