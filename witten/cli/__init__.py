@@ -26,7 +26,7 @@ __all__ = ["COMMANDS", "app", "load", "main"]
 # command, the name of its module and of its function -> the first line of its help
 COMMANDS = {
     "gap": "The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars.",
-    "explain": "Why is it this slow? The slowest mode, the wells, the saddle that limits, mean times, s halved and doubled.",
+    "explain": "Why is it this slow? The slowest mode, wells, the limiting saddle, mean times, s halved and doubled.",
     "spectrum": "The K lowest rates at one learning rate, the zero of the ground state included, and their modes.",
     "committor": "How likely a path comes to B before A, how often and which way: committor, rates, reactive current.",
     "landscape": "Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f.",
