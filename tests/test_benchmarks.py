@@ -36,6 +36,7 @@ def test_every_benchmark_is_tested_and_listed():
         "random_objectives",
         "six_digits",
         "splitting",
+        "starting",
         "tiny_gaps",
         "transfer",
     }
@@ -111,6 +112,12 @@ def test_intervals_cover_the_truth(quickly):
 def test_splitting_finds_the_rates_of_the_operator(quickly):
     for row in quickly("splitting"):
         assert row.half_width < 0.5 and abs(row.log_rate - row.log_truth) < 1.7 * row.half_width
+
+
+def test_commands_load_what_they_need(quickly):
+    shown, gap = quickly("starting")
+    assert shown.own_modules < 15 and 15 < gap.own_modules < 120
+    assert 0 < shown.warm < gap.warm
 
 
 def test_one_step_of_sgd_by_windows_and_small_gaps_of_the_chain(quickly):

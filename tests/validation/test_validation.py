@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launcher import PATIENCE, environment, patched
+from launcher import cli, in_process
 from stand_ins import answer, off_by
 
 import witten
@@ -21,7 +19,7 @@ from witten.landscape.landscape import Landscape
 from witten.number_format import scientific
 from witten.objectives import resolve
 from witten.rates import RateCurve
-from witten.validation import validate
+from witten.validation import routes, validate
 from witten.validation.verdict import factor
 
 S = (0.02, 0.04, 0.08)
@@ -242,17 +240,10 @@ def test_numbers_of_any_size_are_written(logarithm, digits):
 # ------------------------------------------------------------------------------------------------ the command line
 
 
-def run(*arguments, code=""):
-    start = ["-c", patched(code)] if code else ["-m", "witten"]
-    return subprocess.run(
-        [sys.executable, *start, *arguments], capture_output=True, text=True, timeout=PATIENCE, env=environment()
-    )
-
-
 def test_validate_as_json(tmp_path):
     page, picture = tmp_path / "page.html", tmp_path / "picture.svg"
     files = "--report", str(page), "--plot", str(picture)
-    done = run("validate", "double-well:tilt=0.1", "--lr", "0.2,0.03", "--json", *files)
+    done = cli("validate", "double-well:tilt=0.1", "--lr", "0.2,0.03", "--json", *files)
     assert (done.returncode, done.stderr) == (0, ""), done
     found = json.loads(done.stdout)
     assert {"records", "barrier_fit", "barrier_fit_error", "barrier_theory", "agree"} <= set(found)
@@ -265,18 +256,14 @@ def test_validate_as_json(tmp_path):
     assert page.read_text().startswith("<!DOCTYPE html>") and picture.read_text().count("<svg") == 1
 
 
-PLANTED = """
-import math
-from witten.validation import routes
-right = routes.simulate_rate
-routes.simulate_rate = lambda f, s, noise, seed, width=0.5, **options: right(
-    f, s, noise=math.sqrt(2) * noise, seed=seed, width=0.5, **options
-)
-"""
+def test_a_disagreement_has_exit_status_3(monkeypatch):
+    right = routes.simulate_rate
 
+    def louder(f, s, noise, seed, width=0.5, **options):
+        return right(f, s, noise=math.sqrt(2) * noise, seed=seed, width=0.5, **options)
 
-def test_a_disagreement_has_exit_status_3():
-    done = run("validate", "double-well", "--lr", "0.1", code=PLANTED)
+    monkeypatch.setattr(routes, "simulate_rate", louder)
+    done = in_process("validate", "double-well", "--lr", "0.1")
     assert done.returncode == 3 and done.stderr == "", done
     assert "The routes disagree at 1 of 1 learning rate." in done.stdout and "NO" in done.stdout
     assert "Monte Carlo stands apart" in done.stdout
@@ -291,12 +278,12 @@ def test_a_disagreement_has_exit_status_3():
     ],
 )
 def test_wrong_commands_are_refused_in_one_line(arguments, words):
-    done = run(*arguments)
+    done = in_process(*arguments)
     assert (done.returncode, done.stdout) == (2, "") and words in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_walltime_ends_with_what_is_done():
-    done = run("validate", "double-well", "--lr", "0.1", "--walltime", "00:00:01", "--json")
+    done = cli("validate", "double-well", "--lr", "0.1", "--walltime", "00:00:01", "--json")
     assert done.returncode == 4 and "walltime" in done.stderr
     (record,) = json.loads(done.stdout)["records"]
     assert record["monte_carlo"] is None and "walltime" in record["why"]["monte_carlo"]

@@ -17,7 +17,6 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from witten.landscape.critical_point import CriticalPoint, joined
 from witten.landscape.landscape import Landscape
@@ -147,6 +146,8 @@ def _gauss(d: int) -> tuple[Array, Array]:
 def _normal_pairs(d: int) -> tuple[Array, Array]:
     """Points y (d, n), each of which stands for y and -y, and weights: means over independent unit normals, with more
     points far out than these have themselves."""
+    from scipy.stats import qmc
+
     stretch = math.sqrt(1 + 2 / d)
     y = stretch * ndtri(qmc.Sobol(d, scramble=True, rng=np.random.default_rng(0)).random(PAIRS).T)
     weights = np.exp(-0.5 * (1 - stretch**-2) * (y**2).sum(axis=0))

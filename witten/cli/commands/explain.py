@@ -47,7 +47,7 @@ def explain(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """Why is it this slow? The slowest mode, the wells, the saddle that limits, mean times, s halved and doubled."""
+    """Why is it this slow? The slowest mode, wells, the limiting saddle, mean times, s halved and doubled."""
     learning_rate = options.parse_learning_rate(lr)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
