@@ -48,11 +48,6 @@ def test_the_law_is_off_by_order_s_and_the_next_order_by_its_square(name, truth)
     assert 15 < second[0] / second[1] < 35 and abs(second[1]) < 1e-3
 
 
-def test_there_are_two_orders():
-    with pytest.raises(RequestError, match="order"):
-        witten.eyring_kramers("double-well", 0.1, order=2)
-
-
 def test_a_tie_gives_a_double_rate():
     law = witten.eyring_kramers("shi-su-jordan", [0.05, 1e-4])
     single = witten.eyring_kramers("shi-su-jordan-1d", [0.05, 1e-4])
