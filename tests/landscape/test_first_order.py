@@ -168,6 +168,25 @@ def test_the_bar_holds_the_rate_in_the_plane(text):
     assert abs(computed.log_rate - law.log_leading[0]) > 3 * abs(off)
 
 
+# At 0 and +-1, minima and a maximum, third and fourth derivatives vanish; two more minima are lower or higher.
+FLAT = "5*x^18 + x^16 + 3*x^14 - 2829*x^12/16 + 18403*x^10/40 - 14497*x^8/32 + 1331*x^6/8 - x^2/2"
+
+
+@pytest.mark.parametrize("text", [FLAT, "x^6/6 - x^2/2"])
+def test_the_bar_holds_where_third_and_fourth_derivatives_vanish(text):
+    """There c is zero and so are its terms: what the bar is made of are sixth derivatives, seen by integrals, and by
+    samples in five dimensions."""
+    others = [f"x{i}^2/2 + 2*x{i}^6" for i in range(2, 6)]
+    one, five = map(witten.describe_landscape, (text, "+".join([text.replace("x", "x1"), *others])))
+    s = 2 * one.barrier / np.array([6.0, 12.0, 40.0])
+    computed = witten.gap(text, s, rtol=1e-8)
+    for landscape, most in ((one, 0.005), (five, 0.05)):
+        law = witten.eyring_kramers(landscape, s)
+        bars = np.array([record.log_error for record in law.records])
+        assert (abs(law.log_rates - computed.log_rates) < bars).all() and bars[2] < most
+    assert min(abs(z.local.coefficient) for z in first_order(one).saddles) < 1e-12
+
+
 def test_a_kink_in_reach_widens_the_bar_and_one_out_of_reach_does_not():
     smooth, near, far = (f"(x^2-1)^2/4 + x/10 + {term}" for term in ("0*x", "max(0, x-1)^3", "max(0, x-9)^3"))
     found = [witten.eyring_kramers(text, 0.02).records[0].log_error for text in (smooth, near, far)]
