@@ -25,6 +25,7 @@ def test_every_benchmark_is_tested_and_listed():
         "adaptive",
         "assembly",
         "cost",
+        "coupled_chains",
         "intervals",
         "descent",
         "finite_elements",
@@ -96,6 +97,12 @@ def test_computed_rates_approach_the_law(quickly):
         assert abs(c[-1] - c[0]) < 0.15 * abs(c[0]) and abs(rest[-1] - rest[0]) < 0.2 * abs(rest[0])
         assert row.agree == (True,)
     assert row.name == "mueller-brown" and rest[-1] == pytest.approx(-5.12, rel=0.01)
+
+
+def test_the_law_holds_for_coupled_chains(quickly):
+    (row,) = quickly("coupled_chains")
+    assert row.held and row.law_bar < 0.01 and row.first == pytest.approx(-0.00224, abs=1e-4)
+    assert abs(row.leading) > 10 * abs(row.first)
 
 
 def test_all_ways_to_simulate_end_with_the_same_variance(quickly):

@@ -8,7 +8,7 @@ import pytest
 
 import witten
 from witten.landscape.critical_point import CriticalPoint
-from witten.landscape.first_order import first_order
+from witten.landscape.first_order import PointExpansion, first_order
 from witten.landscape.local_expansion import expand
 from witten.landscape.relaxation import slowest_relaxation
 from witten.objectives import Objective, resolve
@@ -210,6 +210,23 @@ def test_independent_directions_change_nothing():
     assert five.log_rate == pytest.approx(one.log_rate, abs=1e-10)
     assert five.coefficients[0] == pytest.approx(one.coefficients[0], rel=1e-6)
     assert one.log_error / 2 < five.log_error < 10 * one.log_error
+
+
+def test_a_rotated_sum_in_twelve_dimensions():
+    """The rate of a sum is that of its double well; the other eleven terms, not quadratic, change neither c nor bar."""
+    one = witten.describe_landscape("double-well:tilt=0.1")
+    u = [("(0.6*x{0}+0.8*x{1})", "(0.6*x{1}-0.8*x{0})")[i % 2].format(i - i % 2 + 1, i - i % 2 + 2) for i in range(12)]
+    others = [f"{1 + 0.01 * i:.2f}*{y}^2/2 + {y}^4/40" for i, y in enumerate(u) if i]
+    f = resolve("+".join([f"({u[0]}^2-1)^2/4 + {u[0]}/10", *others]))
+    c = []
+    for point in (one.saddles[0], one.minima[1]):
+        x = np.concatenate([[0.6, 0.8], np.zeros(10)]) * point.x[0]
+        found = PointExpansion(f, CriticalPoint(x, f(x), np.linalg.eigvalsh(f.hessian(x))), one.barrier)
+        c.append(found.local.coefficient)
+        (alone,) = [p for p in (*first_order(one).saddles, *first_order(one).minima) if p.point.value == point.value]
+        assert alone.log_error(0.005) / 3 < found.log_error(0.005) < 3 * alone.log_error(0.005)
+    law = witten.eyring_kramers(one, 0.01).records[0]
+    assert (c[0] - c[1]) / 2 == pytest.approx(law.coefficients[0], rel=1e-5)
 
 
 def test_a_chain_of_eight_wells():

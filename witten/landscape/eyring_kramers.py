@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "eyring_kramers",
     "labelled_log_rates",
     "law_log_rates",
+    "log_mean_transition_time",
     "mean_transition_time",
     "prefactor",
     "require_law",
@@ -272,22 +274,57 @@ def prefactor(landscape: Landscape) -> float | None:
 
 def mean_transition_time(landscape: Landscape, learning_rate: float, start: int, target: int) -> float:
     """Mean time from one minimum to (a neighbourhood of) another, by their numbers, in t = s times the number of
-    steps; inf beyond the doubles.
+    steps, to first order in s; inf beyond the doubles.
 
     Deep enough wells one saddle apart: 1/k_ij. Symmetric double well: 2/lambda_1. Half of it is spent before the
-    saddle between two wells is first reached. Errors as `eyring_kramers`.
+    saddle between two wells is first reached. Errors as `eyring_kramers`; see `log_mean_transition_time`.
 
     >>> from witten.landscape.eyring_kramers import mean_transition_time
     >>> wells = witten.describe_landscape("double-well")
-    >>> time, rate = mean_transition_time(wells, 0.05, 0, 1), witten.eyring_kramers(wells, 0.05, order=0).rates[0]
+    >>> time, rate = mean_transition_time(wells, 0.05, 0, 1), witten.eyring_kramers(wells, 0.05).rates[0]
     >>> print(f"{time * rate:.3f}")  # two equal wells: the rate is twice that of leaving one
     2.000
+    """
+    with np.errstate(over="ignore"):
+        return float(np.exp(log_mean_transition_time(landscape, learning_rate, start, target)[0]))
+
+
+def log_mean_transition_time(
+    landscape: Landscape, learning_rate: float, start: int, target: int
+) -> tuple[float, float]:
+    """The logarithm of `mean_transition_time`, and how far it may be off: what each mass and each conductance may do,
+    added up, for times are no monotone functions of all of them; and what wells and rates are, as in `eyring_kramers`.
+
+    >>> from witten.landscape.eyring_kramers import log_mean_transition_time
+    >>> value, error = log_mean_transition_time(witten.describe_landscape("double-well"), 0.05, 0, 1)
+    >>> print(f"{value:.2f} +- {error:.2f}")
+    11.53 +- 0.01
     """
     n = len(landscape.minima)
     if not (0 <= start < n and 0 <= target < n):
         raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")
-    with np.errstate(over="ignore"):
-        return float(np.exp(log_mean_time(well_graph(landscape, learning_rate), start, target)))
+    if start == target:
+        return -math.inf, 0.0
+    graph, fastest = (well_graph(landscape, learning_rate, order=1, side=side) for side in (0, 1))
+    value = log_mean_time(graph, start, target)
+    moved = [log_mean_time(each, start, target) for each in _one_by_one(graph, fastest)]
+    smallest = min(float(abs(p.curvatures).min()) for p in (*landscape.minima, *landscape.saddles))
+    ratio = min(math.exp(min(-value, 700.0)) / smallest, 1.0)
+    chain = sum(max(abs(up - value), abs(down - value)) for up, down in zip(moved[::2], moved[1::2], strict=True))
+    return value, chain + ROUNDINGS * float(np.spacing(abs(value))) + (-math.log1p(-ratio) if ratio < 1 else math.inf)
+
+
+def _one_by_one(graph: WellGraph, extreme: WellGraph) -> Iterable[WellGraph]:
+    """The graph with each mass and conductance in turn as in the extreme one, and as far to the other side."""
+    for k, there in enumerate(extreme.log_masses):
+        for value in (there, 2 * graph.log_masses[k] - there):
+            yield replace(graph, log_masses=np.where(np.arange(len(extreme.log_masses)) == k, value, graph.log_masses))
+    for i, j in np.argwhere(np.triu(graph.log_conductances > -np.inf, 1)):
+        there, here = extreme.log_conductances[i, j], graph.log_conductances[i, j]
+        for value in (there, 2 * here - there):
+            changed = graph.log_conductances.copy()
+            changed[i, j] = changed[j, i] = value
+            yield replace(graph, log_conductances=changed)
 
 
 def require_law(landscape: Landscape) -> None:

@@ -86,7 +86,7 @@ class LaplaceSeries:
 
     def passage_time(self, t: float) -> float:
         """|h| times the mean time of a passage between the neighbours of a maximum, from its last moment at the one:
-        int e^V dy int q (1 - q) e^{-V} dy, V = (f - f(x*))/T, q the committor (E and Vanden-Eijnden, 2006)."""
+        int e^V dy int q (1 - q) e^{-V} dy, V = (f - f(x*))/T, q the committor ([E2006])."""
         y = np.unique(np.concatenate([self._seen_from(p, t) for p in (self.point, *self.neighbours) if p is not None]))
         depth = self._depth(t, y)
         y, depth = y[depth < DEEPEST], depth[depth < DEEPEST]
