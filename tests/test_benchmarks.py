@@ -25,6 +25,7 @@ def test_every_benchmark_is_tested_and_listed():
         "adaptive",
         "assembly",
         "cost",
+        "coupled_chains",
         "intervals",
         "descent",
         "finite_elements",
@@ -92,9 +93,17 @@ def test_the_machine_has_a_bandwidth(quickly):
 
 def test_computed_rates_approach_the_law(quickly):
     for row in quickly("eyring_kramers"):
-        assert (abs(row.ratios - 1) < 0.2).all() and abs(row.ratios[-1] - 1) < 0.1
-        c = row.coefficients
-        assert abs(c[-1] - c[0]) < 0.25 * abs(c[0])
+        assert (abs(row.leading - 1) < 0.1).all() and row.resolved.all() and (row.error_over_bar < 1).all()
+        c, rest = row.coefficients, row.remainders
+        assert abs(c[-1] - c[0]) < 0.15 * abs(c[0]) and abs(rest[-1] - rest[0]) < 0.2 * abs(rest[0])
+        assert row.agree == (True,)
+    assert row.name == "mueller-brown" and rest[-1] == pytest.approx(-5.12, rel=0.01)
+
+
+def test_the_law_holds_for_coupled_chains(quickly):
+    (row,) = quickly("coupled_chains")
+    assert row.held and row.law_bar < 0.01 and row.first == pytest.approx(-0.00224, abs=1e-4)
+    assert abs(row.leading) > 10 * abs(row.first)
 
 
 def test_all_ways_to_simulate_end_with_the_same_variance(quickly):

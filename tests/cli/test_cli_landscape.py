@@ -81,6 +81,7 @@ def test_landscape_for_a_person(tmp_path):
         (("theory", "double-well"), "--lr"),
         (("theory", "x^4", "--lr", "0.1"), "degenerate minimum"),
         (("theory", "log(1+x^2)", "--lr", "0.1"), "not confining"),
+        (("theory", "himmelblau", "--lr", "0.1", "--order", "2"), "2 dimensions"),
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(arguments, words):
@@ -126,6 +127,12 @@ def test_a_saved_law_holds_the_logarithms_of_all_rates(tmp_path):
     with xarray.open_dataset(saved) as dataset:
         assert dataset["log_rates"].values[0] == pytest.approx([-23796.86, -5838.78], abs=0.01)
         assert np.isnan(dataset["rates"].values[0]).all() and (dataset["rates"].values[1] > 0).all()
+
+
+def test_orders_reach_the_law():
+    found = as_json("theory", "double-well", "--lr", "0.01", "--order", "12")
+    assert found["order"] == 12 and found["records"][0]["error"][0] < 1e-11
+    assert found["records"][0]["rates"] == pytest.approx([8.6162007418561e-23], rel=1e-11)
 
 
 def test_noise_and_box_reach_the_law():

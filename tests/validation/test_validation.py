@@ -14,6 +14,7 @@ from stand_ins import answer, off_by
 import witten
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
+from witten.landscape import first_order
 from witten.landscape.barriers import barrier_pairs
 from witten.landscape.landscape import Landscape
 from witten.number_format import scientific
@@ -187,6 +188,37 @@ def test_a_saddle_left_out_of_a_list_without_proof_is_found_by_the_rates():
     blind = dataclasses.replace(without_saddle(whole, 1), search=dataclasses.replace(whole.search, complete=False))
     found = validate(f, whole.barrier / 8, landscape=blind, monte_carlo=off_by(0.0))
     assert not found.flaws and found.agree is False and "Theory stands apart" in found.verdict
+
+
+@pytest.mark.parametrize("factor", [math.sqrt(2), math.sqrt(0.5)])
+def test_a_noise_of_the_wrong_strength_in_theory_is_found(factor):
+    """At s = H_f/2, where rates are hardly small, and one of the two laws is hardly resolved: it moves them by 2."""
+    found = validate(
+        "double-well", 0.125, theory=lambda f, s: witten.eyring_kramers(f, s, noise=factor), monte_carlo=off_by(0.0)
+    )
+    assert found.agree is False and "Theory stands apart" in found.verdict
+    assert validate("double-well", 0.125, monte_carlo=off_by(0.0)).agree is True
+
+
+def test_a_third_derivative_of_wrong_sign_is_found_by_the_law_itself(monkeypatch):
+    """One of them, since c is even in all together. The integrals know f and not its derivatives: the bar, 1 %, gets
+    tens of times longer, so that what is printed is no wrong number."""
+    f, right = resolve("(x^2-1)^2/4 + 0.7*(y - 0.8*x^2 + 0.3*x)^2"), first_order.expand
+    (usual,) = witten.eyring_kramers(f, 0.025).records
+
+    def wrong(*arguments):
+        local = right(*arguments)
+        third = local.third.copy()
+        for place in ((0, 0, 1), (0, 1, 0), (1, 0, 0)):
+            third[place] *= -1
+        return dataclasses.replace(local, third=third)
+
+    monkeypatch.setattr(first_order, "expand", wrong)
+    landscape = witten.describe_landscape(f, seed=1)  # another one, of which nothing is known yet
+    (record,) = witten.eyring_kramers(landscape, 0.025).records
+    assert record.log_error > 30 * usual.log_error and usual.log_error < 0.01
+    found = validate(f, 0.05, landscape=landscape, spectral=answer(-9.0, 0.01), monte_carlo=refuse)
+    assert found.records[0].theory is None and found.agree is None
 
 
 # ------------------------------------------------------------------------------------------------ what is missing

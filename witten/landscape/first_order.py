@@ -74,9 +74,12 @@ class PointExpansion:
 
     def log_error(self, t: float) -> float:
         """How far the logarithm of what this point contributes may be off at T = t."""
-        rounding = EPS * (abs(self.value) + self.energy) / t
-        known = t * self.local.error + self.local.curvature_error + rounding
+        known = t * self.local.error + self.local.curvature_error + self.rounding(t)
         return known + self._second_order(t)
+
+    def rounding(self, t: float) -> float:
+        """What rounding of f may do to it at T = t."""
+        return EPS * (abs(self.value) + self.energy) / t
 
     def _second_order(self, t: float) -> float:
         """What the integral at T differs by from its expansion. Below the T at which rounding hides that, the size of
