@@ -57,7 +57,7 @@ ROUNDINGS = 4.0
 NEAR = 1e-4
 # Logarithms of factors of first order, errors counted, beyond which nothing is computed with them.
 HOPELESS = 300.0
-# A rate is that of the chain but for a part of this many rates times the time of a passage, or less: .7 to 2 in tests.
+# A rate is that of the chain but for a part of this many rates times a passage: .7 to 2 where that part is small.
 PASSAGES = 2.0
 # Size of the logarithms at which the effect of the first order on a rate is differentiated.
 STEP = 1e-4

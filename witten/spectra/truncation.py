@@ -35,8 +35,6 @@ FEWEST_NODES = {1: 1000, 2: 1, 3: 1}
 BOX_MARGIN = 20.0
 # Rates below this part of s/L^2, L the longest side of the grid, are those of barriers.
 BARRIERS = 1e-4
-# Logarithms of rates below this are beyond doubles.
-LOWEST = -700.0
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
@@ -85,13 +83,14 @@ def truncation(
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin)
         pairs_needed = _pairs_needed(region, wanted)
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
-        levels = [_rates_on(objective, s, grid, pairs_needed, wanted)]
+        halvings = _halvings(grid)
+        levels = [_rates_on(objective, s, grid, pairs_needed, wanted, halvings)]
         slow = _slow_level(region, grid, levels[0][wanted - 1], wanted)
         level = max(region.level + WIDENING * s, slow)
         wide = region.wider(grid, level)
         if wide is None:
             return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
-        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted))
+        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted, halvings))
         change = _shared(*_changes(*levels))[:wanted]
         if grid.dimension == 3:
             # A wider domain costs too much to be more than a measure: what it changes is what the smaller one lacks.
@@ -102,7 +101,7 @@ def truncation(
             continue
         rest = change
         if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + WIDENING * s)) is not None:
-            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted))
+            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted, halvings))
             last = _shared(*_changes(*levels[1:]))[:wanted]
             rest = 2 * last / (1 - np.minimum(last / np.maximum(change, 1e-300), 0.9))
         if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
@@ -116,7 +115,7 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
     while True:
         pairs_needed = _pairs_needed(region, wanted)
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
-        log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+        log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
         if grid.n_nodes == np.prod(grid.shape):
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         if log_rates[wanted - 1] > _of_barriers(grid, s):
@@ -134,13 +133,22 @@ def _absorbed(objective: Objective, s: float, wanted: int, box: Box) -> Truncati
     pairs_needed = _pairs_needed(region, wanted) + 1
     grid = replace(region, level=np.inf).grid()
     grid = _fine_enough(replace(grid, mask=np.ones(grid.shape, dtype=bool), absorbing=True), 4 * pairs_needed)
-    log_rates = _rates_on(objective, s, grid, pairs_needed, wanted)
+    log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
     return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
 
 
-def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int) -> Array:
-    """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid refined at least once."""
-    fine = _fine_enough(grid.refined(), FEWEST_NODES[grid.dimension])
+def _halvings(grid: Grid) -> int:
+    """How often the cells of a domain are halved before it is measured: at least once."""
+    return max(1, int(np.ceil(np.log2(FEWEST_NODES[grid.dimension] / grid.n_nodes))))
+
+
+def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, halvings: int) -> Array:
+    """The logarithms of the k lowest rates, or at least of the wanted ones, on a refined grid.
+
+    Domains that are compared are refined alike, or the change would be that of the cells, too."""
+    fine = grid
+    for _ in range(halvings):
+        fine = fine.refined()
     if fine.n_nodes * 2**fine.dimension > LARGEST_GRID[fine.dimension]:
         raise ConvergenceError(too_small(objective, s, fine.n_nodes))
     return complete_pairs(FiniteDifferences(objective, fine).assemble(s), k, wanted)[1].log_rates
@@ -162,13 +170,12 @@ def _slow_level(region: Sublevel, grid: Grid, log_rate: float, wanted: int) -> f
     that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
     """
     s = region.learning_rate
-    found = region.allowed_region(1.2 * np.exp(max(log_rate, LOWEST)))
-    endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
-    flat = region.level if endless else found.level + 2 * s
     if log_rate > _of_barriers(grid, s):
-        return flat
+        found = region.allowed_region(1.2 * np.exp(log_rate))
+        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
+        return region.level if endless else found.level + 2 * s
     margin = (region.level - region.height) / s
-    return max(flat, sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level)
+    return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
 
 
 def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:
@@ -197,7 +204,7 @@ def change_without_walls(objective: Objective, s: float, box: Box, kept: Truncat
         wide = region.wider(kept.grid, region.level)
         if wide is None:
             return 0.0
-        outer = _rates_on(objective, s, wide, kept.pairs_needed, kept.cut.size)
+        outer = _rates_on(objective, s, wide, kept.pairs_needed, kept.cut.size, _halvings(kept.grid))
     except (ConvergenceError, RequestError):
         return 0.0
     return float(_shared(*_changes(kept.log_rates, outer)).max(initial=0.0))
