@@ -1,9 +1,16 @@
-"""Starting ranks from a test: the mpiexec that belongs to this Python, one thread per rank, never without a limit."""
+"""Running the command line from a test: in this process, in one of its own, or on ranks by the mpiexec that belongs to
+this Python, one thread per rank, never without a limit."""
 
+import contextlib
+import gc
+import io
 import os
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -43,7 +50,40 @@ def patched(code):
     )
 
 
-def cli(*arguments):
+def cli(*arguments, **kwargs):
     """`python -m witten ARGUMENTS`, ended."""
-    words = [sys.executable, "-m", "witten", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    words = [sys.executable, "-m", "witten", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, **kwargs)
+
+
+def in_process(*arguments, cwd="."):
+    """`witten ARGUMENTS` without a process of its own, which takes longer to start than most answers: exit status and
+    what is printed. Not for --walltime, which counts from when the package was loaded."""
+    from witten.cli import main
+
+    words, out, err = list(map(str, arguments)), io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(words)
+        except SystemExit as leaving:
+            return subprocess.CompletedProcess(words, leaving.code, out.getvalue(), err.getvalue())
+    raise AssertionError("the command line returned")
+
+
+@contextlib.contextmanager
+def restored():
+    """The command line is made for a process of its own: it listens for signals and remembers them, shows warnings its
+    way, and leaves garbage lying."""
+    from witten.cli import errors
+
+    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    hook, often = sys.excepthook, gc.get_threshold()
+    try:
+        with warnings.catch_warnings(), mock.patch.object(errors, "_signals", type(errors._signals)()):
+            yield
+    finally:
+        sys.excepthook = hook
+        gc.set_threshold(*often)
+        gc.unfreeze()
+        for number, handler in heard.items():
+            signal.signal(number, handler)

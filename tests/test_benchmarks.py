@@ -25,6 +25,7 @@ def test_every_benchmark_is_tested_and_listed():
         "adaptive",
         "assembly",
         "cost",
+        "coupled_chains",
         "intervals",
         "descent",
         "edge_weights",
@@ -37,6 +38,7 @@ def test_every_benchmark_is_tested_and_listed():
         "random_objectives",
         "six_digits",
         "splitting",
+        "starting",
         "tiny_gaps",
         "transfer",
     }
@@ -99,9 +101,17 @@ def test_the_machine_has_a_bandwidth(quickly):
 
 def test_computed_rates_approach_the_law(quickly):
     for row in quickly("eyring_kramers"):
-        assert (abs(row.ratios - 1) < 0.2).all() and abs(row.ratios[-1] - 1) < 0.1
-        c = row.coefficients
-        assert abs(c[-1] - c[0]) < 0.25 * abs(c[0])
+        assert (abs(row.leading - 1) < 0.1).all() and row.resolved.all() and (row.error_over_bar < 1).all()
+        c, rest = row.coefficients, row.remainders
+        assert abs(c[-1] - c[0]) < 0.15 * abs(c[0]) and abs(rest[-1] - rest[0]) < 0.2 * abs(rest[0])
+        assert row.agree == (True,)
+    assert row.name == "mueller-brown" and rest[-1] == pytest.approx(-5.12, rel=0.01)
+
+
+def test_the_law_holds_for_coupled_chains(quickly):
+    (row,) = quickly("coupled_chains")
+    assert row.held and row.law_bar < 0.01 and row.first == pytest.approx(-0.00224, abs=1e-4)
+    assert abs(row.leading) > 10 * abs(row.first)
 
 
 def test_all_ways_to_simulate_end_with_the_same_variance(quickly):
@@ -119,6 +129,12 @@ def test_intervals_cover_the_truth(quickly):
 def test_splitting_finds_the_rates_of_the_operator(quickly):
     for row in quickly("splitting"):
         assert row.half_width < 0.5 and abs(row.log_rate - row.log_truth) < 1.7 * row.half_width
+
+
+def test_commands_load_what_they_need(quickly):
+    shown, gap = quickly("starting")
+    assert shown.own_modules < 15 and 15 < gap.own_modules < 120
+    assert 0 < shown.warm < gap.warm
 
 
 def test_one_step_of_sgd_by_windows_and_small_gaps_of_the_chain(quickly):

@@ -17,15 +17,12 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
-import io
 import json
 import math
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -33,8 +30,11 @@ import numpy as np
 import pytest
 import typer
 import xarray
+from launcher import in_process
 
 import witten
+from witten.cli import COMMANDS, load
+from witten.cli import main as main_of_the_command_line
 
 HERE = Path(__file__).parent
 FILE = HERE / "contract.json"
@@ -81,6 +81,14 @@ RUNS = {
     "spectrum double-well --lr 0.1 -k 3 -o result.nc": {"rates.1": SOLVED, "rates.2": SOLVED, "rate_errors.2": BAR},
     "spectrum double-well:dim=2 --lr 0.2 -k 3 --rtol 1e-2": {"rates.1": SOLVED, "rates.2": SOLVED},
     "spectrum quadratic --lr 0.1 -k 2 --method fe -o result.nc": {"rates.1": MESHED},
+    "explain double-well:tilt=0.1 --lr 0.1 -o result.nc": {
+        "rate": SOLVED,
+        "limiting.barrier": SOLVED,
+        "limiting.curvature": SOLVED,
+        "masses.*.law": SOLVED,
+        "mean_times.*.time": SOLVED,
+        "committor_half.law": SOLVED,
+    },
     "landscape shi-su-jordan": {"barrier": SOLVED, "saddles.*.value": SOLVED, "minima.0.curvatures.*": SOLVED},
     "theory shi-su-jordan --lr 0.05,0.0001 -o result.nc": {
         "barrier": SOLVED,
@@ -304,8 +312,10 @@ def entry_point():
 
 
 def commands():
-    group = typer.main.get_command(entry_point()[1])
-    return {"witten": options(group)} | {name: options(command) for name, command in group.commands.items()}
+    function, app = entry_point()
+    assert function is main_of_the_command_line
+    group = typer.main.get_command(app)
+    return {"witten": options(group)} | {name: options(load(name)) for name in COMMANDS}
 
 
 def options(command):
@@ -356,20 +366,6 @@ def variable(given):
 
 
 # --------------------------------------------------------------------------------------------- running, and comparing
-@contextlib.contextmanager
-def restored():
-    """The command line is made for a process of its own: it listens for signals, and shows warnings its way."""
-    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    hook = sys.excepthook
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        sys.excepthook = hook
-        for number, handler in heard.items():
-            signal.signal(number, handler)
-
-
 def probes_answer():
     """The probes of doctor, without the processes that they are."""
     return mock.patch("subprocess.run", return_value=subprocess.CompletedProcess((), 0, "{}", ""))
@@ -381,19 +377,10 @@ def run(line, folder):
         (folder / "liar.py").write_text(LIAR)
     if "saved.nc" in line:
         witten.eyring_kramers("double-well", 0.1).save(folder / "saved.nc")
-    out, status = io.StringIO(), 0
-    with contextlib.ExitStack() as here:
-        for each in (contextlib.chdir(folder), restored(), contextlib.redirect_stdout(out)):
-            here.enter_context(each)
-        here.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        if line == "doctor":
-            here.enter_context(probes_answer())
-        try:
-            entry_point()[0]([*shlex.split(line), "--json"])
-        except SystemExit as leaving:
-            status = leaving.code
-    told = json.loads(out.getvalue() or "null")
-    found = {"status": str(status), "json": shape(told)}
+    with probes_answer() if line == "doctor" else contextlib.nullcontext():
+        done = in_process(*shlex.split(line), "--json", cwd=folder)
+    told = json.loads(done.stdout or "null")
+    found = {"status": str(done.returncode), "json": shape(told)}
     if (folder / "result.nc").exists():
         found["netcdf"] = variables(folder / "result.nc")
     return found, told

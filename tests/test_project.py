@@ -208,13 +208,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "annealing": BASE | {"schedules"},
     "stability": SHARED | ROUTES,
     "gap_plane": SHARED | ROUTES,
-    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation"},
+    "explanation": SHARED | ROUTES,  # a question that uses several routes
+    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "plots"},
-    "report": SHARED | ROUTES | {"risk", "stability", "validation", "studies", "plots"},
+    "report": SHARED | ROUTES | {"risk", "stability", "validation", "explanation", "studies", "plots"},
     "cli": SHARED
     | ROUTES
-    | {"risk", "stability", "gap_plane", "annealing", "validation", "studies", "plots", "report", ""},
+    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""},
     "__main__": {"cli"},
 }
 
@@ -383,3 +384,55 @@ def test_type_checkers_see_the_same_public_names():
     seen = {alias.name: node.module for node in block.body for alias in node.names}  # type: ignore[attr-defined]
     assert seen == witten._HOME
     assert set(witten.__all__) == set(seen) | {"__version__"}
+
+
+# ------------------------------------------------------------------------------------------------ what is loaded
+
+# All of these are used by some command, and none by all.
+LARGE = {"numpy", "scipy", "sympy", "mpmath", "numba", "matplotlib", "xarray", "h5netcdf", "pyamg", "jinja2"} | DOLFINX
+# What a table of rates on a line has no use for: pictures, files, other routes and laws.
+NOT_FOR_A_TABLE = {"matplotlib", "xarray", "h5netcdf", "h5py", "pyamg", "scipy.stats"} | DOLFINX
+NOT_FOR_A_TABLE |= {f"witten.{name}" for name in ("plots", "landscape", "dynamics", "descent", "sgd", "risk", "report")}
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The modules that the command `witten WORDS` has loaded when it ends well."""
+    run = f"""
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, sep=chr(10)))
+from witten.cli import main
+main({list(words)})
+"""
+    return set(run_python(run).splitlines())
+
+
+def commands_of(modules: set[str]) -> set[str]:
+    prefix = "witten.cli.commands."
+    return {name.removeprefix(prefix) for name in modules if name.startswith(prefix)}
+
+
+def test_help_loads_no_command_and_nothing_large():
+    modules = loaded_by("--help")
+    assert not commands_of(modules) and not LARGE & modules
+
+
+def test_a_table_of_rates_loads_what_it_needs():
+    modules = loaded_by("gap", "double-well", "--lr", "0.1")
+    assert commands_of(modules) == {"gap"} and not NOT_FOR_A_TABLE & modules
+    assert "numba" in modules  # or this test would not see what is loaded
+
+
+def test_a_law_on_a_line_loads_no_operator():
+    modules = loaded_by("theory", "double-well", "--lr", "0.1")
+    assert commands_of(modules) == {"theory"}
+    assert not {"matplotlib", "xarray", "pyamg", "scipy.stats", "witten.plots", "witten.spectra"} & modules
+
+
+def test_help_has_the_first_line_of_every_command():
+    from witten.cli import COMMANDS
+
+    folder = PACKAGE / "cli" / "commands"
+    assert set(COMMANDS) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    for name, line in COMMANDS.items():
+        functions = {f.name: f for f in ast.parse((folder / f"{name}.py").read_text()).body if hasattr(f, "args")}
+        assert (ast.get_docstring(functions[name]) or "").split("\n\n")[0] == line

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launcher import cli
+from launcher import cli, in_process
 
 from witten.descent.thresholds import THRESHOLDS, critical_learning_rate, measure, predict, two_minima
 from witten.errors import ConvergenceError, RequestError
@@ -18,7 +18,7 @@ TWO_MINIMA = "(x^2+1)*(x-1)^2*(x-2)^2"
 
 
 def as_json(*arguments):
-    done = cli(*arguments, "--json")
+    done = in_process(*arguments, "--json")
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout.count("\n") == 1 and "NaN" not in done.stdout and "Infinity" not in done.stdout
     return json.loads(done.stdout)
@@ -162,7 +162,7 @@ def test_bifurcate_starts_at_the_flattest_minimum():
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(arguments, words):
-    done = cli(*arguments)
+    done = in_process(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and words in done.stderr
 
@@ -193,7 +193,7 @@ def test_points_of_few_learning_rates_can_be_seen_and_minus_infinity_too():
 
 def test_a_superstable_exponent_is_null_in_json_and_written_in_the_table():
     arguments = ("bifurcate", "(1-x^2)^2/4", "--lr", "0.5", "--x0", "0.9", "--steps", "100", "--points", "8")
-    shown, told = cli(*arguments), cli(*arguments, "--json")
+    shown, told = cli(*arguments), in_process(*arguments, "--json")
     assert (shown.returncode, told.returncode) == (0, 0)
     assert "-inf" in shown.stdout and json.loads(told.stdout)["records"][0]["lyapunov"] is None
 

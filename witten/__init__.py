@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.domains.sets import Ball
     from witten.dynamics.simulation import simulate_rate
     from witten.errors import ConvergenceError, RequestError
+    from witten.explanation.explanation import Explanation
+    from witten.explanation.routes import explain
     from witten.landscape.eyring_kramers import eyring_kramers
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
     from witten.landscape.poincare_bounds import rate_bounds
@@ -46,6 +48,7 @@ _HOME = {
     "Committor": "witten.spectra.committor",
     "ConvergenceError": "witten.errors",
     "DescentMap": "witten.descent.gradient_map",
+    "Explanation": "witten.explanation.explanation",
     "FiniteDifferences": "witten.operators.finite_differences",
     "FiniteElements": "witten.operators.finite_elements",
     "Grid": "witten.domains.grid",
@@ -63,6 +66,7 @@ _HOME = {
     "describe_landscape": "witten.landscape.landscape",
     "eigensolve": "witten.spectra.solvers.eigensolve",
     "excess_risk": "witten.risk.excess_risk",
+    "explain": "witten.explanation.routes",
     "eyring_kramers": "witten.landscape.eyring_kramers",
     "fate": "witten.descent.attractor",
     "gallery": "witten.objectives",
@@ -84,6 +88,7 @@ __all__ = [
     "Committor",
     "ConvergenceError",
     "DescentMap",
+    "Explanation",
     "FiniteDifferences",
     "FiniteElements",
     "Grid",
@@ -102,6 +107,7 @@ __all__ = [
     "describe_landscape",
     "eigensolve",
     "excess_risk",
+    "explain",
     "eyring_kramers",
     "fate",
     "gallery",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
-__all__ = ["scientific", "with_log_error"]
+__all__ = ["readable", "scientific", "with_log_error"]
 
 
 def scientific(logarithm: float, digits: int) -> str:
@@ -36,6 +37,23 @@ def with_log_error(log_value: float, log_error: float, relative: float | None = 
         text, last = _bracketed(mantissa / 10, mantissa * relative / 10)
         exponent += 1
     return f"{text}({last})e{exponent:+03d}"
+
+
+def readable(text: str) -> str:
+    """A number that the functions here have written, without its exponent where that is small: 129.098(5).
+
+    >>> readable("1.29098(5)e+02"), readable("4(3)e-02"), readable("5.7(3)e+09")
+    ('129.098(5)', '0.04(3)', '5.7(3)e+09')
+    """
+    number, mark, exponent = text.partition("e")
+    digits, bracket, error = number.partition("(")
+    try:
+        value = Decimal(digits).scaleb(int(exponent))
+    except (ArithmeticError, ValueError):
+        return text
+    if not (mark and -4 <= int(exponent) <= 5 and int(exponent) <= len(digits.partition(".")[2])):
+        return text
+    return f"{value:f}{bracket}{error}"
 
 
 def _mantissa(logarithm: float) -> tuple[float, int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launcher import cli
+from launcher import cli, in_process
 
 from witten.annealing import Losses, anneal, compare, follow, limit_ratio
 from witten.errors import ConvergenceError, RequestError
@@ -201,7 +201,7 @@ def test_witten_anneal_as_json(tmp_path: Path):
 
 
 def test_witten_anneal_for_a_person_without_a_gain_and_refused():
-    done = cli("anneal", "--samples", "2")
+    done = in_process("anneal", "--samples", "2")
     assert (done.returncode, done.stderr) == (0, "") and "gain nothing" in done.stdout
-    done = cli("anneal", "--eps", "2")
+    done = in_process("anneal", "--eps", "2")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "eps" in done.stderr

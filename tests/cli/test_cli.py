@@ -1,4 +1,4 @@
-"""The command line as its users meet it: real processes, exit status, one line on standard error, JSON, signals."""
+"""The command line as its users meet it: exit status, one line on standard error, JSON; as processes, signals."""
 
 import importlib.util
 import json
@@ -10,18 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import mpmath
 import pytest
-import typer
 import xarray
-from launcher import PATIENCE
+from launcher import PATIENCE, cli, in_process
 
-from witten.cli import app, options
+import witten
+from witten.cli import COMMANDS, load, options, sweeps
 from witten.cli.commands.gap import _json_record as json_record
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.number_format import with_log_error
 from witten.rates import RateCurve, RateRecord
+from witten.sweeps import Sweep
 
 WITTEN = [sys.executable, "-m", "witten"]
 GAP_KEYS = {
@@ -38,10 +40,6 @@ GAP_KEYS = {
 MANY = "0.03:0.5:9"
 
 
-def witten(*arguments, **kwargs):
-    return subprocess.run([*WITTEN, *arguments], capture_output=True, text=True, timeout=PATIENCE, **kwargs)
-
-
 def strict_json(text):
     def refuse(constant):
         raise AssertionError(f"{constant} in JSON")
@@ -50,18 +48,12 @@ def strict_json(text):
     return json.loads(text, parse_constant=refuse)
 
 
-def refused(*arguments):
+def refused(*arguments, run=in_process):
     """The one line on standard error of a request that is wrong."""
-    done = witten(*arguments)
+    done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.startswith("witten: ") and done.stderr.count("\n") == 1 and done.stderr.endswith("\n")
     return done.stderr
-
-
-def with_witten(code, *arguments):
-    """The command line with something replaced first."""
-    script = f"import sys, witten\n{code}\nfrom witten.cli import main\nmain(sys.argv[1:])"
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=PATIENCE)
 
 
 # -------------------------------------------------------------------------------------------------- what works
@@ -73,7 +65,7 @@ def test_the_entry_point_is_installed():
 
 
 def test_gap_gives_the_reference_rates_as_json():
-    done = witten("gap", "double-well", "--lr", "0.4,0.1,0.2", "--json")
+    done = cli("gap", "double-well", "--lr", "0.4,0.1,0.2", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = strict_json(done.stdout)
     assert set(found) == {"objective", "method", "records"} and found["objective"] == "double-well"
@@ -95,19 +87,19 @@ def test_what_is_not_resolved_is_null():
 
 
 def test_a_rate_below_the_doubles_is_known_by_its_logarithm():
-    (record,) = strict_json(witten("gap", "double-well", "--lr", "0.0001", "--json").stdout)["records"]
+    (record,) = strict_json(in_process("gap", "double-well", "--lr", "0.0001", "--json").stdout)["records"]
     assert record["resolved"] is True
     assert [record[key] for key in ("rate", "rate_error", "witten_eigenvalue")] == [None] * 3
     assert record["log10_rate"] == pytest.approx(-2171.8190765, abs=1e-4)
-    found = strict_json(witten("spectrum", "double-well", "--lr", "0.0001", "-k", "3", "--json").stdout)
+    found = strict_json(in_process("spectrum", "double-well", "--lr", "0.0001", "-k", "3", "--json").stdout)
     assert found["rates"][:2] == [0.0, None] and found["resolved"] == [True] * 3
     assert found["log10_rates"][0] is None and found["log10_rates"][1] == record["log10_rate"]
-    assert "1.5167" in witten("spectrum", "double-well", "--lr", "0.0001", "-k", "2").stdout
+    assert "1.5167" in in_process("spectrum", "double-well", "--lr", "0.0001", "-k", "2").stdout
 
 
 def test_a_person_gets_a_table_and_the_barrier(tmp_path):
     curve, picture = tmp_path / "curve.nc", tmp_path / "curve.svg"
-    done = witten("gap", "double-well", "--lr", "0.05:0.2:4", "-o", str(curve), "--plot", str(picture))
+    done = in_process("gap", "double-well", "--lr", "0.05:0.2:4", "-o", str(curve), "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"\b0\.05 +1\.9589\d*\(\d+\)e-05", done.stdout)
     assert "barrier H = 0.2" in done.stdout
@@ -118,18 +110,18 @@ def test_a_person_gets_a_table_and_the_barrier(tmp_path):
 
 @pytest.mark.parametrize("arguments", [("-x**2/2 + x**4/4", "--lr", "0.2"), ("--lr", "0.2", "--", "-x**2/2 + x**4/4")])
 def test_a_formula_may_start_with_a_minus(arguments):
-    (record,) = strict_json(witten("gap", "--json", *arguments).stdout)["records"]
+    (record,) = strict_json(in_process("gap", "--json", *arguments).stdout)["records"]
     assert record["rate"] == pytest.approx(3.3545287308e-2, rel=1e-4)
 
 
 @pytest.mark.parametrize("box", [("--box", "-2.4:2.4"), ("--box=-2.4:2.4",)])
 def test_a_box_may_start_with_a_minus(box):
-    (record,) = strict_json(witten("gap", "double-well", "--lr", "0.2", *box, "--json").stdout)["records"]
+    (record,) = strict_json(in_process("gap", "double-well", "--lr", "0.2", *box, "--json").stdout)["records"]
     assert record["rate"] == pytest.approx(3.3545287308e-2, rel=2e-4)
 
 
 def test_noise_is_a_larger_learning_rate():
-    loud = strict_json(witten("gap", "double-well", "--lr", "0.05", "--noise", "2", "--json").stdout)["records"][0]
+    loud = strict_json(in_process("gap", "double-well", "--lr", "0.05", "--noise", "2", "--json").stdout)["records"][0]
     assert loud["rate"] == pytest.approx(3.3545287308e-2, rel=1e-4)
     assert loud["witten_eigenvalue"] == pytest.approx(2 * 0.05 * 4 * loud["rate"], rel=1e-12)
 
@@ -137,7 +129,7 @@ def test_noise_is_a_larger_learning_rate():
 def test_spectrum_gives_rates_and_modes(tmp_path):
     modes, picture = tmp_path / "modes.nc", tmp_path / "modes.png"
     arguments = ("spectrum", "quadratic", "--lr", "0.3", "-k", "3")
-    done = witten(*arguments, "--modes", str(modes), "--plot", str(picture), "--json")
+    done = cli(*arguments, "--modes", str(modes), "--plot", str(picture), "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = strict_json(done.stdout)
     assert set(found) == {"learning_rate", "form", "rates", "rate_errors", "log10_rates", "resolved", "n_dofs"}
@@ -147,7 +139,7 @@ def test_spectrum_gives_rates_and_modes(tmp_path):
     with xarray.open_dataset(modes) as saved:
         assert saved["rate"].values.tolist() == found["rates"] and saved["modes"].dims == ("mode", "x")
     assert picture.exists()
-    done = witten(*arguments, "-o", str(modes))  # the same kind of result may be replaced
+    done = in_process(*arguments, "-o", str(modes))  # the same kind of result may be replaced
     assert done.returncode == 0 and f"written {modes}" in done.stdout
 
 
@@ -155,7 +147,7 @@ def test_modes_for_paraview(tmp_path):
     meshio = pytest.importorskip("meshio")
     arguments = ("spectrum", "quadratic:dim=2", "--lr", "0.3", "-k", "3", "--rtol", "1e-2", "--modes", "modes.xdmf")
     for _ in range(2):  # its own files may be replaced
-        done = witten(*arguments, cwd=tmp_path)
+        done = in_process(*arguments, cwd=tmp_path)
         assert done.returncode == 0 and "written modes.xdmf" in done.stdout, done.stderr
     assert len(list(tmp_path.iterdir())) == 2
     read = meshio.read(tmp_path / "modes.xdmf")
@@ -166,7 +158,7 @@ def test_modes_for_paraview(tmp_path):
 @pytest.mark.fem
 @pytest.mark.skipif(importlib.util.find_spec("dolfinx") is None, reason="needs DOLFINx")
 def test_modes_as_vtx(tmp_path):
-    done = witten("spectrum", "quadratic", "--lr", "0.3", "-k", "3", "--modes", "modes.bp", cwd=tmp_path)
+    done = in_process("spectrum", "quadratic", "--lr", "0.3", "-k", "3", "--modes", "modes.bp", cwd=tmp_path)
     assert done.returncode == 0 and "written modes.bp" in done.stdout, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["modes.bp"]
     assert b"ground_state" in (tmp_path / "modes.bp" / "mmd.0").read_bytes()
@@ -174,19 +166,19 @@ def test_modes_as_vtx(tmp_path):
 
 def test_saved_results_are_drawn_again(tmp_path):
     modes = tmp_path / "modes.nc"
-    assert witten("spectrum", "quadratic", "--lr", "0.3", "-k", "2", "-o", str(modes)).returncode == 0
-    done = witten("plot", str(modes))
+    assert in_process("spectrum", "quadratic", "--lr", "0.3", "-k", "2", "-o", str(modes)).returncode == 0
+    done = cli("plot", str(modes))
     assert (done.returncode, done.stdout) == (0, f"drawn in {tmp_path / 'modes.png'}\n")
-    done = witten("plot", str(modes), "--plot", str(tmp_path / "other.pdf"), "--json")
+    done = in_process("plot", str(modes), "--plot", str(tmp_path / "other.pdf"), "--json")
     assert strict_json(done.stdout)["kind"] == "spectrum"
     assert (tmp_path / "other.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_objectives_lists_the_gallery():
-    found = strict_json(witten("objectives", "--json").stdout)["objectives"]
+    found = strict_json(cli("objectives", "--json").stdout)["objectives"]
     assert {"quadratic", "double-well", "mueller-brown", "shi-su-jordan"} <= {entry["name"] for entry in found}
     assert all(set(entry) == {"name", "dimension", "formula", "parameters", "about"} for entry in found)
-    assert "double-well:barrier=0.25" in witten("objectives").stdout
+    assert "double-well:barrier=0.25" in cli("objectives").stdout
 
 
 def test_doctor_reports_every_route(tmp_path):
@@ -203,7 +195,7 @@ def test_doctor_survives_what_is_broken(tmp_path):
     (tmp_path / "dolfinx.py").write_text("import os; os.abort()")
     (tmp_path / "slepc4py.py").write_text("raise ImportError('no library')")
     paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    done = witten("doctor", "--json", env={**os.environ, "PYTHONPATH": paths})
+    done = cli("doctor", "--json", env={**os.environ, "PYTHONPATH": paths})
     routes = strict_json(done.stdout)["routes"]
     assert done.returncode == 0 and done.stderr == ""
     assert routes["finite elements"]["works"] is False and routes["SLEPc"]["works"] is False
@@ -212,20 +204,58 @@ def test_doctor_survives_what_is_broken(tmp_path):
 
 @pytest.mark.parametrize("command", ["gap", "spectrum", "objectives", "plot", "doctor"])
 def test_help_has_examples(command):
-    done = witten(command, "--help")
+    done = in_process(command, "--help")
     assert done.returncode == 0 and f"$ witten {command}" in done.stdout
 
 
 def test_shell_completion_knows_commands_and_objectives():
     environment = {**os.environ, "_WITTEN_COMPLETE": "complete_bash", "COMP_WORDS": "witten gap dou", "COMP_CWORD": "2"}
-    assert "double-well" in witten(env=environment).stdout
+    assert "double-well" in cli(env=environment).stdout
     environment |= {"COMP_WORDS": "witten spec", "COMP_CWORD": "1"}
-    assert "spectrum" in witten(env=environment).stdout
+    assert "spectrum" in cli(env=environment).stdout
 
 
 def test_starting_loads_nothing_heavy():
     code = "import sys, witten.cli; print({'numpy','scipy','numba','sympy','matplotlib','xarray'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+# Kernels of many nodes and wells in the plane, of functions in Python, and of matrices at random.
+NOT_FOR_SMALL_REQUESTS = {
+    "descent.kernels.grow",
+    "dynamics.paths.philox._fill",
+    "dynamics.paths.philox._fill_uniform",
+    "dynamics.paths.schemes.observe",
+    "linalg.gth_elimination._solve",
+    "risk.laws.semi_lagrangian._distribute_plane",
+    "sgd.transfer_operator._adjoint_plane",
+    "sgd.transfer_operator._apply_plane",
+    "sgd.transfer_operator._apply_plane_serial",
+    "spectra.committors.graph._energies",
+    "spectra.committors.graph._energies_serial",
+}
+COMPILED = """
+import atexit, sys
+from numba.core.dispatcher import Dispatcher
+from witten.cli import main
+from witten.operators import kernels
+made, kernel = [], Dispatcher.enable_caching
+Dispatcher.enable_caching = lambda self: (made.append(self), kernel(self))[1]
+def report():
+    within = {name for each in made for name in each.py_func.__code__.co_names}  # compiled with those that call them
+    left = [each.py_func for each in made if not each.signatures and each.py_func.__name__ not in within]
+    print(kernels.SERIAL_BELOW, *(f"{kernel.__module__}.{kernel.__name__}" for kernel in left), file=sys.stderr)
+atexit.register(report)
+main(["warm"])
+"""
+
+
+def test_warm_compiles_the_kernels_of_every_command_and_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (0, "")
+    rows, *left = done.stderr.split()
+    assert int(rows) > 0
+    assert {name.removeprefix("witten.") for name in left} <= NOT_FOR_SMALL_REQUESTS
 
 
 # ---------------------------------------------------------------------------------------------- wrong requests
@@ -301,7 +331,7 @@ def test_a_foreign_file_is_refused_and_unchanged(tmp_path):
     path = tmp_path / "weather.nc"
     xarray.Dataset({"t": ("x", [1.0])}).to_netcdf(path, engine="h5netcdf")
     before = path.read_bytes()
-    assert "not a witten result" in refused("gap", "double-well", "--lr", "0.1", "-o", str(path))
+    assert "not a witten result" in refused("gap", "double-well", "--lr", "0.1", "-o", str(path), run=cli)
     assert "not a witten result" in refused("spectrum", "double-well", "--lr", "0.1", "--modes", str(path))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["weather.nc"]
 
@@ -309,7 +339,7 @@ def test_a_foreign_file_is_refused_and_unchanged(tmp_path):
 def test_resume_onto_another_request_is_refused_and_the_file_unchanged(tmp_path):
     path = tmp_path / "curve.nc"
     arguments = ("gap", "double-well", "--lr", "0.2,0.4", "-o", str(path))
-    assert witten(*arguments).returncode == 0
+    assert in_process(*arguments).returncode == 0
     before = path.read_bytes()
     assert "made with rtol 0.0001, now it is 0.001" in refused(*arguments, "--resume", "--rtol", "1e-3")
     assert "made with objective" in refused("gap", "quadratic", "--lr", "0.2,0.4", "-o", str(path), "--resume")
@@ -318,20 +348,25 @@ def test_resume_onto_another_request_is_refused_and_the_file_unchanged(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ failed runs
-FAILS = """
-from witten.errors import ConvergenceError
-true_gap = witten.gap
-def gap(objective, learning_rates, **request):
-    true_gap(objective, learning_rates[:1], **request)
-    raise {error}
-witten.gap = gap
-"""
+@pytest.fixture
+def failing_gap(monkeypatch):
+    """Let `witten.gap` compute the first learning rate and then fail."""
+    true_gap = witten.gap
+
+    def fail(error):
+        def gap(objective, learning_rates, **request):
+            true_gap(objective, learning_rates[:1], **request)
+            raise error
+
+        monkeypatch.setattr(witten, "gap", gap)
+
+    return fail
 
 
-def test_a_computation_that_fails_keeps_what_is_done(tmp_path):
-    code = FAILS.format(error="ConvergenceError('no convergence after 100 steps; raise --rtol')")
+def test_a_computation_that_fails_keeps_what_is_done(tmp_path, failing_gap):
+    failing_gap(ConvergenceError("no convergence after 100 steps; raise --rtol"))
     path = tmp_path / "curve.nc"
-    done = with_witten(code, "gap", "double-well", "--lr", "0.2,0.1", "-o", str(path), "--json")
+    done = in_process("gap", "double-well", "--lr", "0.2,0.1", "-o", str(path), "--json")
     assert (done.returncode, done.stderr) == (1, "witten: no convergence after 100 steps; raise --rtol\n")
     assert [record["learning_rate"] for record in strict_json(done.stdout)["records"]] == [0.2]
     assert RateCurve.load(path).learning_rates.tolist() == [0.2]
@@ -341,19 +376,19 @@ def test_a_computation_that_fails_keeps_what_is_done(tmp_path):
     ("options", "method"),
     [([], "fd"), (["--method", "fe"], "fe"), (["--degree", "2"], "fe"), (["--method", "fd"], "fd")],
 )
-def test_a_computation_that_fails_at_once_says_by_which_method(options, method):
-    code = "from witten.errors import ConvergenceError as E\ndef gap(*_, **__): raise E('no')\nwitten.gap = gap"
-    done = with_witten(code, "gap", "double-well", "--lr", "0.2", *options, "--json")
+def test_a_computation_that_fails_at_once_says_by_which_method(monkeypatch, options, method):
+    monkeypatch.setattr(witten, "gap", mock.Mock(side_effect=ConvergenceError("no")))
+    done = in_process("gap", "double-well", "--lr", "0.2", *options, "--json")
     assert done.returncode == 1
     assert strict_json(done.stdout) == {"objective": "double-well", "method": method, "records": []}
 
 
-def test_an_unexpected_error_is_one_line_unless_asked_for_more():
-    code = FAILS.format(error="ZeroDivisionError('a bug')")
-    done = with_witten(code, "gap", "double-well", "--lr", "0.2,0.1", "--json")
+def test_an_unexpected_error_is_one_line_unless_asked_for_more(failing_gap):
+    failing_gap(ZeroDivisionError("a bug"))
+    done = in_process("gap", "double-well", "--lr", "0.2,0.1", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "witten: unexpected ZeroDivisionError: a bug (WITTEN_DEBUG=1 shows where)\n"
-    done = with_witten(code, "gap", "double-well", "--lr", "0.2,0.1", "--debug")
+    done = in_process("gap", "double-well", "--lr", "0.2,0.1", "--debug")
     assert done.returncode == 1 and "Traceback" in done.stderr and done.stderr.endswith("shows where)\n")
 
 
@@ -366,9 +401,9 @@ def test_a_reader_that_leaves_is_no_error():
 
 def test_processes_that_mpi_does_not_bring_together_are_refused_by_the_first():
     pytest.importorskip("mpi4py")
-    first = witten("objectives", env={**os.environ, "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"})
+    first = cli("objectives", env={**os.environ, "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"})
     assert (first.returncode, first.stdout) == (2, "") and "2 processes were started, but MPI sees 1" in first.stderr
-    second = witten("objectives", env={**os.environ, "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"})
+    second = cli("objectives", env={**os.environ, "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"})
     assert (second.returncode, second.stdout, second.stderr) == (2, "", "")
 
 
@@ -393,8 +428,8 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(tmp_path):
     process.communicate()
     left = RateCurve.load(path)
     assert 2 <= len(left.records) < 9
-    assert witten("gap", "double-well", "--lr", MANY, "-o", str(path), "--resume").returncode == 0
-    assert witten("gap", "double-well", "--lr", MANY, "-o", str(whole)).returncode == 0
+    assert in_process("gap", "double-well", "--lr", MANY, "-o", str(path), "--resume").returncode == 0
+    assert in_process("gap", "double-well", "--lr", MANY, "-o", str(whole)).returncode == 0
     resumed, direct = RateCurve.load(path), RateCurve.load(whole)
     assert resumed.records[: len(left.records)] == left.records  # their seconds too: nothing was repeated
     assert resumed.learning_rates.tolist() == direct.learning_rates.tolist()
@@ -434,19 +469,19 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     assert os.listdir(tmp_path) == ["curve.nc"]
 
 
-COUNTED = """
-import os, signal
-from witten.sweeps import Sweep
-keep, done = Sweep._keep, []
-def counted(self, task, record):
-    keep(self, task, record)
-    if self.output is not None:  # not a sweep within a sweep
-        print("computed", *task, file=sys.stderr)
-        done.append(task)
-        if len(done) == {stop}:
-            os.kill(os.getpid(), signal.SIGUSR1)
-Sweep._keep = counted
-"""
+def counted(monkeypatch, stop):
+    """Let sweeps list the records that they keep, and send this process SIGUSR1 when they have `stop` of them."""
+    keep, kept = Sweep._keep, []
+
+    def keep_and_count(self, task, record):
+        keep(self, task, record)
+        if self.output is not None:  # not a sweep within a sweep
+            kept.append(task)
+            if len(kept) == stop:
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(Sweep, "_keep", keep_and_count)
+    return kept
 
 
 @pytest.mark.parametrize(
@@ -458,14 +493,14 @@ Sweep._keep = counted
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_a_sweep_that_was_stopped_half_way_is_that_of_one_run_in_the_end(tmp_path, command, left, all_):
+def test_a_sweep_that_was_stopped_half_way_is_that_of_one_run_in_the_end(tmp_path, monkeypatch, command, left, all_):
     """Nothing is computed twice, and the file is the same but for the seconds that it took."""
     path, whole = tmp_path / "stopped.nc", tmp_path / "whole.nc"
 
     def run(file, *more, stop=-1):
-        arguments = (*command, "--lr", "0.4,0.3,0.35", "-o", str(file), *more)
-        done = with_witten(COUNTED.format(stop=stop), *arguments)
-        return done, [line for line in done.stderr.splitlines() if line.startswith("computed")]
+        with monkeypatch.context() as patch:
+            kept = counted(patch, stop)
+            return in_process(*command, "--lr", "0.4,0.3,0.35", "-o", file, *more), kept
 
     cut, first = run(path, stop=left)
     assert cut.returncode == 4 and len(first) == left, cut.stderr
@@ -478,17 +513,17 @@ def test_a_sweep_that_was_stopped_half_way_is_that_of_one_run_in_the_end(tmp_pat
         timed = [name for name in one.data_vars if str(name).endswith("seconds")]
         assert one.drop_vars(timed).identical(other.drop_vars(timed).assign_attrs(one.attrs))
         assert one.attrs["options"] == other.attrs["options"]
-    assert witten("plot", path).returncode == 0
+    assert in_process("plot", path).returncode == 0
     for column in (0, 1):  # what was printed, but for the file's name and the seconds
         assert resumed.stdout.split()[column] == direct.stdout.split()[column]
 
 
 @pytest.mark.parametrize("command", ["theory", "chain", "validate"])
-def test_a_walltime_that_is_over_begins_nothing(tmp_path, command):
-    code = "import witten.cli.sweeps\nwitten.cli.sweeps.STARTED -= 100"
+def test_a_walltime_that_is_over_begins_nothing(tmp_path, monkeypatch, command):
+    monkeypatch.setattr(sweeps, "STARTED", time.monotonic() - 100)
     path = tmp_path / "curve.nc"
     arguments = (command, "double-well", "--lr", "0.3", "-o", str(path), "--walltime", "00:01:00", "--json")
-    done = with_witten(code, *arguments)
+    done = in_process(*arguments)
     assert done.returncode == 4 and "stopped at the walltime" in done.stderr
     assert strict_json(done.stdout)["objective"] == "double-well" and not path.exists()
 
@@ -530,12 +565,12 @@ def test_numbers_below_the_doubles_are_written_too():
 def test_a_center_for_ones_own_objective_alone(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("from witten import Objective\nf = Objective.from_callable(lambda p: (p[0] - 3) ** 2, 1)\n")
-    found = witten("gap", f"{own}:f", "--lr", "0.1", "--center", "2.9", "--scale", "0.5", "--json")
+    found = in_process("gap", f"{own}:f", "--lr", "0.1", "--center", "2.9", "--scale", "0.5", "--json")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["records"][0]["rate"] == pytest.approx(2, rel=1e-4)
-    refused = witten("gap", "(x-3)^2", "--lr", "0.1", "--center", "2.9")
+    refused = in_process("gap", "(x-3)^2", "--lr", "0.1", "--center", "2.9")
     assert refused.returncode == 2 and "all of space" in refused.stderr
-    assert witten("gap", f"{own}:f", "--lr", "0.1", "--scale", "2").returncode == 2
+    assert in_process("gap", f"{own}:f", "--lr", "0.1", "--scale", "2").returncode == 2
 
 
 HIDDEN = """
@@ -556,19 +591,19 @@ def test_wells_that_only_a_center_shows(tmp_path):
     own = tmp_path / "m.py"
     own.write_text(HIDDEN)
     request = ("gap", f"{own}:g", "--lr", "0.1", "--json", "-o", str(tmp_path / "g.nc"))
-    assert witten(*request).returncode == 2
-    found = witten(*request, "--center", "10000.303", "--scale", "0.001")
+    assert in_process(*request).returncode == 2
+    found = in_process(*request, "--center", "10000.303", "--scale", "0.001")
     assert found.returncode == 0, found.stderr
     (record,) = strict_json(found.stdout)["records"]
     assert record["rate"] == pytest.approx(math.exp(-7.7253824) * 1e6, rel=1e-6)
     assert "around the given center (10000.303)" in record["examined"]
-    other = witten(*request, "--resume", "--center", "10000.302", "--scale", "0.001")
+    other = in_process(*request, "--resume", "--center", "10000.302", "--scale", "0.001")
     assert other.returncode == 2 and "another" in other.stderr
 
 
 def test_a_center_can_be_given_wherever_an_objective_is():
-    commands = typer.main.get_command(app).commands.values()
-    takes = [known for command in commands if "objective" in (known := {each.name for each in command.params})]
+    options_of = [{each.name for each in load(name).params} for name in COMMANDS]
+    takes = [known for known in options_of if "objective" in known]
     assert len(takes) >= 11 and all({"center", "scale"} <= known for known in takes)
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import xarray
-from launcher import cli
+from launcher import cli, in_process
 
 import witten
 from witten import plots
@@ -16,14 +16,14 @@ FORBIDDEN = ("NaN", "Infinity")
 
 
 def as_json(*arguments):
-    done = cli(*arguments, "--json")
+    done = in_process(*arguments, "--json")
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout.count("\n") == 1 and not any(word in done.stdout for word in FORBIDDEN)
     return json.loads(done.stdout)
 
 
 def refused(*arguments, status=2):
-    done = cli(*arguments)
+    done = in_process(*arguments)
     assert (done.returncode, done.stdout) == (status, ""), done
     assert done.stderr.startswith("witten: ") and done.stderr.count("\n") == 1
     return done.stderr
@@ -81,6 +81,7 @@ def test_landscape_for_a_person(tmp_path):
         (("theory", "double-well"), "--lr"),
         (("theory", "x^4", "--lr", "0.1"), "degenerate minimum"),
         (("theory", "log(1+x^2)", "--lr", "0.1"), "not confining"),
+        (("theory", "himmelblau", "--lr", "0.1", "--order", "2"), "2 dimensions"),
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(arguments, words):
@@ -103,7 +104,7 @@ def test_theory_with_one_minimum():
     found = as_json("theory", "quadratic", "--lr", "0.1")
     assert found["barrier"] is None and found["prefactor"] is None
     assert found["records"][0]["learning_rate"] == 0.1 and found["records"][0]["rates"] == []
-    assert "one minimum" in cli("theory", "quadratic", "--lr", "0.1").stdout
+    assert "one minimum" in in_process("theory", "quadratic", "--lr", "0.1").stdout
 
 
 def test_theory_for_a_person_saved_and_drawn(tmp_path):
@@ -112,7 +113,7 @@ def test_theory_for_a_person_saved_and_drawn(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "barrier H = 0.25" in done.stdout and "1.676663e" not in done.stderr
     assert RateCurve.load(saved).method == "eyring-kramers" and picture.stat().st_size > 10_000
-    assert cli("plot", str(saved), "--plot", str(again)).returncode == 0 and again.exists()
+    assert in_process("plot", str(saved), "--plot", str(again)).returncode == 0 and again.exists()
 
 
 def test_a_saved_law_holds_the_logarithms_of_all_rates(tmp_path):
@@ -126,6 +127,12 @@ def test_a_saved_law_holds_the_logarithms_of_all_rates(tmp_path):
     with xarray.open_dataset(saved) as dataset:
         assert dataset["log_rates"].values[0] == pytest.approx([-23796.86, -5838.78], abs=0.01)
         assert np.isnan(dataset["rates"].values[0]).all() and (dataset["rates"].values[1] > 0).all()
+
+
+def test_orders_reach_the_law():
+    found = as_json("theory", "double-well", "--lr", "0.01", "--order", "12")
+    assert found["order"] == 12 and found["records"][0]["error"][0] < 1e-11
+    assert found["records"][0]["rates"] == pytest.approx([8.6162007418561e-23], rel=1e-11)
 
 
 def test_noise_and_box_reach_the_law():

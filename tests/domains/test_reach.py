@@ -332,3 +332,9 @@ def test_around_a_center_it_is_seen_that_f_has_changed(center, same):
 def test_where_f_overflows_there_is_no_critical_point():
     found = reach(resolve("exp(-2.16*5*x)-1.02*exp(-1.08*5*x)+(5*x)^2/17.8"))
     assert found.complete and np.isfinite(found.values).all() and abs(found.points).max() < 1
+
+
+def test_domains_of_a_rate_are_compared_on_equal_cells():
+    """A ramp that ends slowly: a wider domain was measured on longer cells, and what these change hid the cut."""
+    found = witten.spectrum("exp(1.17*(x/210)) - 0.919*(x/210) + (x/210)^2/50", 0.712, 2)
+    assert abs(found.rates[1] - 1.63686780e-05) < found.errors[1] < 1e-4 * found.rates[1]

@@ -3,13 +3,11 @@
 import errno
 import math
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import xarray
-from launcher import PATIENCE
+from launcher import cli, in_process
 
 import witten
 from witten import Grid
@@ -230,8 +228,7 @@ def test_an_edited_file_is_not_gone_on_with(tmp_path):
 
     def run(scale, *more):
         module.write_text(MODULE.format(scale=scale))
-        words = [sys.executable, "-m", "witten", "gap", f"{module}:function", "--lr", "0.4", "-o", str(path), *more]
-        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+        return cli("gap", f"{module}:function", "--lr", "0.4", "-o", path, *more)
 
     assert run(4).returncode == 0
     before = path.read_bytes()
@@ -367,8 +364,7 @@ def test_the_commands_refuse_them_too(tmp_path):
     path = tmp_path / "curve.nc"
     netcdf.write_dataset(_set("log_rate", 0, np.nan)(curve(0.1, 0.2).to_dataset()), path)
     for arguments in (("plot", str(path)), ("gap", "double-well", "--lr", "0.1,0.2", "-o", str(path), "--resume")):
-        words = [sys.executable, "-m", "witten", *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+        done = in_process(*arguments)
         assert (done.returncode, done.stdout) == (2, "") and "resolved and not known at 0.1" in done.stderr
 
 
@@ -446,7 +442,6 @@ def test_the_commands_that_save_them_and_draw_them_again(tmp_path):
     )
     for path, arguments in jobs:
         for command in ((*arguments, "-o", str(path), "--json"), ("plot", str(path), "--json")):
-            words = [sys.executable, "-m", "witten", *command]
-            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+            done = in_process(*command)
             assert (done.returncode, done.stderr) == (0, ""), done
         assert path.with_suffix(".png").stat().st_size > 5000

@@ -8,7 +8,7 @@ import pytest
 
 import witten
 from witten.landscape.critical_point import CriticalPoint
-from witten.landscape.first_order import first_order
+from witten.landscape.first_order import PointExpansion, first_order
 from witten.landscape.local_expansion import expand
 from witten.landscape.relaxation import slowest_relaxation
 from witten.objectives import Objective, resolve
@@ -168,6 +168,25 @@ def test_the_bar_holds_the_rate_in_the_plane(text):
     assert abs(computed.log_rate - law.log_leading[0]) > 3 * abs(off)
 
 
+# At 0 and +-1, minima and a maximum, third and fourth derivatives vanish; two more minima are lower or higher.
+FLAT = "5*x^18 + x^16 + 3*x^14 - 2829*x^12/16 + 18403*x^10/40 - 14497*x^8/32 + 1331*x^6/8 - x^2/2"
+
+
+@pytest.mark.parametrize("text", [FLAT, "x^6/6 - x^2/2"])
+def test_the_bar_holds_where_third_and_fourth_derivatives_vanish(text):
+    """There c is zero and so are its terms: what the bar is made of are sixth derivatives, seen by integrals, and by
+    samples in five dimensions."""
+    others = [f"x{i}^2/2 + 2*x{i}^6" for i in range(2, 6)]
+    one, five = map(witten.describe_landscape, (text, "+".join([text.replace("x", "x1"), *others])))
+    s = 2 * one.barrier / np.array([6.0, 12.0, 40.0])
+    computed = witten.gap(text, s, rtol=1e-8)
+    for landscape, most in ((one, 0.005), (five, 0.05)):
+        law = witten.eyring_kramers(landscape, s)
+        bars = np.array([record.log_error for record in law.records])
+        assert (abs(law.log_rates - computed.log_rates) < bars).all() and bars[2] < most
+    assert min(abs(z.local.coefficient) for z in first_order(one).saddles) < 1e-12
+
+
 def test_a_kink_in_reach_widens_the_bar_and_one_out_of_reach_does_not():
     smooth, near, far = (f"(x^2-1)^2/4 + x/10 + {term}" for term in ("0*x", "max(0, x-1)^3", "max(0, x-9)^3"))
     found = [witten.eyring_kramers(text, 0.02).records[0].log_error for text in (smooth, near, far)]
@@ -191,6 +210,23 @@ def test_independent_directions_change_nothing():
     assert five.log_rate == pytest.approx(one.log_rate, abs=1e-10)
     assert five.coefficients[0] == pytest.approx(one.coefficients[0], rel=1e-6)
     assert one.log_error / 2 < five.log_error < 10 * one.log_error
+
+
+def test_a_rotated_sum_in_twelve_dimensions():
+    """The rate of a sum is that of its double well; the other eleven terms, not quadratic, change neither c nor bar."""
+    one = witten.describe_landscape("double-well:tilt=0.1")
+    u = [("(0.6*x{0}+0.8*x{1})", "(0.6*x{1}-0.8*x{0})")[i % 2].format(i - i % 2 + 1, i - i % 2 + 2) for i in range(12)]
+    others = [f"{1 + 0.01 * i:.2f}*{y}^2/2 + {y}^4/40" for i, y in enumerate(u) if i]
+    f = resolve("+".join([f"({u[0]}^2-1)^2/4 + {u[0]}/10", *others]))
+    c = []
+    for point in (one.saddles[0], one.minima[1]):
+        x = np.concatenate([[0.6, 0.8], np.zeros(10)]) * point.x[0]
+        found = PointExpansion(f, CriticalPoint(x, f(x), np.linalg.eigvalsh(f.hessian(x))), one.barrier)
+        c.append(found.local.coefficient)
+        (alone,) = [p for p in (*first_order(one).saddles, *first_order(one).minima) if p.point.value == point.value]
+        assert alone.log_error(0.005) / 3 < found.log_error(0.005) < 3 * alone.log_error(0.005)
+    law = witten.eyring_kramers(one, 0.01).records[0]
+    assert (c[0] - c[1]) / 2 == pytest.approx(law.coefficients[0], rel=1e-5)
 
 
 def test_a_chain_of_eight_wells():

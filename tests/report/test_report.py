@@ -12,10 +12,12 @@ from stand_ins import off_by
 
 import witten
 from witten.errors import RequestError
+from witten.explanation import explain
 from witten.objectives import Objective
 from witten.plots import plot_landscape
 from witten.plots.validation import plot_validation
 from witten.report import Facts, Figure, Row, Section, Table, Text, Verdict, check_page, page, picture
+from witten.report.explanation import explanation_page
 from witten.report.validation import validation_page, write_validation
 from witten.validation import validate
 
@@ -74,6 +76,11 @@ def report(found):
     return validation_page(found)
 
 
+@pytest.fixture(scope="module")
+def why():
+    return explanation_page(explain(Objective.from_formula("(x^2-1)^2/4 + x/20", name=f"well {NASTY}"), 0.1))
+
+
 def test_text_is_escaped_everywhere(whole_page):
     assert "<script>alert" not in whole_page and "<b>" not in whole_page
     read = Reader(whole_page)
@@ -87,7 +94,7 @@ def test_any_text_comes_through(text):
     assert f"[{text}]" in shown or f"[{clean}]" in shown
 
 
-@pytest.mark.parametrize("which", ["whole_page", "report"])
+@pytest.mark.parametrize("which", ["whole_page", "report", "why"])
 def test_nothing_is_asked_for_from_elsewhere(which, request):
     text = request.getfixturevalue(which)
     read = Reader(text)
@@ -98,7 +105,7 @@ def test_nothing_is_asked_for_from_elsewhere(which, request):
     assert "default-src 'none'" in text
 
 
-@pytest.mark.parametrize("which", ["whole_page", "report"])
+@pytest.mark.parametrize("which", ["whole_page", "report", "why"])
 def test_pages_are_well_formed(which, request):
     text = request.getfixturevalue(which)
     without = re.sub(r"<!DOCTYPE html>|<script>.*</script>", "", text, flags=re.DOTALL)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launcher import cli
+from launcher import cli, in_process
 
 import witten
 from witten import plots
@@ -656,9 +656,9 @@ def test_witten_risk_as_json(tmp_path):
 
 
 def test_witten_risk_for_a_person_and_refused():
-    done = cli("risk", "double-well", "--schedule", "0.1:30", "--method", "spectral")
+    done = in_process("risk", "double-well", "--schedule", "0.1:30", "--method", "spectral")
     assert (done.returncode, done.stderr) == (0, "") and "parts of the variance" in done.stdout
-    done = cli("risk", "double-well", "--schedule", "0.1:x")
+    done = in_process("risk", "double-well", "--schedule", "0.1:x")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1 and "not a number" in done.stderr
 
 

@@ -13,7 +13,7 @@ import scipy.linalg
 import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launcher import cli
+from launcher import cli, in_process
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import witten
@@ -378,12 +378,12 @@ def test_witten_chain_as_json(tmp_path):
 
 
 def test_witten_chain_for_a_person():
-    done = cli("chain", "double-well", "--lr", "0.4", "--noise", "0.9")
+    done = in_process("chain", "double-well", "--lr", "0.4", "--noise", "0.9")
     assert (done.returncode, done.stderr) == (0, "") and "lost per step" in done.stdout and "noise 0.9" in done.stdout
 
 
 def test_witten_chain_where_the_sde_has_no_rate():
-    done = cli("chain", "2*log(1+x^2)", "--lr", "0.2", "--json")
+    done = in_process("chain", "2*log(1+x^2)", "--lr", "0.2", "--json")
     found = json.loads(done.stdout)
     (record,) = found["records"]
     assert done.returncode == 0 and "no spectral gap" in found["why"] and record["sde_rate"] is None
@@ -454,9 +454,9 @@ def test_a_chain_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_pat
 def test_a_saved_chain_is_drawn_as_it_was(tmp_path, objective):
     """With the SDE and the ratio to it, also where the rate of the SDE is the bottom of a continuous spectrum."""
     first, again, file = tmp_path / "a.svg", tmp_path / "b.svg", tmp_path / "a.nc"
-    done = cli("chain", objective, "--lr", "0.2,0.1", "-o", str(file), "--plot", str(first))
+    done = in_process("chain", objective, "--lr", "0.2,0.1", "-o", str(file), "--plot", str(first))
     assert done.returncode == 0 and ("continuous" in done.stderr) == (objective == "abs(x)")
-    done = cli("plot", str(file), "--plot", str(again))
+    done = in_process("plot", str(file), "--plot", str(again))
     assert (done.returncode, done.stderr) == (0, "")
     drawn = [re.findall(r' d="([^"]*)', path.read_text()) for path in (first, again)]
     assert drawn[0] == drawn[1] and len(drawn[0]) > 20

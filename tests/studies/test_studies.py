@@ -2,11 +2,11 @@
 
 import json
 import math
-import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
-from launcher import PATIENCE, environment, patched
+from launcher import cli, environment, in_process
 
 from witten.descent import thresholds
 from witten.errors import RequestError
@@ -53,21 +53,13 @@ def test_every_study_of_the_list_exists():
     assert all(callable(import_module(module).run) for module in study.STUDIES.values())
 
 
-PLANTED = """
-from types import SimpleNamespace
-from witten.studies import study
-sys.modules["planted"] = SimpleNamespace(run=lambda quick: study.Study("planted", "A study", (
-    study.holds("this is so", True), study.close("that is so", 1.0, 1.5, absolute=OFFSET))))
-study.STUDIES.clear()
-study.STUDIES["planted"] = "planted"
-"""
-
-
-@pytest.mark.parametrize(("offset", "status"), [("0.1", 3), ("1.0", 0)])
-def test_a_disagreement_is_exit_status_three(offset, status):
-    code = patched(PLANTED.replace("OFFSET", offset))
-    done = subprocess.run([sys.executable, "-c", code, "study", "all", "--json"], capture_output=True, text=True,
-                          env=environment(), timeout=PATIENCE)  # fmt: skip
+@pytest.mark.parametrize(("offset", "status"), [(0.1, 3), (1.0, 0)])
+def test_a_disagreement_is_exit_status_three(monkeypatch, offset, status):
+    checks = study.holds("this is so", True), study.close("that is so", 1.0, 1.5, absolute=offset)
+    planted = SimpleNamespace(run=lambda quick: study.Study("planted", "A study", checks))
+    monkeypatch.setitem(sys.modules, "planted", planted)
+    monkeypatch.setattr(study, "STUDIES", {"planted": "planted"})
+    done = in_process("study", "all", "--json")
     assert (done.returncode, done.stderr) == (status, "")
     (found,) = json.loads(done.stdout)["studies"]
     assert found["name"] == "planted" and [check["ok"] for check in found["checks"]] == [True, status == 0]
@@ -75,10 +67,7 @@ def test_a_disagreement_is_exit_status_three(offset, status):
 
 
 def test_the_third_study_for_a_person_with_figures(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "witten", "study", "later-results", "--quick", "--figures", str(tmp_path / "figures")],
-        capture_output=True, text=True, env=environment(), timeout=PATIENCE,
-    )  # fmt: skip
+    done = cli("study", "later-results", "--quick", "--figures", tmp_path / "figures", env=environment())
     assert done.returncode == 0 and "27 of 27 agree" in done.stdout, done
     assert len(list((tmp_path / "figures").glob("later-results-*.png"))) == 3
 

@@ -6,42 +6,78 @@ and the JSON are a contract with scripts (see `witten --help`).
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from witten import __version__, parallel
-from witten.cli.commands import (
-    anneal,
-    bifurcate,
-    chain,
-    committor,
-    descend,
-    doctor,
-    gap,
-    landscape,
-    objectives,
-    plot,
-    risk,
-    schedule,
-    simulate,
-    spectrum,
-    stability,
-    study,
-    theory,
-    validate,
-)
 from witten.cli.errors import WRONG, exit_status, mute, say
 from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.errors import RequestError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "load", "main"]
+
+# command, the name of its module and of its function -> the first line of its help
+COMMANDS = {
+    "gap": "The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars.",
+    "explain": "Why is it this slow? The slowest mode, wells, the limiting saddle, mean times, s halved and doubled.",
+    "spectrum": "The K lowest rates at one learning rate, the zero of the ground state included, and their modes.",
+    "committor": "How likely a path comes to B before A, how often and which way: committor, rates, reactive current.",
+    "landscape": "Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f.",
+    "theory": "All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0.",
+    "simulate": "The rate by Monte Carlo: simulated paths of the SDE, with 95 % confidence intervals.",
+    "chain": "The gap of discrete SGD, from its transfer operator, beside the gap of the SDE.",
+    "risk": "E f - min f along a schedule, from a point.",
+    "schedule": "The fewest steps to a target risk with at most M constant learning rates; a decay may take fewer.",
+    "anneal": "Annealing against small steps on convex regression: test losses at equal train loss.",
+    "stability": "Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay.",
+    "descend": "Run x+ = x - s grad f(x) from one start at each learning rate, and say what becomes of it.",
+    "bifurcate": "The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent.",
+    "study": "Run the experiments of a paper and set what it says beside what is observed.",
+    "validate": "The rate by all three routes, and whether they agree as far as their errors tell.",
+    "objectives": "The gallery of objectives: names, formulas, parameters, purpose.",
+    "plot": "Draw a saved result again; the picture lies beside the file unless --plot says where.",
+    "warm": "Compile what most commands compile when they first need it, and keep it: they then start in seconds.",
+    "doctor": "What is installed and which routes work here: versions, ranks, threads.",
+}
+# Commands that run on all ranks of `mpiexec -n N`.
+PARALLEL = {"gap", "spectrum", "simulate"}
+# Objects made before Python looks for garbage. What libraries make when they are loaded stays, and looking through it
+# at the usual 2,000 takes as long as a short computation.
+SELDOM = (100_000, 10, 10)
+
+
+def load(name: str) -> TyperCommand:
+    """A command, its module imported now."""
+    module = import_module(f"witten.cli.commands.{name}")
+    kind = ParallelCommand if name in PARALLEL else WittenCommand
+    alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    alone.command(name, cls=kind, epilog=module.EXAMPLES)(getattr(module, name))
+    command: TyperCommand = typer.main.get_command(alone)  # type: ignore[assignment]
+    return command
+
+
+class Commands(TyperGroup):
+    """All commands by their first lines, which is what `--help` and shells ask for; the one that runs is loaded."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load(name), rest
+
 
 app = typer.Typer(
     name="witten",
+    cls=Commands,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
@@ -52,25 +88,6 @@ app = typer.Typer(
         notes="Exit status: 0 fine; 1 it failed; 2 request wrong; 3 disagreement; 4 stopped early, --resume goes on.",
     ),
 )
-
-app.command("gap", cls=ParallelCommand, epilog=gap.EXAMPLES)(gap.gap)
-app.command("spectrum", cls=ParallelCommand, epilog=spectrum.EXAMPLES)(spectrum.spectrum)
-app.command("committor", cls=WittenCommand, epilog=committor.EXAMPLES)(committor.committor)
-app.command("landscape", cls=WittenCommand, epilog=landscape.EXAMPLES)(landscape.landscape)
-app.command("theory", cls=WittenCommand, epilog=theory.EXAMPLES)(theory.theory)
-app.command("simulate", cls=ParallelCommand, epilog=simulate.EXAMPLES)(simulate.simulate)
-app.command("chain", cls=WittenCommand, epilog=chain.EXAMPLES)(chain.chain)
-app.command("risk", cls=WittenCommand, epilog=risk.EXAMPLES)(risk.risk)
-app.command("schedule", cls=WittenCommand, epilog=schedule.EXAMPLES)(schedule.schedule)
-app.command("anneal", cls=WittenCommand, epilog=anneal.EXAMPLES)(anneal.anneal)
-app.command("stability", cls=WittenCommand, epilog=stability.EXAMPLES)(stability.stability)
-app.command("descend", cls=WittenCommand, epilog=descend.EXAMPLES)(descend.descend)
-app.command("bifurcate", cls=WittenCommand, epilog=bifurcate.EXAMPLES)(bifurcate.bifurcate)
-app.command("study", cls=WittenCommand, epilog=study.EXAMPLES)(study.study)
-app.command("validate", cls=WittenCommand, epilog=validate.EXAMPLES)(validate.validate)
-app.command("objectives", cls=WittenCommand, epilog=objectives.EXAMPLES)(objectives.objectives)
-app.command("plot", cls=WittenCommand, epilog=plot.EXAMPLES)(plot.plot)
-app.command("doctor", cls=WittenCommand, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:
@@ -91,12 +108,12 @@ def witten(
 ) -> None:
     """How fast learning converges: the spectral gap of the Witten-Laplacian against the learning rate."""
     if context.invoked_subcommand is None:
-        commands: dict[str, object] = getattr(context.command, "commands", {})
-        raise RequestError(f"which command? give one of {', '.join(commands)}; witten --help explains them")
+        raise RequestError(f"which command? give one of {', '.join(COMMANDS)}; witten --help explains them")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
+    gc.set_threshold(*SELDOM)
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get("WITTEN_DEBUG", "") not in ("", "0")
     given = [word for word in given if word != "--debug"]
@@ -104,11 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ranks = _ranks()
     if ranks.rank:
         mute()
-    sys.exit(
-        exit_status(
-            lambda: command.main(args=given, prog_name="witten", standalone_mode=False), debug=debug, ranks=ranks
-        )
+    status = exit_status(
+        lambda: command.main(args=given, prog_name="witten", standalone_mode=False), debug=debug, ranks=ranks
     )
+    gc.freeze()  # the interpreter ends without looking through all of it again
+    sys.exit(status)
 
 
 def _ranks() -> parallel.Communicator:

@@ -187,6 +187,9 @@ Scale = Annotated[
 Seed = Annotated[
     str, typer.Option("--seed", metavar="N", help="Seed of what is random; nothing is, by finite differences.")
 ]
+Order = Annotated[
+    str, typer.Option("--order", metavar="N", help="Order in s of the law; above 1 in one dimension alone, to 40.")
+]
 Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE.nc", help="Save the result (netCDF), atomically."),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
 
 from witten.descent.convergence_order import power_law, steadiness
 from witten.descent.cycle_detection import DIVERGED, UNDECIDED, settle
@@ -286,6 +285,8 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper end of the 95 % interval."""
+        from scipy.stats import binomtest
+
         ends = binomtest(self.count, self.total).proportion_ci(method="wilson")
         return float(ends.low), float(ends.high)
 

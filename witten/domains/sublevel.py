@@ -16,6 +16,7 @@ from witten.domains.grid import Grid
 from witten.domains.spacing import first_spacing
 from witten.errors import GridError, RequestError
 from witten.linalg.merge_tree import MergeTree, component, merge_tree
+from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.allowed_region import AllowedRegion, allowed_region
 from witten.objectives.topography.critical_set import everywhere, reach, rise
@@ -39,6 +40,8 @@ GROWTH = 1e9
 MOST_KNOWN = 20_000
 # Cells of a first grid, those outside the set counted: beyond, memory runs out.
 MOST_CELLS = 30_000_000
+# How often a domain is made a quarter wider.
+MOST_GROWN = 20
 # Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
 MOST_SCANNED = 200_000
 
@@ -144,14 +147,13 @@ class Sublevel:
     def wider(self, grid: Grid, level: float) -> Grid | None:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
 
-        Where f is not finite outside the box, space ends. GridError where the set needs more than MOST_CELLS.
+        Where f is not finite outside the box, space ends. Where the set has no end, as below a continuous spectrum,
+        it is followed over MOST_GROWN boxes; GridError where that is not the reason.
         """
         full = grid
-        while True:
+        for _ in range(MOST_GROWN):
             cells = np.array(full.shape)
             more = np.where(grid.periodic, 0, cells // 8 + 2)
-            if not np.prod(cells + 2.0 * more) <= MOST_CELLS:
-                raise GridError(too_small(self.objective, self.learning_rate, float(np.prod(cells + 2.0 * more))))
             box = full.box.expanded(more / cells, more / cells)
             full = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic)
             wide = self._masked(full, level, _finite_or_outside)
@@ -159,6 +161,9 @@ class Sublevel:
                 return None
             if not _touches_rim(wide):
                 return wide
+        if np.isfinite(essential_spectrum(self.objective, self.learning_rate).rate):
+            return wide
+        raise GridError(too_small(self.objective, self.learning_rate, np.inf))
 
     def _masked(self, full: Grid, level: float, values: Values) -> Grid:
         """The cells of a full grid whose centre or a corner lies in {f <= level}, connected to the lowest; along a
@@ -179,8 +184,9 @@ class Sublevel:
 
 def too_small(objective: Objective, learning_rate: float, cells: float) -> str:
     """What to say where a grid would have too many cells."""
+    wanted = f"{cells:.2g}" if np.isfinite(cells) else "too many"
     return (
-        f"learning rate {learning_rate:g} is too small for a grid: {objective.name} would need {cells:.2g} cells; take "
+        f"learning rate {learning_rate:g} is too small for a grid: {objective.name} would need {wanted} cells; take "
         "a larger one or a smaller box, or `witten theory`, which needs no grid"
     )
 

@@ -50,6 +50,7 @@ KINDS = {
     "risk-curve": "an excess risk along a schedule",
     "orbit-diagram": "an orbit diagram",
     "committor": "a committor",
+    "explanation": "an explanation",
 }
 
 

@@ -6,13 +6,15 @@ For each index-1 saddle z between minima i and j, with eta the negative curvatur
 
 Q_ij is their sum over z, and the smallest non-zero rates are those of -Q times 1 + O(s), whatever ties or symmetries
 there are. In this project's convention the temperature is s/2 ([Kramers1940], [Bovier2004], [Bovier2005]). With
-the factors of `first_order` in masses and conductances that is 1 + O(s^2), and how far off is estimated."""
+the factors of `first_order` in masses and conductances that is 1 + O(s^2), with those of `laplace_series`, on a line,
+1 + O(s^{n+1}), and how far off is estimated."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
+from witten.landscape.laplace_series import HIGHEST_ORDER, series_law
 from witten.landscape.relaxation import slowest_relaxation
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives import Objective
@@ -35,6 +38,7 @@ __all__ = [
     "eyring_kramers",
     "labelled_log_rates",
     "law_log_rates",
+    "log_mean_transition_time",
     "mean_transition_time",
     "prefactor",
     "require_law",
@@ -51,6 +55,10 @@ TOO_WIDE = "the law is not resolved here: its error bar is wider than a factor o
 ROUNDINGS = 4.0
 # Rates of this part of the smallest curvature are compared with what wells do at this very s.
 NEAR = 1e-4
+# Logarithms of factors of first order, errors counted, beyond which nothing is computed with them.
+HOPELESS = 300.0
+# A rate is that of the chain but for a part of this many rates times a passage: .7 to 2 where that part is small.
+PASSAGES = 2.0
 # Size of the logarithms at which the effect of the first order on a rate is differentiated.
 STEP = 1e-4
 
@@ -70,6 +78,7 @@ def eyring_kramers(
     stop: Stop = lambda: None,
 ) -> RateCurve:
     """lambda_s of -Q at each learning rate, to first order in s, with an error bar: off by a factor 1 + O(s^2).
+    On a line to any order n: off by 1 + O(s^{n+1}).
 
     Its records are `LawRate`s: all rates, the law of leading order and the coefficient between the two beside them.
     Where the bar is wider than a factor of two, which it is for s that are not small beside the barrier, a rate is not
@@ -84,7 +93,9 @@ def eyring_kramers(
     objective : an Objective, its text, or a Landscape that is known already
     learning_rates : s > 0, one or many
     noise : sigma > 0; the law is that of learning rate s sigma^2
-    order : 0 for the law of leading order, its bar wide enough to hold the first order with its own
+    order : 0 for the law of leading order, its bar wide enough to hold the first order with its own; 2 to 40 for the
+        next ones, of a formula of one variable alone. Their series diverge, so that each s has an order from which on
+        nothing changes: about the barrier in units of s/2
     box, seed : as in `describe_landscape`
     output, resume, progress, walltime, stop : of a sweep, as in `gap`; each process computes its own
 
@@ -94,11 +105,10 @@ def eyring_kramers(
         at the walltime or by `stop`, with the curve so far.
     RequestError
         for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
-        point where wells may join, or saddles that do not join all minima.
+        point where wells may join, or saddles that do not join all minima; for an order that is not there.
     """
-    if order not in (0, 1):
-        raise RequestError(f"order must be 0 or 1, got {order}")
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
+    _require_order(order, landscape.objective)
     asked = checked_learning_rates(learning_rates, noise)
     walls = None if box is None else [[*map(float, interval)] for interval in box]
     options: dict[str, Any] = {"noise": float(noise), "order": order, "box": walls, "seed": seed}
@@ -110,12 +120,21 @@ def eyring_kramers(
     )  # fmt: skip
 
 
+def _require_order(order: int, f: Objective) -> None:
+    if order not in range(HIGHEST_ORDER + 1):
+        raise RequestError(f"order must be a whole number from 0 to {HIGHEST_ORDER}, got {order}")
+    if order > 1 and f.dimension > 1:
+        raise RequestError(f"order must be 0 or 1 for {f.name} in {f.dimension} dimensions: beyond, one alone is known")
+    if order > 1 and f.formula is None:
+        raise RequestError(f"order must be 0 or 1 for {f.name}: beyond, derivatives are needed that only formulas have")
+
+
 def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> LawRate:
     """The law at one learning rate."""
     began = time.perf_counter()
     s = effective_learning_rate(learning_rate, noise)
     leading = law_log_rates(landscape, s)
-    corrected, errors = _corrected(landscape, s) if leading.size else (leading, leading)
+    corrected, errors = _corrected(landscape, s, max(order, 1)) if leading.size else (leading, leading)
     values = corrected if order else leading
     errors = errors + abs(values - corrected)
     first, error = (float(each[0]) if each.size else math.nan for each in (values, errors))
@@ -128,16 +147,30 @@ def _record(landscape: Landscape, learning_rate: float, noise: float, order: int
     )  # fmt: skip
 
 
-def _corrected(landscape: Landscape, s: float) -> tuple[Array, Array]:
-    """Logarithms of the rates to first order, and their errors.
+def _corrected(landscape: Landscape, s: float, order: int) -> tuple[Array, Array]:
+    """Logarithms of the rates to an order of at least one, and their errors.
 
     The reduced chain itself has the small rates up to their ratio to those within a well. Where that is one, the law
-    does not know which are the smallest."""
-    slowest, values, fastest = (log_rates(well_graph(landscape, s, order=1, side=side)) for side in (-1, 0, 1))
+    does not know which are the smallest. Nor does it where the factors are no small corrections by far. To first order
+    its bar covers what passages between wells take, too."""
+    factors = (f for side in (-1, 1) for f in _log_factors(landscape, s / 2, order, side))
+    if any(float(abs(f).max()) > HOPELESS for f in factors):
+        leading = law_log_rates(landscape, s)
+        return leading, np.full_like(leading, np.inf)
+    slowest, values, fastest = (log_rates(well_graph(landscape, s, order=order, side=side)) for side in (-1, 0, 1))
     with np.errstate(over="ignore", divide="ignore"):
-        ratio = np.exp(values) / _relaxation(landscape, s, float(np.exp(values[-1])))
+        rates = np.exp(values)
+        parts = [rates / _relaxation(landscape, s, float(rates[-1]))]
+        if order > 1:
+            parts.append(PASSAGES * rates * _passage(landscape, s))
         chain = np.maximum(fastest - values, values - slowest) + ROUNDINGS * np.spacing(abs(values))
-        return values, chain - np.log1p(-np.minimum(ratio, 1.0))
+        return values, chain - sum(np.log1p(-np.minimum(part, 1.0)) for part in parts)
+
+
+def _passage(landscape: Landscape, s: float) -> float:
+    """The longest mean time of a passage from one minimum to the next, on a line."""
+    times = series_law(landscape).passage_times(s / 2)
+    return max(time / abs(float(z.curvatures[0])) for time, z in zip(times, landscape.saddles, strict=True))
 
 
 def _relaxation(landscape: Landscape, s: float, rate: float) -> float:
@@ -158,12 +191,12 @@ def _coefficients(landscape: Landscape, s: float, leading: Array, noise: float) 
     size = float(max(abs(small).max(), abs(large).max())) or 1.0
     lost = np.finfo(float).eps * float(abs(leading).max())
     step = max(STEP, lost ** (1 / 3)) / size
-    one, two = (log_rates(well_graph(landscape, s, order=share)) for share in (step, 2 * step))
+    one, two = (log_rates(well_graph(landscape, s, order=1, share=share)) for share in (step, 2 * step))
     found = (4 * one - two - 3 * leading) / (2 * step) / s * noise**2
     return np.where(lost < 1e-6, found, np.nan).tolist()
 
 
-def law_log_rates(landscape: Landscape, learning_rate: float, *, order: float = 0) -> Array:
+def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0) -> Array:
     """Logarithms of the non-zero eigenvalues of -Q at s, ascending, shape (n_min - 1,); errors as `eyring_kramers`.
 
     None where barriers grow without bound: of endlessly many rates, with zero as their limit, a list is no part."""
@@ -174,20 +207,22 @@ def law_log_rates(landscape: Landscape, learning_rate: float, *, order: float = 
     return log_rates(well_graph(landscape, learning_rate, order=order))
 
 
-def well_graph(landscape: Landscape, learning_rate: float, *, order: float = 0, side: int = 0) -> WellGraph:
+def well_graph(
+    landscape: Landscape, learning_rate: float, *, order: int = 0, side: int = 0, share: float = 1.0
+) -> WellGraph:
     """Q at s as a graph: masses pi_i ~ e^{-2 f(m_i)/s}/sqrt(det Hess f(m_i)), and for each saddle a conductance
     |eta|/(2 pi) e^{-2 f(z)/s}/sqrt|det Hess f(z)|; saddles between the same wells add. Errors as `eyring_kramers`.
 
-    With order=1 the factors of first order are in them, with anything between a part of their logarithms; with side=1
-    or -1 their errors, too, for the fastest and the slowest rates."""
+    With order=1 the factors of first order are in them, with 2, 3, ... those of `laplace_series`, or a share of their
+    logarithms; with side=1 or -1 their errors, too, for the fastest and the slowest rates."""
     require_law(landscape)
     positive("learning rate", learning_rate)
     lowest = landscape.minima[0].value
     masses = np.array([-0.5 * m.log_det - 2 * (m.value - lowest) / learning_rate for m in landscape.minima])
     factors = np.zeros(len(landscape.saddles))
     if order:
-        of_masses, factors = first_order(landscape).log_factors(learning_rate / 2, side)
-        masses, factors = masses + order * of_masses, order * factors
+        of_masses, factors = _log_factors(landscape, learning_rate / 2, order, side)
+        masses, factors = masses + share * of_masses, share * factors
     log_c = np.full((masses.size, masses.size), -np.inf)
     for z, factor in zip(landscape.saddles, factors, strict=True):
         i, j = z.connects
@@ -196,6 +231,12 @@ def well_graph(landscape: Landscape, learning_rate: float, *, order: float = 0, 
         value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + factor
         log_c[i, j] = log_c[j, i] = np.logaddexp(log_c[i, j], value)
     return WellGraph(masses, log_c)
+
+
+def _log_factors(landscape: Landscape, t: float, order: int, side: int) -> tuple[Array, Array]:
+    if order > 1:
+        return series_law(landscape).log_factors(t, order, side)
+    return first_order(landscape).log_factors(t, side)
 
 
 def labelled_log_rates(landscape: Landscape, learning_rate: float) -> Array:
@@ -233,22 +274,57 @@ def prefactor(landscape: Landscape) -> float | None:
 
 def mean_transition_time(landscape: Landscape, learning_rate: float, start: int, target: int) -> float:
     """Mean time from one minimum to (a neighbourhood of) another, by their numbers, in t = s times the number of
-    steps; inf beyond the doubles.
+    steps, to first order in s; inf beyond the doubles.
 
     Deep enough wells one saddle apart: 1/k_ij. Symmetric double well: 2/lambda_1. Half of it is spent before the
-    saddle between two wells is first reached. Errors as `eyring_kramers`.
+    saddle between two wells is first reached. Errors as `eyring_kramers`; see `log_mean_transition_time`.
 
     >>> from witten.landscape.eyring_kramers import mean_transition_time
     >>> wells = witten.describe_landscape("double-well")
-    >>> time, rate = mean_transition_time(wells, 0.05, 0, 1), witten.eyring_kramers(wells, 0.05, order=0).rates[0]
+    >>> time, rate = mean_transition_time(wells, 0.05, 0, 1), witten.eyring_kramers(wells, 0.05).rates[0]
     >>> print(f"{time * rate:.3f}")  # two equal wells: the rate is twice that of leaving one
     2.000
+    """
+    with np.errstate(over="ignore"):
+        return float(np.exp(log_mean_transition_time(landscape, learning_rate, start, target)[0]))
+
+
+def log_mean_transition_time(
+    landscape: Landscape, learning_rate: float, start: int, target: int
+) -> tuple[float, float]:
+    """The logarithm of `mean_transition_time`, and how far it may be off: what each mass and each conductance may do,
+    added up, for times are no monotone functions of all of them; and what wells and rates are, as in `eyring_kramers`.
+
+    >>> from witten.landscape.eyring_kramers import log_mean_transition_time
+    >>> value, error = log_mean_transition_time(witten.describe_landscape("double-well"), 0.05, 0, 1)
+    >>> print(f"{value:.2f} +- {error:.2f}")
+    11.53 +- 0.01
     """
     n = len(landscape.minima)
     if not (0 <= start < n and 0 <= target < n):
         raise RequestError(f"minima are numbered 0 to {n - 1}, got {start} and {target}")
-    with np.errstate(over="ignore"):
-        return float(np.exp(log_mean_time(well_graph(landscape, learning_rate), start, target)))
+    if start == target:
+        return -math.inf, 0.0
+    graph, fastest = (well_graph(landscape, learning_rate, order=1, side=side) for side in (0, 1))
+    value = log_mean_time(graph, start, target)
+    moved = [log_mean_time(each, start, target) for each in _one_by_one(graph, fastest)]
+    smallest = min(float(abs(p.curvatures).min()) for p in (*landscape.minima, *landscape.saddles))
+    ratio = min(math.exp(min(-value, 700.0)) / smallest, 1.0)
+    chain = sum(max(abs(up - value), abs(down - value)) for up, down in zip(moved[::2], moved[1::2], strict=True))
+    return value, chain + ROUNDINGS * float(np.spacing(abs(value))) + (-math.log1p(-ratio) if ratio < 1 else math.inf)
+
+
+def _one_by_one(graph: WellGraph, extreme: WellGraph) -> Iterable[WellGraph]:
+    """The graph with each mass and conductance in turn as in the extreme one, and as far to the other side."""
+    for k, there in enumerate(extreme.log_masses):
+        for value in (there, 2 * graph.log_masses[k] - there):
+            yield replace(graph, log_masses=np.where(np.arange(len(extreme.log_masses)) == k, value, graph.log_masses))
+    for i, j in np.argwhere(np.triu(graph.log_conductances > -np.inf, 1)):
+        there, here = extreme.log_conductances[i, j], graph.log_conductances[i, j]
+        for value in (there, 2 * here - there):
+            changed = graph.log_conductances.copy()
+            changed[i, j] = changed[j, i] = value
+            yield replace(graph, log_conductances=changed)
 
 
 def require_law(landscape: Landscape) -> None:

@@ -17,7 +17,6 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from witten.landscape.critical_point import CriticalPoint, joined
 from witten.landscape.landscape import Landscape
@@ -75,9 +74,12 @@ class PointExpansion:
 
     def log_error(self, t: float) -> float:
         """How far the logarithm of what this point contributes may be off at T = t."""
-        rounding = EPS * (abs(self.value) + self.energy) / t
-        known = t * self.local.error + self.local.curvature_error + rounding
+        known = t * self.local.error + self.local.curvature_error + self.rounding(t)
         return known + self._second_order(t)
+
+    def rounding(self, t: float) -> float:
+        """What rounding of f may do to it at T = t."""
+        return EPS * (abs(self.value) + self.energy) / t
 
     def _second_order(self, t: float) -> float:
         """What the integral at T differs by from its expansion. Below the T at which rounding hides that, the size of
@@ -147,6 +149,8 @@ def _gauss(d: int) -> tuple[Array, Array]:
 def _normal_pairs(d: int) -> tuple[Array, Array]:
     """Points y (d, n), each of which stands for y and -y, and weights: means over independent unit normals, with more
     points far out than these have themselves."""
+    from scipy.stats import qmc
+
     stretch = math.sqrt(1 + 2 / d)
     y = stretch * ndtri(qmc.Sobol(d, scramble=True, rng=np.random.default_rng(0)).random(PAIRS).T)
     weights = np.exp(-0.5 * (1 - stretch**-2) * (y**2).sum(axis=0))

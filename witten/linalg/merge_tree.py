@@ -165,14 +165,23 @@ def _neighbours(shape: tuple[int, ...]) -> Nodes:
     return offsets[offsets != 0].astype(np.int64)
 
 
-@numba.njit(cache=True)
-def _sweep(values, order, indptr, indices, smallest, images):  # type: ignore[no-untyped-def]
+def _sweep(
+    values: Array, order: Nodes, indptr: NDArray[np.integer], indices: NDArray[np.integer], smallest: float,
+    images: Nodes,
+) -> tuple[Nodes, Nodes, Nodes, Array]:  # fmt: skip
     """Wells that end, where, and in which other; and the lowest exits of all. Neighbours are a row of a CSR structure,
     or where it has none the same offsets for every node, which may lead to images of others."""
-    # parent = -1: not reached yet. The root of a component is its lowest node.
-    parent = np.full(values.size, -1, dtype=np.int64)
-    exits = np.full(values.size, np.inf)
-    ended, passes, into = np.empty((3, order.size), dtype=np.int64)
+    parent, exits = np.full(values.size, -1, dtype=np.int64), np.full(values.size, np.inf)
+    merged = np.empty((order.size, 3), dtype=np.int64)
+    count = _merge(values, order, indptr, indices, smallest, images, parent, exits, merged)
+    ended, passes, into = merged[:count].T
+    return ended, passes, into, exits
+
+
+@numba.njit(cache=True)
+def _merge(values, order, indptr, indices, smallest, images, parent, exits, merged):  # type: ignore[no-untyped-def]
+    """Fill `exits` and the first rows (well, pass, into) of `merged`; how many there are. parent = -1: not reached yet;
+    the root of a component is its lowest node."""
     count = 0
     for node in order:
         parent[node] = node
@@ -189,10 +198,10 @@ def _sweep(values, order, indptr, indices, smallest, images):  # type: ignore[no
             parent[a] = b
             height = values[node]
             if a != node and height - values[a] > smallest:
-                ended[count], passes[count], into[count] = a, node, b
+                merged[count, 0], merged[count, 1], merged[count, 2] = a, node, b
                 count += 1
                 exits[a], exits[b] = min(exits[a], height), min(exits[b], height)
-    return ended[:count], passes[:count], into[:count], exits
+    return count
 
 
 @numba.njit(cache=True)

@@ -210,15 +210,33 @@ class Objective:
         RequestError
             for an objective without a formula.
         """
-        start, v = np.asarray(x, dtype=float), np.asarray(directions, dtype=float)
+        v = np.asarray(directions, dtype=float)
         out = np.zeros((3, self.dimension, self.dimension, v.shape[1]))
         entries: dict[tuple[int, int], Any] = {}
-        lines = [Taylor(*line) for line in zip(start, v, strict=True)]
-        with np.errstate(all="ignore"):
-            self._program("hessian", taylor_vocabulary())(lines, entries)
+        self._run_along("hessian", x, v, 2, entries)
         for (i, j), entry in entries.items():
-            out[0, i, j], out[1, i, j], out[2, i, j] = constant(entry).parts
+            for k, part in enumerate(constant(entry).parts):
+                out[k, i, j] = part
         return out
+
+    def along(self, x: ArrayLike, direction: ArrayLike, order: int) -> Array:
+        """f(x + t v) = out[0] + out[1] t + ... + out[n] t^n + O(t^{n+1}) from a point x (d,) along v (d,), n the order:
+        by Taylor arithmetic from the formula, to rounding.
+
+        Raises
+        ------
+        RequestError
+            for an objective without a formula.
+        """
+        found = constant(self._run_along("value", x, np.asarray(direction, dtype=float), order))
+        return np.array([*map(float, found.parts), *[0.0] * (order + 1 - len(found.parts))])
+
+    def _run_along(self, program: str, x: ArrayLike, v: Array, order: int, *out: Any) -> Any:
+        """A program of the formula on the lines x + t v."""
+        rest = (0.0,) * (order - 1)
+        lines = [Taylor((start, slope, *rest)) for start, slope in zip(np.asarray(x, dtype=float), v, strict=True)]
+        with np.errstate(all="ignore"):
+            return self._program(program, taylor_vocabulary())(lines, *out)
 
     @property
     def singularities(self) -> list[sp.Expr]:

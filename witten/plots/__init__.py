@@ -1,14 +1,15 @@
 """Pictures of results, one file for each kind.
 
-matplotlib is loaded inside the functions, and only its figures: no window, no global state. With a path the picture is
-written atomically; every function returns the figure.
+matplotlib and what computes the results are loaded inside the functions; of matplotlib the figures alone: no window, no
+global state. With a path the picture is written atomically; every function returns the figure.
 """
 
 from witten.plots.annealings import plot_annealing
 from witten.plots.chains import plot_chain
 from witten.plots.committors import plot_committor
-from witten.plots.curves import plot_curve, sensible_fit
+from witten.plots.curves import plot_curve
 from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
+from witten.plots.explanations import plot_passage
 from witten.plots.landscapes import plot_barrier_tree, plot_landscape
 from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
@@ -29,8 +30,8 @@ __all__ = [
     "plot_descent",
     "plot_landscape",
     "plot_law",
+    "plot_passage",
     "plot_plane",
     "plot_risks",
     "plot_spectrum",
-    "sensible_fit",
 ]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from witten.annealing import Comparison
 from witten.errors import RequestError
 from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, tex_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from witten.annealing import Comparison
 
 __all__ = ["plot_annealing"]
 

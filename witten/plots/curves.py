@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.barrier_fit import BarrierFit
 from witten.errors import RequestError
 from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened
-from witten.rates import RateCurve
+from witten.rates import RateCurve, sensible_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LogScale", "learning_rate_axis", "plot_curve", "sensible_fit"]
+__all__ = ["LogScale", "learning_rate_axis", "plot_curve"]
 
 # Below this a double has no logarithmic axis left, and log10 is drawn instead.
 LOWEST_DECADE = -300.0
@@ -151,16 +150,6 @@ def _draw_law(axes: Axes, curve: RateCurve, inverse: Array, scale: LogScale) -> 
         rf"$\alpha={_plus_minus(fit.prefactor, fit.prefactor_error)}$"
     )
     axes.plot(x, scale(law), color=GREY, linewidth=1.2, linestyle="--", zorder=2, label=label)
-
-
-def sensible_fit(curve: RateCurve) -> BarrierFit | None:
-    """The barrier fit where it says something: enough points, and a barrier that is distinguished from none."""
-    try:
-        fit = curve.fit_barrier()
-    except RequestError:
-        return None
-    known = fit.is_barrier and math.isfinite(fit.prefactor_error) and fit.prefactor > 0
-    return fit if known else None
 
 
 def _plus_minus(value: float, error: float) -> str:

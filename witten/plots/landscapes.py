@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.landscape.barriers import Pair
-from witten.landscape.critical_point import CriticalPoint
-from witten.landscape.landscape import Landscape
-from witten.landscape.saddle_connections import descent_paths
 from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from witten.landscape.barriers import Pair
+    from witten.landscape.critical_point import CriticalPoint
+    from witten.landscape.landscape import Landscape
 
 __all__ = ["plot_barrier_tree", "plot_landscape"]
 
@@ -104,6 +104,8 @@ def _draw_graph(axes: Axes, landscape: Landscape) -> None:
 
 
 def _draw_contours(axes: Axes, landscape: Landscape) -> None:
+    from witten.landscape.saddle_connections import descent_paths
+
     low, high = _window(landscape)
     x, y = (np.linspace(a, b, POINTS) for a, b in zip(low, high, strict=True))
     mesh = np.stack([axis.ravel() for axis in np.meshgrid(x, y, indexing="ij")])

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.gap_plane import Plane
 from witten.plots.chains import plain_ticks
 from witten.plots.style import check_plot, finished, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from witten.gap_plane import Plane
 
 __all__ = ["plot_plane"]
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.style import GREY, PALETTE, check_plot, finished, new_figure, shortened
-from witten.risk import RiskCurve, crossing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from witten.risk import RiskCurve
 
 __all__ = ["LAWS", "plot_risks"]
 
@@ -90,6 +91,8 @@ def _shorten(axes: Axes, ends: Sequence[float]) -> None:
 
 def _mark_crossing(axes: Axes, curves: Sequence[RiskCurve]) -> None:
     """A thin line where two curves of one law, each at a constant learning rate, cross for the last time."""
+    from witten.risk import crossing
+
     marked = 0
     for i, first in enumerate(curves):
         for second in curves[i + 1 :]:

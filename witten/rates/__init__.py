@@ -3,8 +3,18 @@
 `RateRecord`."""
 
 from witten.barrier_fit import BarrierFit
-from witten.rates.curve import KIND, RateCurve
+from witten.rates.curve import KIND, RateCurve, sensible_fit
 from witten.rates.curve_set import CurveSet
 from witten.rates.record import ChainRate, LawRate, RateRecord, SampledRate
 
-__all__ = ["KIND", "BarrierFit", "ChainRate", "CurveSet", "LawRate", "RateCurve", "RateRecord", "SampledRate"]
+__all__ = [
+    "KIND",
+    "BarrierFit",
+    "ChainRate",
+    "CurveSet",
+    "LawRate",
+    "RateCurve",
+    "RateRecord",
+    "SampledRate",
+    "sensible_fit",
+]

@@ -21,7 +21,7 @@ from witten.rates.record import RateRecord
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["KIND", "RateCurve"]
+__all__ = ["KIND", "RateCurve", "sensible_fit"]
 
 KIND = "rate-curve"
 Array = NDArray[np.float64]
@@ -155,3 +155,13 @@ class RateCurve(netcdf.Saved):
         if not isinstance(options, dict):
             raise ValueError("the options are no table")
         return cls(read_records(dataset), str(dataset.attrs["method"]), str(dataset.attrs["objective"]), options)
+
+
+def sensible_fit(curve: RateCurve) -> BarrierFit | None:
+    """The barrier fit where it says something: enough points, and a barrier that is distinguished from none."""
+    try:
+        fit = curve.fit_barrier()
+    except RequestError:
+        return None
+    known = fit.is_barrier and math.isfinite(fit.prefactor_error) and fit.prefactor > 0
+    return fit if known else None

@@ -32,7 +32,7 @@ from witten.sweeps import Part, run_sweep
 if TYPE_CHECKING:
     from dolfinx.mesh import Mesh
 
-__all__ = ["gap", "spectrum", "sweep"]
+__all__ = ["gap", "rate_record", "spectrum", "sweep"]
 
 FINITE_DIFFERENCES, FINITE_ELEMENTS = METHODS = ("finite-differences", "finite-elements")
 BOUNDARIES = REFLECTING, ABSORBING = "reflecting", "absorbing"
@@ -214,7 +214,7 @@ def gap(
     def compute(s: float, group: Communicator) -> RateRecord:
         quickly = how and {**how, "modes": False}
         wanted = 1 if walls else 2
-        return _record(_spectrum(f, s, wanted, noise, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+        return rate_record(_spectrum(f, s, wanted, noise, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
 
     return run_sweep(
         f.name, Part(compute, FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, options), asked, comm=ranks,
@@ -283,11 +283,11 @@ def sweep(
         began = time.perf_counter()
         operator = discretisation.assemble(float(s), out=operator)
         found = eigensolve(operator, k, solver=solver)
-        records.append(_record(replace(found, seconds=time.perf_counter() - began)))
+        records.append(rate_record(replace(found, seconds=time.perf_counter() - began)))
     return RateCurve(tuple(records), discretisation.method, discretisation.objective.name)
 
 
-def _record(found: Spectrum) -> RateRecord:
+def rate_record(found: Spectrum) -> RateRecord:
     """The gap of a spectrum, in logarithms."""
     first = 0 if found.exits else 1
     log_rate, error = found.log_rates[first], found.relative_errors[first]

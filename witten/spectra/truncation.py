@@ -35,8 +35,6 @@ FEWEST_NODES = {1: 1000, 2: 1, 3: 1}
 BOX_MARGIN = 20.0
 # Rates below this part of s/L^2, L the longest side of the grid, are those of barriers.
 BARRIERS = 1e-4
-# Logarithms of rates below this are beyond doubles.
-LOWEST = -700.0
 # Wells beyond those asked for whose modes are computed along, so that the guards lie above the small rates.
 MORE_WELLS = 4
 
@@ -172,13 +170,12 @@ def _slow_level(region: Sublevel, grid: Grid, log_rate: float, wanted: int) -> f
     that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
     """
     s = region.learning_rate
-    found = region.allowed_region(1.2 * np.exp(max(log_rate, LOWEST)))
-    endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
-    flat = region.level if endless else found.level + 2 * s
     if log_rate > _of_barriers(grid, s):
-        return flat
+        found = region.allowed_region(1.2 * np.exp(log_rate))
+        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
+        return region.level if endless else found.level + 2 * s
     margin = (region.level - region.height) / s
-    return max(flat, sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level)
+    return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
 
 
 def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:

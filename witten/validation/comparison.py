@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from witten.barrier_fit import BarrierFit
 from witten.errors import RequestError
@@ -211,7 +211,7 @@ def _bar(record: RateRecord, scale: float) -> Range:
 
 def _widening(n: int) -> float:
     """By how much n intervals of 95 % are widened, so that all hold the truth but for one time in a thousand."""
-    return float(norm.isf(FALSE_ALARMS / (2 * max(n, 1))) / norm.isf(0.025))
+    return float(ndtri(FALSE_ALARMS / (2 * max(n, 1))) / ndtri(0.025))
 
 
 def _flaws(landscape: Landscape | None) -> Iterable[str]:

@@ -140,7 +140,7 @@ def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
 def _show(curve: RateCurve, quantity: str) -> None:
     """The table, and the barrier where the rates have one."""
     from witten.barrier_fit import plus_minus
-    from witten.plots import sensible_fit
+    from witten.rates import sensible_fit
 
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
     print_table(

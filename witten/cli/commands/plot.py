@@ -44,6 +44,7 @@ def _draw(kind: str, file: Path, picture: Path) -> None:
     draw: dict[str, Callable[[], Any]] = {
         "rate-curve": lambda: _draw_rates(file, picture),
         "committor": lambda: plots.plot_committor(read_dataset(file, kind), picture),
+        "explanation": lambda: plots.plot_passage(read_dataset(file, kind), picture),
         "spectrum": lambda: plots.plot_dataset(load_spectrum(file), picture),
         "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
         "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),

@@ -41,7 +41,7 @@ def schedule(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """The fewest steps to a target risk with at most M constant learning rates; a smooth decay may take fewer."""
+    """The fewest steps to a target risk with at most M constant learning rates; a decay may take fewer."""
     eps, count = options.positive("--target", target), options.whole("--stages", stages, 1)
     runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
     sigma, start = options.positive("--noise", noise), parse_point(x0)

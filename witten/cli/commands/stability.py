@@ -43,7 +43,7 @@ def stability(
     seed: options.Seed = "0",
     as_json: options.Json = False,
 ) -> None:
-    """Sharpness and critical learning rate 2/sharpness of every minimum, and where gradient descent can stay."""
+    """Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay."""
     rates = () if lr is None else options.parse_learning_rates(lr)
     intervals, number = options.parse_box(box), options.whole("--seed", seed, 0)
     from witten.stability import stability as judge

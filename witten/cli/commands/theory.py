@@ -22,9 +22,10 @@ EXAMPLES = options.examples(
     "witten theory shi-su-jordan --lr 0.05,0.01 --json",
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
     "witten theory mueller-brown --lr 0.02:0.2:8 -o law.nc --resume",
+    "witten theory double-well --lr 0.02 --order 6",
     notes="The law to first order in s, with its error; leading order beside it. --plot adds computed rates.",
 )
-ERROR = "error bars estimate what the law leaves out from order s^2 on, by the integrals it expands"
+ERROR = "error bars estimate what the law leaves out, by the integrals it expands"
 # Rates shown to a person for each learning rate.
 MOST_SHOWN = 5
 
@@ -37,6 +38,7 @@ def theory(
     center: options.Center = None,
     scale: options.Scale = None,
     seed: options.Seed = "0",
+    order: options.Order = "1",
     output: options.Output = None,
     plot: options.Plot = None,
     resume: options.Resume = False,
@@ -46,7 +48,7 @@ def theory(
     """All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
-    number = options.whole("--seed", seed, 0)
+    number, highest = options.whole("--seed", seed, 0), options.whole("--order", order, 0)
     options.parse_walltime(walltime)
     output_files.check_places(output, plot, resume)
     import witten
@@ -57,7 +59,7 @@ def theory(
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
     law, ending = swept(
         partial(
-            witten.eyring_kramers, landscape, learning_rates, seed=number, output=output, resume=resume,
+            witten.eyring_kramers, landscape, learning_rates, order=highest, seed=number, output=output, resume=resume,
             **request,
         ),
         lambda done: RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]}),
@@ -70,9 +72,9 @@ def theory(
     for note in landscape.cut:
         say(f"note: {note}")
     if as_json:
-        print_json(_json(objective, landscape, law, alpha))
+        print_json(_json(objective, landscape, law, alpha) | {"order": highest})
     else:
-        _show(landscape, law, alpha)
+        _show(landscape, law, alpha, highest)
         output_files.say_where(output, plot)
     if ending is not None:
         raise ending
@@ -122,7 +124,7 @@ def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | N
     }
 
 
-def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
+def _show(landscape: Landscape, law: RateCurve, alpha: float | None, order: int) -> None:
     name = landscape.objective.name
     if landscape.unbounded:
         print_line(f"{name} has no smallest barrier to pass and no law: its barriers grow without bound")
@@ -135,7 +137,7 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None) -> None:
     rows = [_row(record, count) for record in law.records]
     noise = "" if law.noise == 1 else f", noise {law.noise:g}"
     columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)), "rate 1, leading order", "c")
-    print_table(f"{name}: rates by the Eyring-Kramers law to first order{noise}", columns, rows)
+    print_table(f"{name}: rates by the Eyring-Kramers law to order {order}{noise}", columns, rows)
     if len(landscape.minima) - 1 > count:
         print_line(f"the slowest {count} of {len(landscape.minima) - 1} are shown; --json holds all")
     print_line(f"rate 1 = a exp(-2H/s) as s -> 0: barrier H = {landscape.barrier:.10g}, prefactor a = {alpha:.10g}")

@@ -239,10 +239,10 @@ class Paths:
         self.step += every * chunks
 
     def _walk_compiled(self, motion: Motion, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
-        gradient = block_gradient(motion.objective)
+        gradient, walk = block_gradient(motion.objective), schemes.walker()
 
         def some(first: int, last: int) -> None:
-            schemes.walk(
+            walk(
                 gradient, self.x, first, last, *words(motion.seed, motion.stream, self.first), self.step, every,
                 chunks, motion.dt, motion.amplitude, schemes.SCHEMES.index(motion.scheme), snapshots, cores.low,
                 cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts,

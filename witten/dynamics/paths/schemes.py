@@ -12,6 +12,9 @@ weak scheme [Kloeden1992]).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numba
 import numpy as np
 from numba import types
@@ -19,7 +22,7 @@ from numba import types
 from witten.dynamics.paths.gradient_kernels import BLOCK_GRADIENT
 from witten.dynamics.paths.philox import LANES, fill_normals
 
-__all__ = ["EULER_MARUYAMA", "HEUN", "LEIMKUHLER_MATTHEWS", "SCHEMES", "WIDTH", "walk"]
+__all__ = ["EULER_MARUYAMA", "HEUN", "LEIMKUHLER_MATTHEWS", "SCHEMES", "WIDTH", "walker"]
 
 SCHEMES = EULER_MARUYAMA, LEIMKUHLER_MATTHEWS, HEUN = ("euler-maruyama", "leimkuhler-matthews", "heun")
 # Paths that are computed together, one in each lane of vector instructions; fewer where a point is long.
@@ -114,8 +117,7 @@ def _watch(core, p, block, state, resided, moved, transit):  # type: ignore[no-u
         state[0, p], state[1, p] = core - 1, 0
 
 
-@numba.njit(SIGNATURE, error_model="numpy", nogil=True, cache=True)
-def walk(  # type: ignore[no-untyped-def]
+def _walk(  # type: ignore[no-untyped-def]
     gradient, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, scheme,
     snapshots, low, scale, shape, labels, centres, state, resided, moved, transit,
 ):  # fmt: skip
@@ -179,6 +181,13 @@ def walk(  # type: ignore[no-untyped-def]
         for c in range(d):
             for j in range(n):
                 x[c, start + j] = b[c, j]
+
+
+@cache
+def walker() -> Callable[..., None]:
+    """`_walk`, compiled when first asked for, and kept on disk."""
+    kernel: Callable[..., None] = numba.njit(SIGNATURE, error_model="numpy", nogil=True, cache=True)(_walk)
+    return kernel
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)

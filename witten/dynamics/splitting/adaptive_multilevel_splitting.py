@@ -21,8 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
-from scipy.stats import t as student
+from scipy.special import logsumexp, stdtrit
 
 from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
@@ -149,7 +148,7 @@ def _extrapolated(plan: Plan, samples: Mapping[bool, list[tuple[Sample, ...]]]) 
     correction = math.log((4 - ratio) / 3)
     log_rate = fine + correction
     statistical = math.hypot(4 * fine_error, ratio * coarse_error) / (4 - ratio)
-    quantile = float(student.isf((1 - CONFIDENCE) / 2, len(samples[False]) - 1))
+    quantile = -float(stdtrit(len(samples[False]) - 1, (1 - CONFIDENCE) / 2))  # of Student's distribution
     chain = math.exp(log_rate) / plan.slowest_relaxation + plan.memory
     error = quantile * statistical + 0.1 * abs(correction) + chain
     return SplittingRate(log_rate, error, tuple((log_rates + correction).tolist()), fine - float(log_rates[0]))

@@ -54,6 +54,10 @@ class RealFunction(sp.Function):
         """The same in SymPy's own functions."""
         return type(self).standard(*(argument.doit(**hints) for argument in self.args))
 
+    def _eval_evalf(self, precision: int) -> sp.Expr:
+        """The number that it is of numbers, as SymPy asks for it."""
+        return self.doit()._eval_evalf(precision)
+
     def _sympystr(self, printer: sp.StrPrinter) -> str:
         return f"{self.title}({', '.join(printer.doprint(argument) for argument in self.args)})"
 

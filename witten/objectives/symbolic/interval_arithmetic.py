@@ -158,7 +158,7 @@ def _vanishing(objective: Objective, functions: list[Any]) -> Callable[[Array, A
         with np.errstate(all="ignore"):
             for program in programs:
                 g = _interval(program(point))
-                out |= ~((g.lower > 0) | (g.upper < 0))
+                out |= np.logical_not((g.lower > 0) | (g.upper < 0))
         return out
 
     return met

@@ -1,13 +1,15 @@
-"""Numbers a + b t + c t^2 modulo t^3: a program run on them gives two derivatives along a line, without a step.
+"""Series a_0 + a_1 t + ... + a_n t^n modulo t^{n+1}: a program run on them gives derivatives along a line.
 
-A function g acts by g(a + b t + c t^2) = g(a) + g'(a) b t + (g'(a) c + g''(a) b^2/2) t^2, so that of each function of
-the vocabulary two derivatives are stated here, once ([Griewank2008], chapter 13)."""
+A function of the vocabulary is known by its differential equation: for g' = F(g, x), the series of g(a) is the solution
+of dg/dt = F(g, a) da/dt, one coefficient in each pass ([Griewank2008], chapter 13)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -19,24 +21,35 @@ __all__ = ["Taylor", "constant", "taylor_vocabulary"]
 
 @dataclass(frozen=True, eq=False)
 class Taylor:
-    """value + slope t + bend t^2; each a number or an array of them, one for each line."""
+    """The coefficients, each a number or an array of them, one for each line; those that are not there are zero."""
 
-    value: Any
-    slope: Any = 0.0
-    bend: Any = 0.0
+    parts: tuple[Any, ...]
     __array_ufunc__ = None  # NumPy's numbers on the left leave the arithmetic to this class
 
+    @property
+    def value(self) -> Any:
+        """a_0."""
+        return self.parts[0]
+
     def __add__(self, other: Any) -> Taylor:
-        b = constant(other)
-        return Taylor(self.value + b.value, self.slope + b.slope, self.bend + b.bend)
+        pairs = zip_longest(self.parts, constant(other).parts, fillvalue=0.0)
+        return Taylor(tuple(a + b for a, b in pairs))
 
     def __mul__(self, other: Any) -> Taylor:
-        b = constant(other)
-        bend = self.value * b.bend + self.slope * b.slope + self.bend * b.value
-        return Taylor(self.value * b.value, self.value * b.slope + self.slope * b.value, bend)
+        a, b = self.parts, constant(other).parts
+        return Taylor(tuple(_convolved(a, b, k) for k in range(max(len(a), len(b)))))
+
+    def __truediv__(self, other: Any) -> Taylor:
+        a, b = self.parts, constant(other).parts
+        inverse = 1 / np.asarray(b[0], dtype=float)
+        found: list[Any] = []
+        for k in range(max(len(a), len(b))):
+            rest = _convolved((0.0, *b[1:]), found, k) if k else 0.0
+            found.append(((a[k] if k < len(a) else 0.0) - rest) * inverse)
+        return Taylor(tuple(found))
 
     def __neg__(self) -> Taylor:
-        return Taylor(-self.value, -self.slope, -self.bend)
+        return Taylor(tuple(-a for a in self.parts))
 
     def __sub__(self, other: Any) -> Taylor:
         return self + -constant(other)
@@ -44,91 +57,106 @@ class Taylor:
     def __rsub__(self, other: Any) -> Taylor:
         return constant(other) + -self
 
-    def __truediv__(self, other: Any) -> Taylor:
-        return self * _reciprocal(constant(other))
-
     def __rtruediv__(self, other: Any) -> Taylor:
-        return constant(other) * _reciprocal(self)
+        return constant(other) / self
 
     __radd__, __rmul__ = __add__, __mul__
 
-    @property
-    def parts(self) -> tuple[Any, Any, Any]:
-        """The three coefficients."""
-        return self.value, self.slope, self.bend
+    def start(self, count: int) -> Taylor:
+        """The first coefficients."""
+        return Taylor(self.parts[:count])
 
-    def through(self, g: Any, first: Any, second: Any) -> Taylor:
-        """g of this, from g, g' and g'' at its value."""
-        return Taylor(g, first * self.slope, first * self.bend + second * self.slope**2 / 2)
+    def derivative(self) -> Taylor:
+        """d/dt, one coefficient less."""
+        return Taylor(tuple(k * a for k, a in enumerate(self.parts))[1:])
+
+    def integral(self, value: Any) -> Taylor:
+        """The series with this derivative that begins with a value."""
+        return Taylor((value, *(a / k for k, a in enumerate(self.parts, 1))))
 
 
 def constant(a: Any) -> Taylor:
     """A number that does not change along the line, unless it is one that does."""
-    return a if isinstance(a, Taylor) else Taylor(a)
+    return a if isinstance(a, Taylor) else Taylor((a,))
 
 
-def _reciprocal(a: Taylor) -> Taylor:
-    inverse = 1 / np.asarray(a.value, dtype=float)
-    return a.through(inverse, -(inverse**2), 2 * inverse**3)
+def _convolved(a: Any, b: Any, k: int) -> Any:
+    """The coefficient of t^k of a product."""
+    return sum((a[i] * b[k - i] for i in range(max(0, k - len(b) + 1), min(k + 1, len(a)))), 0.0)
 
 
-def _power(a: Any, n: float) -> Taylor:
-    """a^n for a whole number n >= 1, without a division by a, which may be zero."""
-    x, a = constant(a).value, constant(a)
-    return a.through(x**n, n * x ** (n - 1), n * (n - 1) * x ** max(n - 2, 0))
+def _solved(value: Any, slope: Callable[[Taylor, Taylor], Any], a: Taylor) -> Taylor:
+    """g with g' = slope(g, a) a', from its value on."""
+    g = Taylor((value,))
+    for count in range(1, len(a.parts)):
+        g = (slope(g, a.start(count)) * a.start(count + 1).derivative()).integral(value)
+    return g
+
+
+def _pair(values: tuple[Any, Any], sign: float, a: Taylor) -> tuple[Taylor, Taylor]:
+    """(g, h) with g' = h a' and h' = sign g a': sine and cosine, or the hyperbolic ones."""
+    g, h = (Taylor((value,)) for value in values)
+    for count in range(1, len(a.parts)):
+        da = a.start(count + 1).derivative()
+        g, h = (h * da).integral(values[0]), (sign * g * da).integral(values[1])
+    return g, h
 
 
 def _root(a: Any, p: float) -> Taylor:
     """a^p for a > 0."""
-    x, a = np.asarray(constant(a).value, dtype=float), constant(a)
-    return a.through(x**p, p * x ** (p - 1), p * (p - 1) * x ** (p - 2))
+    a = constant(a)
+    inverse = p / a
+    return _solved(np.asarray(a.value, dtype=float) ** p, lambda g, x: g * inverse.start(len(x.parts)), a)
 
 
 def _larger(a: Any, b: Any) -> Taylor:
     a, b = constant(a), constant(b)
     first = np.asarray(a.value) > b.value
-    return Taylor(*(np.where(first, x, y) for x, y in zip(a.parts, b.parts, strict=True)))
+    return Taylor(tuple(np.where(first, x, y) for x, y in zip_longest(a.parts, b.parts, fillvalue=0.0)))
 
 
-def _logaddexp(a: Any, b: Any) -> Taylor:
-    """log(e^a + e^b) = b + log(1 + e^(a - b))."""
-    g = numpy_vocabulary()["logistic"]
-    step = constant(a) - b
-    share = g(step.value)
-    return constant(b) + step.through(np.logaddexp(step.value, 0.0), share, share * (1 - share))
-
-
-# g, g' and g'' from the value; s is what g itself gives there.
-RULES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
-    "exp": lambda x, s: (s, s),
-    "log": lambda x, s: (1 / x, -1 / x**2),
-    "sqrt": lambda x, s: (0.5 / s, -0.25 / s**3),
-    "sin": lambda x, s: (np.cos(x), -s),
-    "cos": lambda x, s: (-np.sin(x), -s),
-    "tan": lambda x, s: (1 + s**2, 2 * s * (1 + s**2)),
-    "sinh": lambda x, s: (np.cosh(x), s),
-    "cosh": lambda x, s: (np.sinh(x), s),
-    "tanh": lambda x, s: (1 - s**2, -2 * s * (1 - s**2)),
-    "logcosh": lambda x, s: (np.tanh(x), 1 - np.tanh(x) ** 2),
-    "logistic": lambda x, s: (s * (1 - s), s * (1 - s) * (1 - 2 * s)),
-    "sign": lambda x, s: (0.0, 0.0),
-    "modulus": lambda x, s: (np.sign(x), 0.0),
+# F(g, a) for the functions with g' = F(g, a).
+SLOPES: dict[str, Callable[[Taylor, Taylor], Any]] = {
+    "exp": lambda g, a: g,
+    "log": lambda g, a: 1 / a,
+    "sqrt": lambda g, a: 0.5 / g,
+    "tan": lambda g, a: 1 + g * g,
+    "tanh": lambda g, a: 1 - g * g,
+    "logistic": lambda g, a: g * (1 - g),
+    "sign": lambda g, a: 0.0,
+    "modulus": lambda g, a: np.sign(a.value),
 }
-
-
-def _lifted(function: Callable[[Any], Any], rule: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any], Taylor]:
-    def lifted(a: Any) -> Taylor:
-        a = constant(a)
-        x = np.asarray(a.value, dtype=float)
-        value = function(x)
-        return a.through(value, *rule(x, value))
-
-    return lifted
 
 
 def taylor_vocabulary() -> dict[str, Any]:
     """The names of a program's functions (see `codegen`), for points that are `Taylor`s."""
     plain = numpy_vocabulary()
-    own = {"power": _power, "root": _root, "logaddexp": _logaddexp, "larger": _larger}
+
+    def value(name: str, a: Taylor) -> Any:
+        return plain[name](np.asarray(a.value, dtype=float))
+
+    def lifted(name: str, a: Any) -> Taylor:
+        a = constant(a)
+        return _solved(value(name, a), SLOPES[name], a)
+
+    def of_pair(first: str, second: str, sign: float, which: int, a: Any) -> Taylor:
+        a = constant(a)
+        return _pair((value(first, a), value(second, a)), sign, a)[which]
+
+    def logcosh(a: Any) -> Taylor:
+        a = constant(a)
+        slope = lifted("tanh", a)
+        return _solved(value("logcosh", a), lambda g, x: slope.start(len(x.parts)), a)
+
+    def logaddexp(a: Any, b: Any) -> Taylor:  # b + log(1 + e^(a - b))
+        step = constant(a) - b
+        share = lifted("logistic", step)
+        rest = _solved(np.logaddexp(step.value, 0.0), lambda g, x: share.start(len(x.parts)), step)
+        return constant(b) + rest
+
+    names = {name: partial(lifted, name) for name in SLOPES}
+    names |= {name: partial(of_pair, "sin", "cos", -1.0, i) for i, name in enumerate(("sin", "cos"))}
+    names |= {name: partial(of_pair, "sinh", "cosh", 1.0, i) for i, name in enumerate(("sinh", "cosh"))}
+    own = {"power": plain["power"], "root": _root, "logcosh": logcosh, "logaddexp": logaddexp, "larger": _larger}
     own |= {"smaller": lambda a, b: -_larger(-constant(a), -constant(b))}
-    return {name: _lifted(plain[name], rule) for name, rule in RULES.items()} | own | {"pi": math.pi, "inf": math.inf}
+    return names | own | {"pi": math.pi, "inf": math.inf}

@@ -91,7 +91,7 @@ def _vectors(
     """
     psi, u = np.zeros((2, operator.n_dofs, len(found)))
     for j, (mantissa, exponent) in enumerate(found):
-        log_u, sign, misfit = _continued(*weights, mantissa, exponent)
+        log_u, sign, misfit = _continued(weights, mantissa, exponent)
         near = [i for i in range(j) if log_rates[j] - log_rates[i] < CLOSE]
         taken = (psi[:, near] ** 2 > 1e-6 * (psi[:, near] ** 2).max(axis=0, initial=0.0)).any(axis=1)
         at = int(np.where(taken, np.inf, misfit).argmin())
@@ -105,6 +105,35 @@ def _vectors(
         psi[:, j] = (psi[:, j] - psi[:, near] @ overlap) / norm
         u[:, j] = (u[:, j] - u[:, near] @ overlap) / norm
     return psi, u
+
+
+def _continued(weights: Weights, mantissa: float, exponent: int) -> tuple[Array, Array, Array]:
+    """log |u| and sign of u continued from the left and from the right, (2, n), and log of the misfit over mass."""
+    c, c_exp, m, m_exp = weights
+    left = _from_left(weights, mantissa, exponent)
+    backwards = c[::-1].copy(), c_exp[::-1].copy(), m[::-1].copy(), m_exp[::-1].copy()
+    right = [x[::-1] for x in _from_left(backwards, mantissa, exponent)]
+    (q, q_exp), (r, r_exp) = left[:2], right[:2]
+    top = np.maximum(np.maximum(q_exp, r_exp), exponent + m_exp)
+    total = np.ldexp(q, np.maximum(q_exp - top, -2000)) + np.ldexp(r, np.maximum(r_exp - top, -2000))
+    total -= np.ldexp(mantissa * m, np.maximum(exponent + m_exp - top, -2000))
+    misfit = np.log(np.maximum(abs(total), 2.0**-60)) + (top - m_exp) * LOG_2 - np.log(m)
+    return np.array([left[2], right[2]]), np.array([left[3], right[3]]), misfit
+
+
+def _from_left(weights: Weights, mantissa: float, exponent: int) -> tuple[Array, Exponents, Array, Array]:
+    """q with its exponents, log |u| and the sign of u, each (n,); u_{i+1} = (1 - q_i/c_i) u_i."""
+    c, c_exp, m, _ = weights
+    q, q_exp = np.empty(m.size), np.empty(m.size, dtype=np.int64)
+    _ratios(*weights, mantissa, exponent, q, q_exp)
+    r, shift = q[:-1] / c, q_exp[:-1] - c_exp
+    huge = shift > 900
+    with np.errstate(divide="ignore"):
+        pivot = 1.0 - np.where(shift > -200, np.ldexp(r, np.clip(shift, -200, 900)), 0.0)
+        pivot[pivot == 0.0] = -(2.0**-900)
+        gains = np.where(huge, np.log(abs(r)) + shift * LOG_2, np.log(abs(pivot)))
+    signs = np.where(huge, -np.sign(r), np.sign(pivot))
+    return q, q_exp, np.append(0.0, np.cumsum(gains)), np.append(1.0, np.cumprod(signs))
 
 
 @numba.njit(cache=True)
@@ -164,35 +193,3 @@ def _bisected(c, c_exp, m, m_exp, index):  # type: ignore[no-untyped-def]
             below = middle
         middle = 0.5 * (below + above)
     return above, low
-
-
-@numba.njit(cache=True)
-def _continued(c, c_exp, m, m_exp, rate, rate_exp):  # type: ignore[no-untyped-def]
-    """log |u| and sign of u continued from the left and from the right, (2, n), and log of the misfit over mass."""
-    n = m.size
-    q, q_exp = np.empty((2, n)), np.empty((2, n), dtype=np.int64)
-    log_u, sign = np.zeros((2, n)), np.ones((2, n))
-    for side in range(2):
-        a = -1 if side else 1
-        _ratios(c[::a], c_exp[::a], m[::a], m_exp[::a], rate, rate_exp, q[side], q_exp[side])
-        for i in range(n - 1):
-            shift = q_exp[side, i] - c_exp[::a][i]
-            r = q[side, i] / c[::a][i]
-            if shift > 900:
-                log_u[side, i + 1] = log_u[side, i] + np.log(abs(r)) + shift * LOG_2
-                sign[side, i + 1] = -sign[side, i] * np.sign(r)
-            else:
-                pivot = 1.0 - (math.ldexp(r, shift) if shift > -200 else 0.0)
-                if pivot == 0.0:
-                    pivot = -(2.0**-900)
-                log_u[side, i + 1] = log_u[side, i] + np.log(abs(pivot))
-                sign[side, i + 1] = sign[side, i] * np.sign(pivot)
-    log_u[1], sign[1] = log_u[1][::-1].copy(), sign[1][::-1].copy()
-    misfit = np.empty(n)
-    for i in range(n):
-        r, r_exp = q[1, n - 1 - i], q_exp[1, n - 1 - i]
-        top = max(q_exp[0, i], r_exp, rate_exp + m_exp[i])
-        total = math.ldexp(q[0, i], max(q_exp[0, i] - top, -2000)) + math.ldexp(r, max(r_exp - top, -2000))
-        total -= math.ldexp(rate * m[i], max(rate_exp + m_exp[i] - top, -2000))
-        misfit[i] = np.log(max(abs(total), 2.0**-60)) + (top - m_exp[i]) * LOG_2 - np.log(m[i])
-    return log_u, sign, misfit
