@@ -53,6 +53,7 @@ def affine_frame(objective: Objective) -> AffineFrame:
     same = AffineFrame(objective, np.eye(d), np.zeros(d))
     if objective.formula is None or isinstance(objective, CallableObjective) or objective.periods or d > 3:
         return same
+    objective = replace(objective, formula=_with_rational_constants(objective.formula))
     forms, unit = _chosen(objective)
     matrix = sp.Matrix([form[:-1] for form in forms])
     back = matrix.inv()
@@ -63,6 +64,11 @@ def affine_frame(objective: Objective) -> AffineFrame:
     x = dict(zip(objective.symbols, back * sp.Matrix(objective.symbols) + origin, strict=True))
     g = replace(objective, formula=objective.formula.xreplace(x))
     return AffineFrame(g, np.array(back.tolist(), dtype=float), np.array(origin.tolist(), dtype=float)[:, 0])
+
+
+def _with_rational_constants(formula: sp.Expr) -> sp.Expr:
+    """Constants like sqrt(2) as the doubles that they are computed with, so that x/sqrt(2) is an affine form."""
+    return formula.replace(lambda e: e.is_number and not e.is_Rational, lambda e: sp.Rational(float(e)))
 
 
 def _chosen(objective: Objective) -> tuple[list[Form], sp.Rational]:
