@@ -173,3 +173,24 @@ def test_a_law_of_endlessly_many_wells_says_so():
     assert landscape.barrier is None and any("H_f is infinite" in note for note in landscape.notes)
     law = witten.eyring_kramers(landscape, [0.1])
     assert not law.resolved.any() and law.records[0].log_rates == ()
+
+
+# ------------------------------------------------------------------------------------------------ constants
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("x^4/4 - x^2/sqrt(8)", "x^4/4 - 0.35355339059327376*x^2"),
+        ("x^4*max(sqrt(2), 1) - x^2*exp(-1)", "1.4142135623730951*x^4 - 0.36787944117144233*x^2"),
+        ("(x*tanh(1))^2 + (x + y)^2*log(3)", "(0.7615941559557649*x)^2 + 1.0986122886681098*(x + y)^2"),
+    ],
+)
+def test_constants_are_numbers_on_every_route(text, plain):
+    found, expected = witten.gap(text, 0.1).records[0], witten.gap(plain, 0.1).records[0]
+    assert found.log_rate == pytest.approx(expected.log_rate, abs=1e-9) and found.resolved
+    ours, theirs = witten.describe_landscape(text), witten.describe_landscape(plain)
+    assert ours.search.complete and len(ours.minima) == len(theirs.minima)
+    assert [m.curvatures for m in ours.minima] == [pytest.approx(m.curvatures, rel=1e-9) for m in theirs.minima]
+    laws = [witten.eyring_kramers(each, [0.01]).records[0].log_rates for each in (ours, theirs)]
+    assert laws[0] == pytest.approx(laws[1], abs=1e-9)

@@ -216,3 +216,12 @@ def test_the_command_line(tmp_path):
     for text in ("-1", "x=-1,y=0", "x=a"):
         done = CliRunner().invoke(app, [*command[:4], "--from", text, "--to", "x=1"])
         assert isinstance(done.exception, RequestError) and "coordinates of a point" in str(done.exception)
+
+
+@pytest.mark.parametrize("s", [1e-3, 2e-4, 5e-5])
+def test_committors_of_which_doubles_hold_only_a_part_have_their_rates(s):
+    """Beside both sets q or 1 - q is beyond doubles; the flow is the same over q = 1/2."""
+    found = witten.committor("double-well:tilt=0.1", s, [-1.0467], [0.9456])
+    (law,) = witten.eyring_kramers("double-well:tilt=0.1", s).records
+    both = np.logaddexp(found.log_rate, found.log_rate_back)
+    assert abs(both - law.log_rate) < found.relative_errors[0] + law.log_error

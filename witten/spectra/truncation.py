@@ -4,7 +4,7 @@ A domain {f <= level} is widened as long as that changes the wanted rates, all m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,14 +83,14 @@ def truncation(
         region = sublevel(objective, s, wells=max(wanted, 1), margin=margin)
         pairs_needed = _pairs_needed(region, wanted)
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
-        halvings = _halvings(grid)
-        levels = [_rates_on(objective, s, grid, pairs_needed, wanted, halvings)]
+        domains = _Domains(objective, s, pairs_needed, wanted, _halvings(grid))
+        levels = domains.add(grid)
         slow = _slow_level(region, grid, levels[0][wanted - 1], wanted)
         level = max(region.level + WIDENING * s, slow)
         wide = region.wider(grid, level)
         if wide is None:
             return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
-        levels.append(_rates_on(objective, s, wide, pairs_needed, wanted, halvings))
+        levels = domains.add(wide)
         change = _shared(*_changes(*levels))[:wanted]
         if grid.dimension == 3:
             # A wider domain costs too much to be more than a measure: what it changes is what the smaller one lacks.
@@ -101,7 +101,7 @@ def truncation(
             continue
         rest = change
         if (change > 1e-3 * rtol).any() and (wider := region.wider(wide, level + WIDENING * s)) is not None:
-            levels.append(_rates_on(objective, s, wider, pairs_needed, wanted, halvings))
+            levels = domains.add(wider)
             last = _shared(*_changes(*levels[1:]))[:wanted]
             rest = 2 * last / (1 - np.minimum(last / np.maximum(change, 1e-300), 0.9))
         if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
@@ -142,10 +142,35 @@ def _halvings(grid: Grid) -> int:
     return max(1, int(np.ceil(np.log2(FEWEST_NODES[grid.dimension] / grid.n_nodes))))
 
 
-def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, halvings: int) -> Array:
-    """The logarithms of the k lowest rates, or at least of the wanted ones, on a refined grid.
+@dataclass(eq=False)
+class _Domains:
+    """Ever wider domains, and rates on them; all are refined alike, as often as the widest can be, or the change would
+    be that of the cells, too."""
 
-    Domains that are compared are refined alike, or the change would be that of the cells, too."""
+    objective: Objective
+    s: float
+    pairs_needed: int
+    wanted: int
+    halvings: int
+    grids: list[Grid] = field(default_factory=list)
+    log_rates: list[Array] = field(default_factory=list)
+
+    def add(self, grid: Grid) -> list[Array]:
+        """One more; the logarithms of the rates on all."""
+        fitting = max(1, int(np.log2(LARGEST_GRID[grid.dimension] / grid.n_nodes) / grid.dimension) - 1)
+        if fitting < self.halvings:
+            self.halvings = fitting
+            self.log_rates = [self._rates(each) for each in self.grids]
+        self.grids.append(grid)
+        self.log_rates.append(self._rates(grid))
+        return self.log_rates
+
+    def _rates(self, grid: Grid) -> Array:
+        return _rates_on(self.objective, self.s, grid, self.pairs_needed, self.wanted, self.halvings)
+
+
+def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, halvings: int) -> Array:
+    """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid halved so often."""
     fine = grid
     for _ in range(halvings):
         fine = fine.refined()

@@ -264,15 +264,20 @@ def _cut(
 
 
 def _log_capacity(operator: WittenLaplacian, label: NDArray[np.int64], q: Array, complement: Array) -> float:
-    """log of the flow out of A, or into B, whichever set lies higher."""
+    """log of the flow out of A, or into B, whichever set lies higher; where q is too small for doubles there, of the
+    flow over q = 1/2: it is the same."""
     a, log_psi0 = operator.matrix, operator.log_ground_state
-    rows = np.repeat(np.arange(label.size), np.diff(a.indptr))
-    flows, highest = [], []
-    for core, small in ((0, q), (1, complement)):
-        out = np.flatnonzero((label[rows] == core) & (label[a.indices] < 0))
-        i, j = rows[out], a.indices[out]
+    rows, columns = np.repeat(np.arange(label.size), np.diff(a.indptr)), a.indices
+
+    def flow(over: NDArray[np.bool_], value: Array) -> tuple[float, float]:
+        """Of all edges, by what `value` is higher at their end, and of the largest conductance among them."""
+        edges = np.flatnonzero(over)
+        i, j = rows[edges], columns[edges]
         with np.errstate(divide="ignore"):
-            logs = np.log(-a.data[out]) + log_psi0[i] + log_psi0[j]
-            flows.append(float(logsumexp(logs + np.log(small[j]))))
-        highest.append(float(logs.max()))
-    return flows[int(np.argmin(highest))]
+            logs = np.log(-a.data[edges]) + log_psi0[i] + log_psi0[j]
+            return float(logsumexp(logs + np.log(value[j] - value[i]))), float(logs.max())
+
+    outside = label[columns] < 0
+    sets = flow((label[rows] == 0) & outside, q), flow((label[rows] == 1) & outside, complement)
+    found = min(sets, key=lambda pair: pair[1])[0]
+    return found if np.isfinite(found) else flow((q[rows] < 0.5) & (q[columns] >= 0.5), q)[0]
