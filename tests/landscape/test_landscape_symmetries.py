@@ -136,7 +136,6 @@ def test_a_narrow_well_is_found_and_proved():
         ("((x-3)/10)**4+sin((x-3)/10)", [3.0], [[10.0]]),
         ("(0.6*x+0.8*y-1)**4+exp(0.8*x-0.6*y)", [0.6, 0.8], None),
         ("x**2/2", [0.0], [[1.0]]),
-        ("((x-exp(1))/sqrt(3))**4+sin((x-exp(1))/sqrt(3))", [math.e], [[math.sqrt(3)]]),
     ],
 )
 def test_the_frame_of_a_formula_is_where_it_was_written(text, origin, matrix):

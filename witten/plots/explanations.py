@@ -45,8 +45,9 @@ def plot_passage(found: xarray.Dataset, path: str | Path | None = None) -> Figur
     axes.annotate("lowest + s", (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
                   color=GREY)  # fmt: skip
     for name, at, well, side in (("A", 0, about["start"], "left"), ("B", -1, about["end"], "right")):
-        axes.annotate(f"{name}: {well}", (float(lengths[at]), float(heights[at])), ha=side, va="bottom", xytext=(0, 6),
+        axes.annotate(f"{name}: {well}", (float(lengths[at]), float(heights[at])), ha=side, va="top", xytext=(0, -6),
                       textcoords="offset points", fontsize=9)  # fmt: skip
+    axes.margins(y=0.12)  # room for these names below the ends, where the path does not go
     axes.set_xlabel("length along the minimum-energy path")
     axes.set_ylabel("objective $f$")
     if np.isfinite(q).any():

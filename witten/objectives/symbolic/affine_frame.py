@@ -53,8 +53,7 @@ def affine_frame(objective: Objective) -> AffineFrame:
     same = AffineFrame(objective, np.eye(d), np.zeros(d))
     if objective.formula is None or isinstance(objective, CallableObjective) or objective.periods or d > 3:
         return same
-    formula = _with_rational_constants(objective.formula)
-    forms, unit = _chosen(formula, objective.symbols)
+    forms, unit = _chosen(objective)
     matrix = sp.Matrix([form[:-1] for form in forms])
     back = matrix.inv()
     origin = -back * sp.Matrix([form[-1] for form in forms])
@@ -62,17 +61,13 @@ def affine_frame(objective: Objective) -> AffineFrame:
         return same
     back = back * unit
     x = dict(zip(objective.symbols, back * sp.Matrix(objective.symbols) + origin, strict=True))
-    g = replace(objective, formula=formula.xreplace(x))
+    g = replace(objective, formula=objective.formula.xreplace(x))
     return AffineFrame(g, np.array(back.tolist(), dtype=float), np.array(origin.tolist(), dtype=float)[:, 0])
 
 
-def _with_rational_constants(formula: sp.Expr) -> sp.Expr:
-    """Constants like sqrt(2) as the doubles that they are computed with, so that x/sqrt(2) is an affine form."""
-    return formula.replace(lambda e: e.is_number and not e.is_Rational, lambda e: sp.Rational(float(e)))
-
-
-def _chosen(formula: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> tuple[list[Form], sp.Rational]:
+def _chosen(objective: Objective) -> tuple[list[Form], sp.Rational]:
     """d independent forms, and the unit."""
+    symbols, formula = objective.symbols, objective.formula
     d = len(symbols)
     terms = [term for term in sp.Add.make_args(formula) if not term.as_coeff_Mul()[1].is_Symbol]
     inside = [form for term in terms for form in _forms(term, symbols)]
