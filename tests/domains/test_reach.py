@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from references import rates_1d
 
 import witten
-from witten.errors import RequestError
+from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.topography.allowed_region import allowed_region, enclosed
@@ -138,6 +138,27 @@ def test_a_wide_bowl_is_seen_that_is_slower_than_a_barrier(unit):
     x, wide = f"(x/{unit!r})", 1e3
     (record,) = witten.gap(f"({x}/{wide!r})^2/2 - 1.5*exp(-({x}-1.2)^2) - 1.45*exp(-({x}+1.2)^2)", 0.12).records
     assert record.resolved and np.exp(record.log_rate) * (wide * unit) ** 2 == pytest.approx(1.01, abs=5e-3)
+
+
+def holes(wide):
+    """Two wells in a bowl of the rate 1/wide^2."""
+    return f"0.5*(x/{wide!r})^2 - 1.5*exp(-(x-1.2)^2) - 1.45*exp(-(x+1.2)^2)"
+
+
+def test_a_bowl_beyond_any_grid_that_is_slower_than_a_barrier_is_refused():
+    """The barrier's 3.6e-14 is not the gap; that of a bowl a hundred times narrower is."""
+    (record,) = witten.gap(holes(1e6), 0.05).records
+    assert record.rate == pytest.approx(3.5553016e-14, rel=1e-6)
+    with pytest.raises(GridError, match="too small for a grid"):
+        witten.gap(holes(1e8), 0.05)
+
+
+def test_a_bowl_is_followed_as_far_as_a_grid_may_reach():
+    def f(x):
+        return (x / 3e3) ** 2 / 2 - 1.5 * np.exp(-((x - 1.2) ** 2)) - 1.45 * np.exp(-((x + 1.2) ** 2))
+
+    (record,) = witten.gap(holes(3e3), 0.07).records
+    within(record, rates_1d(f, 0.07, 1, interval=(-40, 40))[0])
 
 
 @pytest.mark.parametrize("method", ["finite-differences", pytest.param("finite-elements", marks=pytest.mark.fem)])

@@ -21,7 +21,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.topography.allowed_region import AllowedRegion, allowed_region
 from witten.objectives.topography.critical_set import everywhere, reach, rise
 
-__all__ = ["Scan", "Sublevel", "rounding", "sublevel", "too_small", "with_circles"]
+__all__ = ["LARGEST_GRID", "Scan", "Sublevel", "rounding", "sublevel", "too_small", "with_circles"]
 
 # Cells along each axis of the scans that look for wells, in 1, 2 and 3 dimensions.
 COARSE = {1: 1000, 2: 200, 3: 48}
@@ -40,7 +40,9 @@ GROWTH = 1e9
 MOST_KNOWN = 20_000
 # Cells of a first grid, those outside the set counted: beyond, memory runs out.
 MOST_CELLS = 30_000_000
-# How often a domain is made a quarter wider.
+# Nodes of the largest grid that is solved on.
+LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
+# How often a domain without end is made a quarter wider.
 MOST_GROWN = 20
 # Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
 MOST_SCANNED = 200_000
@@ -148,21 +150,22 @@ class Sublevel:
         """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
 
         Where f is not finite outside the box, space ends. Where the set has no end, as below a continuous spectrum,
-        it is followed over MOST_GROWN boxes; GridError where that is not the reason.
+        it is followed over MOST_GROWN boxes; else as far as a grid may reach: GridError beyond.
         """
-        full = grid
-        for _ in range(MOST_GROWN):
+        endless = np.isfinite(essential_spectrum(self.objective, self.learning_rate).rate)
+        full, grown = grid, 0
+        while np.prod(full.shape, dtype=float) <= MOST_CELLS:
             cells = np.array(full.shape)
             more = np.where(grid.periodic, 0, cells // 8 + 2)
             box = full.box.expanded(more / cells, more / cells)
-            full = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic)
+            full, grown = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic), grown + 1
             wide = self._masked(full, level, _finite_or_outside)
             if wide.n_nodes == grid.n_nodes:
                 return None
-            if not _touches_rim(wide):
+            if not _touches_rim(wide) or endless and grown == MOST_GROWN:
                 return wide
-        if np.isfinite(essential_spectrum(self.objective, self.learning_rate).rate):
-            return wide
+            if wide.n_nodes > LARGEST_GRID[grid.dimension]:
+                break
         raise GridError(too_small(self.objective, self.learning_rate, np.inf))
 
     def _masked(self, full: Grid, level: float, values: Values) -> Grid:

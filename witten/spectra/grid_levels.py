@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
+from witten.domains.sublevel import LARGEST_GRID
 from witten.linalg.richardson import extrapolated_logs
 from witten.operators.cell_averages import is_smooth
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.truncation_error import second_order_errors
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs
-from witten.spectra.truncation import LARGEST_GRID
 
 __all__ = ["GridLevels"]
 

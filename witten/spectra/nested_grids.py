@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
-from witten.domains.sublevel import sublevel
+from witten.domains.sublevel import LARGEST_GRID, sublevel
 from witten.errors import RequestError
 from witten.objectives.growth.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
@@ -32,7 +32,7 @@ from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.eigensolve import default_solver
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs, functions
 from witten.spectra.spectrum import Spectrum
-from witten.spectra.truncation import LARGEST_GRID, rounding_error, truncation
+from witten.spectra.truncation import rounding_error, truncation
 
 __all__ = ["NestedGrids", "prolongated", "refined_spectrum"]
 

@@ -12,19 +12,19 @@ from scipy.ndimage import binary_propagation
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, rounding, sublevel, too_small, with_circles
+from witten.domains.sublevel import LARGEST_GRID, Sublevel, rounding, sublevel, too_small, with_circles
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
+from witten.objectives.topography.allowed_region import may_reach_far
 from witten.operators.finite_differences import FiniteDifferences
 from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 
-__all__ = ["LARGEST_GRID", "Truncation", "change_without_walls", "rounding_error", "truncation", "widened"]
+__all__ = ["Truncation", "change_without_walls", "rounding_error", "truncation", "widened"]
 
 Array = NDArray[np.float64]
 
-LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
 # Margins beyond which a domain is not widened; cuts at 20 cost e^{-40} where there is a gap to the next rates, more
 # just below a continuous spectrum.
 LARGEST_MARGIN = {1: 400.0, 2: 40.0, 3: 20.0}
@@ -85,7 +85,7 @@ def truncation(
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         domains = _Domains(objective, s, pairs_needed, wanted, _halvings(grid))
         levels = domains.add(grid)
-        slow = _slow_level(region, grid, levels[0][wanted - 1], wanted)
+        slow = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
         level = max(region.level + WIDENING * s, slow)
         wide = region.wider(grid, level)
         if wide is None:
@@ -118,10 +118,7 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
         log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
         if grid.n_nodes == np.prod(grid.shape):
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
-        if log_rates[wanted - 1] > _of_barriers(grid, s):
-            slow = region.allowed_region(1.2 * np.exp(log_rates[wanted - 1])).level + 2 * s
-        else:
-            slow = sublevel(objective, s, wells=2 * wanted + 4, margin=BOX_MARGIN, box=box).level
+        slow = _slow_level(region, grid, log_rates[wanted - 1], wanted, BOX_MARGIN, box)
         if slow <= region.level:
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         region = replace(region, level=max(slow, region.level + BOX_MARGIN * s))
@@ -188,19 +185,23 @@ def _of_barriers(grid: Grid, s: float) -> float:
     return float(np.log(BARRIERS * s) - 2 * np.log(grid.box.widths.max()))
 
 
-def _slow_level(region: Sublevel, grid: Grid, log_rate: float, wanted: int) -> float:
+def _slow_level(
+    region: Sublevel, grid: Grid, log_rate: float, wanted: int, margin: float, box: Box | None = None
+) -> float:
     """Up to which f there may be other modes as slow as the last one wanted.
 
-    Only wells make a rate tiny, and the more persistent ones the smaller; other rates ask for all that is flat. Where
-    that has no end the spectrum is continuous, and `gap_beside` tells how far to go.
+    Wells make a rate tiny, and the more persistent ones the smaller, or a width that diffusion does not cross before;
+    other rates ask for all that is flat. Where that has no end the spectrum is continuous, and `gap_beside` tells how
+    far to go.
     """
-    s = region.learning_rate
-    if log_rate > _of_barriers(grid, s):
-        found = region.allowed_region(1.2 * np.exp(log_rate))
-        endless = not found.end and np.isfinite(essential_spectrum(region.objective, s).rate)
-        return region.level if endless else found.level + 2 * s
-    margin = (region.level - region.height) / s
-    return sublevel(region.objective, s, wells=2 * wanted + 4, margin=margin).level
+    f, s, rate = region.objective, region.learning_rate, 1.2 * np.exp(log_rate)
+    endless = box is None and np.isfinite(essential_spectrum(f, s).rate)
+    of_barriers = log_rate <= _of_barriers(grid, s)
+    level = sublevel(f, s, wells=2 * wanted + 4, margin=margin, box=box).level if of_barriers else -np.inf
+    if of_barriers and (endless or not may_reach_far(f, s, rate)):
+        return level
+    found = region.allowed_region(rate)
+    return max(level, region.level if endless and not found.end else found.level + 2 * s)
 
 
 def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from witten.objectives.symbolic.affine_frame import affine_frame
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
 from witten.objectives.topography.critical_set import everywhere, reach
 
-__all__ = ["AllowedRegion", "allowed_region"]
+__all__ = ["AllowedRegion", "allowed_region", "may_reach_far"]
 
 Array = NDArray[np.float64]
 # Cells along each axis.
@@ -99,11 +99,23 @@ def _left_slowly(
     extents = [max(h * (axis.stop - axis.start) for h, axis in zip(spacing, box, strict=True))
                for box in find_objects(piece)]  # fmt: skip
     with np.errstate(under="ignore"):
-        left = 0.5 * s * (np.pi / np.array([np.inf, *extents])) ** 2 * np.exp(-2 * barriers / s)
+        left = _by_diffusion(s, np.array([np.inf, *extents])) * np.exp(-2 * barriers / s)
     keep = left <= SLOWLY * rate
     keep[0] = False
     out: NDArray[np.bool_] = keep[piece]
     return out
+
+
+def may_reach_far(f: Objective, s: float, rate: float) -> bool:
+    """Whether {V_s^+ <= 2 rate} may reach so far that diffusion leaves it as slowly as the rate, be there wells or not;
+    true where nothing is proved."""
+    far = enclosed(f, s, rate)
+    return far is None or bool((_by_diffusion(s, far[1] - far[0]) <= SLOWLY * rate).any())
+
+
+def _by_diffusion(s: float, extents: Array) -> Array:
+    """The rates at which diffusion leaves places of these extents."""
+    return 0.5 * s * (np.pi / extents) ** 2
 
 
 def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
