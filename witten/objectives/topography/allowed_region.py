@@ -74,7 +74,7 @@ def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array)
     low, high = (np.where(around, end, side) for end, side in zip(ends.T, (low, high), strict=True))
     for _ in range(GROWTH):
         low, high = np.where(around, low, 2 * low - high), np.where(around, high, 2 * high - low)
-        values, potential = _on_grid(f, s, low, high)
+        values, potential = _on_grid(f, s, low, high, 2 * rate)
         slow = _left_slowly(values, potential <= 2 * rate, (high - low) / values.shape[0], s, rate, around)
         end = not _touches_rim(slow, around)
         if end:
@@ -161,8 +161,8 @@ def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
     return np.einsum("ij,ijn->n", metric, (low + high) / 2) + np.einsum("ij,ijn->n", abs(metric), (high - low) / 2)
 
 
-def _on_grid(f: Objective, s: float, low: Array, high: Array) -> tuple[Array, Array]:
-    """f and V_s^+ at the centres of cells; +inf where they are not finite."""
+def _on_grid(f: Objective, s: float, low: Array, high: Array, most: float) -> tuple[Array, Array]:
+    """f and V_s^+, or a bound of it above `most`, at the centres of cells; +inf where they are not finite."""
     n = CELLS[low.size]
     axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
@@ -172,18 +172,19 @@ def _on_grid(f: Objective, s: float, low: Array, high: Array) -> tuple[Array, Ar
             slope, curvature = _differences(values.reshape((n,) * low.size), (high - low) / n)
         else:
             slope, curvature = f.gradient(points), f.piecewise_hessian(points)
-        potential = _potential(slope, curvature, s)
+        potential = _potential(slope, curvature, s, most)
     shape = (n,) * low.size
     return tuple(np.where(np.isfinite(a), a, np.inf).reshape(shape) for a in (values, potential))  # type: ignore[return-value]
 
 
-def _potential(slope: Array, curvature: Array, s: float) -> Array:
-    """V_s^+ from grad f (d, n) and Hess f (d, d, n); nan where they are not finite."""
-    known = np.isfinite(slope).all(axis=0) & np.isfinite(curvature).all(axis=(0, 1))
-    out = np.full(slope.shape[1], np.nan)
-    h, v = np.linalg.eigh(np.moveaxis(curvature[:, :, known], 2, 0))
-    g = np.einsum("nij,in->nj", v, slope[:, known])
-    out[known] = np.maximum(g**2 / s - h, 0.0).sum(axis=1)
+def _potential(slope: Array, curvature: Array, s: float, most: float) -> Array:
+    """V_s^+ from grad f (d, n) and Hess f (d, d, n), or V_s, which is below it, where that is more than `most`; nan
+    where they are not finite."""
+    out = np.asarray((slope**2).sum(axis=0) / s - np.einsum("iin->n", curvature))
+    low = np.isfinite(slope).all(axis=0) & np.isfinite(curvature).all(axis=(0, 1)) & ~(out > most)
+    h, v = np.linalg.eigh(np.moveaxis(curvature[:, :, low], 2, 0))
+    g = np.einsum("nij,in->nj", v, slope[:, low])
+    out[low] = np.maximum(g**2 / s - h, 0.0).sum(axis=1)
     return out
 
 
