@@ -128,7 +128,8 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     """
     began = time.perf_counter()
     balanced = Balanced.of(operator)
-    values, errors, masses = _leading(balanced, k)
+    found = _leading(balanced, k)
+    values, errors, masses = found.values[:k], found.errors[:k], found.masses
     leak, rounding = _loss(operator, masses, values[0].real), _rounding(operator)
     gap = 1.0 - abs(values[1]) / values[0].real if values[0].real > 0 else math.nan
     error = float(errors[:2].sum()) / max(abs(values[0]), 1e-300)
@@ -139,7 +140,7 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
         leak, solver = float(masses @ operator.killed), "reduction"
         gap, error = (g - leak) / (1.0 - leak), rounding * (g + leak)
     elif small and leak < LEAK and error > COARSELY * gap:
-        slow, masses = _between_wells(balanced, k)
+        slow, masses = _between_wells(balanced, found)
         gap, error, solver = slow.gap, slow.error * slow.gap, "committors"
         masses, leak = slow.weighted(masses), 0.0
     return TransferSpectrum(
@@ -179,33 +180,40 @@ def _reduced(operator: TransferOperator, masses: Array) -> tuple[float, Array]:
     return g, reduced.stationary
 
 
-def _between_wells(balanced: Balanced, k: int) -> tuple[SlowChain, Array]:
+def _between_wells(balanced: Balanced, found: _Leading) -> tuple[SlowChain, Array]:
     """The slow chain between wells, known by the gap in the spectrum, and masses right but for the sums of wells."""
-    # The gap behind the slow ones is only seen among a few more.
-    n, w = balanced.weights.size, balanced.weights
-    values, vectors = _arnoldi(balanced.apply, n, max(k, DISTINGUISHED))
-    order = np.argsort(-abs(values))
-    slowness = np.maximum(1.0 - abs(values[order]), ROUNDING)
+    w = balanced.weights
+    slowness = np.maximum(1.0 - abs(found.values), ROUNDING)
     count = 2 + int(np.argmax(slowness[2:] / slowness[1:-1]))
-    _, left = _arnoldi(balanced.adjoint, n, count)
-    masses = np.abs(w[:, None] * left).sum(axis=1)
-    cores = spread_states(vectors[:, order[:count]].real / w[:, None], masses)
+    masses = np.abs(w[:, None] * found.left[:, :count]).sum(axis=1)
+    cores = spread_states(found.right[:, :count].real / w[:, None], masses)
     return small_gap(balanced.operator, cores), masses / masses.sum()
 
 
 def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Array]:
     """The k eigenvalues of largest modulus, and the leading left eigenvector, non-negative and of sum 1."""
-    values, _, masses = _leading(Balanced.of(operator), k)
-    return values, masses
+    found = _leading(Balanced.of(operator), k)
+    return found.values[:k], found.masses
 
 
-def _leading(balanced: Balanced, k: int) -> tuple[Complex, Array, Array]:
-    """The k eigenvalues of largest modulus, their errors, and the leading left eigenvector, as above.
+@dataclass(frozen=True, eq=False)
+class _Leading:
+    """Eigenvalues by modulus, their errors and vectors (n, .), and the leading left eigenvector, as above."""
+
+    values: Complex
+    errors: Array
+    right: Complex
+    left: Complex
+    masses: Array
+
+
+def _leading(balanced: Balanced, k: int) -> _Leading:
+    """The k eigenvalues of largest modulus, and a few more, among which the gap behind the slow ones is seen.
 
     Right and left vectors are found one without the other: the eigenvalues must agree, and the angles between the
     vectors say what rounding does to them.
     """
-    n, enough = balanced.weights.size, k + MORE
+    n, enough = balanced.weights.size, max(k + MORE, DISTINGUISHED)
     if n <= max(DENSE, 2 * enough):
         values, left, right = eig(balanced.dense(), left=True, right=True)
         left_values = values
@@ -218,9 +226,9 @@ def _leading(balanced: Balanced, k: int) -> tuple[Complex, Array, Array]:
     apart = np.abs(values[:, None] - left_values).min(axis=1)
     errors = apart + _rounding(balanced.operator) * balanced.norm * conditions(values, right, left_values, left)
     if n <= DENSE:
-        return values[:k], errors[:k], _masses_by_squaring(balanced.operator.dense())
+        return _Leading(values, errors, right, left, _masses_by_squaring(balanced.operator.dense()))
     masses = np.abs(balanced.weights * left[:, np.argmax(left_values.real)].real)
-    return values[:k], errors[:k], np.asarray(masses / masses.sum())
+    return _Leading(values, errors, right, left, masses / masses.sum())
 
 
 def _masses_by_squaring(matrix: Array) -> Array:
