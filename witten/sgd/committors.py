@@ -20,6 +20,8 @@ __all__ = ["SlowChain", "small_gap", "spread_states"]
 Array = NDArray[np.float64]
 # Sweeps of the solve, each in units of what the last one found, so that small values get digits of their own.
 SWEEPS, DIGITS, RESTART, CYCLES = 4, 1e-10, 80, 12
+# What is left of the right side where rounding ends.
+SOLVED = 1e-13
 # Exponents of the SDE's chain beyond which a step is one way.
 STEEPEST = 30.0
 # A value nearer to zero than this part of the largest is not known yet in the next sweep.
@@ -52,7 +54,8 @@ class _Absorbed:
         rates = (v / (2 * operator.grid.spacing**2))[axis] * np.exp(drop)
         out = np.bincount(i, weights=rates, minlength=n)
         out[self.cores] = 1.0
-        return splu((diags_array(out) - coo_array((rates, (i, j)), shape=(n, n))).tocsc())
+        matrix = (diags_array(out) - coo_array((rates, (i, j)), shape=(n, n))).tocsc()
+        return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
     def solve(self, right: Array) -> Array:
         """(1 - P_BB)^{-1} right for right >= 0, zero at the cores: small values with as many digits as large ones.
@@ -64,25 +67,36 @@ class _Absorbed:
         ConvergenceError
             if GMRES stops short: a well without a core keeps the chain for long.
         """
-        unit, solution = np.ones(right.size), np.zeros(right.size)
+        unit, solution, faint = np.ones(right.size), np.zeros(right.size), True
         for _ in range(SWEEPS):
-            residual = self.inside(right - solution + self.operator.apply(solution))
-            solution = solution + unit * self._scaled(residual / unit, unit)
-            unit = np.maximum(solution, FAINTEST * unit * solution.max())
+            residual = self.inside(right - solution + self.operator.apply(solution)) / unit
+            if not faint and np.abs(residual).max() < SOLVED:
+                break
+            solution = solution + unit * self._scaled(residual, unit)
+            least = FAINTEST * unit * solution.max()
+            unit, faint = np.maximum(solution, least), bool((self.inside(least) > solution).any())
         return self.inside(np.maximum(solution, 0.0))
 
     def _scaled(self, right: Array, unit: Array) -> Array:
+        """(1 - P_BB)^{-1} right in these units, by GMRES on (1 - P_BB) M, M = 1 + (-h L_BB)^{-1}: slow parts are those
+        of the SDE, and fast ones take a step."""
         n = right.size
-        system = LinearOperator((n, n), matvec=lambda x: x - self.inside(self.operator.apply(x * unit)) / unit)
         if not np.abs(right).max() > 0:
             return np.zeros(n)
-        # 1/(1 - e^-x) is 1/x, or 1 where x is large: slow parts are those of the SDE, fast ones take a step.
-        nearly = LinearOperator((n, n), matvec=lambda x: x + self.inside(self.diffusion.solve(x * unit)) / unit)
-        found, stopped = gmres(system, right, rtol=DIGITS, atol=0.0, restart=RESTART, maxiter=CYCLES, M=nearly)
+
+        def nearly(x: Array) -> Array:
+            return x + self.inside(self.diffusion.solve(x * unit)) / unit
+
+        def product(x: Array) -> Array:
+            y = nearly(x)
+            return y - self.inside(self.operator.apply(y * unit)) / unit
+
+        system = LinearOperator((n, n), matvec=product, dtype=float)
+        found, stopped = gmres(system, right, rtol=DIGITS, atol=0.0, restart=RESTART, maxiter=CYCLES)
         short = np.linalg.norm(system @ found - right) > 1e-8 * np.linalg.norm(right)
         if stopped and short:
             raise ConvergenceError("committors of the chain did not converge: more wells are slow than were given")
-        return np.asarray(found)
+        return nearly(found)
 
 
 @dataclass(frozen=True, eq=False)
