@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from witten.cli import options
-from witten.cli.errors import Interrupted, patiently
 from witten.cli.output import progress_bar
+from witten.cli.signals import Interrupted, patiently
 from witten.errors import ConvergenceError, Stopped
 
 if TYPE_CHECKING:
