@@ -50,7 +50,7 @@ def swept[Curve](
 
         try:
             return sweep(progress=progress, stop=stop, walltime=seconds_left(walltime)), None
-        except ConvergenceError as error:
+        except (ConvergenceError, MemoryError) as error:
             ending: BaseException = error
         except (Interrupted, Stopped) as cut:  # a learning rate that would have taken long, or a stop between two
             ending = Interrupted(stopped_line(str(cut), len(done), f"{total} {unit}", output))

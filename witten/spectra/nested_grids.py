@@ -33,7 +33,7 @@ from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.eigensolve import default_solver
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs, functions
 from witten.spectra.spectrum import Spectrum
-from witten.spectra.truncation import LARGEST_GRID, rounding_error, truncation
+from witten.spectra.truncation import LARGEST_GRID, require_room, rounding_error, truncation
 
 __all__ = ["NestedGrids", "prolongated", "refined_spectrum"]
 
@@ -210,6 +210,7 @@ class NestedGrids:
         levels = [pairs.log_rates]
         noise = 2 * pairs.relative_errors(wanted)
         while True:
+            require_room(grid, halvings=1)
             coarse, grid = operator, grid.refined()
             discretisation = FiniteDifferences(self.objective, grid)
             operator = discretisation.assemble(self.learning_rate)
