@@ -74,12 +74,13 @@ def in_process(*arguments, cwd="."):
 def restored():
     """The command line is made for a process of its own: it listens for signals and remembers them, shows warnings its
     way, and leaves garbage lying."""
-    from witten.cli import errors
+    from witten.cli import signals
 
-    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    hook, often = sys.excepthook, gc.get_threshold()
+    listened = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
+    heard = {number: signal.getsignal(number) for number in listened}
+    hook, unraisable, often = sys.excepthook, sys.unraisablehook, gc.get_threshold()
     try:
-        with warnings.catch_warnings(), mock.patch.object(errors, "_signals", type(errors._signals)()):
+        with warnings.catch_warnings(), mock.patch.object(signals, "_signals", signals.Signals()):
             yield
     finally:
         sys.excepthook = hook
@@ -87,3 +88,5 @@ def restored():
         gc.unfreeze()
         for number, handler in heard.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        sys.unraisablehook = unraisable

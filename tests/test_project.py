@@ -177,7 +177,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors"}
 FILES = {"io", "io.netcdf", "io.spectrum_dataset"}
-TOOLS = {"barrier_fit", "number_format", "parallel", "linalg", "request", "schedules"}
+TOOLS = {"barrier_fit", "memory", "number_format", "parallel", "linalg", "request", "schedules"}
 SHARED = BASE | FILES | TOOLS | {"rates", "sweeps"}
 SPECTRAL = {"operators", "spectra", "sgd"}
 ROUTES = SPECTRAL | {"objectives", "domains", "landscape", "dynamics", "descent"}
@@ -185,6 +185,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "parallel": BASE,  # the one package that knows mpi4py
     "linalg": BASE,  # arrays alone
+    "memory": BASE,
     "io": set(),
     "io.netcdf": BASE | {"io"},
     "io.spectrum_dataset": BASE | {"io", "io.netcdf"},

@@ -3,14 +3,11 @@
 import json
 import math
 import shlex
-import signal
-import sys
-import warnings
 
 import numpy as np
 import pytest
 import xarray
-from launcher import cli
+from launcher import cli, restored
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
@@ -26,13 +23,8 @@ from witten.objectives import resolve
 @pytest.fixture(autouse=True)
 def process():
     """The command line is made for a process of its own: what it changes is put back."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    heard, hook = {number: signal.getsignal(number) for number in numbers}, sys.excepthook
-    with warnings.catch_warnings():
+    with restored():
         yield
-    for number, handler in heard.items():
-        signal.signal(number, handler)
-    sys.excepthook = hook
 
 
 @pytest.fixture

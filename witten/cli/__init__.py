@@ -17,8 +17,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from witten import __version__, parallel
-from witten.cli.errors import WRONG, exit_status, mute, say
+from witten.cli.errors import WRONG, exit_status
 from witten.cli.options import ParallelCommand, WittenCommand, examples
+from witten.cli.streams import mute, open_streams, say
 from witten.errors import RequestError
 
 __all__ = ["COMMANDS", "app", "load", "main"]
@@ -113,6 +114,7 @@ def witten(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
+    open_streams()
     gc.set_threshold(*SELDOM)
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get("WITTEN_DEBUG", "") not in ("", "0")

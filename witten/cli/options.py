@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from witten import parallel
+from witten.cli.streams import keep_output
 from witten.errors import RequestError
 
 __all__ = [
@@ -224,7 +225,10 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
         for what is no objective, point or length, and for a center of a formula.
     """
     from witten.objectives import resolve
+    from witten.objectives.resolve import is_file
 
+    if is_file(objective):
+        keep_output()
     f = resolve(objective)
     if center is None and scale is None:
         return f

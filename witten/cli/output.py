@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from witten.cli.streams import output
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,7 @@ FILE_WIDTH = 120
 
 def print_json(values: Mapping[str, Any]) -> None:
     """One JSON object on standard output; what is not a finite number is null."""
-    sys.stdout.write(json.dumps(_plain(values), allow_nan=False, ensure_ascii=False) + "\n")
+    print_line(json.dumps(_plain(values), allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -42,12 +44,13 @@ def console() -> Console:
     """Standard output, as wide as the terminal, or wide enough when it is none."""
     from rich.console import Console
 
-    return Console(soft_wrap=False, width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+    return Console(file=output(), soft_wrap=False, width=None if output().isatty() else FILE_WIDTH, highlight=False)
 
 
 def print_line(text: str) -> None:
-    """A line for a person on standard output."""
-    sys.stdout.write(text + "\n")
+    """A line on standard output."""
+    output().write(text + "\n")
+    output().flush()
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[str] = ()) -> None:

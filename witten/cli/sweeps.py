@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from witten.cli import options
-from witten.cli.errors import Interrupted, patiently
 from witten.cli.output import progress_bar
+from witten.cli.signals import Interrupted, patiently
 from witten.errors import ConvergenceError, Stopped
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def swept[Curve](
 
         try:
             return sweep(progress=progress, stop=stop, walltime=seconds_left(walltime)), None
-        except ConvergenceError as error:
+        except (ConvergenceError, MemoryError) as error:
             ending: BaseException = error
         except (Interrupted, Stopped) as cut:  # a learning rate that would have taken long, or a stop between two
             ending = Interrupted(stopped_line(str(cut), len(done), f"{total} {unit}", output))

@@ -133,12 +133,23 @@ class Grid:
     def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, linear along each axis; constant
         where there is no next cell. A last row that belongs to absorbing faces is carried along."""
-        mask, values, rest = self.mask, values[: self.n_nodes], values[self.n_nodes :]
-        full = np.zeros((*self.shape, values.shape[1]))
+        values, rest = values[: self.n_nodes], values[self.n_nodes :]
+        mask = self.mask[self._held()]
+        full = np.zeros((*mask.shape, values.shape[1]))
         full[mask] = values
         for axis in range(self.dimension):
             mask, full = mask.repeat(2, axis=axis), _linear(mask, full, axis, self.periodic[axis])
         return np.vstack([full[mask], rest])
+
+
+    def _held(self) -> tuple[slice, ...]:
+        """The part of the box that holds all active cells; they may be few. All of a periodic axis."""
+        held = [slice(None)] * self.dimension
+        for axis in np.flatnonzero(~np.array(self.periodic)):
+            others = tuple(other for other in range(self.dimension) if other != axis)
+            active = np.flatnonzero(self.mask.any(axis=others))
+            held[axis] = slice(active[0], active[-1] + 1) if active.size else slice(None)
+        return tuple(held)
 
 
 def _linear(

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from witten.domains.simplices import EDGES, Simplices, compact, subdivision
 from witten.errors import RequestError
 
-__all__ = ["check_simplices", "read_msh"]
+__all__ = ["check_simplices", "read_msh", "require_file"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -53,6 +53,7 @@ def read_msh(path: str | Path, dimension: int | None = None) -> Simplices:
         dimension, or its cells are degenerate, folded, overlapping, or in several pieces.
     """
     path = Path(path)
+    require_file(path)
     try:
         mesh = _simplices(_parsed(path))
         if dimension is not None and mesh.dimension != dimension:
@@ -65,12 +66,16 @@ def read_msh(path: str | Path, dimension: int | None = None) -> Simplices:
     return mesh
 
 
+def require_file(path: Path) -> None:
+    """RequestError for what is no ordinary file: a device or a pipe may have no end."""
+    if not path.exists():
+        raise RequestError(f"mesh {str(path)!r}: there is no such file; give a gmsh file (.msh)")
+    if not path.is_file():
+        raise RequestError(f"mesh {str(path)!r}: it is not an ordinary file; give a gmsh file (.msh)")
+
+
 def _parsed(path: Path) -> Any:
     """The file as meshio reads it."""
-    if not path.exists():
-        raise RequestError("there is no such file; give a gmsh file (.msh)")
-    if not path.is_file():
-        raise RequestError("it is not a file; give a gmsh file (.msh)")
     try:
         import meshio
     except ImportError:

@@ -12,6 +12,7 @@ from witten.dynamics.paths import schemes
 from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
 from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop
 from witten.errors import RequestError, Stopped
+from witten.memory import require_memory
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import Communicator, agree, communicator
@@ -22,6 +23,8 @@ from witten.sweeps import Part, run_sweep, until
 __all__ = ["ESTIMATORS", "METHOD", "simulate_rate"]
 
 METHOD = "monte-carlo"
+# Bytes that a path takes whatever the estimator, and each of its coordinates: samples, points, where it has been.
+PER_PATH, PER_COORDINATE = 64, 48
 
 
 def simulate_rate(
@@ -80,6 +83,11 @@ def simulate_rate(
     f = resolve(objective)
     asked = checked_learning_rates(learning_rates, noise)
     _check(estimator, paths, dt, width, scheme)
+    require_memory(
+        (paths or PATHS) * (PER_PATH + PER_COORDINATE * f.dimension),
+        f"{paths or PATHS} paths",
+        "ask for fewer: intervals are made narrow by longer paths as well",
+    )
     checked_seed(seed)
     end = until(walltime, stop)
 

@@ -15,7 +15,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.symbolic import formula
 from witten.objectives.symbolic.grammar import NAMES, nearest, quoted
 
-__all__ = ["resolve"]
+__all__ = ["is_file", "resolve"]
 
 FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[^:]*)")
 WORDS = re.compile(r"[A-Za-z]\w*(-\w+)*")  # what could be meant as a name
@@ -52,6 +52,11 @@ def resolve(text: str | Objective, *, on_torus: bool = False) -> Objective:
             f"unknown objective {quoted(text)}{hint}; `witten objectives` lists them; variables are x, y, z or x1, ..."
         )
     return Objective.from_formula(text)
+
+
+def is_file(text: str) -> bool:
+    """Whether the text names an objective in a file of the user's, which is run."""
+    return FILE.fullmatch(text.strip()) is not None
 
 
 def _is_meant_as_name(text: str) -> bool:

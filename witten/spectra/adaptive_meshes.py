@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
+from witten.memory import require_memory
 from witten.objectives.growth.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import Objective
 from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.operators.quadrature_estimator import quadrature_errors
 from witten.operators.residual_estimator import Residuals
 from witten.operators.boundary_sensitivity import wall_errors
-from witten.parallel.communicators import agree, communicator
+from witten.parallel.communicators import agree, collectively, communicator
 from witten.spectra.checks import examined, notes, require_isolated, require_request, warn_if_wide
 from witten.spectra.continuous_spectrum import Gap
 from witten.spectra.nested_grids import NestedGrids
@@ -40,6 +42,8 @@ Array = NDArray[np.float64]
 # Unknowns on the finest mesh.
 LARGEST = {1: 400_000, 2: 600_000, 3: 600_000}
 MOST_MESHES = 30
+# Bytes that solving takes for each unknown, the factors of MUMPS or the levels of a multigrid method included.
+BYTES_PER_UNKNOWN = {1: 1500, 2: 2900, 3: 4300}
 # Degrees more of the quadrature that a first one is measured by; the second where f may have kinks. There the factor
 # between residuals and errors is not constant either, as cells at kinks come and go: bars are twice as long.
 MORE, SHARPER = 2, 12
@@ -222,6 +226,7 @@ def _adapted(
     more, safety = (SHARPER, 2.0) if kinked else (MORE, 1.0)
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
+        collectively(operator.comm, partial(_require_room, operator, objective.dimension))
         try:
             found = solvers(operator, coarser)
         except TooLargeToFactor:
@@ -253,6 +258,14 @@ def _adapted(
     limit = found.log_rates[:wanted] + np.log1p(-np.where(error < 0.5, error, 0.0))
     errors = safety * error + noise + integration + walls
     return Adapted(limit, errors, found.operator, found.psi, found.counted, found.solver)
+
+
+def _require_room(operator: FiniteElementLaplacian, dimension: int) -> None:
+    """ConvergenceError where the memory does not suffice for this rank's part of a solution."""
+    own = operator.n_dofs / operator.comm.size
+    what = f"a mesh of {operator.n_dofs} unknowns"
+    remedy = "ask for a larger rtol or a lower degree, take more ranks, or allow more memory"
+    require_memory(BYTES_PER_UNKNOWN[dimension] * own, what, remedy)
 
 
 def calibrated(log_rates: Sequence[Array], residuals: Sequence[Array]) -> Array:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from witten.domains.msh import require_file
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
@@ -247,6 +248,7 @@ def _identified(
     settings = {"fingerprint": fingerprint(f), **(how or {}), "periodic": circles, "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
+        require_file(Path(mesh))
         try:
             settings["mesh"] = f"{Path(mesh).name} sha256:{sha256(Path(mesh).read_bytes()).hexdigest()[:16]}"
         except OSError as error:

@@ -32,7 +32,7 @@ from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.eigensolve import default_solver
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs, functions
 from witten.spectra.spectrum import Spectrum
-from witten.spectra.truncation import rounding_error, truncation
+from witten.spectra.truncation import require_room, rounding_error, truncation
 
 __all__ = ["NestedGrids", "prolongated", "refined_spectrum"]
 
@@ -213,6 +213,7 @@ class NestedGrids:
                 if levels.are_enough(errors, grid):
                     return log_rates, errors + levels.noise, operator, pairs, f"fd {solver.name}"
                 pairs_needed = _guarded(pairs.log_rates, wanted)
+            require_room(grid, halvings=1)
             coarse, grid = operator, grid.refined()
 
 

@@ -14,6 +14,7 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import LARGEST_GRID, Sublevel, rounding, sublevel, too_small, with_circles
 from witten.errors import ConvergenceError, RequestError
+from witten.memory import require_memory
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.allowed_region import may_reach_far
@@ -21,10 +22,12 @@ from witten.operators.finite_differences import FiniteDifferences
 from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 
-__all__ = ["Truncation", "change_without_walls", "rounding_error", "truncation", "widened"]
+__all__ = ["Truncation", "change_without_walls", "require_room", "rounding_error", "truncation", "widened"]
 
 Array = NDArray[np.float64]
 
+# Bytes that solving on a grid takes for each node, factors included, and for each cell of its box, active or not.
+BYTES_PER_NODE, BYTES_PER_CELL = {1: 1000, 2: 1900, 3: 1650}, 8
 # Margins beyond which a domain is not widened; cuts at 20 cost e^{-40} where there is a gap to the next rates, more
 # just below a continuous spectrum.
 LARGEST_MARGIN = {1: 400.0, 2: 40.0, 3: 20.0}
@@ -168,6 +171,7 @@ class _Domains:
 
 def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, halvings: int) -> Array:
     """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid halved so often."""
+    require_room(grid, halvings)
     fine = grid
     for _ in range(halvings):
         fine = fine.refined()
@@ -215,6 +219,20 @@ def _shared(changes: Array, log_rates: Array) -> Array:
     near = abs(log_rates[:, None] - log_rates) <= 0.1
     shared: Array = np.where(near, changes, 0.0).max(axis=1)
     return shared
+
+
+def require_room(grid: Grid, halvings: int = 0) -> None:
+    """Refuse a grid, its cells halved so often, for which the memory does not suffice.
+
+    Raises
+    ------
+    ConvergenceError
+        with what it would take, what there is, and a remedy.
+    """
+    finer = 2 ** (halvings * grid.dimension)
+    nodes, cells = finer * grid.n_nodes, finer * float(np.prod(grid.shape))
+    needed = BYTES_PER_NODE[grid.dimension] * nodes + BYTES_PER_CELL * cells
+    require_memory(needed, f"a grid of {nodes} nodes", "ask for a larger rtol, a smaller box, or allow more memory")
 
 
 def _fine_enough(grid: Grid, nodes: int) -> Grid:

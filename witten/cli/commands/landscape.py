@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
-from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
+from witten.cli.streams import say
 
 if TYPE_CHECKING:
     from witten.landscape.critical_point import CriticalPoint

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
-from witten.cli.errors import say
 from witten.cli.output import print_json, print_line, print_table
+from witten.cli.streams import say
 from witten.cli.sweeps import swept
 from witten.number_format import scientific, with_log_error
 

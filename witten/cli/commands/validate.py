@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options, output_files
-from witten.cli.errors import DISAGREEMENT, Interrupted, patiently
+from witten.cli.errors import DISAGREEMENT
 from witten.cli.output import print_json, print_line, print_table, progress_bar
+from witten.cli.signals import Interrupted, patiently
 from witten.cli.sweeps import seconds_left
 from witten.number_format import scientific, with_log_error
 

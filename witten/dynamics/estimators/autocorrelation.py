@@ -20,6 +20,7 @@ from witten.dynamics.estimators.slow_observable import SlowMode, correlation, ro
 from witten.dynamics.paths.ensemble import Paths, Steps, affordable
 from witten.dynamics.paths.schemes import FAR
 from witten.errors import ConvergenceError
+from witten.memory import require_memory
 from witten.parallel.communicators import Communicator, agree
 
 __all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
@@ -32,6 +33,8 @@ OBSERVATIONS, ROUND, PER_TIME, FIT_LAG = 40, 80, 8, 3
 FIRST, LAST, LATER = 0.25, 1.25, 2.0
 MOST_PILOTS, MOST_PILOT_STEPS = 14, 4_000_000_000
 GROUPS = 64
+# How often all observations are held at once: as simulated, gathered, kept, and in products.
+COPIES = 4
 # Coordinates of all paths that are held in memory, and steps of all paths between two questions whether to stop.
 MOST_NUMBERS, MOST_AT_ONCE = 10_000_000, 500_000_000
 
@@ -76,6 +79,7 @@ def plan(
     for _ in range(MOST_PILOTS):
         every = max(1, round(interval / motion.dt))
         _check_length(n_steps + OBSERVATIONS * every * points.shape[1], motion)
+        _require_room(OBSERVATIONS * points.size, points.shape[1])
         snapshots = paths.gathered(paths.record(OBSERVATIONS, every))
         n_steps += OBSERVATIONS * every * points.shape[1]
         kept = _whole(snapshots, motion)
@@ -88,6 +92,11 @@ def plan(
         interval *= min(1 / (PER_TIME * rate * interval), 4.0) if rate > 0 else 4.0
     mode = agree(comm, partial(slow_mode, kept, FIT_LAG, projection=_projection(kept)))
     return Plan(mode, max(_guess(mode(kept), every * motion.dt), 1e-3 / interval), n_steps, kept[-1])
+
+
+def _require_room(numbers: int, paths: int) -> None:
+    """ConvergenceError where the memory does not suffice for so many numbers and what is made of them."""
+    require_memory(COPIES * 8 * numbers, f"the observations of {paths} paths", "ask for fewer paths")
 
 
 def _whole(snapshots: Array, motion: Steps) -> Array:
@@ -146,6 +155,7 @@ class Decay:
     def more(self, stop: Stop = lambda: None) -> None:
         """One more round of observations, or a part of it if it is stopped."""
         count = self.paths.count
+        _require_room((len(self.values) + ROUND) * count, count)
         at_once = min(ROUND, MOST_NUMBERS // (self.paths.x.shape[0] * count), MOST_AT_ONCE // (self.every * count))
         at_once = max(at_once, 1)
         for done in range(0, ROUND, at_once):
