@@ -430,9 +430,10 @@ def test_a_law_on_a_line_loads_no_operator():
 
 
 def test_help_has_the_first_line_of_every_command():
-    from witten.cli import COMMANDS
+    from witten.cli import COMMANDS, GROUPS
 
     folder = PACKAGE / "cli" / "commands"
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
     assert set(COMMANDS) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
     for name, line in COMMANDS.items():
         functions = {f.name: f for f in ast.parse((folder / f"{name}.py").read_text()).body if hasattr(f, "args")}
