@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench coverage fem slurm clean distclean
+.PHONY: help demo test lint check docs bench coverage fem slurm clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -17,7 +17,7 @@ demo: .venv/.ready  ## the gap of the double well against the learning rate: tab
 	@mkdir -p results
 	$(BIN)/witten gap double-well --lr 0.02:0.5:12 -o results/double-well.nc --plot results/double-well.png
 
-test: lint check  ## lint, then the tests
+test: lint check docs  ## lint, the tests, and the documentation
 
 lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -25,6 +25,9 @@ lint: .venv/.ready  ## ruff and mypy
 
 check: .venv/.ready slurm  ## the tests alone, two at a time (ARGS="-k name" passes options to pytest)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+docs: .venv/.ready  ## the documentation, in build/site; a warning is an error
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 
 bench: .venv/.ready  ## every benchmark at full size
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

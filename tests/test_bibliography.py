@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TEXTS = {
-    str(path.relative_to(ROOT)): path.read_text()
-    for path in (*(ROOT / "witten").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md")
-}
+FOLDERS = (("witten", "*.py"), ("examples", "*.py"), ("docs", "*.md"))
+PATHS = (*(path for folder, kind in FOLDERS for path in (ROOT / folder).rglob(kind)), ROOT / "README.md")
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 # [Bovier2004]: the first author without accents, and the year
 CITED = {
     key: name for name, text in TEXTS.items() for key in re.findall(r"\[([A-Z][A-Za-z]*(?:19|20)\d\d[a-z]?)\]", text)

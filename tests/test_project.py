@@ -33,7 +33,7 @@ CONDA_NAMES = {
     "types-PyYAML": ("types-pyyaml",),
 }
 CONDA_ONLY = {"python", "pip"}
-EXTRAS_IN_CONDA = ("fem", "test", "dev")  # mesh is left out: gmsh is wanted by one script only
+EXTRAS_IN_CONDA = ("fem", "test", "docs", "dev")  # mesh is left out: gmsh is wanted by one script only
 
 
 def split_requirement(text: str) -> tuple[str, str]:
@@ -102,7 +102,8 @@ def test_files_the_readme_links_to_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-DOCUMENTS = {path.name: path.read_text() for path in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md")}
+PAGES = (*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md")
+DOCUMENTS = {path.relative_to(ROOT / "docs", walk_up=True).as_posix(): path.read_text() for path in PAGES}
 
 
 def is_file(name: str) -> bool:
@@ -430,9 +431,10 @@ def test_a_law_on_a_line_loads_no_operator():
 
 
 def test_help_has_the_first_line_of_every_command():
-    from witten.cli import COMMANDS
+    from witten.cli import COMMANDS, GROUPS
 
     folder = PACKAGE / "cli" / "commands"
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
     assert set(COMMANDS) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
     for name, line in COMMANDS.items():
         functions = {f.name: f for f in ast.parse((folder / f"{name}.py").read_text()).body if hasattr(f, "args")}

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,8 @@ from witten.errors import RequestError
 from witten.studies import study
 from witten.studies.study import Check, Study, above, agrees, at_most, close, holds, same
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("name", ["step-size-matters", "large-learning-rate"])
 def test_every_claim_is_observed(name):
@@ -20,6 +23,8 @@ def test_every_claim_is_observed(name):
     assert len(found.checks) >= 12 and len(found.figures) >= 2
     assert [check for check in found.checks if not check.ok] == []
     json.dumps(found.as_dict(), allow_nan=False)
+    page = json.loads((ROOT / "docs" / "papers" / f"{name}.json").read_text())["checks"]
+    assert [(check["what"], check["expected"]) for check in page] == [(c.what, c.expected) for c in found.checks]
 
 
 def test_a_wrong_formula_is_noticed(monkeypatch):

@@ -22,7 +22,7 @@ from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.cli.streams import mute, open_streams, say
 from witten.errors import RequestError
 
-__all__ = ["COMMANDS", "app", "load", "main"]
+__all__ = ["COMMANDS", "GROUPS", "app", "load", "main"]
 
 # command, the name of its module and of its function -> the first line of its help
 COMMANDS = {
@@ -47,6 +47,14 @@ COMMANDS = {
     "warm": "Compile what most commands compile when they first need it, and keep it: they then start in seconds.",
     "doctor": "What is installed and which routes work here: versions, ranks, threads.",
 }
+# What `--help` shows together.
+GROUPS = {
+    "the rate": ("gap", "spectrum", "theory", "simulate", "validate"),
+    "why": ("explain", "landscape", "committor"),
+    "discrete time": ("chain", "stability", "descend", "bifurcate"),
+    "schedules": ("risk", "schedule", "anneal"),
+    "files and tools": ("study", "objectives", "plot", "warm", "doctor"),
+}
 # Commands that run on all ranks of `mpiexec -n N`.
 PARALLEL = {"gap", "spectrum", "simulate"}
 # Objects made before Python looks for garbage. What libraries make when they are loaded stays, and looking through it
@@ -69,7 +77,11 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+        self.commands = {
+            name: TyperCommand(name, help=COMMANDS[name], rich_help_panel=group)
+            for group, names in GROUPS.items()
+            for name in names
+        }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -84,8 +96,8 @@ app = typer.Typer(
     epilog=examples(
         "witten gap double-well --lr 0.02:0.5:12",
         'witten gap "(x**2-1)**2/4 + y**2/2" --lr 0.05,0.1 -o a.nc --plot a.png',
-        "witten spectrum mueller-brown --lr 0.2 -k 6 --modes modes.nc",
-        "witten plot a.nc",
+        "witten explain mueller-brown --lr 0.1 --report why.html",
+        "witten validate shi-su-jordan-1d --lr 0.05,0.1",
         notes="Exit status: 0 fine; 1 it failed; 2 request wrong; 3 disagreement; 4 stopped early, --resume goes on.",
     ),
 )
@@ -107,7 +119,10 @@ def witten(
         bool, typer.Option("--debug", help="Show the traceback of an error (or set WITTEN_DEBUG=1).")
     ] = False,
 ) -> None:
-    """How fast learning converges: the spectral gap of the Witten-Laplacian against the learning rate."""
+    """How fast learning converges: the spectral gap of the Witten-Laplacian against the learning rate.
+
+    Start with gap (how fast), explain (why) and validate (whether to believe it).
+    """
     if context.invoked_subcommand is None:
         raise RequestError(f"which command? give one of {', '.join(COMMANDS)}; witten --help explains them")
 
