@@ -226,7 +226,7 @@ def _adapted(
     more, safety = (SHARPER, 2.0) if kinked else (MORE, 1.0)
     for _ in range(MOST_MESHES):
         operator = FiniteElements(objective, mesh, degree).assemble(s)
-        collectively(operator.comm, partial(_require_room, operator, objective.dimension))
+        collectively(communicator(operator.comm), partial(_require_room, operator, objective.dimension))
         try:
             found = solvers(operator, coarser)
         except TooLargeToFactor:
