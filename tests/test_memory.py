@@ -104,15 +104,18 @@ def test_records_are_printed_though_memory_ends(monkeypatch):
     assert found.returncode == 1 and '"learning_rate": 0.2' in found.stdout and "out of memory" in found.stderr
 
 
-def test_modes_are_carried_to_the_next_grid_in_the_part_of_the_box_that_is_active():
-    """A box may have a thousand times more cells than are active."""
+def test_a_box_that_is_mostly_empty_is_cropped_to_its_nodes():
     rng = np.random.default_rng(0)
     mask = np.zeros((30, 40), dtype=bool)
     mask[5:9, 20:27] = rng.random((4, 7)) < 0.8
     grid = Grid(Box((0.0, 0.0), (3.0, 4.0)), mask.shape, mask)
-    cropped = Grid(Box((0.5, 2.0), (0.9, 2.7)), (4, 7), mask[5:9, 20:27])
-    values = rng.standard_normal((grid.n_nodes, 2))
-    assert (grid.prolongate(values) == cropped.prolongate(values)).all()
+    around = Grid(Box((0.0, 0.0), (3.0, 4.0)), mask.shape, mask, periodic=(True, False))
+    assert grid.cropped().mask.size <= 4 * 7 and around.cropped().mask.size <= 30 * 7
+    for each in (grid, around):
+        np.testing.assert_allclose(each.cropped().points, each.points, rtol=1e-14)
+        np.testing.assert_allclose(each.cropped().spacing, each.spacing, rtol=1e-14)
+    full = Grid(Box((0.0,), (1.0,)), (4,))
+    assert full.cropped() is full
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="the system has no such device")

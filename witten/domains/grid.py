@@ -18,6 +18,8 @@ Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 # With fewer cells around a circle two neighbours would be the same cell.
 FEWEST_AROUND = 3
+# A box with so many cells for each active one is mostly empty: what is computed over all of it takes too much memory.
+MOSTLY = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,19 @@ class Grid:
             mask = lower | upper
         return Grid(self.box.expanded(np.zeros(self.dimension), odd / np.array(self.shape)), mask.shape, mask)
 
+    def cropped(self) -> Grid:
+        """The same nodes in the smallest box that holds them, where MOSTLY of it is empty; circles stay whole."""
+        if self.mask.size < MOSTLY * max(self.n_nodes, 1):
+            return self
+        axes = set(range(self.dimension))
+        held = [np.flatnonzero(self.mask.any(axis=tuple(axes - {axis}))) for axis in axes]
+        first = np.where(self.periodic, 0, [active[0] for active in held])
+        last = np.where(self.periodic, self.shape, [active[-1] + 1 for active in held])
+        shape = np.array(self.shape)
+        box = self.box.expanded(-first / shape, (last - shape) / shape)
+        mask = self.mask[tuple(map(slice, first, last))]
+        return replace(self, box=box, shape=mask.shape, mask=mask)
+
     def expand(self, values: NDArray[np.float64], fill: float = np.nan) -> NDArray[np.float64]:
         """Values on the nodes (..., n_nodes) as an array (..., *shape), `fill` outside the mask."""
         out = np.full((*values.shape[:-1], *self.shape), fill)
@@ -133,23 +148,13 @@ class Grid:
     def prolongate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values on the nodes of this grid (n_nodes, k) carried to `self.refined()`, linear along each axis; constant
         where there is no next cell. A last row that belongs to absorbing faces is carried along."""
-        values, rest = values[: self.n_nodes], values[self.n_nodes :]
-        mask = self.mask[self._held()]
-        full = np.zeros((*mask.shape, values.shape[1]))
+        mask, values, rest = self.mask, values[: self.n_nodes], values[self.n_nodes :]
+        full = np.zeros((*self.shape, values.shape[1]))
         full[mask] = values
         for axis in range(self.dimension):
             mask, full = mask.repeat(2, axis=axis), _linear(mask, full, axis, self.periodic[axis])
         return np.vstack([full[mask], rest])
 
-
-    def _held(self) -> tuple[slice, ...]:
-        """The part of the box that holds all active cells; they may be few. All of a periodic axis."""
-        held = [slice(None)] * self.dimension
-        for axis in np.flatnonzero(~np.array(self.periodic)):
-            others = tuple(other for other in range(self.dimension) if other != axis)
-            active = np.flatnonzero(self.mask.any(axis=others))
-            held[axis] = slice(active[0], active[-1] + 1) if active.size else slice(None)
-        return tuple(held)
 
 
 def _linear(

@@ -198,7 +198,7 @@ class NestedGrids:
         self, grid: Grid, wanted: int, pairs_needed: int, rtol: float
     ) -> tuple[Array, Array, WittenLaplacian, RitzPairs, str]:
         """Halve the cells until the wanted rates have errors below rtol/2, or the grid is too large."""
-        levels, coarse = GridLevels(wanted, rtol, self.walls), None
+        levels, coarse, grid = GridLevels(wanted, rtol, self.walls), None, grid.cropped()
         while True:
             discretisation = FiniteDifferences(self.objective, grid)
             operator = discretisation.assemble(self.learning_rate)

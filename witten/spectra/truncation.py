@@ -171,8 +171,8 @@ class _Domains:
 
 def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, halvings: int) -> Array:
     """The logarithms of the k lowest rates, or at least of the wanted ones, on a grid halved so often."""
-    require_room(grid, halvings)
-    fine = grid
+    fine = grid.cropped()
+    require_room(fine, halvings)
     for _ in range(halvings):
         fine = fine.refined()
     if fine.n_nodes * 2**fine.dimension > LARGEST_GRID[fine.dimension]:
