@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,9 @@ def read_msh(path: str | Path, dimension: int | None = None) -> Simplices:
 
 def require_file(path: Path) -> None:
     """RequestError for what is no ordinary file: a device or a pipe may have no end."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise RequestError(f"mesh {str(path)!r}: there is no such file; give a gmsh file (.msh)")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RequestError(f"mesh {str(path)!r}: it is not an ordinary file; give a gmsh file (.msh)")
 
 

@@ -2,12 +2,14 @@
 
 A file is written as `.NAME.part` beside its destination, flushed to the disk and renamed over it. A reader, a kill or
 a full disk therefore sees the old file or the new one, never half of one; a killed run leaves at most one `.part`, and
-the next run overwrites it. Results are netCDF-4 that xarray reads without this package.
+the next run overwrites it. Two processes that write one file do so one after the other: the `.part` is locked. Results
+are netCDF-4 that xarray reads without this package.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -16,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,7 @@ __all__ = [
     "provenance",
     "read_dataset",
     "read_kind",
+    "read_options",
     "require",
     "whole",
     "write_bytes",
@@ -54,6 +57,10 @@ KINDS = {
 }
 
 
+# Brackets in the options of a file, of which each is a list or a table.
+MOST_NESTED = 500
+
+
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file atomically.
 
@@ -65,11 +72,12 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     target = Path(os.path.realpath(path))
     part = _part(target)
     try:
-        with open(part, "wb") as stream:
+        with _locked(part) as stream:
+            stream.truncate(0)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, target)
+            os.replace(part, target)
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError):
@@ -77,6 +85,35 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
             raise ConvergenceError(f"cannot write {path}: {why}; what was there before is unharmed") from error
         raise
     _sync_directory(target.parent)
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[BinaryIO]:
+    """The temporary file, open for writing by this process alone; the lock goes with the process."""
+    while True:
+        with open(part, "ab") as stream:
+            _lock(stream)
+            if _is_still(part, stream):
+                yield stream
+                return
+
+
+def _is_still(part: Path, stream: BinaryIO) -> bool:
+    """Whether a file has its name yet: whoever had locked it may have made it the result."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), part.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _lock(stream: BinaryIO) -> None:
+    """Wait for other processes on this machine, where the system has locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        return
 
 
 def _part(target: Path) -> Path:
@@ -110,24 +147,25 @@ def check_writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
     if path.suffix.lower() not in suffixes:
         raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {' or '.join(suffixes)}")
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
+    if os.path.islink(target):
+        raise RequestError(f"cannot write {str(path)!r}: its links lead in a circle; give another name")
+    if not os.path.isdir(target.parent):
         raise RequestError(f"cannot write {str(path)!r}: there is no directory {str(target.parent)!r}; create it first")
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not target.is_file():
         raise RequestError(f"cannot write {str(path)!r}: it is not an ordinary file; give another name")
     _probe(path, _part(target))
     return path
 
 
 def _probe(path: Path, part: Path) -> None:
-    """Create the temporary file once: only the system knows whether it lets us."""
-    before = part.exists()
+    """Create a temporary file once: only the system knows whether it lets us. Not that of others who write now."""
+    own = part.with_name(f"{part.name}{os.getpid()}")
     try:
-        open(part, "ab").close()
+        open(own, "ab").close()
     except OSError as error:
         why = error.strerror or error
         raise RequestError(f"cannot write {str(path)!r}: {why}; give a place you may write to") from None
-    if not before:
-        part.unlink(missing_ok=True)
+    own.unlink(missing_ok=True)
 
 
 def check_folder(path: str | Path, suffixes: tuple[str, ...], card: str) -> Path:
@@ -232,6 +270,9 @@ def read_kind(path: str | Path) -> str:
     """
     import h5netcdf
 
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise RequestError(f"{str(path)!r} is not an ordinary file; give a result saved with -o FILE.nc")
+    h5netcdf.File._writable = False  # which the end of a broken file asks for that could not be opened
     try:
         with h5netcdf.File(path, "r") as file:
             kind = file.attrs["witten_kind"]
@@ -269,6 +310,31 @@ def _version(name: str) -> str:
 def dump_options(options: Mapping[str, Any]) -> str:
     """Options as JSON text, the same text for the same options; paths as their names."""
     return json.dumps(dict(options), sort_keys=True, allow_nan=False, default=os.fspath)
+
+
+def read_options(text: str) -> dict[str, Any]:
+    """What `dump_options` wrote.
+
+    Raises
+    ------
+    ValueError, TypeError
+        for anything else: no table, one that is nested without need, a number that is not finite.
+    """
+    if text.count("{") + text.count("[") > MOST_NESTED:
+        raise ValueError("the options are nested too deeply")
+    options = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    if not isinstance(options, dict):
+        raise ValueError("the options are no table")
+    noise = options.get("noise", 1.0)
+    if not (isinstance(noise, int | float) and noise > 0):
+        raise ValueError(f"the noise is {noise!r}")
+    return options
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"an option is {text}")
+    return float(text)
 
 
 def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from pathlib import Path
@@ -101,7 +102,7 @@ def _number(name: str, key: str, value: str) -> sp.Rational:
 
 
 def _from_file(path: Path, name: str) -> Objective:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RequestError(f"there is no file {str(path)!r}; an objective of your own is given as path.py:name")
     module = _run(path)
     if not hasattr(module, name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -151,10 +150,11 @@ class RateCurve(netcdf.Saved):
     @classmethod
     def from_dataset(cls, dataset: xarray.Dataset) -> RateCurve:
         """The curve that `to_dataset` described; KeyError or ValueError where a part is missing or cannot be true."""
-        options = json.loads(dataset.attrs["options"])
-        if not isinstance(options, dict):
-            raise ValueError("the options are no table")
-        return cls(read_records(dataset), str(dataset.attrs["method"]), str(dataset.attrs["objective"]), options)
+        options = netcdf.read_options(dataset.attrs["options"])
+        names = dataset.attrs["method"], dataset.attrs["objective"]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("method and objective are no words")
+        return cls(read_records(dataset), *names, options)
 
 
 def sensible_fit(curve: RateCurve) -> BarrierFit | None:

@@ -97,11 +97,11 @@ class Sweep:
         # A run of paths that was stopped has an interval of some width, and is done again.
         done = [(name, r) for name, curve in found.items() for r in curve.records if not _is_stopped(r)]
         self.known = {(name, record.learning_rate): record for name, record in done if name in self.parts}
-        if self.known:
-            self._save()
         for name in self.parts:
             for record in self.curve(name).records:
                 self.progress(name, record)
+        if self.known:
+            self._save()
 
     def _require_same_request(self, part: Part, curve: RateCurve | None) -> None:
         """Refuse a file that answers another question, and say which option differs."""
