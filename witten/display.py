@@ -110,8 +110,8 @@ def shortened(text: str, most: int = 60) -> str:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two values hold the same: arrays by their entries, values of one type by their fields; nan is nan."""
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.shape(a) == np.shape(b) and all(map(same, np.ravel(a).tolist(), np.ravel(b).tolist()))
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
     if type(a) is not type(b):
         return bool(a == b)
     if is_dataclass(a):
