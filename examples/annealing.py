@@ -8,10 +8,9 @@ import numpy as np
 
 import witten
 import witten.annealing
-from witten.plots import plot_annealing
 
 losses = witten.annealing.Losses(np.diag([2 / 3, 1 / 3]), np.eye(2) / 2)
 found = witten.annealing.compare(losses, (1.0, 1.0), 1e-2)
-figure = plot_annealing(found)
+figure = found.plot()
 print(f"ratio {found.ratio:.3f}")
 assert abs(witten.annealing.limit_ratio(losses) - 2) < 1e-12

@@ -7,12 +7,11 @@ $\\lambda \\approx (1/m_1 + 1/m_2)(1/R_1 + 1/R_2)$.
 import numpy as np
 
 import witten
-from witten.plots import plot_spectrum
 
 s, n = 0.3, 40000
 f = witten.periodic("cos(2*x) + 0.3*cos(x)", {"x": (0, 2 * np.pi)})
 found = witten.spectrum(f, s, 2)
-figure = plot_spectrum(found, f)
+figure = found.plot(objective=f)
 
 x = (np.arange(n) + 0.5) * 2 * np.pi / n
 cell, right = 2 * np.pi / n, x > np.pi

@@ -7,12 +7,10 @@ inside them flat.
 import math
 
 import witten
-from witten.plots import plot_committor
-from witten.spectra.committor import committor_dataset
 
 f = witten.gallery.double_well(tilt=0.05)
 found = witten.committor(f, 0.1, (-1.0,), (1.0,))
-figure = plot_committor(committor_dataset(found, f))
+figure = found.plot()
 gap = witten.gap(f, 0.1).rates[0]
 both = found.rate + math.exp(found.log_rate_back)
 print(f"there and back: {both:.5f}, the gap: {gap:.5f}")

@@ -8,10 +8,9 @@ import warnings
 import numpy as np
 
 import witten
-from witten.plots import plot_curve
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # says the same in words
     curve = witten.gap("abs(x)", (0.4, 1.0))
-figure = plot_curve(curve)
+figure = curve.plot()
 assert curve.continuous.all() and np.allclose(curve.rates * 2 * curve.learning_rates, 1.0)

@@ -6,10 +6,9 @@ Two wells, a barrier of H = 1/4 between them: log λ against 1/s is a straight l
 import numpy as np
 
 import witten
-from witten.plots import plot_curve
 
 curve = witten.gap("double-well", np.geomspace(0.03, 0.5, 10))
-figure = plot_curve(curve)
+figure = curve.plot()
 fit = curve.fit_barrier()
 print(f"H = {fit.barrier:.4f}")
 assert abs(fit.barrier - 0.25) < 0.002

@@ -7,12 +7,11 @@ $f'(b)\\,(f''(a)/\\pi s)^{1/2}\\,e^{-2(f(b)-f(a))/s}$: here $b = 1$, $a = 0$, $f
 import numpy as np
 
 import witten
-from witten.plots import plot_curve
 
 rates = np.geomspace(0.02, 0.2, 7)
 curve = witten.gap("x^2/2", rates, box=[(-1, 1)], boundary="absorbing")
 law = 2 * np.sqrt(1 / (np.pi * rates)) * np.exp(-1 / rates)
-figure = plot_curve(curve)
+figure = curve.plot()
 figure.axes[0].plot(1 / rates, law, ":", color="black", label="law of small s")
 figure.axes[0].legend(frameon=False)
 assert abs(curve.rates[0] / law[0] - 1) < 0.03

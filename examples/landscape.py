@@ -6,9 +6,8 @@ Every critical point of a formula is found, and proved to be all. Steepest desce
 import numpy as np
 
 import witten
-from witten.plots import plot_landscape
 
 wells = witten.describe_landscape("himmelblau")
-figure = plot_landscape(wells)
+figure = wells.plot()
 print(len(wells.minima), "minima,", len(wells.saddles), "saddles")
 assert np.abs(wells.minima[0].value) < 1e-12

@@ -4,10 +4,9 @@ The rates of θx²/2 are whole multiples of θ at every learning rate; the modes
 """
 
 import witten
-from witten.plots import plot_spectrum
 
 f = witten.gallery.quadratic(theta=2.0)
 found = witten.spectrum(f, 0.1, 5)
-figure = plot_spectrum(found, f)
+figure = found.plot(objective=f)
 print(*(f"{rate:.4f}" for rate in found.rates))
 assert abs(found.rates[3] - 6.0) <= found.errors[3]

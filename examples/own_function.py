@@ -7,7 +7,6 @@ w tanh(w) of two tied weights fits a number, with either sign of w.
 import numpy as np
 
 import witten
-from witten.plots import plot_curve
 
 
 def loss(x):
@@ -18,7 +17,7 @@ def loss(x):
 
 f = witten.Objective.from_callable(loss, 1, name="two tied weights")
 curve = witten.gap(f, np.geomspace(0.08, 0.4, 4), rtol=1e-3)
-figure = plot_curve(curve)
+figure = curve.plot()
 barrier = witten.barrier(f)
 print(f"H = {barrier:.4f}")
 assert abs(curve.fit_barrier().barrier - barrier) < 0.05

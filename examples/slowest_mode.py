@@ -6,10 +6,9 @@ It is nearly constant in each well and changes sign on the ridge between those t
 import numpy as np
 
 import witten
-from witten.plots import plot_spectrum
 
 f = witten.gallery.mueller_brown()
 found = witten.spectrum(f, 0.1, 3, rtol=1e-2)
-figure = plot_spectrum(found, f)
+figure = found.plot(objective=f)
 measure = np.exp(-2 / 0.1 * (f(found.grid.points) - f(found.grid.points).min()))
 assert abs((measure * found.modes[1]).sum() / measure.sum()) < 1e-6  # orthogonal to the constant

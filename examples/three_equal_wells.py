@@ -4,10 +4,9 @@ Symmetry makes the two small rates equal. Their error bars overlap, and only the
 """
 
 import witten
-from witten.plots import plot_spectrum
 
 f = witten.gallery.triple_well()
 found = witten.spectrum(f, 0.1, 4, rtol=1e-2)
-figure = plot_spectrum(found, f)
+figure = found.plot(objective=f)
 print("multiplets:", found.multiplets)
 assert abs(found.rates[1] - found.rates[2]) <= found.errors[1] + found.errors[2]

@@ -4,10 +4,8 @@ The wells that the slowest mode exchanges, the saddle that limits, and the commi
 """
 
 import witten
-from witten.explanation.dataset import explanation_dataset
-from witten.plots import plot_passage
 
 found = witten.explain("shi-su-jordan-1d", 0.06)
-figure = plot_passage(explanation_dataset(found))
+figure = found.plot()
 print(f"over the saddle at x = {found.passage.saddle.x[0]:.4f}")
 assert abs(found.passage.saddle.x[0] + 0.080741760) < 1e-6

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from witten.display import Displayed, shortened
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
@@ -24,8 +26,8 @@ Array = NDArray[np.float64]
 STARTS, STEPS, NEAR = 600, 3000, 1e-4
 
 
-@dataclass(frozen=True, eq=False)
-class Plane:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plane(Displayed):
     """Gap and stationary distribution over the plane; nan where the chain has none or asks for too many nodes.
 
     Attributes
@@ -41,6 +43,8 @@ class Plane:
     thresholds : 2/f'' at each of them, shape (w,): plain descent converges to it for smaller h only
     """
 
+    picture: ClassVar[str] = "plot_plane"
+
     objective: str
     step_sizes: Array
     temperatures: Array
@@ -50,6 +54,13 @@ class Plane:
     descent: Array
     minima: Array
     thresholds: Array
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        m, n = self.rates.shape
+        known = int(np.isfinite(self.rates).sum())
+        return f"{shortened(self.objective)}: {n} step sizes, {m} temperatures, {known} of {m * n} rates known"
 
 
 def gap_plane(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.annealing.losses import Losses
 from witten.annealing.trajectory import Trajectory, follow
+from witten.display import Displayed
 from witten.errors import RequestError
 from witten.schedules import Schedule, Stage, Stop
 
@@ -25,8 +27,8 @@ SMALLEST_EPS = 1e-100
 SAMPLES, EPS = 3, 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Displayed):
     """Large steps and then the flow, against small steps alone, both stopped at one train loss.
 
     Attributes
@@ -35,10 +37,18 @@ class Comparison:
     annealed, small : the two trajectories
     """
 
+    picture: ClassVar[str] = "plot_annealing"
+
     losses: Losses
     eps: float
     annealed: Trajectory
     small: Trajectory
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        losses = f"{self.annealed.test_loss:.4g} after large steps, {self.small.test_loss:.4g} after small ones"
+        return f"train loss {self.eps:g}: test loss {losses}, ratio {self.ratio:.4g}"
 
     @property
     def ratio(self) -> float:

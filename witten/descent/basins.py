@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, Share
 from witten.descent.cycle_detection import DIVERGED, UNDECIDED, settle
 from witten.descent.gradient_map import DescentMap
+from witten.display import Displayed, shortened
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 
@@ -24,8 +26,8 @@ SAME = 1e-5
 MOST_ATTRACTORS = 64
 
 
-@dataclass(frozen=True, eq=False)
-class Basins:
+@dataclass(frozen=True, eq=False, repr=False)
+class Basins(Displayed):
     """What became of starts x = origin + u e_1 + v e_2 on a grid.
 
     Attributes
@@ -37,6 +39,8 @@ class Basins:
     ends : where it was left, shape (d, m, n)
     """
 
+    picture: ClassVar[str] = "plot_basins"
+
     objective: Objective
     learning_rate: float
     u: Array
@@ -44,6 +48,12 @@ class Basins:
     period: NDArray[np.int16]
     steps: NDArray[np.int32]
     ends: Array
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        told = ", ".join(f"{share.kind} {share.count / self.period.size:.1%}" for share in self.shares())
+        return f"{shortened(self.objective.name)}, s = {self.learning_rate:g}, {self.period.size} starts: {told}"
 
     def shares(self) -> tuple[Share, ...]:
         """The share of starts of each kind; what stays undecided is slow, chaos too (`fate` distinguishes)."""

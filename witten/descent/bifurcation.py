@@ -19,6 +19,7 @@ from witten.descent.limit_orbit import ARRIVED, approached
 from witten.descent.lyapunov import lyapunov
 from witten.descent.orbit_stability import judged
 from witten.descent.orbits import ROUNDING, Orbit, polish
+from witten.display import Displayed, shortened
 from witten.errors import ConvergenceError, RequestError
 from witten.io import netcdf
 from witten.objectives.objective import Objective
@@ -41,8 +42,8 @@ KICK = 1e-9
 CHAOS, STEADY, LONGER = 3.0, 1.5, 20
 
 
-@dataclass(frozen=True, eq=False)
-class Diagram(netcdf.Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagram(netcdf.Saved, Displayed):
     """Attractors against the learning rate, from several starts.
 
     Attributes
@@ -57,6 +58,7 @@ class Diagram(netcdf.Saved):
     """
 
     kind: ClassVar[str] = KIND
+    picture: ClassVar[str] = "plot_bifurcation"
 
     objective: str
     learning_rates: Array
@@ -64,6 +66,14 @@ class Diagram(netcdf.Saved):
     exponents: Array
     periods: NDArray[np.int64]
     why: NDArray[np.str_]
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        s, found = self.learning_rates, sorted(set(self.periods[self.periods > 0].tolist()))
+        seen = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
+        rates = f"{s.size} learning rates {s.min():g} to {s.max():g}"
+        return f"{shortened(self.objective)}, {rates}, periods {seen or 'none'}"
 
     @property
     def dimension(self) -> int:

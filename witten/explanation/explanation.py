@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.display import Displayed, shortened
 from witten.explanation.relief import Pass
 from witten.landscape.landscape import Landscape
 from witten.objectives import Objective
@@ -152,8 +154,8 @@ class Change:
     law: LawRate | None
 
 
-@dataclass(frozen=True, eq=False)
-class Explanation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation(Displayed):
     """Why the rate is what it is at s.
 
     >>> found = witten.explain("x^2/2 + y^2/50", 0.1)
@@ -177,6 +179,8 @@ class Explanation:
     notes : what a reader should know
     """
 
+    picture: ClassVar[str] = "plot_passage"
+
     objective: Objective
     learning_rate: float
     noise: float
@@ -196,6 +200,13 @@ class Explanation:
     why: Mapping[str, str]
     notes: tuple[str, ...]
     seconds: float
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        best, h = self.best, "" if self.barrier is None else f", H = {self.barrier:.6g}"
+        rate = "unknown" if best is None else best.text
+        return f"{shortened(self.objective.name)}, s = {self.learning_rate:g}: {self.kind}, rate {rate}{h}"
 
     @property
     def s(self) -> float:

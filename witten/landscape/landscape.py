@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.display import Displayed, Table, shortened
 from witten.landscape.barriers import Pair, barrier_pairs
 from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, joined, polished
 from witten.landscape.critical_points import CriticalPoints, critical_points
@@ -24,6 +27,8 @@ Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
 # Cells along each axis of the grid whose merge tree checks what a search has found.
 CHECK_CELLS = {1: 4000, 2: 300, 3: 64}
+# A value this small, beside the differences between critical points, is shown as zero.
+ROUNDED = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +45,8 @@ class Saddle(CriticalPoint):
     separating: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Landscape:
+@dataclass(frozen=True, eq=False, repr=False)
+class Landscape(Displayed):
     """What f looks like, as far as the asymptotic law asks.
 
     >>> wells = witten.describe_landscape("double-well:barrier=0.5")
@@ -61,6 +66,8 @@ class Landscape:
     notes : what a reader should know, in words
     """
 
+    picture: ClassVar[str] = "plot_landscape"
+
     objective: Objective
     minima: tuple[CriticalPoint, ...]
     saddles: tuple[Saddle, ...]
@@ -70,6 +77,25 @@ class Landscape:
     search: CriticalPoints
     boxed: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        h = "no barrier" if self.barrier is None else f"H = {self.barrier:.6g}"
+        counts = f"{_count(self.minima, 'minimum', 'minima')}, {_count(self.saddles, 'saddle', 'saddles')}"
+        return f"{shortened(self.objective.name)}: {counts} of index 1, {h}"
+
+    def table(self) -> Table:
+        """The minima, and how high each must climb to a deeper one."""
+        rows, bars = [], []
+        span = float(np.ptp(_values((*self.minima, *self.saddles, *self.others)))) if self.minima else 0.0
+        for pair in self.pairs:
+            point, rise = self.minima[pair.minimum], pair.barrier
+            value = point.value if abs(point.value) > ROUNDED * span else 0.0
+            place = ", ".join(f"{x + 0.0:.4g}" for x in point.x[:4]) + (", ..." if point.x.size > 4 else "")
+            rows.append((str(pair.minimum), f"({place})", f"{value:.6g}", "" if rise is None else f"{rise:.6g}"))
+            bars.append((0.0, math.nan if rise is None else rise, math.nan if rise is None else rise))
+        return Table(("minimum", "x", "f", "barrier"), rows, bars)
 
     @property
     def barrier(self) -> float | None:
@@ -171,6 +197,10 @@ def barrier(objective: Objective | str, *, box: Intervals | None = None, seed: i
     0.109319
     """
     return describe_landscape(objective, box=box, seed=seed).barrier
+
+
+def _count(points: Sequence[CriticalPoint], one: str, many: str) -> str:
+    return f"{len(points)} {one if len(points) == 1 else many}"
 
 
 def _number(i: int) -> int | None:

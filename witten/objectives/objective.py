@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
+from witten.display import shortened
 from witten.errors import RequestError
 from witten.objectives import callables
 from witten.objectives.symbolic import codegen
@@ -24,6 +25,8 @@ __all__ = ["CallableObjective", "Kernels", "Objective"]
 
 Array = NDArray[np.float64]
 MAX_DIMENSION = 1_000
+# A formula of more letters is not typeset.
+LONG = 600
 # Places at which f must be known before it is called constant.
 FEW = 20
 # Dimensions up to which derivatives that were given are checked again where f is searched from.
@@ -41,7 +44,7 @@ class Kernels(NamedTuple):
     hessian: Callable[..., Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Objective:
     """f: R^d -> R with gradient, Hessian and Laplacian, from one SymPy formula in real symbols.
 
@@ -125,6 +128,17 @@ class Objective:
     def dimension(self) -> int:
         """d."""
         return len(self.symbols)
+
+    def __repr__(self) -> str:
+        kind = "a Python function" if self.formula is None else shortened(self.text)
+        what = f": {kind}" if kind != shortened(self.name) else ""
+        return f"<Objective {shortened(self.name)}{what}, d = {self.dimension}>"
+
+    def _repr_latex_(self) -> str | None:
+        """The formula for a notebook; None without one, and where it would fill pages."""
+        if self.formula is None or len(self.text) > LONG:
+            return None
+        return rf"$\displaystyle f({', '.join(map(sp.latex, self.symbols))}) = {sp.latex(self.formula.doit())}$"
 
     @property
     def periodic_axes(self) -> NDArray[np.bool_]:
@@ -335,7 +349,7 @@ class Objective:
             raise ValueError(f"{self.name!r} has a kink and no Hessian at x = ({where}); move the point off it")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CallableObjective(Objective):
     """An objective given by Python functions; made by `Objective.from_callable`. Equal if the user's functions are."""
 

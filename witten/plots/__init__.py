@@ -4,6 +4,8 @@ matplotlib and what computes the results are loaded inside the functions; of mat
 global state. With a path the picture is written atomically; every function returns the figure.
 """
 
+from typing import Any
+
 from witten.plots.annealings import plot_annealing
 from witten.plots.chains import plot_chain
 from witten.plots.committors import plot_committor
@@ -35,3 +37,12 @@ __all__ = [
     "plot_risks",
     "plot_spectrum",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`plot_validation`, which loads all three routes."""
+    if name != "plot_validation":
+        raise AttributeError(f"module 'witten.plots' has no attribute {name!r}")
+    from witten.plots.validation import plot_validation
+
+    return plot_validation

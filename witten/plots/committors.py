@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from witten.display import Displayed
 from witten.errors import RequestError
 from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened, tex_number
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from witten.spectra.committor import Committor
+
 __all__ = ["plot_committor"]
 
 # Where the current is a smaller part than this of its largest value nothing is drawn.
@@ -23,12 +26,12 @@ FAINT = 1e-3
 LEVELS = np.linspace(0.0, 1.0, 11)
 
 
-def plot_committor(found: xarray.Dataset, path: str | Path | None = None) -> Figure:
+def plot_committor(found: Committor | xarray.Dataset, path: str | Path | None = None) -> Figure:
     """On a line q over f; in the plane levels of q, of f in grey, and streamlines of the reactive current.
 
     Parameters
     ----------
-    found : what `committor_dataset` describes
+    found : a Committor, or what `committor_dataset` describes
 
     Raises
     ------
@@ -37,6 +40,11 @@ def plot_committor(found: xarray.Dataset, path: str | Path | None = None) -> Fig
     """
     if path is not None:
         check_plot(path)
+    if isinstance(found, Displayed):
+        from witten.spectra.committor import committor_dataset
+
+        values = found.operator.values
+        found = committor_dataset(found, lambda points: values)
     dimension = found["committor"].ndim
     if dimension > 2:
         raise RequestError("a committor is drawn in one and two dimensions; in three save it and take another tool")

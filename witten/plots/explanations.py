@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from witten.display import Displayed
 from witten.errors import RequestError
 from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, shortened
 
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
+    from witten.explanation import Explanation
+
 __all__ = ["plot_passage"]
 
 
-def plot_passage(found: xarray.Dataset, path: str | Path | None = None) -> Figure:
+def plot_passage(found: Explanation | xarray.Dataset, path: str | Path | None = None) -> Figure:
     """f along the path from A to B, the saddle, and q with the place where it is one half.
 
     Parameters
     ----------
-    found : what `explanation_dataset` describes
+    found : an Explanation, or what `explanation_dataset` describes
 
     Raises
     ------
@@ -32,6 +35,10 @@ def plot_passage(found: xarray.Dataset, path: str | Path | None = None) -> Figur
     """
     if path is not None:
         check_plot(path)
+    if isinstance(found, Displayed):
+        from witten.explanation.dataset import explanation_dataset
+
+        found = explanation_dataset(found)
     about = found.attrs
     if "height" not in found:
         raise RequestError(f"nothing to plot: no path between wells of {about['objective']} is known")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from witten.display import Displayed
 from witten.errors import RequestError
 from witten.plots.style import GREY, PALETTE, check_plot, finished, new_figure, shortened
 
@@ -25,7 +26,7 @@ LAWS = {"chain": "SGD, exact law", "spectral": "SDE, exact law", "simulate": "ru
 SMEAR = 8.0
 
 
-def plot_risks(curves: Sequence[RiskCurve], path: str | Path | None = None) -> Figure:
+def plot_risks(curves: RiskCurve | Sequence[RiskCurve], path: str | Path | None = None) -> Figure:
     """E f - min f against k and against t = s k; plateaus dashed, intervals shaded, the last crossing of two marked.
 
     Where one schedule is many times as long as another the axes are logarithmic.
@@ -37,6 +38,7 @@ def plot_risks(curves: Sequence[RiskCurve], path: str | Path | None = None) -> F
     """
     if path is not None:
         check_plot(path)
+    curves = [curves] if isinstance(curves, Displayed) else curves
     if not curves:
         raise RequestError("nothing to plot: give at least one curve of risk")
     figure, (by_step, by_time) = new_figure(1, 2, (11.0, 4.6), sharey=True)

@@ -57,9 +57,10 @@ def new_figure(
 ) -> tuple[Figure, list[Axes]]:
     """A figure without pyplot, and its axes row by row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
+    from witten.plots.picture import Picture
+
+    figure = Picture(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     return figure, list(panels.flat)

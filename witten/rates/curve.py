@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.barrier_fit import BarrierFit, fit_barrier
+from witten.display import Displayed, Table, same, shortened
 from witten.errors import RequestError
 from witten.io import netcdf
 from witten.rates.rate_dataset import ALONG, about, read_records, variables
 from witten.rates.record import RateRecord
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 __all__ = ["KIND", "RateCurve", "sensible_fit"]
@@ -26,9 +28,11 @@ KIND = "rate-curve"
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class RateCurve(netcdf.Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class RateCurve(netcdf.Saved, Displayed):
     """lambda_s at several learning rates, in the order asked for.
+
+    `len`, iteration and `curve[0.1]` are those of its records; two curves are equal if all that they hold is.
 
     >>> curve = witten.gap("double-well", (0.05, 0.1))
     >>> bool(np.all(curve.lower < curve.log_rates) and np.all(curve.log_rates < curve.upper))
@@ -43,6 +47,7 @@ class RateCurve(netcdf.Saved):
     """
 
     kind: ClassVar[str] = KIND
+    picture: ClassVar[str] = "plot_curve"
 
     records: tuple[RateRecord, ...]
     method: str
@@ -52,6 +57,55 @@ class RateCurve(netcdf.Saved):
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", tuple(self.records))
         object.__setattr__(self, "options", dict(self.options))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[RateRecord]:
+        return iter(self.records)
+
+    def __getitem__(self, learning_rate: float) -> RateRecord:
+        """The record of a learning rate, to 12 digits; KeyError names those that there are."""
+        for record in self.records:
+            if math.isclose(record.learning_rate, learning_rate, rel_tol=1e-12):
+                return record
+        known = ", ".join(f"{s:g}" for s in self.learning_rates[:20])
+        raise KeyError(f"no learning rate {learning_rate:g} here; there are {known or 'none'}")
+
+    def __contains__(self, learning_rate: object) -> bool:
+        return isinstance(learning_rate, int | float) and any(
+            math.isclose(s, learning_rate, rel_tol=1e-12) for s in self.learning_rates
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other) if isinstance(other, RateCurve) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.objective, self.method, *self.learning_rates.tolist()))
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        good = [record for record in self if record.resolved]
+        ends = good[:1] + good[1:][-1:]
+        told = [f"{record.text} at s = {record.learning_rate:g}" for record in ends]
+        bad = len(self) - int(self.resolved.sum())
+        count = f"{len(self)} learning rate{'' if len(self) == 1 else 's'}" + (f", {bad} unresolved" if bad else "")
+        return f"{shortened(self.objective)}, {self.method}, {count}" + (f": {' to '.join(told)}" if told else "")
+
+    def table(self) -> Table:
+        """One row for each learning rate; bars are of log10 of the rate."""
+        rows = [(f"{r.learning_rate:g}", r.text, _tenth(r.log10_rate), r.solver) for r in self.records]
+        bars = [(r.lower, r.log_rate if r.resolved else math.nan, r.upper) for r in self.records]
+        return Table(("learning rate", "rate", "log10 rate", "solver"), rows, bars)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row for each learning rate, the index; xarray is `to_dataset`."""
+        import pandas
+
+        names = ("rate", "rate_error", "log_rate", "lower", "upper", "resolved", "continuous", "solver")
+        columns = {name: [getattr(record, name) for record in self.records] for name in names}
+        return pandas.DataFrame(columns, index=pandas.Index(self.learning_rates, name=ALONG))
 
     def _array(self, name: str, kind: type = float) -> NDArray[Any]:
         """An attribute of all records, nan where it is None; it cannot be written."""
@@ -155,6 +209,10 @@ class RateCurve(netcdf.Saved):
         if not all(isinstance(name, str) for name in names):
             raise ValueError("method and objective are no words")
         return cls(read_records(dataset), *names, options)
+
+
+def _tenth(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def sensible_fit(curve: RateCurve) -> BarrierFit | None:

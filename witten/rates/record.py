@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from witten.number_format import readable, with_log_error
+
 __all__ = ["ChainRate", "LawRate", "RateRecord", "SampledRate"]
 
 # Below this a double loses digits: the rate is then known by its logarithm alone.
@@ -90,6 +92,11 @@ class RateRecord:
         if self.rate is None or not math.isfinite(self.upper):
             return None
         return self.rate * max(math.expm1(self.upper - self.log_rate), -math.expm1(self.lower - self.log_rate))
+
+    @property
+    def text(self) -> str:
+        """The rate with the error of its last digits in brackets, 0.0027761406(5), at any size; or 'unresolved'."""
+        return readable(with_log_error(self.log_rate, self.log_error)) if self.resolved else "unresolved"
 
     @property
     def log10_rate(self) -> float | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.display import Displayed, shortened
 from witten.errors import RequestError
 from witten.io import netcdf
 from witten.schedules import Schedule
@@ -35,8 +36,8 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class RiskCurve(netcdf.Saved):
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskCurve(netcdf.Saved, Displayed):
     """E f(X_k) - min f along a schedule.
 
     Attributes
@@ -55,6 +56,7 @@ class RiskCurve(netcdf.Saved):
     """
 
     kind: ClassVar[str] = KIND
+    picture: ClassVar[str] = "plot_risks"
 
     method: str
     objective: str
@@ -68,6 +70,12 @@ class RiskCurve(netcdf.Saved):
     lower: Array
     upper: Array
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        ends = f"excess risk {self.excess_risk[0]:.4g} to {self.final:.4g} in {int(self.steps[-1])} steps"
+        return f"{shortened(self.objective)}, {self.method}, {shortened(self.schedule.text)}: {ends}"
 
     @property
     def final(self) -> float:

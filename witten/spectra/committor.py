@@ -6,7 +6,7 @@ k_AB the rate at which paths that were last in A come to B, and J their current 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +156,7 @@ def _cut_errors(
 
 
 def committor_dataset(
-    found: Committor, objective: Objective, options: Mapping[str, Any] | None = None
+    found: Committor, objective: Callable[[Array], Any], options: Mapping[str, Any] | None = None
 ) -> xarray.Dataset:
     """f, q, 1 - q, the error of q, the sets and J/cap on the full grid, nan outside its mask, with cap and rates."""
     import xarray

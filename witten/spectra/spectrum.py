@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.display import Displayed, Table, same, shortened
 from witten.domains.grid import Grid
 from witten.domains.nodal_mesh import NodalMesh
+from witten.io.spectrum_dataset import spectrum_dataset
+from witten.number_format import readable, with_log_error
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
 
 __all__ = ["Spectrum"]
 
+Array = NDArray[np.float64]
 # A rate whose error bar is wider than this part of it is not resolved.
 RESOLVED = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Displayed):
     """The k lowest eigenvalues at one learning rate s, ascending, the zero of the ground state first.
 
     >>> found = witten.spectrum("x^2/2", 0.1, 3)
@@ -48,6 +57,8 @@ class Spectrum:
     exits : whether the boundary absorbs: the rates are those of leaving, rates[0] the exit rate, and no zero is there
     """
 
+    picture: ClassVar[str] = "plot_spectrum"
+
     learning_rate: float
     rates: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -75,6 +86,47 @@ class Spectrum:
             for name, value in missing.items():
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, value())
+
+    def __len__(self) -> int:
+        return self.rates.size
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other) if isinstance(other, Spectrum) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.objective, self.learning_rate, self.n_dofs))
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        told = ", ".join(self._number(k) for k in range(min(len(self), 4))) + (", ..." if len(self) > 4 else "")
+        return f"{shortened(self.objective)}, s = {self.learning_rate:g}, {self.n_dofs} unknowns: rates {told}"
+
+    def table(self) -> Table:
+        """One row for each rate, the zero included."""
+        rows = [(str(k), self._number(k), f"{self.relative_errors[k]:.1e}") for k in range(len(self))]
+        low, high = self.rates - self.errors, self.rates + self.errors
+        bars = np.column_stack([low, np.where(self.resolved, self.rates, np.nan), high]).tolist()
+        return Table(("mode", "rate", "relative error"), rows, bars)
+
+    def _number(self, k: int) -> str:
+        if not self.resolved[k]:
+            return "unresolved"
+        if self.log_rates[k] == -np.inf:
+            return "0"
+        return readable(with_log_error(float(self.log_rates[k]), 0.0, float(self.relative_errors[k])))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row for each rate; modes are in `to_dataset`."""
+        import pandas
+
+        names = ("rates", "errors", "log_rates", "relative_errors", "resolved", "eigenvalues")
+        modes = pandas.RangeIndex(len(self), name="mode")
+        return pandas.DataFrame({name: getattr(self, name) for name in names}, index=modes)
+
+    def to_dataset(self, objective: Callable[[Array], Array] | None = None) -> xarray.Dataset:
+        """Rates and modes as an xarray Dataset; with the objective f, the Gibbs density and the ground state too."""
+        return spectrum_dataset(self, objective)
 
     @classmethod
     def above_zero(cls, log_rates: NDArray[np.float64], relative_errors: NDArray[np.float64], **rest: Any) -> Spectrum:

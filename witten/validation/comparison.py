@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from scipy.special import ndtri
 
 from witten.barrier_fit import BarrierFit
+from witten.display import Displayed, shortened
 from witten.errors import RequestError
 from witten.landscape.landscape import Landscape
 from witten.objectives import Objective
@@ -100,8 +101,8 @@ class Comparison:
         return all(j.agree for j in self.judgements) if self.judgements else None
 
 
-@dataclass(frozen=True, eq=False)
-class Validation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Validation(Displayed):
     """The routes side by side at several learning rates.
 
     Attributes
@@ -116,6 +117,8 @@ class Validation:
     stopped : why it was ended early, what was done by then being compared; or None
     """
 
+    picture: ClassVar[str] = "plot_validation"
+
     objective: Objective
     noise: float
     landscape: Landscape | None
@@ -125,6 +128,11 @@ class Validation:
     seed: int = 0
     seconds: float = 0.0
     stopped: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        return f"{shortened(self.objective.name)}: {self.verdict}"
 
     @property
     def barrier(self) -> float | None:

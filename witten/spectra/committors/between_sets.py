@@ -11,15 +11,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
+from witten.display import Displayed, shortened
 from witten.domains.grid import Grid
 from witten.domains.sets import Predicate
 from witten.errors import ConvergenceError, RequestError
+from witten.number_format import with_log_error
 from witten.objectives.objective import Objective
 from witten.operators.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
@@ -35,8 +38,8 @@ BISECTIONS, SHORTEST = 50, 1e-9
 WRONG = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Committor:
+@dataclass(frozen=True, eq=False, repr=False)
+class Committor(Displayed):
     """The committor from A to B on the nodes of a grid, and what follows from it.
 
     >>> found = witten.committor("double-well", 0.2, (-1.0,), (1.0,))
@@ -56,6 +59,8 @@ class Committor:
     objective, solver, seconds : as in a Spectrum
     """
 
+    picture: ClassVar[str] = "plot_committor"
+
     learning_rate: float
     noise: float
     grid: Grid
@@ -71,6 +76,13 @@ class Committor:
     objective: str
     solver: str
     seconds: float
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        errors = self.relative_errors[1:].tolist()
+        there, back = map(with_log_error, (self.log_rate, self.log_rate_back), (0.0, 0.0), errors)
+        return f"{shortened(self.objective)}, s = {self.learning_rate:g}: from A to B at rate {there}, back at {back}"
 
     @property
     def capacity(self) -> float:
