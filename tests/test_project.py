@@ -181,7 +181,7 @@ FILES = {"io", "io.netcdf", "io.spectrum_dataset"}
 TOOLS = {"barrier_fit", "memory", "number_format", "parallel", "linalg", "request", "schedules"}
 SHARED = BASE | FILES | TOOLS | {"rates", "sweeps"}
 SPECTRAL = {"operators", "spectra", "sgd"}
-ROUTES = SPECTRAL | {"objectives", "domains", "landscape", "dynamics", "descent"}
+ROUTES = SPECTRAL | {"noise", "objectives", "domains", "landscape", "dynamics", "descent"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "parallel": BASE,  # the one package that knows mpi4py
@@ -197,10 +197,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schedules": BASE,
     "sweeps": BASE | {"io", "io.netcdf", "parallel", "rates"},  # below the routes, each of which is swept
     "objectives": BASE | {"linalg"},
+    "noise": BASE | {"linalg", "objectives", "request"},  # the covariance of the gradient, beside f
     # the three routes: they share objectives and domains, and never each other
     "domains": SHARED | {"objectives"},
     "operators": SHARED | {"objectives", "domains"},
-    "spectra": SHARED | {"objectives", "domains", "operators"},
+    "spectra": SHARED | {"noise", "objectives", "domains", "operators"},
     "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
     "landscape": SHARED | {"objectives", "domains"},
     "dynamics": SHARED | {"objectives", "domains"},

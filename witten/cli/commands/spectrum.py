@@ -40,6 +40,8 @@ def spectrum(
     method: options.Method = None,
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     box: options.Box = None,
     boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
@@ -59,7 +61,7 @@ def spectrum(
     learning_rate = options.parse_learning_rate(lr)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model),
         "box": options.parse_box(box),
         "boundary": options.parse_boundary(boundary),
         "periodic": options.parse_periodic(periodic),
@@ -80,6 +82,8 @@ def spectrum(
     f = options.resolved(objective, center, scale)
     with progress_bar(1, objective):
         found = witten.spectrum(f, learning_rate, count, **request)
+    if found.covariance:
+        request["noise"] = found.covariance
     if files or plot is not None:
         parallel.agree(ranks, lambda: _keep(found, f, files, plot, request))
     if as_json:
@@ -144,6 +148,7 @@ def _json(found: Spectrum) -> dict[str, Any]:
         "log10_rates": [log / math.log(10) if ok else None for log, ok in zip(logs, known, strict=True)],
         "resolved": known,
         "n_dofs": found.n_dofs,
+        **({"noise": found.covariance, "reversible": found.reversible} if found.covariance else {}),
         **({"quantity": "exit rates", "boundary": "absorbing"} if found.exits else {}),
     }
 
