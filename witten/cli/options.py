@@ -170,6 +170,10 @@ NoiseModel = Annotated[
         help="loss:c=1,floor=0.2 for noise in proportion to the loss, or file.py:name for one of witten.noise.",
     ),
 ]
+Drift = Annotated[
+    str | None,
+    typer.Option("--drift", metavar="FORMULAS", help='What the drift has beside -grad f, "-3*y,3*x": one per axis.'),
+]
 Box = Annotated[
     str | None,
     typer.Option(
@@ -257,7 +261,7 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
     return f.searched_from(parse_point(center, f.dimension, "--center"), length)
 
 
-def parse_noise(sigma: str, covariance: str | None, model: str | None) -> Any:
+def parse_noise(sigma: str, covariance: str | None, model: str | None, drift: str | None = None) -> Any:
     """The noise that is meant: a number, or one of `witten.noise`.
 
     Raises
@@ -266,6 +270,10 @@ def parse_noise(sigma: str, covariance: str | None, model: str | None) -> Any:
         where several are given, and for what is none.
     """
     strength = positive("--noise", sigma)
+    if drift is not None:
+        from witten.noise import with_drift
+
+        return with_drift(drift, parse_noise(sigma, covariance, model))
     if covariance is None and model is None:
         return strength
     if (covariance is not None) + (model is not None) + (strength != 1) > 1:

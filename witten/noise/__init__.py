@@ -11,6 +11,7 @@ is then no longer f. Start at `models`.
 from witten.noise.diffusion import Diffusion
 from witten.noise.models import (
     Constant,
+    Driven,
     Formula,
     Isotropic,
     Loss,
@@ -22,12 +23,14 @@ from witten.noise.models import (
     loss,
     minibatch,
     parse,
+    with_drift,
 )
 from witten.noise.reversible import Reversible, reversible
 
 __all__ = [
     "Constant",
     "Diffusion",
+    "Driven",
     "Formula",
     "Isotropic",
     "Loss",
@@ -41,4 +44,5 @@ __all__ = [
     "minibatch",
     "parse",
     "reversible",
+    "with_drift",
 ]

@@ -22,13 +22,20 @@ DEGENERATE = 1e-12
 
 @dataclass(frozen=True)
 class Diffusion:
-    """dX = -grad f dt + sqrt(s) Sigma^{1/2}(X) dW, Sigma a symmetric matrix of formulas in the coordinates of f.
+    """dX = (c - grad f) dt + sqrt(s) Sigma^{1/2}(X) dW, Sigma a symmetric matrix of formulas in the coordinates of f.
 
-    Its generator is L u = (s/2) tr(Sigma Hess u) - grad f . grad u. Made by `of`.
+    Its generator is L u = (s/2) tr(Sigma Hess u) + (c - grad f) . grad u. Made by `of`.
+
+    Attributes
+    ----------
+    objective : f
+    matrix : Sigma
+    current : c, one formula for each coordinate; empty where there is none
     """
 
     objective: Objective
     matrix: sp.ImmutableDenseMatrix
+    current: tuple[sp.Expr, ...] = ()
 
     @classmethod
     def of(cls, objective: Objective, rows: Sequence[Sequence[sp.Expr]]) -> Diffusion:
@@ -65,6 +72,20 @@ class Diffusion:
         """(div Sigma)_a = sum_b d_b Sigma_ab at points (d, n), shape (d, n)."""
         return self._evaluated(self._divergence, x)
 
+    def pull(self, x: Array) -> Array:
+        """-grad f at points (d, n), shape (d, n)."""
+        return -self.objective.gradient(x)
+
+    def stream(self, x: Array) -> Array:
+        """c at points (d, n), shape (d, n)."""
+        return self._evaluated(self._current, x) if self.current else np.zeros(x.shape)
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether no formula is seen to have kinks."""
+        functions = [self.objective, *self._current, *(entry for row in self._entries for entry in row)]
+        return not any(each.singularities for each in functions)
+
     def root(self, x: Array) -> Array:
         """The symmetric Sigma^{1/2} at points (d, n), shape (d, d, n)."""
         values, vectors = np.linalg.eigh(np.moveaxis(self.sigma(x), 2, 0))
@@ -87,6 +108,10 @@ class Diffusion:
     @cached_property
     def _entries(self) -> list[list[Objective]]:
         return [[self._function(entry) for entry in row] for row in self.matrix.tolist()]
+
+    @cached_property
+    def _current(self) -> list[Objective]:
+        return [self._function(each) for each in self.current]
 
     @cached_property
     def _divergence(self) -> list[Objective]:

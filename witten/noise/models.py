@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,8 +18,8 @@ from witten.objectives.symbolic.formula import parse as parse_formula
 from witten.objectives.topography.critical_set import reach
 from witten.request import positive
 
-__all__ = ["Constant", "Formula", "Isotropic", "Loss", "Minibatch", "Noise"]
-__all__ += ["constant", "formula", "isotropic", "loss", "minibatch", "parse"]
+__all__ = ["Constant", "Driven", "Formula", "Isotropic", "Loss", "Minibatch", "Noise"]
+__all__ += ["constant", "formula", "isotropic", "loss", "minibatch", "parse", "with_drift"]
 
 # How far the mean of losses may be off f, relative to the largest of its terms, at places where both are compared.
 SAME = 1e-9
@@ -127,6 +127,48 @@ class Minibatch:
         spread = [slope - mean for slope in slopes]
         total = sum((each * each.T for each in spread), sp.zeros(len(symbols))) / (len(losses) * self.batch)
         return Diffusion.of(objective, total.applyfunc(_tidy).tolist())
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A noise, and a drift c(x) beside -grad f."""
+
+    current: tuple[str, ...]
+    noise: Noise
+
+    @property
+    def text(self) -> str:
+        return f"{self.noise.text} with drift {','.join(self.current)}"
+
+    def bind(self, objective: Objective) -> Diffusion:
+        if len(self.current) != objective.dimension:
+            raise RequestError(
+                f"the drift has {len(self.current)} components, {objective.name} has dimension {objective.dimension}"
+            )
+        current = tuple(_entry(each, objective) for each in self.current)
+        return replace(self.noise.bind(objective), current=current)
+
+
+def with_drift(current: str | Sequence[str], noise: float | Noise = 1.0) -> Driven:
+    """dX = (c - grad f) dt + sqrt(s) Sigma^{1/2} dW: a drift by formulas, beside the gradient.
+
+    >>> noise = witten.noise.with_drift(("-3*y", "3*x"))
+    >>> found = witten.spectrum("(x^2 + y^2)/2", 0.5, 3, noise=noise, box=[(-4, 4), (-4, 4)], rtol=1e-3)
+    >>> print(f"{found.rates[1]:.2f} {abs(found.imaginary[1]):.2f}")
+    1.00 3.00
+
+    Parameters
+    ----------
+    current : c, one formula for each coordinate, or all in one text, "-3*y,3*x"
+    noise : sigma, or a noise
+
+    Raises
+    ------
+    RequestError
+        when bound, for another number of components than the dimension, and for what is no formula.
+    """
+    texts = _split(current)[0] if isinstance(current, str) else tuple(map(str, current))
+    return Driven(texts, isotropic(noise) if isinstance(noise, int | float) else noise)
 
 
 def isotropic(sigma: float = 1.0) -> Isotropic:

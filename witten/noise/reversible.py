@@ -58,7 +58,7 @@ def reversible(diffusion: Diffusion, learning_rate: float) -> Reversible | None:
     11*log((x**2 - 1)**2/4 + 1/5)/10
     """
     f, s = diffusion.objective, sp.Rational(repr(float(learning_rate)))
-    if f.formula is None:
+    if f.formula is None or diffusion.current:
         return None
     found = _loss_like(diffusion, s) or _diagonal(diffusion, s)
     if found is not None:

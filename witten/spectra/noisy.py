@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, RequestError
-from witten.noise import Diffusion, Isotropic, Noise, Reversible, reversible
+from witten.noise import Isotropic, Noise, Reversible, reversible
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
 from witten.spectra.checks import given_box, require_request
+from witten.spectra.irreversible import generator_spectrum
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.spectrum import Spectrum
 
@@ -40,9 +41,10 @@ def parted(noise: float | Noise, objective: Objective) -> tuple[float, Noise | N
         return float(noise), None
     if not hasattr(noise, "bind"):
         raise RequestError(f"noise is a number or one of witten.noise, got {type(noise).__name__}")
-    matrix = noise.bind(objective).matrix
-    strength = matrix[0, 0]
-    if strength.is_number and strength > 0 and matrix == strength * type(matrix).eye(objective.dimension):
+    bound = noise.bind(objective)
+    matrix, strength = bound.matrix, bound.matrix[0, 0]
+    same = strength.is_number and matrix == strength * type(matrix).eye(objective.dimension)
+    if same and strength > 0 and not bound.current:
         return float(strength) ** 0.5, None
     return 1.0, noise
 
@@ -66,7 +68,8 @@ def noisy_spectrum(
 ) -> Spectrum:
     """The k lowest rates, by real part, of L u = (s/2) tr(Sigma Hess u) - grad f . grad u, zero included.
 
-    Noise with a potential is a weighted graph, to the same accuracy as unit noise and for rates of any size.
+    Noise with a potential is a weighted graph, to the same accuracy as unit noise and for rates of any size; other
+    noise a Markov generator, see `generator_spectrum`.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def noisy_spectrum(
     Raises
     ------
     RequestError
-        if the request is wrong, Sigma is not positive definite somewhere, or has no potential that is recognised.
+        if the request is wrong, or Sigma is not positive definite somewhere.
     """
     require_request(objective, learning_rate, k, rtol, box)
     if objective.periods:
@@ -86,7 +89,7 @@ def noisy_spectrum(
     diffusion.require_positive(_looked_at(objective, None if box is None else given_box(objective, box)))
     found = reversible(diffusion, learning_rate)
     if found is None or (found.turned and (modes or box is not None)):
-        raise RequestError(_no_potential(diffusion, found))
+        return replace(generator_spectrum(diffusion, learning_rate, k, rtol, box), covariance=noise.text)
     result = _of_potential(found.potential, learning_rate, k, rtol, box)
     return replace(result, covariance=noise.text, potential=_on(found, result))
 
@@ -119,16 +122,3 @@ def _looked_at(objective: Objective, box: Box | None) -> Array:
             raise RequestError(f"{objective.name} has no critical point that is known; give a box")
         box = Box.of(list(zip(known.lower - known.scale, known.upper + known.scale, strict=True)))
     return Grid(box, (LOOKED_AT[objective.dimension],) * objective.dimension).points
-
-
-def _no_potential(diffusion: Diffusion, found: Reversible | None) -> str:
-    name = diffusion.objective.name
-    if found is not None:
-        return (
-            f"the noise of {name} has a potential in the eigenvectors of its covariance, in which no box and no modes "
-            "are known; ask for the gap, without a box"
-        )
-    return (
-        f"noise of covariance {diffusion.matrix.tolist()} is not known to have a potential beside {name}: rates are "
-        "computed for one variable, for noise in proportion to the loss, and for diagonal noise beside a sum"
-    )

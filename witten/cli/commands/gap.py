@@ -41,6 +41,7 @@ def gap(
     noise: options.Noise = "1",
     covariance: options.Covariance = None,
     noise_model: options.NoiseModel = None,
+    drift: options.Drift = None,
     box: options.Box = None,
     boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
@@ -61,7 +62,7 @@ def gap(
     circles = options.parse_periodic(periodic)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
-        "noise": options.parse_noise(noise, covariance, noise_model),
+        "noise": options.parse_noise(noise, covariance, noise_model, drift),
         "box": options.parse_box(box),
         "boundary": options.parse_boundary(boundary),
         "periodic": circles,
@@ -162,7 +163,7 @@ def _under_noise(record: RateRecord) -> dict[str, Any]:
 def _show(curve: RateCurve, quantity: str) -> None:
     """The table, and the barrier where the rates have one."""
     from witten.barrier_fit import plus_minus
-    from witten.rates import sensible_fit
+    from witten.rates import NoisyRate, sensible_fit
 
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
     noise += f", covariance {curve.options['covariance']}" if "covariance" in curve.options else ""
@@ -175,6 +176,9 @@ def _show(curve: RateCurve, quantity: str) -> None:
     )
     if any(record.continuous for record in curve.records):
         print_line("* the bottom of the continuous spectrum: there is no eigenvalue below it")
+    for record in curve.records:
+        if isinstance(record, NoisyRate) and record.imaginary:
+            print_line(f"the eigenvalue at {record.learning_rate:g} is complex: imaginary part {record.imaginary:.6g}")
     for line in dict.fromkeys(note for record in curve.records for note in record.notes):
         print_line(f"note: {line}")
     fit = sensible_fit(curve)
