@@ -19,7 +19,7 @@ def selling(matrices: Array) -> tuple[Array, NDArray[np.int64]]:
     """D(x) = sum_k r_k(x) e_k(x) e_k(x)^T for matrices (d, d, n), d = 2 or 3: r (m, n), e (m, d, n), m = 3 or 6.
 
     The superbase b_0 + ... + b_d = 0 is reduced until all b_i . D b_j <= 0; r_ij = -b_i . D b_j, and e_ij is
-    perpendicular to the others. Source: [Selling1874], [Fehrenbach2014].
+    perpendicular to the others. Source: [Fehrenbach2014].
     """
     d, n = len(matrices), matrices.shape[2]
     if d == 1:
