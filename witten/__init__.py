@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
+    from witten import noise
     from witten.annealing.experiment import anneal
     from witten.descent.attractor import fate
     from witten.descent.bifurcation import bifurcation_diagram
@@ -71,6 +72,7 @@ _HOME = {
     "fate": "witten.descent.attractor",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
+    "noise": "witten.noise",
     "periodic": "witten.objectives.periodicity",
     "plan_schedule": "witten.risk.planning.optimal_schedule",
     "rate_bounds": "witten.landscape.poincare_bounds",
@@ -112,6 +114,7 @@ __all__ = [
     "fate",
     "gallery",
     "gap",
+    "noise",
     "periodic",
     "plan_schedule",
     "rate_bounds",
@@ -129,8 +132,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'witten' has no attribute {name!r}")
     module = import_module(_HOME[name])
-    # gallery is a module of its package; everything else is defined in the module named.
-    value = import_module(f"{_HOME[name]}.{name}") if name == "gallery" else getattr(module, name)
+    # gallery is a module of its package, noise one itself; everything else is defined in the module named.
+    modules = {"gallery": f"{_HOME[name]}.{name}", "noise": _HOME[name]}
+    value = import_module(modules[name]) if name in modules else getattr(module, name)
     globals()[name] = value
     return value
 

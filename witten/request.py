@@ -21,8 +21,10 @@ def positive(name: str, value: float) -> float:
     Raises
     ------
     RequestError
-        unless it is positive and finite.
+        unless it is positive and finite, and for noise with a covariance, where only its strength is known.
     """
+    if hasattr(value, "bind"):
+        raise RequestError(f"{name} is a number here; only gap and spectrum know a covariance: give its strength")
     if not (math.isfinite(value) and value > 0):
         raise RequestError(f"{name} must be positive, got {value}")
     return float(value)

@@ -57,6 +57,22 @@ def refused(*arguments, run=in_process):
 
 
 # -------------------------------------------------------------------------------------------------- what works
+def test_noise_with_a_covariance(tmp_path):
+    (tmp_path / "mine.py").write_text("import witten\nmine = witten.noise.loss(1, 0.2)\nnumber = 1\n")
+    model = f"{tmp_path / 'mine.py'}:mine"
+    ways = {"--noise-model": ("loss:c=1,floor=0.2", model), "--covariance": ("0.2+(x^2-1)^2/4",)}
+    for option, text in ((option, text) for option, texts in ways.items() for text in texts):
+        found = strict_json(in_process("gap", "double-well", "--lr", "0.2", option, text, "--json").stdout)
+        (record,) = found["records"]
+        assert abs(record["rate"] / 8.9865006484e-5 - 1) < 1e-6 and record["reversible"]
+        assert record["eigenvalue"] == [record["rate"], 0.0] and found["noise"]
+    done = in_process("spectrum", "x^2", "--lr", "0.2", "-k", "2", "--covariance", "1+x^2/9", "--json")
+    assert strict_json(done.stdout)["noise"] == "1+x^2/9"
+    assert "give one of them" in refused("gap", "x^2", "--lr", "0.1", "--noise", "2", "--covariance", "x")
+    assert "not positive definite at (0)" in refused("gap", "x^2", "--lr", "0.1", "--covariance", "x^2")
+    assert "of type int, no noise model" in refused("gap", "x^2", "--lr", "0.1", "--noise-model", f"{model[:-4]}number")
+
+
 def test_the_entry_point_is_installed():
     script = shutil.which("witten", path=os.path.dirname(sys.executable))
     assert script, "the package is not installed: no witten beside python"

@@ -194,7 +194,7 @@ def test_an_objective_from_a_file(tmp_path: Path) -> None:
     for text, message in [
         (f"{file}:tilt", "defines no 'tilt'; the objectives in it: tilted, bowl"),
         (f"{file}:", "defines no ''"),
-        (f"{file}:number", "of type int, not an Objective"),
+        (f"{file}:number", "of type int, no objective"),
         (f"{file}x.py:f", "there is no file"),
         ("landscapes.py", "write landscapes.py:name"),
     ]:

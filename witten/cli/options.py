@@ -154,6 +154,26 @@ Rtol = Annotated[str, typer.Option("--rtol", metavar="R", help="Ask for rate_err
 Noise = Annotated[
     str, typer.Option("--noise", metavar="SIGMA", help="Scale of the gradient noise: gap(s, SIGMA) = gap(s SIGMA^2).")
 ]
+Covariance = Annotated[
+    str | None,
+    typer.Option(
+        "--covariance",
+        metavar="MATRIX",
+        help='Of the gradient noise, formulas in the coordinates: "1,0.8;0.8,1"; a single one, "1+x^2", times I.',
+    ),
+]
+NoiseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--noise-model",
+        metavar="MODEL",
+        help="loss:c=1,floor=0.2 for noise in proportion to the loss, or file.py:name for one of witten.noise.",
+    ),
+]
+Drift = Annotated[
+    str | None,
+    typer.Option("--drift", metavar="FORMULAS", help='What the drift has beside -grad f, "-3*y,3*x": one per axis.'),
+]
 Box = Annotated[
     str | None,
     typer.Option(
@@ -239,6 +259,33 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
         raise RequestError(f"--scale {scale}: it goes with a --center; give that, too: about where the wells are")
     length = 1.0 if scale is None else positive("--scale", scale)
     return f.searched_from(parse_point(center, f.dimension, "--center"), length)
+
+
+def parse_noise(sigma: str, covariance: str | None, model: str | None, drift: str | None = None) -> Any:
+    """The noise that is meant: a number, or one of `witten.noise`.
+
+    Raises
+    ------
+    RequestError
+        where several are given, and for what is none.
+    """
+    strength = positive("--noise", sigma)
+    if drift is not None:
+        from witten.noise import with_drift
+
+        return with_drift(drift, parse_noise(sigma, covariance, model))
+    if covariance is None and model is None:
+        return strength
+    if (covariance is not None) + (model is not None) + (strength != 1) > 1:
+        raise RequestError("--noise, --covariance and --noise-model each say what the noise is: give one of them")
+    from witten import noise
+    from witten.objectives.resolve import from_file
+
+    if covariance is not None:
+        return noise.formula(covariance)
+    if re.fullmatch(r".+\.py:[^:]*", model or ""):
+        return from_file(str(model), noise.Noise, "noise model", "see witten.noise")
+    return noise.parse(str(model))
 
 
 def parse_learning_rates(text: str) -> tuple[float, ...]:

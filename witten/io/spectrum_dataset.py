@@ -96,7 +96,8 @@ def is_mesh(grid: GridLike | MeshLike) -> TypeGuard[MeshLike]:
 
 
 def nodal_fields(spectrum: SpectrumLike, objective: Callable[[Array], Array] | None = None) -> dict[str, Array]:
-    """The objective f, the density e^{-2f/s}/Z of the Gibbs measure and the ground state, its root, on the nodes.
+    """The objective f, the stationary density, of unit noise that of the Gibbs measure e^{-2f/s}/Z, and its root,
+    the ground state, on the nodes.
 
     Nothing without the objective.
     """
@@ -105,7 +106,9 @@ def nodal_fields(spectrum: SpectrumLike, objective: Callable[[Array], Array] | N
     grid = spectrum.grid
     volumes = grid.weights if is_mesh(grid) else np.prod(cast(GridLike, grid).spacing)
     values = np.asarray(objective(grid.points), dtype=float)
-    weights = np.exp(-2 * (values - values.min()) / (spectrum.learning_rate * spectrum.noise**2))
+    potential = getattr(spectrum, "potential", None)
+    potential = values if potential is None else potential
+    weights = np.exp(-2 * (potential - potential.min()) / (spectrum.learning_rate * spectrum.noise**2))
     density = weights / np.sum(weights * volumes)
     return {"objective": values, "gibbs_density": density, "ground_state": np.sqrt(density)}
 

@@ -52,7 +52,9 @@ class Objective:
     f.hessian(x) (d, d, n), f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two
     objectives are equal if their name, formula and symbols are. Make one with `from_formula`, `from_sympy`,
     `from_callable`, or take one from the gallery. An objective on a circle or a torus is made by `periodic`: `periods`
-    holds the interval (low, high) of each coordinate, None of one that is not periodic.
+    holds the interval (low, high) of each coordinate, None of one that is not periodic. `mobility` holds a_i, the
+    variance of the noise along each axis, where f is the potential of noise that is not the same everywhere: the
+    measure is e^{-2f/s}, the Dirichlet form (s/2) sum_i int a_i (d_i u)^2 e^{-2f/s}; empty where all are 1.
 
     >>> f = witten.Objective.from_formula("x^4/4 - x^2/2")
     >>> f(np.array([1.0])), f.gradient(np.array([2.0])).tolist()
@@ -63,6 +65,7 @@ class Objective:
     formula: sp.Expr | None
     symbols: tuple[sp.Symbol, ...]
     periods: tuple[tuple[float, float] | None, ...] = ()
+    mobility: "tuple[Objective, ...]" = ()
 
     @classmethod
     def from_formula(cls, text: str, *, name: str | None = None) -> "Objective":

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import sympy as sp
 
@@ -16,7 +17,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.symbolic import formula
 from witten.objectives.symbolic.grammar import NAMES, nearest, quoted
 
-__all__ = ["is_file", "resolve"]
+__all__ = ["from_file", "is_file", "resolve"]
 
 FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[^:]*)")
 WORDS = re.compile(r"[A-Za-z]\w*(-\w+)*")  # what could be meant as a name
@@ -102,17 +103,29 @@ def _number(name: str, key: str, value: str) -> sp.Rational:
 
 
 def _from_file(path: Path, name: str) -> Objective:
+    found: Objective = from_file(f"{path}:{name}", Objective, "objective", "see Objective.from_formula")
+    return found
+
+
+def from_file(text: str, kind: type, what: str, remedy: str) -> Any:
+    """What `name` stands for in the user's file, "path.py:name", which is run.
+
+    Raises
+    ------
+    RequestError
+        if there is no such file or name, or it is not of this kind.
+    """
+    location, _, name = text.rpartition(":")
+    path = Path(location)
     if not os.path.isfile(path):
-        raise RequestError(f"there is no file {str(path)!r}; an objective of your own is given as path.py:name")
+        raise RequestError(f"there is no file {location!r}; one of your own is given as path.py:name")
     module = _run(path)
     if not hasattr(module, name):
-        own = [key for key, value in vars(module).items() if isinstance(value, Objective)]
-        raise RequestError(f"{path} defines no {name!r}; the objectives in it: {', '.join(own) or 'none'}")
+        own = [key for key, value in vars(module).items() if isinstance(value, kind) and not isinstance(value, type)]
+        raise RequestError(f"{path} defines no {name!r}; the {what}s in it: {', '.join(own) or 'none'}")
     found = getattr(module, name)
-    if not isinstance(found, Objective):
-        raise RequestError(
-            f"{name} in {path} is of type {type(found).__name__}, not an Objective; see Objective.from_formula"
-        )
+    if not isinstance(found, kind):
+        raise RequestError(f"{name} in {path} is of type {type(found).__name__}, no {what}; {remedy}")
     return found
 
 

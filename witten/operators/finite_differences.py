@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from witten.domains.grid import Grid
 from witten.errors import RequestError
+from witten.objectives.mobility import positive_mobility
 from witten.objectives.objective import Objective
 from witten.operators.absorption import with_absorbing_faces
 from witten.operators.cell_averages import Averages, kinked_cells
@@ -86,7 +87,7 @@ class FiniteDifferences:
     grid, whose faces are one more node (`absorption`). Masses and resistances are midpoint sums of smooth peaks, so
     that exponentially small rates converge faster than any power of h; the error of the others is a series in h^2, h^4,
     ... Flat f on n cells has the eigenvalues delta_k = (4 s^2/h^2) sin^2(k pi/(2n)). Beside kinks of a formula weights
-    are averages (see `Averages`).
+    are averages (see `Averages`). Where f has a mobility a, c_ij has the factor a((x_i + x_j)/2), too.
 
     >>> grid = witten.Grid(witten.Box((-4.0,), (4.0,)), (256,))
     >>> operator = witten.FiniteDifferences(witten.gallery.quadratic(), grid).assemble(0.5)
@@ -142,6 +143,17 @@ class FiniteDifferences:
             found[a, i] = self.values[i] + self.values[j] - 2 * self.edge_values[a, i]
         return found
 
+    @cached_property
+    def mobilities(self) -> NDArray[np.float64]:
+        """a_k half a cell above each node along each axis k, shape (d, n); 1 where there is no edge."""
+        points = self.grid.points
+        found = np.ones(points.shape)
+        for k, ((_, below, _), mobility) in enumerate(zip(self.pattern.edges, self.objective.mobility, strict=True)):
+            middle = points[:, below]
+            middle[k] += 0.5 * self.grid.spacing[k]
+            found[k, below] = positive_mobility(mobility, middle)
+        return found
+
     def _finite(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         values = np.asarray(self.objective(points), dtype=float)
         bad = ~np.isfinite(values)
@@ -178,6 +190,8 @@ class FiniteDifferences:
         couplings = self.second_differences / learning_rate
         np.exp(np.minimum(couplings, UNRESOLVED, out=couplings), out=couplings)
         couplings *= 0.5 * learning_rate / self.grid.spacing[:, None] ** 2
+        if self.objective.mobility:
+            couplings *= self.mobilities
         entries = (pattern.indptr, pattern.indices, pattern.axis, pattern.upper, data)
         _fill(values, weights, 1.0 / learning_rate, couplings, *entries)
         matrix = csr_array((data, pattern.indices, pattern.indptr), shape=(values.size, values.size))
@@ -196,6 +210,8 @@ class FiniteDifferences:
         for a, (at, i, j) in enumerate(self.pattern.edges):
             logs = averages.log_conductances(i, j, a, s) + (values[i] + values[j]) / s
             entries = -0.5 * s / self.grid.spacing[a] ** 2 * np.exp(logs)
+            if self.objective.mobility:
+                entries *= self.mobilities[a, i]
             data[at] = data[np.searchsorted(keys, j * values.size + i)] = entries
         diagonal = columns == rows
         data[diagonal] = 0.0

@@ -37,10 +37,12 @@ def second_order_errors(discretisation: FiniteDifferences, learning_rate: float,
             return np.moveaxis(np.pad(field, around, mode="wrap"), axis, 0)
 
         f, middle = lines(values), lines(middles[axis])[1:-2]
+        mobile = discretisation.objective.mobility
+        mobility = lines(grid.expand(discretisation.mobilities[axis]))[1:-2] if mobile else 1.0
         n = len(middle)
         factors = [np.exp(np.minimum((f[k : n + k] - middle) / s, LARGEST_EXPONENT)) for k in range(4)]
         for j, each in enumerate(psi.T):
             along = lines(grid.expand(each))
             a, b, c, d = (factor * along[k : n + k] for k, factor in enumerate(factors))
-            total[j] += s / (24 * h**2) * float(np.nansum((c - b) * (d - 3 * c + 3 * b - a)))
+            total[j] += s / (24 * h**2) * float(np.nansum(mobility * (c - b) * (d - 3 * c + 3 * b - a)))
     return total

@@ -5,7 +5,7 @@
 from witten.barrier_fit import BarrierFit
 from witten.rates.curve import KIND, RateCurve, sensible_fit
 from witten.rates.curve_set import CurveSet
-from witten.rates.record import ChainRate, LawRate, RateRecord, SampledRate
+from witten.rates.record import ChainRate, LawRate, NoisyRate, RateRecord, SampledRate
 
 __all__ = [
     "KIND",
@@ -13,6 +13,7 @@ __all__ = [
     "ChainRate",
     "CurveSet",
     "LawRate",
+    "NoisyRate",
     "RateCurve",
     "RateRecord",
     "SampledRate",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.io import netcdf
-from witten.rates.record import NOBODY, ChainRate, LawRate, RateRecord, SampledRate
+from witten.rates.record import NOBODY, ChainRate, LawRate, NoisyRate, RateRecord, SampledRate
 
 if TYPE_CHECKING:
     import xarray
@@ -111,6 +111,10 @@ VARIABLES = {
         Variable("blind", "blind", "1 where a mode may live where the paths hardly ever come, else 0", kind=bool),
         Variable("remarks", "notes", "what a reader should know, a line each", **LINES),
     ),
+    NoisyRate: (
+        Variable("reversible", "reversible", "1 where there is detailed balance, else 0", kind=bool),
+        Variable("imaginary", "imaginary", "imaginary part of the eigenvalue of -L whose real part is the rate"),
+    ),
     LawRate: (
         Variable("leading", None, "rates of leading order, nan where a double cannot hold one", along="index"),
         Variable("log_leading", "log_leading", "natural logarithms of leading, nan-padded", **ROW),
@@ -157,7 +161,7 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
     dataset = dataset.isel({ALONG: netcdf.column(dataset, "solver", (ALONG,), str) != ""})
     if "log_rates" not in dataset and "rates" in dataset:
         dataset = dataset.assign(log_rates=_logarithms(dataset))
-    kinds = {"n_steps": SampledRate, "log_leading": LawRate, "eigenvalue_real": ChainRate}
+    kinds = {"n_steps": SampledRate, "reversible": NoisyRate, "log_leading": LawRate, "eigenvalue_real": ChainRate}
     kind = next((kind for mark, kind in kinds.items() if mark in dataset), RateRecord)
     optional = {each.name for each in fields(kind) if each.default is not MISSING} - {"log_rates"}
     columns = {"learning_rate": netcdf.column(dataset, ALONG, (ALONG,)).tolist()} | {

@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.number_format import readable, with_log_error
 
-__all__ = ["ChainRate", "LawRate", "RateRecord", "SampledRate"]
+__all__ = ["ChainRate", "LawRate", "NoisyRate", "RateRecord", "SampledRate"]
 
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
@@ -129,6 +129,20 @@ class SampledRate(RateRecord):
     diverged: int = 0
     stopped: bool = False
     blind: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyRate(RateRecord):
+    """The rate under noise with a covariance: the smallest real part of an eigenvalue of -L, but for the zero.
+
+    Parameters
+    ----------
+    reversible : whether there is detailed balance
+    imaginary : the imaginary part of that eigenvalue, not negative; 0 where it is real
+    """
+
+    reversible: bool
+    imaginary: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

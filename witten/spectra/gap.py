@@ -16,15 +16,17 @@ import numpy as np
 
 from witten.domains.msh import require_file
 from witten.errors import ConvergenceError, RequestError
+from witten.noise import Noise
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
-from witten.rates import RateCurve, RateRecord
+from witten.rates import NoisyRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
+from witten.spectra.noisy import noisy_spectrum, parted, require_room
 from witten.spectra.shared_grid import RankTeam
 from witten.spectra.solvers.eigensolve import Solver, eigensolve
 from witten.spectra.spectrum import Spectrum
@@ -57,7 +59,7 @@ def spectrum(
     k: int = 6,
     *,
     rtol: float = 1e-4,
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
     boundary: str = REFLECTING,
@@ -78,7 +80,8 @@ def spectrum(
     learning_rate : s > 0
     k : number of eigenvalues, the zero counted
     rtol : wanted error, relative to each rate
-    noise : sigma > 0; the rates are those at learning rate s sigma^2
+    noise : sigma > 0; the rates are those at learning rate s sigma^2. Or one of `witten.noise`, dX = -grad f dt +
+        sqrt(s) Sigma^{1/2}(X) dW; by finite differences
     method : 'finite-differences', or 'finite-elements', which is the default where a mesh or a degree is given
     box : (low, high) per axis that is not periodic, instead of automatic truncation
     boundary : of the box, 'reflecting', or 'absorbing': the rates are then those of leaving it, none is zero, and the
@@ -101,7 +104,12 @@ def spectrum(
     _require_use(petsc, how, ranks)
     f = _posed(objective, periodic, how)
     walls = _walls(boundary, how)
-    found = _spectrum(f, learning_rate, k, noise, how, ranks, rtol=rtol, box=box, petsc=petsc, **walls)
+    sigma, model = parted(noise, f)
+    require_room(model, how is not None, bool(walls))
+    given = {"rtol": rtol, "box": box}
+    if model is not None:
+        return _noisy(f, learning_rate, k, model, ranks, **given)
+    found = _spectrum(f, learning_rate, k, sigma, how, ranks, petsc=petsc, **given, **walls)
     if found.continuous:
         raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
     return found
@@ -125,6 +133,11 @@ def _walls(boundary: str, how: Mapping[str, Any] | None) -> dict[str, Any]:
     if how is not None:
         raise RequestError("finite elements have reflecting boundaries only; use finite differences, or leave it out")
     return {"absorbing": True}
+
+
+def _noisy(f: Objective, learning_rate: float, k: int, model: Noise, ranks: Communicator, **options: Any) -> Spectrum:
+    """On rank 0, for all."""
+    return RankTeam(ranks, f).lead(lambda: noisy_spectrum(f, learning_rate, k, model, **options))
 
 
 def _spectrum(
@@ -155,7 +168,7 @@ def gap(
     learning_rates: float | Iterable[float],
     *,
     rtol: float = 1e-4,
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     method: str | None = None,
     box: Intervals | None = None,
     boundary: str = REFLECTING,
@@ -207,15 +220,20 @@ def gap(
     how = _method(method, degree, mesh)
     f, walls = _posed(objective, periodic, how), _walls(boundary, how)
     _require_use(petsc, how, ranks)
-    asked = checked_learning_rates(learning_rates, noise)
-    options = _options(rtol, noise, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls))
+    sigma, model = parted(noise, f)
+    require_room(model, how is not None, bool(walls))
+    asked = checked_learning_rates(learning_rates, sigma)
+    covariance = {} if model is None else {"covariance": model.text}
+    options = _options(rtol, sigma, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls | covariance))
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
 
     def compute(s: float, group: Communicator) -> RateRecord:
+        if model is not None:
+            return noisy_record(_noisy(f, s, 2, model, group, rtol=rtol, box=box, modes=False))
         quickly = how and {**how, "modes": False}
         wanted = 1 if walls else 2
-        return rate_record(_spectrum(f, s, wanted, noise, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+        return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
 
     return run_sweep(
         f.name, Part(compute, FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, options), asked, comm=ranks,
@@ -310,6 +328,11 @@ def rate_record(found: Spectrum) -> RateRecord:
         notes=found.notes,
         examined=found.examined,
     )
+
+
+def noisy_record(found: Spectrum) -> NoisyRate:
+    """The gap under noise with a covariance."""
+    return NoisyRate(**vars(rate_record(found)), reversible=found.reversible, imaginary=float(found.imaginary[1]))
 
 
 def _method(

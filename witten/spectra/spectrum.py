@@ -55,6 +55,11 @@ class Spectrum(Displayed):
     notes : what a reader should know, in words
     examined : how far f was looked at, in words; "" where nothing was left out
     exits : whether the boundary absorbs: the rates are those of leaving, rates[0] the exit rate, and no zero is there
+    covariance : of noise that is not of one strength, as text; "" for others
+    reversible : whether there is detailed balance; else the rates are real parts
+    imaginary : imaginary parts of the eigenvalues of -L, shape (k,)
+    potential : F at the nodes, shape (n,), where the stationary density is e^{-2F/s} for another F than f; None where
+        it is f's
     """
 
     picture: ClassVar[str] = "plot_spectrum"
@@ -76,11 +81,16 @@ class Spectrum(Displayed):
     notes: tuple[str, ...] = ()
     examined: str = ""
     exits: bool = False
+    covariance: str = ""
+    reversible: bool = True
+    imaginary: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
+    potential: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             missing = {
                 "log_rates": lambda: np.log(self.rates),
+                "imaginary": lambda: np.zeros(self.rates.shape),
                 "relative_errors": lambda: np.where(self.errors > 0, self.errors / self.rates, 0.0),
             }
             for name, value in missing.items():

@@ -23,6 +23,8 @@ EXAMPLES = options.examples(
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
     'witten gap "x^2/2" --lr 0.02,0.1 --box "-1:1.2" --boundary absorbing',
     'witten gap "cos(2*x) + 0.3*cos(x)" --lr 0.1,0.2 --periodic "x=0:2*pi"',
+    "witten gap double-well --lr 0.05,0.1 --noise-model loss:c=1,floor=0.2",
+    'witten gap double-well --lr 0.05 --covariance "1 + tanh(2*x)/2"',
     "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
     "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
@@ -37,6 +39,9 @@ def gap(
     method: options.Method = None,
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
+    drift: options.Drift = None,
     box: options.Box = None,
     boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
@@ -57,7 +62,7 @@ def gap(
     circles = options.parse_periodic(periodic)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model, drift),
         "box": options.parse_box(box),
         "boundary": options.parse_boundary(boundary),
         "periodic": circles,
@@ -77,7 +82,7 @@ def gap(
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
         records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
-        return RateCurve(tuple(records), _method(request), f.name, {"noise": request["noise"]})
+        return RateCurve(tuple(records), _method(request), f.name, _noise(request))
 
     curve, ending = swept(
         partial(witten.gap, f, learning_rates, output=output, resume=resume, **request), kept,
@@ -93,6 +98,12 @@ def gap(
         output_files.say_where(output if curve is not None else None, plot if curve is not None else None)
     if ending is not None:
         raise ending
+
+
+def _noise(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a curve says of its noise."""
+    noise = request["noise"]
+    return {"noise": noise} if isinstance(noise, float) else {"noise": 1.0, "covariance": noise.text}
 
 
 def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:
@@ -114,7 +125,8 @@ def _json(objective: str, curve: RateCurve | None, method: str) -> dict[str, Any
         for shown, record in zip(records, curve.records, strict=True):
             shown["modes_counted"] = record.modes_counted
     short = {long: name for name, long in options.METHODS.items()}
-    return {"objective": objective, "method": short[method], "records": records}
+    covariance = {} if curve is None or "covariance" not in curve.options else {"noise": curve.options["covariance"]}
+    return {"objective": objective, "method": short[method], "records": records} | covariance
 
 
 def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
@@ -131,18 +143,30 @@ def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
         "solver": record.solver,
         "n_dofs": record.n_dofs,
         "seconds": record.seconds,
+        **_under_noise(record),
         **({"continuous": True} if record.continuous else {}),
         **({"notes": record.notes} if record.notes else {}),
         **({"examined": record.examined} if record.examined else {}),
     }
 
 
+def _under_noise(record: RateRecord) -> dict[str, Any]:
+    """What noise with a covariance adds."""
+    from witten.rates import NoisyRate
+
+    if not isinstance(record, NoisyRate):
+        return {}
+    known = record.resolved and record.rate is not None
+    return {"reversible": record.reversible, "eigenvalue": [record.rate, record.imaginary] if known else None}
+
+
 def _show(curve: RateCurve, quantity: str) -> None:
     """The table, and the barrier where the rates have one."""
     from witten.barrier_fit import plus_minus
-    from witten.rates import sensible_fit
+    from witten.rates import NoisyRate, sensible_fit
 
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
+    noise += f", covariance {curve.options['covariance']}" if "covariance" in curve.options else ""
     print_table(
         f"{curve.objective}: {'rate of convergence' if quantity == 'rate' else quantity} by "
         f"{curve.method.replace('-', ' ')}{noise}",
@@ -152,6 +176,9 @@ def _show(curve: RateCurve, quantity: str) -> None:
     )
     if any(record.continuous for record in curve.records):
         print_line("* the bottom of the continuous spectrum: there is no eigenvalue below it")
+    for record in curve.records:
+        if isinstance(record, NoisyRate) and record.imaginary:
+            print_line(f"the eigenvalue at {record.learning_rate:g} is complex: imaginary part {record.imaginary:.6g}")
     for line in dict.fromkeys(note for record in curve.records for note in record.notes):
         print_line(f"note: {line}")
     fit = sensible_fit(curve)

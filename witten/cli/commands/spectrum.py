@@ -40,6 +40,9 @@ def spectrum(
     method: options.Method = None,
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
+    drift: options.Drift = None,
     box: options.Box = None,
     boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
@@ -59,7 +62,7 @@ def spectrum(
     learning_rate = options.parse_learning_rate(lr)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model, drift),
         "box": options.parse_box(box),
         "boundary": options.parse_boundary(boundary),
         "periodic": options.parse_periodic(periodic),
@@ -80,6 +83,8 @@ def spectrum(
     f = options.resolved(objective, center, scale)
     with progress_bar(1, objective):
         found = witten.spectrum(f, learning_rate, count, **request)
+    if found.covariance:
+        request["noise"] = found.covariance
     if files or plot is not None:
         parallel.agree(ranks, lambda: _keep(found, f, files, plot, request))
     if as_json:
@@ -144,8 +149,16 @@ def _json(found: Spectrum) -> dict[str, Any]:
         "log10_rates": [log / math.log(10) if ok else None for log, ok in zip(logs, known, strict=True)],
         "resolved": known,
         "n_dofs": found.n_dofs,
+        **(_under_noise(found) if found.covariance else {}),
         **({"quantity": "exit rates", "boundary": "absorbing"} if found.exits else {}),
     }
+
+
+def _under_noise(found: Spectrum) -> dict[str, Any]:
+    """What noise with a covariance adds."""
+    parts = zip(found.rates.tolist(), found.imaginary.tolist(), found.resolved.tolist(), strict=True)
+    eigenvalues = [[real, imaginary] if known else None for real, imaginary, known in parts]
+    return {"noise": found.covariance, "reversible": found.reversible, "eigenvalues": eigenvalues}
 
 
 def _show(found: Spectrum, files: list[Path]) -> None:
@@ -157,6 +170,8 @@ def _show(found: Spectrum, files: list[Path]) -> None:
         ("mode", "rate", "Witten eigenvalue"),
         [(str(mode), *_row(*row)) for mode, row in enumerate(rows)],
     )
+    if found.imaginary.any():
+        print_line("imaginary parts: " + ", ".join(f"{each:.6g}" for each in found.imaginary))
     for run in found.multiplets:
         print_line(f"rates {run[0]} to {run[-1]} agree within their bars: only the span of their modes is fixed")
     print_line(f"{found.solver}, {found.n_dofs} unknowns, {found.seconds:.2f} s")

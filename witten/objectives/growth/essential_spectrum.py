@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
+from witten.objectives.growth.bottom import Bottom
 from witten.objectives.growth.line_asymptotics import End, falling, rising, trend
+from witten.objectives.growth.mobile_bottom import mobile_bottom
 from witten.objectives.growth.rays import ray, show
 from witten.objectives.growth.separability import separating_axes
 from witten.objectives.growth.valleys import NARROWEST, Valley, valleys
@@ -37,22 +39,6 @@ SHORTEST, LONGEST = 1e-15, 1e15
 KNOWN = 0.05
 # Waves across a curved valley change its bottom by what is not computed here.
 UNSURE = 0.3
-
-
-@dataclass(frozen=True)
-class Bottom:
-    """Where the continuous spectrum of -L starts.
-
-    Attributes
-    ----------
-    rate : inf where there is none
-    error : of the rate
-    note : what is not decided, in words; "" where all is
-    """
-
-    rate: float
-    error: float = 0.0
-    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +146,8 @@ def essential_spectrum(
         if e^{-2f/s} has no finite integral, if there is no gap at any learning rate since f rises too slowly or its
         barriers grow without bound, or if f is not a number far out.
     """
+    if objective.mobility:
+        return mobile_bottom(objective, learning_rate)
     if objective.periods:
         return _beside_circles(objective, learning_rate)
     far = far_out(objective, centre, scale)

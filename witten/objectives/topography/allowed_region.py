@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from witten.linalg.merge_tree import merge_tree, pieces
+from witten.objectives.mobility import without_mobility
 from witten.objectives.objective import Objective
 from witten.objectives.symbolic.affine_frame import affine_frame
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
@@ -75,7 +76,9 @@ def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array)
     for _ in range(GROWTH):
         low, high = np.where(around, low, 2 * low - high), np.where(around, high, 2 * high - low)
         values, potential = _on_grid(f, s, low, high, 2 * rate)
-        slow = _left_slowly(values, potential <= 2 * rate, (high - low) / values.shape[0], s, rate, around)
+        slow = potential <= 2 * rate
+        if not f.mobility:  # how fast a place is left depends on more
+            slow = _left_slowly(values, slow, (high - low) / values.shape[0], s, rate, around)
         end = not _touches_rim(slow, around)
         if end:
             break
@@ -120,9 +123,9 @@ def _by_diffusion(s: float, extents: Array) -> Array:
 
 def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
     """The corners of a box outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates
-    of the formula, up to 10^13 of them; None for a callable, where there is no such place, and where that takes too
-    many cells."""
-    if f.formula is None:
+    of the formula, up to 10^13 of them; None for a callable, where f has a mobility or there is no such place, and
+    where that takes too many cells."""
+    if f.formula is None or f.mobility:
         return None
     frame = affine_frame(f)
     g, back = frame.objective, frame.matrix
@@ -168,7 +171,9 @@ def _on_grid(f: Objective, s: float, low: Array, high: Array, most: float) -> tu
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     with np.errstate(all="ignore"):
         values = np.asarray(f(points), dtype=float)
-        if f.formula is None:
+        if f.mobility:
+            slope, curvature = without_mobility(f, points, s)
+        elif f.formula is None:
             slope, curvature = _differences(values.reshape((n,) * low.size), (high - low) / n)
         else:
             slope, curvature = f.gradient(points), f.piecewise_hessian(points)

@@ -1,0 +1,130 @@
+"""A covariance bound to an objective: Sigma(x) as formulas, its divergence, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from witten.errors import RequestError
+from witten.objectives import Objective
+
+__all__ = ["Diffusion"]
+
+Array = NDArray[np.float64]
+# An eigenvalue below this part of the largest is no noise in its direction.
+DEGENERATE = 1e-12
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """dX = (c - grad f) dt + sqrt(s) Sigma^{1/2}(X) dW, Sigma a symmetric matrix of formulas in the coordinates of f.
+
+    Its generator is L u = (s/2) tr(Sigma Hess u) + (c - grad f) . grad u. Made by `of`.
+
+    Attributes
+    ----------
+    objective : f
+    matrix : Sigma
+    current : c, one formula for each coordinate; empty where there is none
+    """
+
+    objective: Objective
+    matrix: sp.ImmutableDenseMatrix
+    current: tuple[sp.Expr, ...] = ()
+
+    @classmethod
+    def of(cls, objective: Objective, rows: Sequence[Sequence[sp.Expr]]) -> Diffusion:
+        """From rows of formulas.
+
+        Raises
+        ------
+        RequestError
+            if the matrix is not (d, d) or not symmetric.
+        """
+        matrix = sp.ImmutableDenseMatrix(rows)
+        d = objective.dimension
+        if matrix.shape != (d, d):
+            shape = " by ".join(map(str, matrix.shape))
+            raise RequestError(f"the covariance is {shape}, {objective.name} has dimension {d}")
+        for i in range(d):
+            for j in range(i):
+                if sp.expand(matrix[i, j] - matrix[j, i]) != 0:
+                    raise RequestError(
+                        f"the covariance is not symmetric: row {i + 1}, column {j + 1} is {matrix[i, j]}, "
+                        f"row {j + 1}, column {i + 1} is {matrix[j, i]}"
+                    )
+        return cls(objective, matrix)
+
+    @property
+    def dimension(self) -> int:
+        return self.objective.dimension
+
+    def sigma(self, x: Array) -> Array:
+        """Sigma at points (d, n), shape (d, d, n)."""
+        return self._evaluated(self._entries, x)
+
+    def divergence(self, x: Array) -> Array:
+        """(div Sigma)_a = sum_b d_b Sigma_ab at points (d, n), shape (d, n)."""
+        return self._evaluated(self._divergence, x)
+
+    def pull(self, x: Array) -> Array:
+        """-grad f at points (d, n), shape (d, n)."""
+        return -self.objective.gradient(x)
+
+    def stream(self, x: Array) -> Array:
+        """c at points (d, n), shape (d, n)."""
+        return self._evaluated(self._current, x) if self.current else np.zeros(x.shape)
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether no formula is seen to have kinks."""
+        functions = [self.objective, *self._current, *(entry for row in self._entries for entry in row)]
+        return not any(each.singularities for each in functions)
+
+    def root(self, x: Array) -> Array:
+        """The symmetric Sigma^{1/2} at points (d, n), shape (d, d, n)."""
+        values, vectors = np.linalg.eigh(np.moveaxis(self.sigma(x), 2, 0))
+        return np.einsum("nik,nk,njk->ijn", vectors, np.sqrt(np.maximum(values, 0.0)), vectors)
+
+    def require_positive(self, x: Array) -> None:
+        """RequestError, with the place, where Sigma at points (d, n) is not finite or not positive definite."""
+        sigma = self.sigma(x)
+        bad = ~np.isfinite(sigma).all(axis=(0, 1))
+        if bad.any():
+            raise RequestError(f"the covariance is not finite at {_place(x, bad)}; give another, or a box without it")
+        values = np.linalg.eigvalsh(np.moveaxis(sigma, 2, 0))
+        bad = values[:, 0] <= DEGENERATE * abs(values[:, -1])
+        if bad.any():
+            raise RequestError(
+                f"the covariance is not positive definite at {_place(x, bad)}: its smallest eigenvalue there is "
+                f"{values[bad.argmax(), 0]:.3g}; add a floor, or give a box without it"
+            )
+
+    @cached_property
+    def _entries(self) -> list[list[Objective]]:
+        return [[self._function(entry) for entry in row] for row in self.matrix.tolist()]
+
+    @cached_property
+    def _current(self) -> list[Objective]:
+        return [self._function(each) for each in self.current]
+
+    @cached_property
+    def _divergence(self) -> list[Objective]:
+        symbols = self.objective.symbols
+        return [self._function(sum(entry.diff(x) for entry, x in zip(row, symbols, strict=True)))
+                for row in self.matrix.tolist()]  # fmt: skip
+
+    def _function(self, entry: sp.Expr) -> Objective:
+        return Objective.from_sympy(entry, self.objective.symbols, name="covariance")
+
+    def _evaluated(self, functions: list, x: Array) -> Array:  # type: ignore[type-arg]
+        return np.array([self._evaluated(f, x) if isinstance(f, list) else f(x) for f in functions], dtype=float)
+
+
+def _place(x: Array, bad: NDArray[np.bool_]) -> str:
+    return "(" + ", ".join(f"{c:.6g}" for c in x[:, bad.argmax()]) + ")"
