@@ -202,7 +202,7 @@ def _slow_level(
     endless = box is None and np.isfinite(essential_spectrum(f, s).rate)
     of_barriers = log_rate <= _of_barriers(grid, s)
     level = sublevel(f, s, wells=2 * wanted + 4, margin=margin, box=box).level if of_barriers else -np.inf
-    if of_barriers and (endless or not may_reach_far(f, s, rate)):
+    if of_barriers and (endless or f.mobility or not may_reach_far(f, s, rate)):
         return level
     found = region.allowed_region(rate)
     return max(level, region.level if endless and not found.end else found.level + 2 * s)

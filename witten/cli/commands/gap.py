@@ -123,7 +123,7 @@ def _certificates(
     elsewhere = request["boundary"] != "reflecting" or request["periodic"] or f.periods or request["mesh"] is not None
     if elsewhere or not isinstance(request["noise"], float):
         raise RequestError(
-            "--certify is for noise of one strength, on all of R or in a reflecting --box, without mesh or periodic axes"
+            "--certify is for noise of one strength on all of R or in a reflecting --box, without mesh or periodic axes"
         )
     one = partial(witten.certified_gap, f, noise=request["noise"], box=request["box"])
     return parallel.agree(parallel.world(), lambda: {s: one(s) for s in learning_rates})
