@@ -194,7 +194,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "number_format": set(),
     "rates": BASE | {"io", "io.netcdf", "barrier_fit"},
     "request": BASE,
-    "schedules": BASE,
+    "schedules": BASE | {"number_format"},
     "sweeps": BASE | {"io", "io.netcdf", "parallel", "rates"},  # below the routes, each of which is swept
     "objectives": BASE | {"linalg"},
     # the three routes: they share objectives and domains, and never each other
