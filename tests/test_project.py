@@ -195,7 +195,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "number_format": set(),
     "rates": BASE | {"io", "io.netcdf", "barrier_fit", "number_format"},
     "request": BASE,
-    "schedules": BASE,
+    "schedules": BASE | {"number_format"},
     "sweeps": BASE | {"io", "io.netcdf", "parallel", "rates"},  # below the routes, each of which is swept
     "objectives": BASE | {"linalg"},
     "noise": BASE | {"linalg", "objectives", "request"},  # the covariance of the gradient, beside f

@@ -1,11 +1,24 @@
-"""Positive numbers of any size in print, from their logarithms: 1e-2171 is no double."""
+"""Positive numbers of any size in print, from logarithms: 1e-2171 is no double; and numbers as users write them."""
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
 
-__all__ = ["readable", "scientific", "with_log_error"]
+__all__ = ["as_number", "readable", "scientific", "with_log_error"]
+
+
+def as_number[Number: (int, float)](text: str, kind: type[Number]) -> Number:
+    """A number as scripts and papers write it: no 1_0, which is a slip, and none in digits of other alphabets.
+
+    Raises
+    ------
+    ValueError
+        for anything else.
+    """
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is not a number")
+    return kind(text)
 
 
 def scientific(logarithm: float, digits: int) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
+from witten.number_format import as_number
 
 __all__ = ["HOW_TO_WRITE", "Run", "Schedule", "Stage", "Stop"]
 
@@ -306,7 +307,7 @@ def _parse_stop(words: str, text: str) -> Stop:
 
 def _number(word: str, text: str) -> float:
     try:
-        value = float(word)
+        value = as_number(word, float)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from witten import parallel
 from witten.cli.streams import keep_output
 from witten.errors import RequestError
+from witten.number_format import as_number
 
 __all__ = [
     "METHODS",
@@ -330,7 +331,7 @@ def _geometric_range(text: str) -> tuple[float, ...]:
         raise RequestError(f"--lr: cannot read the range {_quoted(text)}; write start:stop:count, as in 0.02:0.5:12")
     start, stop = (_learning_rate(word, text) for word in words[:2])
     try:
-        count = int(words[2])
+        count = as_number(words[2], int)
     except ValueError:
         raise RequestError(
             f"--lr: {_quoted(words[2])} in {_quoted(text)} is not a whole number; write start:stop:count"
@@ -354,7 +355,7 @@ def _learning_rate(word: str, text: str) -> float:
     if not word.strip():
         raise RequestError(f"--lr: a number is missing in {_quoted(text)}; give a number, a list or start:stop:count")
     try:
-        value = float(word)
+        value = as_number(word, float)
     except ValueError:
         raise RequestError(
             f"--lr: {_quoted(word)} is not a number; give a number (0.1), a list (0.05,0.1) or a range (0.02:0.5:12)"
@@ -424,7 +425,7 @@ def parse_point(text: str, dimension: int, name: str = "--x0") -> tuple[float, .
         for anything else, and for another number of coordinates than `dimension`.
     """
     try:
-        point = tuple(float(word) for word in text.split(","))
+        point = tuple(as_number(word, float) for word in text.split(","))
     except ValueError:
         raise RequestError(f"{name}: cannot read {_quoted(text)}; give one number per axis, as in -0.9,0.9") from None
     if not all(map(math.isfinite, point)):
@@ -443,7 +444,7 @@ def _interval(piece: str, text: str) -> tuple[float, float]:
     if len(ends) != 2:
         raise RequestError(f"--box: cannot read {_quoted(piece)} in {_quoted(text)}; {how}")
     try:
-        low, high = (float(end) for end in ends)
+        low, high = (as_number(end, float) for end in ends)
     except ValueError:
         raise RequestError(f"--box: {_quoted(piece)} is not an interval; {how}") from None
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -534,7 +535,7 @@ def positive(name: str, text: str) -> float:
         if it is not.
     """
     try:
-        value = float(text)
+        value = as_number(text, float)
     except ValueError:
         raise RequestError(f"{name}: {_quoted(text)} is not a number; give a positive number") from None
     if not (math.isfinite(value) and value > 0):
@@ -551,7 +552,7 @@ def whole(name: str, text: str, least: int) -> int:
         if it is not.
     """
     try:
-        value = int(text)
+        value = as_number(text, int)
     except ValueError:
         raise RequestError(f"{name}: {_quoted(text)} is not a whole number; give {least} or more") from None
     if value < least:

@@ -47,7 +47,7 @@ def require_request(
     if box is not None and len(box) != lines:
         has = f"dimension {objective.dimension}" if not objective.periods else f"{lines} axes that are not periodic"
         raise RequestError(f"the box has {len(box)} intervals, {objective.name} has {has}")
-    require_count(k, MOST_EIGENVALUES)
+    require_count(k, MOST_EIGENVALUES, remedy="")
 
 
 def require_walls(objective: Objective, box: Sequence[tuple[float, float]] | None, absorbing: bool) -> None:

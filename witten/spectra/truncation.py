@@ -27,7 +27,7 @@ __all__ = ["Truncation", "change_without_walls", "require_room", "rounding_error
 Array = NDArray[np.float64]
 
 # Bytes that solving on a grid takes for each node, factors included, and for each cell of its box, active or not.
-BYTES_PER_NODE, BYTES_PER_CELL = {1: 1000, 2: 1900, 3: 1650}, 8
+BYTES_PER_NODE, BYTES_PER_CELL = {1: 400, 2: 1900, 3: 1650}, 8
 # Margins beyond which a domain is not widened; cuts at 20 cost e^{-40} where there is a gap to the next rates, more
 # just below a continuous spectrum.
 LARGEST_MARGIN = {1: 400.0, 2: 40.0, 3: 20.0}

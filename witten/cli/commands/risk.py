@@ -10,6 +10,7 @@ import typer
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
+from witten.number_format import as_number
 
 if TYPE_CHECKING:
     from witten.risk import RiskCurve
@@ -98,7 +99,7 @@ def parse_point(text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
-        point = [float(word) for word in text.split(",")]
+        point = [as_number(word, float) for word in text.split(",")]
     except ValueError:
         point = [math.nan]
     if not all(map(math.isfinite, point)):

@@ -34,14 +34,12 @@ def default_solver(grid: Grid) -> Solver:
     return Lanczos() if grid.n_nodes <= FACTOR_UP_TO[grid.dimension] else Multigrid()
 
 
-def require_count(k: int, largest: int) -> None:
+def require_count(k: int, largest: int, remedy: str = ", or refine") -> None:
     """Refuse a number of eigenvalues out of 1 ... largest."""
     if k != int(k) or k < 1:
         raise RequestError(f"the number of eigenvalues must be a whole number from 1, got {k}")
     if k > largest:
-        raise RequestError(
-            f"{k} eigenvalues are more than this operator can give; ask for at most {largest}, or refine"
-        )
+        raise RequestError(f"{k} eigenvalues are more than can be computed; ask for at most {largest}{remedy}")
 
 
 def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:

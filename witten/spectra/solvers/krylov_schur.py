@@ -25,6 +25,12 @@ __all__ = ["KrylovSchur", "count_below", "not_positive", "petsc_errors", "vector
 Array = NDArray[np.float64]
 # MUMPS orders by approximate minimum degree in two dimensions and by nested dissection (METIS) in three.
 ORDERING = {1: 0, 2: 0, 3: 5}
+# Codes of PETSc's errors that options make, and what helps against these and all others.
+UNSUPPORTED, UNKNOWN_TYPE = 56, 86
+LEAVE_OUT = "leave the option that asks for it out of --petsc"
+MORE_ROOM = (
+    "a finer mesh, fewer ranks, or more room for MUMPS may help: --petsc '-st_mat_mumps_icntl_14 100'"
+)
 # Without these MUMPS does not give the inertia: pivots are looked at, the last front stays on one rank.
 COUNTING = {"st_mat_mumps_icntl_24": 1, "st_mat_mumps_icntl_13": 1}
 
@@ -199,12 +205,11 @@ def petsc_errors(what: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, SystemError) else error
         if not isinstance(cause, PETSc.Error):
             raise
-        lines = (line.partition("] ")[2] for line in str(cause).splitlines() if "() at " not in line)
-        why = " ".join(" ".join(lines).split())
-        raise ConvergenceError(
-            f"{what} failed ({why[-200:]}); a finer mesh, fewer ranks, or more room for MUMPS may help: "
-            "--petsc '-st_mat_mumps_icntl_14 100'"
-        ) from None
+        lines = [line.partition("] ")[2] for line in str(cause).splitlines() if "() at " not in line]
+        why = " ".join((lines or [""])[-1].split())  # what comes before is PETSc's for all errors of a kind
+        asked_wrongly = cause.ierr in (UNSUPPORTED, UNKNOWN_TYPE)  # type: ignore[attr-defined]
+        remedy = LEAVE_OUT if asked_wrongly else MORE_ROOM
+        raise ConvergenceError(f"{what} failed ({why[:200]}); {remedy}") from None
 
 
 def vectors(solver: Any, operator: DistributedLaplacian, k: int) -> Array:
