@@ -44,6 +44,8 @@ def test_a_landscape_in_a_line():
     wells = witten.describe_landscape("double-well")
     assert repr(wells) == "<Landscape double-well: 2 minima, 1 saddle of index 1, H = 0.25>"
     assert [cell.text for cell in html(wells).iter("td")][:3] == ["0", "(-1)", "0"]
+    heights = [cell.text for cell in html(witten.describe_landscape("himmelblau")).iter("td")][2::5]
+    assert heights == ["0"] * 4  # and not 8e-33, which is rounding
     assert repr(witten.describe_landscape("x^2/2")) == "<Landscape x^2/2: 1 minimum, 0 saddles of index 1, no barrier>"
 
 

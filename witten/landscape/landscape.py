@@ -88,14 +88,19 @@ class Landscape(Displayed):
     def table(self) -> Table:
         """The minima, and how high each must climb to a deeper one."""
         rows, bars = [], []
-        span = float(np.ptp(_values((*self.minima, *self.saddles, *self.others)))) if self.minima else 0.0
         for pair in self.pairs:
             point, rise = self.minima[pair.minimum], pair.barrier
-            value = point.value if abs(point.value) > ROUNDED * span else 0.0
             place = ", ".join(f"{x + 0.0:.4g}" for x in point.x[:4]) + (", ..." if point.x.size > 4 else "")
-            rows.append((str(pair.minimum), f"({place})", f"{value:.6g}", "" if rise is None else f"{rise:.6g}"))
-            bars.append((0.0, math.nan if rise is None else rise, math.nan if rise is None else rise))
+            climb = math.nan if rise is None else rise
+            shown = "" if rise is None else f"{rise:.6g}"
+            rows.append((str(pair.minimum), f"({place})", f"{self.height(point):.6g}", shown))
+            bars.append((0.0, climb, climb))
         return Table(("minimum", "x", "f", "barrier"), rows, bars)
+
+    def height(self, point: CriticalPoint) -> float:
+        """f at a critical point as it is shown: 0 for what is rounding beside the differences between them."""
+        span = float(np.ptp(_values((*self.minima, *self.saddles, *self.others))))
+        return point.value if abs(point.value) > ROUNDED * span else 0.0
 
     @property
     def barrier(self) -> float | None:

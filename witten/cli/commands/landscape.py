@@ -97,12 +97,12 @@ def _show(found: Landscape) -> None:
     for i, point in enumerate(found.minima[:MOST_ROWS]):
         pair = pairs[i]
         way = ("", "") if pair.saddle is None else (f"{pair.barrier:.8g}", f"{pair.saddle} into {pair.into}")
-        rows.append((str(i), *_words(point), *way, "tied" if pair.tied else ""))
+        rows.append((str(i), *_words(found, point), *way, "tied" if pair.tied else ""))
     columns = ("minimum", "x", "f", "curvatures", "barrier", "over saddle", "")
     print_table(f"{found.objective.name}: {_count(found)}", columns, rows, left=("x", "curvatures", "over saddle", ""))
     if found.saddles:
         lines = [
-            (str(i), *_words(z), " - ".join("?" if k is None else str(k) for k in z.connects),
+            (str(i), *_words(found, z), " - ".join("?" if k is None else str(k) for k in z.connects),
              "separating" if z.separating else "")
             for i, z in enumerate(found.saddles[:MOST_ROWS])
         ]  # fmt: skip
@@ -126,9 +126,9 @@ def _count(found: Landscape) -> str:
     return ", ".join(parts) or "no critical points"
 
 
-def _words(point: CriticalPoint) -> tuple[str, str, str]:
+def _words(found: Landscape, point: CriticalPoint) -> tuple[str, str, str]:
     """Place, value and curvatures as text."""
-    return _numbers(point.x, ".6f"), f"{point.value:.8g}", _numbers(point.curvatures, ".5g")
+    return _numbers(point.x, ".6f"), f"{found.height(point):.8g}", _numbers(point.curvatures, ".5g")
 
 
 def _numbers(values: Any, form: str) -> str:
