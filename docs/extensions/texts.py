@@ -59,7 +59,9 @@ def _reference(name: str) -> str:
     if isinstance(value, type) and issubclass(value, Exception):
         kind = "exception"
     path = value.__name__ if kind == "module" else name
-    members = "" if kind in ("function", "exception") else "\n   :members:"
+    # What a module holds is written once: where python.md names it, or else with the module.
+    listed = any(other.startswith(f"{name}.") for other in public_names())
+    members = "" if kind in ("function", "exception") or listed else "\n   :members:"
     return f"## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: {path}{members}\n```"
 
 
