@@ -1,12 +1,14 @@
 """Annealing against small steps: closed forms, the law, the command line; and the studies of two papers."""
 
+import functools
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
 
@@ -28,7 +30,7 @@ def random_losses(rng, d):
 # ------------------------------------------------------------------------------------------------ descent by modes
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 60), st.floats(0.05, 1.05))
 def test_steps_are_those_of_plain_descent(seed, d, steps, part_of_edge):
     rng = np.random.default_rng(seed)
@@ -41,7 +43,7 @@ def test_steps_are_those_of_plain_descent(seed, d, steps, part_of_edge):
     assert found.path()[:, steps] == pytest.approx(points[-1], rel=1e-9, abs=1e-11)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10_000), st.floats(0.05, 1.2), st.floats(-12, -0.1))
 def test_descent_stops_where_the_train_loss_first_is_the_bound(seed, part_of_edge, digits):
     rng = np.random.default_rng(seed)
@@ -168,16 +170,21 @@ def test_the_idealised_risk_and_its_steps():
 # ------------------------------------------------------------------------------------------------ studies
 
 
+@functools.cache
+def quick(name):
+    return study.run(name, quick=True)
+
+
 @pytest.mark.parametrize("name", ["learning-rates-and-schroedinger", "annealing"])
 def test_every_claim_is_observed(name):
-    found = study.run(name, quick=True)
+    found = quick(name)
     assert len(found.checks) >= 25 and len(found.figures) >= 2
     assert [check for check in found.checks if not check.ok] == []
     json.dumps(found.as_dict(), allow_nan=False)
 
 
 def test_figures_of_the_annealing_study():
-    assert [len(each.draw().axes) for each in study.run("annealing", quick=True).figures] == [2, 3]
+    assert [len(each.draw().axes) for each in quick("annealing").figures] == [2, 3]
 
 
 def test_a_wrong_claim_is_noticed(monkeypatch):
