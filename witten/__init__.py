@@ -74,7 +74,7 @@ _HOME = {
     "fate": "witten.descent.attractor",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
-    "noise": "witten",
+    "noise": "witten.noise",
     "periodic": "witten.objectives.periodicity",
     "plan_schedule": "witten.risk.planning.optimal_schedule",
     "rate_bounds": "witten.landscape.poincare_bounds",
@@ -135,8 +135,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'witten' has no attribute {name!r}")
     module = import_module(_HOME[name])
-    # gallery and noise are modules; everything else is defined in the module named.
-    modules = {name: f"{_HOME[name]}.{name}" for name in ("gallery", "noise")}
+    # gallery is a module of its package, noise one itself; everything else is defined in the module named.
+    modules = {"gallery": f"{_HOME[name]}.{name}", "noise": _HOME[name]}
     value = import_module(modules[name]) if name in modules else getattr(module, name)
     globals()[name] = value
     return value
