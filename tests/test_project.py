@@ -33,7 +33,7 @@ CONDA_NAMES = {
     "types-PyYAML": ("types-pyyaml",),
 }
 CONDA_ONLY = {"python", "pip"}
-EXTRAS_IN_CONDA = ("fem", "test", "docs", "dev")  # mesh is left out: gmsh is wanted by one script only
+EXTRAS_IN_CONDA = ("fem", "certify", "test", "docs", "dev")  # mesh is left out: gmsh is wanted by one script only
 
 
 def split_requirement(text: str) -> tuple[str, str]:
@@ -202,6 +202,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operators": SHARED | {"objectives", "domains"},
     "spectra": SHARED | {"objectives", "domains", "operators"},
     "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
+    "certified": BASE | {"objectives", "request"},  # shares no code with the routes whose rates it certifies
     "landscape": SHARED | {"objectives", "domains"},
     "dynamics": SHARED | {"objectives", "domains"},
     "descent": SHARED | {"objectives", "domains"},  # gradient descent without noise
@@ -217,7 +218,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "explanation", "studies", "plots"},
     "cli": SHARED
     | ROUTES
-    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""},
+    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""}
+    | {"certified"},
     "__main__": {"cli"},
 }
 

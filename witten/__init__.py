@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.annealing.experiment import anneal
+    from witten.certified.certified_gap import certified_gap
     from witten.descent.attractor import fate
     from witten.descent.bifurcation import bifurcation_diagram
     from witten.descent.gradient_map import DescentMap
@@ -61,6 +62,7 @@ _HOME = {
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "anneal": "witten.annealing.experiment",
     "barrier": "witten.landscape.landscape",
+    "certified_gap": "witten.certified.certified_gap",
     "committor": "witten.spectra.committor",
     "bifurcation_diagram": "witten.descent.bifurcation",
     "describe_landscape": "witten.landscape.landscape",
@@ -103,6 +105,7 @@ __all__ = [
     "anneal",
     "barrier",
     "bifurcation_diagram",
+    "certified_gap",
     "committor",
     "describe_landscape",
     "eigensolve",

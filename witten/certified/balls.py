@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from importlib.util import find_spec
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
@@ -105,11 +106,14 @@ def vocabulary() -> dict[str, Any]:
     def tan(a: Any) -> Any:
         return a.sin() / a.cos()
 
-    own = {name: lambda a, name=name: getattr(a, name)() for name in ("exp", "log", "sqrt", "sin", "cos")}
+    def cosh(a: Any) -> Any:
+        return (a.exp() + (-a).exp()) / 2
+
+    own: dict[str, Any] = {name: methodcaller(name) for name in ("exp", "log", "sqrt", "sin", "cos")}
     own |= {"tan": tan, "logistic": logistic, "tanh": lambda a: 2 * logistic(2 * a) - 1}
-    own |= {"sinh": lambda a: (a.exp() - (-a).exp()) / 2, "cosh": lambda a: (a.exp() + (-a).exp()) / 2}
-    own |= {"logcosh": lambda a: ((a.exp() + (-a).exp()) / 2).log(), "logaddexp": lambda a, b: (a.exp() + b.exp()).log()}
-    own |= {"root": lambda a, b: (b * a.log()).exp(), "power": power, "pi": arb.pi()}
+    own |= {"sinh": lambda a: (a.exp() - (-a).exp()) / 2, "cosh": cosh, "logcosh": lambda a: cosh(a).log()}
+    own |= {"logaddexp": lambda a, b: (a.exp() + b.exp()).log(), "root": lambda a, b: (b * a.log()).exp()}
+    own |= {"power": power, "pi": arb.pi()}
     names = own | {"ratio": lambda p, q: arb(fmpq(p, q))}
     assert set(FUNCTIONS.values()) - {FUNCTIONS[kink] for kink in KINKS} <= set(names)
     return names

@@ -8,8 +8,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 from witten.certified.balls import require_flint
-from witten.certified.line_problem import line_problem
 from witten.certified.certificate import Certificate
+from witten.certified.line_problem import line_problem
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
@@ -17,9 +17,9 @@ from witten.request import effective_learning_rate
 __all__ = ["certified_gap"]
 
 # By how much 2 f/s changes over a cell, from one attempt to the next.
-CHANGES = (0.6, 0.3, 0.15)
+CHANGES = (0.25, 0.12, 0.06)
 # Relative widths: one that is not tried to be made smaller, one beyond which there is no certificate.
-NARROW, WIDEST = 1e-13, 1e-3
+NARROW, WIDEST = 5e-13, 1e-3
 
 
 def certified_gap(
@@ -31,7 +31,7 @@ def certified_gap(
 ) -> Certificate:
     """lower <= lambda_s <= upper as a theorem, f of one variable: Lehmann's bounds in ball arithmetic [Lehmann1949].
 
-    >>> proof = witten.certified.certified_gap("x^2/2", 0.1)
+    >>> proof = witten.certified_gap("x^2/2", 0.1)
     >>> float(proof.lower) <= 1 <= float(proof.upper), proof.relative_width < 1e-12
     (True, True)
 
@@ -56,7 +56,7 @@ def certified_gap(
     began = time.perf_counter()
     f = resolve(objective)
     if f.dimension != 1:
-        raise RequestError(f"certificates are for one variable, and {f.name} has {f.dimension}; leave out --certify")
+        raise RequestError(f"certificates are for one variable, and {f.name} has {f.dimension}")
     effective_learning_rate(learning_rate, noise)
     if box is not None and len(box) != 1:
         raise RequestError(f"a box of {f.name} has one interval, got {len(box)}")

@@ -4,9 +4,9 @@ Of functions v_i with int v_i w = 0, and X_i(x) = int_x^inf v_i w,
 
     A0 = int (s/2) w v_i' v_j',    A1 = int w v_i v_j,    A2 = int (2/(s w)) X_i X_j
 
-are (A v, v), (v, v) and (A^-1 v, v) of the generator A. lambda_1 <= x^T A1 x / x^T A2 x for every x. And if rho <= lambda_{n+1} of
-n functions, and (rho A1 - A0) - L (rho A2 - A1) is positive definite, then lambda_1 >= L: else (A - rho)(A - L) would be
-negative on n - 1 dimensions at most, and on all n of the functions A^{-1/2} v."""
+are (A v, v), (v, v) and (A^-1 v, v) of the generator A. lambda_1 <= x^T A1 x / x^T A2 x for every x. And if of n
+functions L <= rho <= lambda_{n+1}, and (rho A1 - A0) - L (rho A2 - A1) is positive definite, then lambda_1 >= L: else
+(A - rho)(A - L) would be negative on n - 1 dimensions at most, and on all n of the functions A^{-1/2} v."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def trial_forms(
 ) -> Forms:
     """A0, A1, A2 of functions that are a polynomial on each cell and constant in the tails, less their means.
 
-    X is summed from the left on cells before the middle and from the right from there on: from the side on which it is small."""
+    X is summed from the left on cells before the middle and from the right from there on: from where it is small."""
     from flint import arb_mat
 
     trial = [_Trial.of(cells, tails, pieces, middle) for pieces in functions]
@@ -143,7 +143,7 @@ def lower_bound(forms: Forms, rho: arb) -> arb | None:
     start = (first / second).lower()
     for margin in MARGINS:
         bound: arb = (start * (1 - margin)).lower()
-        if bound > 0 and positive_definite(above - below * bound):
+        if 0 < bound < rho and positive_definite(above - below * bound):
             return bound
     return None
 

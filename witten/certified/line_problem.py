@@ -1,4 +1,4 @@
-"""One objective at one learning rate, cut into cells: trial functions, a bound of the rates above, and Lehmann's bounds."""
+"""One objective at one learning rate, cut into cells: trial functions, a bound of the next rate, Lehmann's bounds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from witten.certified.balls import Series, ball_series, decimal, exact, precisio
 from witten.certified.certificate import Certificate
 from witten.certified.lehmann import lower_bound, trial_forms, upper_bound
 from witten.certified.sturm_count import SturmCount
-from witten.certified.tail_slopes import slope_beyond
+from witten.certified.tail_slopes import KnownTails
 from witten.certified.taylor_models import ORDER
-from witten.certified.trial_cells import Wells, cell_nodes, outward_ends, wells
+from witten.certified.trial_cells import Places, Wells, cell_nodes, outward_ends, wells, wells_on
 from witten.certified.trial_functions import well_indicators
 from witten.certified.weights import Tail, cells, ranges
 from witten.errors import ConvergenceError
@@ -33,7 +33,10 @@ Tails = tuple[Tail | None, Tail | None]
 # Cells of the Sturm count in each cell.
 PARTS = 2
 GUARD_BITS = 96
-MOST_CELLS = 20_000
+MOST_CELLS = 5_000
+MOST_FUNCTIONS = 6
+# A factor between neighbouring rates that is not exceeded for the sake of sharpness.
+WIDE_GAP = 2.0
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ class LineProblem:
             where nothing is proved.
         """
         s = float(self.s)
-        nodes = cell_nodes(self.objective, s, self.ends, np.append(self.wells.minima, self.wells.cuts), change)
+        nodes = cell_nodes(self.objective, s, self.ends, self.wells, change)
         if nodes.size > MOST_CELLS:
-            raise ConvergenceError(f"it needs {nodes.size - 1} cells, and {MOST_CELLS} are the most; raise the learning rate")
+            raise ConvergenceError(f"it needs {nodes.size} cells, {MOST_CELLS} are the most; raise the learning rate")
         heights = self.objective(nodes[None])
         bits = GUARD_BITS + int(2 * np.ptp(heights) / s / math.log(2))
         with precision(bits, ORDER + 1):
@@ -95,12 +98,16 @@ class LineProblem:
         return SturmCount(s, widths, ranges(self.series, fine), tails)
 
     def _above(self, count: SturmCount) -> tuple[int, arb]:
-        """How many rates to bound together, those below the widest gap, and a bound of the next."""
-        most = max(1, self.wells.cuts.size)
+        """How many rates to bound together, those below a wide gap, and a bound of the next."""
+        most = min(max(1, self.wells.cuts.size), MOST_FUNCTIONS)
         if most == 1:
             return 1, count.bound_below(2)
-        floors = [count.bound_below(k) for k in range(1, most + 2)]
-        n = max(range(1, most + 1), key=lambda k: float((floors[k] / floors[k - 1]).log()))
+        floors = [count.bound_below(1)]
+        gaps: list[float] = []
+        while len(gaps) < most and not (gaps and gaps[-1] > math.log(WIDE_GAP)):
+            floors.append(count.bound_below(len(floors) + 1))
+            gaps.append(float((floors[-1] / floors[-2]).log()))
+        n = int(np.argmax(gaps)) + 1
         return n, floors[n]
 
     def _functions(self, nodes: Array, heights: Array, balls: Sequence[arb], n: int) -> list[list[arb_poly]]:
@@ -125,22 +132,26 @@ def line_problem(objective: Objective, s: Fraction, box: tuple[float, float] | N
     ConvergenceError
         where f does not rise steadily.
     """
-    series, found = ball_series(objective), wells(objective, box)
+    series = ball_series(objective)
     if box is not None:
-        return LineProblem(objective, series, s, found, (float(box[0]), float(box[1])), None)
+        return LineProblem(objective, series, s, wells_on(objective, box), (float(box[0]), float(box[1])), None)
     with precision(GUARD_BITS, ORDER):
+        known, found = KnownTails(objective), wells(objective)
         places = outward_ends(objective, float(s), found)
-        (left, p), (right, q) = (_first_steep(objective, ends, side) for ends, side in zip(places, (-1, 1), strict=True))
+        (left, p), (right, q) = (
+            _first_steep(known, exact(s), ends, side) for ends, side in zip(places, (-1, 1), strict=True)
+        )
     return LineProblem(objective, series, s, found, (left, right), (p, q))
 
 
-def _first_steep(objective: Objective, places: Sequence[float], side: int) -> tuple[float, arb]:
-    for end in places:
-        slope = slope_beyond(objective, end, side)
-        if slope is not None:
+def _first_steep(known: KnownTails, s: arb, places: Places, side: int) -> tuple[float, arb]:
+    """The first place beyond which p^2/(2 s) is high: no mode of a lower rate lives there."""
+    for end in places.ends:
+        slope = known.slope_beyond(end, side)
+        if slope is not None and slope * slope > 2 * s * places.rate:
             return end, slope
     raise ConvergenceError(
-        f"{objective.name} is not seen to rise steadily {'beyond' if side > 0 else 'before'} {places[0]:.6g}; give a box"
+        f"f is not seen to rise steadily {'beyond' if side > 0 else 'before'} {places.ends[0]:.6g}; give a box"
     )
 
 

@@ -1,16 +1,16 @@
 """Eigenvalues from below, by Sturm's oscillation theorem for weights that are constant on cells.
 
-With a_i = (s/2) min w <= (s/2) w and m_i = max w >= w on each cell the quotient int a u'^2/int m u^2 is below that of f,
-and so is every eigenvalue. For this problem u = r cos(phi), a u' = -c r sin(phi), c_i = sqrt(a_i m_i Lambda), and
+With a_i = (s/2) min w <= (s/2) w and m_i = max w >= w on each cell the quotient int a u'^2/int m u^2 is below that of
+f, and so is every eigenvalue. For this problem u = r cos(phi), a u' = -c r sin(phi), c_i = sqrt(a_i m_i Lambda), and
 phi grows by h sqrt(Lambda m_i/a_i) over a cell; where c changes tan(phi) c stays. Below Lambda there are k eigenvalues, the
 zero counted, or fewer, if phi has not passed k pi at the end: all numbers are balls, and upper ends are taken.
 
-A tail with f' >= p has the supersolution v = e^{2 psi t/s}, psi = (p - sqrt(p^2 - 2 s Lambda))/2, so that its energy less
-Lambda times its mass is at least -w(b) psi u(b)^2 by
-Jacobi's identity: an angle atan(w psi/c) at either end."""
+A tail with f' >= p has the supersolution v = e^{2 psi t/s}, psi = (p - sqrt(p^2 - 2 s Lambda))/2, so that its energy
+less Lambda times its mass is at least -w(b) psi u(b)^2, by Jacobi's identity: an angle atan(w psi/c) at either end."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,10 +92,11 @@ class SturmCount:
         ConvergenceError
             where it proves none.
         """
-        from flint import arb
-
-        low = self._first(k, arb(1) / 4, (self.s / 2 * (k / sum(self.widths, arb(0))) ** 2).mid(), True)
-        high = self._first(k, arb(4), 4 * low, False)
+        proved = [rate for rate, count in self._known.items() if count <= k]
+        missed = [rate for rate, count in self._known.items() if count > k]
+        start = (self.s / 2 * (k / sum(self.widths, 0 * self.s)) ** 2).mid()
+        low = max(proved) if proved else self._first(k, min(missed, default=start), True)
+        high = min(missed) if missed else self._first(k, 4 * low, False)
         while not high < low * ENOUGH:
             middle = (low * high).sqrt().mid()
             low, high = (middle, high) if self._proves(middle, k) else (low, middle)
@@ -103,10 +104,19 @@ class SturmCount:
 
     def _proves(self, rate: arb, k: int) -> bool:
         count = self.at_most(rate)
-        return count is not None and count <= k
+        self._known[rate] = math.inf if count is None else count
+        return self._known[rate] <= k
 
-    def _first(self, k: int, factor: arb, rate: arb, wanted: bool) -> arb:
-        """The first of rate, rate factor, rate factor^3, rate factor^7, ... at which lambda_k is proved larger, or is not."""
+    @cached_property
+    def _known(self) -> dict[arb, float]:
+        """What was counted below which rates."""
+        return {}
+
+    def _first(self, k: int, rate: arb, wanted: bool) -> arb:
+        """The first of growing or falling rates, in growing steps, at which lambda_k is proved larger, or is not."""
+        from flint import arb
+
+        factor = arb(1) / 4 if wanted else arb(4)
         for _ in range(MOST_STEPS):
             if self._proves(rate, k) is wanted:
                 return rate

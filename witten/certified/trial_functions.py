@@ -1,10 +1,10 @@
 """Trial functions in floating point: smooth indicators of the wells, by inverse iteration with fluxes.
 
 Nothing here has to be right: what is proved holds for any functions, and good ones make it sharp. Between cuts
-z_1 < ... < z_n lie n + 1 parts. u_j, which rises from 0 to 1 across z_j, solves -(s/2) (w u_j')' = w (g_j - g_{j+1}) with the
-indicators g of both parts, each of mass one; differences of the u_j are new indicators, that sum to one, and
-so on. Each step is the inverse of the generator on all of them at once. Each integral is taken from the side on which it is
-small, so that indicators keep their digits beside wells of any depth."""
+z_1 < ... < z_n lie n + 1 parts. u_j, which rises from 0 to 1 across z_j, solves -(s/2) (w u_j')' = w (g_j - g_{j+1})
+with the indicators g of both parts, each of mass one, up to a factor; differences of the u_j are new indicators, that
+sum to one, and so on. Each step is the inverse of the generator on all of them at once. Integrals are taken from the
+side on which they are small, so that indicators keep their digits beside wells of any depth."""
 
 from __future__ import annotations
 

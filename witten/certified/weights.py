@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from witten.certified.balls import Series
 from witten.certified.taylor_models import ORDER, TaylorModel, symmetric
+from witten.errors import ConvergenceError
 
 if TYPE_CHECKING:
-    from flint import arb
+    from flint import arb, arb_series
 
 __all__ = ["Cell", "Tail", "cells", "ranges"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +68,27 @@ def _cell(f: Series, s: arb, a: arb, b: arb) -> Cell:
     return Cell(_model((-at).exp(), (-over).exp(), radius), _model(at.exp(), over.exp(), radius))
 
 
-def _model(at: Sequence[arb], over: Sequence[arb], radius: arb) -> TaylorModel:
+def _model(at: arb_series, over: arb_series, radius: arb) -> TaylorModel:
     """Taylor's theorem: the coefficients at the centre, and the next one over the whole cell."""
     from flint import arb_poly
 
-    return TaylorModel(arb_poly(at.coeffs()), symmetric(over[ORDER] * radius**ORDER), radius)  # type: ignore[attr-defined]
+    return TaylorModel(arb_poly(at.coeffs()), symmetric(over[ORDER] * radius**ORDER), radius)
 
 
 def ranges(f: Series, nodes: Sequence[arb]) -> list[tuple[arb, arb]]:
-    """(min f, max f) over each cell, from below and from above: f(c) + f'(c) t + f''(cell) t^2/2."""
+    """(min f, max f) over each cell, from below and from above: f(c) + f'(c) t + f''(cell) t^2/2.
+
+    Raises
+    ------
+    ConvergenceError
+        where f has no finite series.
+    """
     found = []
     for a, b in zip(nodes[:-1], nodes[1:], strict=True):
         r = (b - a) / 2
         at, over = f((a + b) / 2, 2), f(a.union(b), 3)
         value = at[0] + at[1] * symmetric(r) + over[2] * (r * r).union(0)
+        if not value.is_finite():
+            raise ConvergenceError(f"f is not seen to be analytic around {float(a.mid()):.6g}; choose another box")
         found.append((value.lower(), value.upper()))
     return found

@@ -212,6 +212,10 @@ Petsc = Annotated[
     str | None,
     typer.Option("--petsc", metavar="OPTIONS", help='Options for PETSc and SLEPc: "-eps_ncv 40 -log_view".'),
 ]
+Certify = Annotated[
+    bool,
+    typer.Option("--certify", help="Prove lower and upper bounds too: one variable, reflecting; needs python-flint."),
+]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the result: .png, .svg or .pdf.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 

@@ -14,6 +14,8 @@ from witten.cli.sweeps import swept
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
+    from witten.certified import Certificate
+    from witten.objectives import Objective
     from witten.rates import RateCurve, RateRecord
 
 LOG_10 = math.log(10)
@@ -22,6 +24,7 @@ EXAMPLES = options.examples(
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
     'witten gap "x^2/2" --lr 0.02,0.1 --box "-1:1.2" --boundary absorbing',
+    'witten gap "x^6/10 - x^4/2 + x^2/2" --lr 0.05 --certify',
     'witten gap "cos(2*x) + 0.3*cos(x)" --lr 0.1,0.2 --periodic "x=0:2*pi"',
     "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
     "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
@@ -51,6 +54,7 @@ def gap(
     groups: options.Groups = "1",
     walltime: options.Walltime = None,
     petsc: options.Petsc = None,
+    certify: options.Certify = False,
     as_json: options.Json = False,
 ) -> None:
     """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
@@ -75,6 +79,8 @@ def gap(
     import witten
     from witten.rates import RateCurve
 
+    proofs = _certificates(f, learning_rates, request) if certify else {}
+
     def kept(done: Sequence[RateRecord]) -> RateCurve:
         records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
         return RateCurve(tuple(records), _method(request), f.name, {"noise": request["noise"]})
@@ -84,15 +90,29 @@ def gap(
         what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
     if as_json:
-        print_json(_json(objective, curve, _method(request)) | _about(boundary, circles))
+        print_json(_json(objective, curve, _method(request), proofs) | _about(boundary, circles))
     elif curve is not None:
         _show(curve, "exit rate" if boundary == "absorbing" else "rate")
+        _show_proofs(proofs)
     if plot is not None:
         parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
     if not as_json:
         output_files.say_where(output if curve is not None else None, plot if curve is not None else None)
     if ending is not None:
         raise ending
+
+
+def _certificates(
+    f: Objective, learning_rates: Sequence[float], request: Mapping[str, Any]
+) -> dict[float, Certificate]:
+    """Proved bounds at each learning rate, the same on all ranks; refused where other rates are asked for."""
+    import witten
+    from witten.errors import RequestError
+
+    if request["boundary"] != "reflecting" or request["periodic"] or f.periods or request["mesh"] is not None:
+        raise RequestError("--certify is for all of R or a reflecting --box, without mesh or periodic axes")
+    one = partial(witten.certified_gap, f, noise=request["noise"], box=request["box"])
+    return parallel.agree(parallel.world(), lambda: {s: one(s) for s in learning_rates})
 
 
 def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:
@@ -107,9 +127,13 @@ def _method(request: Mapping[str, Any]) -> str:
     return request["method"] or options.METHODS[implied]
 
 
-def _json(objective: str, curve: RateCurve | None, method: str) -> dict[str, Any]:
+def _json(
+    objective: str, curve: RateCurve | None, method: str, proofs: Mapping[float, Certificate]
+) -> dict[str, Any]:
     """The object that CLI users are promised."""
     records = [] if curve is None else [_json_record(record, curve.noise) for record in curve.records]
+    for shown in records if proofs else ():
+        shown |= _json_proof(proofs[shown["learning_rate"]])
     if curve is not None and method == options.METHODS["fe"]:
         for shown, record in zip(records, curve.records, strict=True):
             shown["modes_counted"] = record.modes_counted
@@ -135,6 +159,25 @@ def _json_record(record: RateRecord, noise: float) -> dict[str, Any]:
         **({"notes": record.notes} if record.notes else {}),
         **({"examined": record.examined} if record.examined else {}),
     }
+
+
+def _json_proof(proof: Certificate) -> dict[str, Any]:
+    """What is proved, bounds as decimal strings."""
+    names = ("lower", "upper", "log10_lower", "log10_upper", "rho", "theorem", "cells", "bits")
+    return {"certified": True} | {name: getattr(proof, name) for name in names}
+
+
+def _show_proofs(proofs: Mapping[float, Certificate]) -> None:
+    """The bounds, and on what they rest."""
+    if not proofs:
+        return
+    print_table(
+        "certified bounds of the rate",
+        ("learning rate", "lower", "upper", "cells", "seconds"),
+        [(f"{s:.6g}", p.lower, p.upper, f"{p.cells}", f"{p.seconds:.2f}") for s, p in proofs.items()],
+    )
+    for theorem in {proof.theorem for proof in proofs.values()}:
+        print_line(f"by {theorem}; see docs/certificates.md")
 
 
 def _show(curve: RateCurve, quantity: str) -> None:
