@@ -33,7 +33,6 @@ Tails = tuple[Tail | None, Tail | None]
 # Cells of the Sturm count in each cell.
 PARTS = 2
 GUARD_BITS = 96
-MOST_CELLS = 5_000
 MOST_FUNCTIONS = 6
 # A factor between neighbouring rates that is not exceeded for the sake of sharpness.
 WIDE_GAP = 2.0
@@ -60,8 +59,6 @@ class LineProblem:
         """
         s = float(self.s)
         nodes = cell_nodes(self.objective, s, self.ends, self.wells, change)
-        if nodes.size > MOST_CELLS:
-            raise ConvergenceError(f"it needs {nodes.size} cells, {MOST_CELLS} are the most; raise the learning rate")
         heights = self.objective(nodes[None])
         bits = GUARD_BITS + int(2 * np.ptp(heights) / s / math.log(2))
         with precision(bits, ORDER + 1):

@@ -2,8 +2,8 @@
 
 With a_i = (s/2) min w <= (s/2) w and m_i = max w >= w on each cell the quotient int a u'^2/int m u^2 is below that of
 f, and so is every eigenvalue. For this problem u = r cos(phi), a u' = -c r sin(phi), c_i = sqrt(a_i m_i Lambda), and
-phi grows by h sqrt(Lambda m_i/a_i) over a cell; where c changes tan(phi) c stays. Below Lambda there are k eigenvalues, the
-zero counted, or fewer, if phi has not passed k pi at the end: all numbers are balls, and upper ends are taken.
+phi grows by h sqrt(Lambda m_i/a_i) over a cell; where c changes tan(phi) c stays. Below Lambda there are k eigenvalues,
+the zero counted, or fewer, if phi has not passed k pi at the end: all numbers are balls, and upper ends are taken.
 
 A tail with f' >= p has the supersolution v = e^{2 psi t/s}, psi = (p - sqrt(p^2 - 2 s Lambda))/2, so that its energy
 less Lambda times its mass is at least -w(b) psi u(b)^2, by Jacobi's identity: an angle atan(w psi/c) at either end."""

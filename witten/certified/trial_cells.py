@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 # 2 (f(end) - f(outermost minimum))/s: what lies beyond is e^-48 of that well.
 DROP = 48.0
 SCAN = 4001
+MOST_CELLS = 5_000
 # How much more 2 f/s may change over a cell than the square root of its second order.
 STEEPER = 3.0
 
@@ -95,7 +96,13 @@ def _places(objective: Objective, s: float, start: float, side: int) -> tuple[fl
 
 
 def cell_nodes(objective: Objective, s: float, ends: tuple[float, float], found: Wells, change: float) -> Array:
-    """Nodes, minima and cuts among them: over a cell 2 f/s changes by a few times `change`, bends by its square."""
+    """Nodes, minima and cuts among them: over a cell 2 f/s changes by a few times `change`, bends by its square.
+
+    Raises
+    ------
+    ConvergenceError
+        where there would be too many.
+    """
     fixed = np.unique(np.append(found.minima, found.cuts))
     x = _scan(ends, fixed)
     middle = ((x[1:] + x[:-1]) / 2)[None]
@@ -104,6 +111,8 @@ def cell_nodes(objective: Objective, s: float, ends: tuple[float, float], found:
     at_least = 16 / (ends[1] - ends[0])
     density = (np.sqrt(abs(2 * bend / s)) + abs(2 * slope / s) / STEEPER + at_least) / change
     count = np.concatenate([[0.0], np.cumsum(density * np.diff(x))])
+    if not count[-1] <= MOST_CELLS:
+        raise ConvergenceError(f"it takes more than {MOST_CELLS} cells; raise the learning rate, or choose another box")
     inner = fixed[(fixed > ends[0]) & (fixed < ends[1])]
     stops = np.interp([ends[0], *inner, ends[1]], x, count)
     counts = np.maximum(np.ceil(np.diff(stops)).astype(int), 1)
