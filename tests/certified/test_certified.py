@@ -12,6 +12,7 @@ from references import Case, rates_1d
 import witten
 from witten.certified import balls, line_problem, weights
 from witten.certified.certified_gap import certified_gap
+from witten.certified.half_lines import HalfLineRange
 from witten.certified.lehmann import Forms, lower_bound, positive_definite
 from witten.certified.sturm_count import SturmCount
 from witten.certified.tail_slopes import KnownTails
@@ -73,13 +74,14 @@ CLOSED = [
     ("0*x", 0.1, (0.0, 1.0), pi**2 / 20),
     ("x", 0.1, (0.0, 1.0), pi**2 / 20 + 5),
     ("exp(x)-2*x", 0.1, (-4.0, 3.0), 1.95),
+    ("exp(x)-2*x", 0.1, None, Fraction(39, 20)),
 ]
 
 
 @pytest.mark.parametrize(("f", "s", "box", "rate"), CLOSED)
 def test_closed_forms_lie_between_the_bounds(f, s, box, rate):
     lower, upper = bounds(certified_gap(f, s, box=box and [box]))
-    slack = 0 if isinstance(rate, int) else 1e-13
+    slack = 0 if isinstance(rate, int | Fraction) else 1e-13
     assert lower * (1 - slack) <= rate <= upper * (1 + slack)
     assert upper / lower - 1 < 1e-11
 
@@ -191,6 +193,48 @@ def test_a_float_is_the_number_that_is_printed():
 
 # ------------------------------------------------------------------------------------------------ parts
 
+SLOPES = [
+    # f, b, the least slope on [b, inf)
+    ("x^2/2 + cos(3*x)", 4.0, 1.0),
+    ("x^2/2 + log(1+x^2)", 2.0, 2.0),
+    ("exp(x) - 2*x", 1.0, np.e - 2),
+    ("x^4 + exp(-x)", 2.0, 32 - np.exp(-2)),
+    ("x^2 + sqrt(x^2+1)", 1.0, 2.0),
+]
+UNSEEN = ["x^2 + (x-5)^1.5", "x^2 + (x-5)^2.3", "x^2 + exp(x)/log(x-1)", "x^2 + tan(x)", "x^2 - x*sin(x)^2"]
+
+
+@pytest.mark.parametrize(("text", "b", "least"), SLOPES)
+def test_slopes_on_half_lines_are_bounds(text, b, least):
+    f, mirrored = resolve(text), resolve(text.replace("x", "(-x)").replace("e(-x)p", "exp"))
+    with balls.precision(100, 17):
+        found, other = KnownTails(f).slope_beyond(b, 1), KnownTails(mirrored).slope_beyond(-b, -1)
+    assert float(found) == float(other)
+    assert float(found) <= f.gradient(np.linspace(b, 20 * b, 5000)[None]).min() * (1 + 1e-14)
+    assert float(found) == pytest.approx(least, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", UNSEEN)
+def test_no_slope_is_seen_where_f_has_none(text):
+    with balls.precision(100, 17), pytest.raises(RequestError, match="rise steadily"):
+        KnownTails(resolve(text))
+
+
+def test_a_pole_on_the_half_line_is_seen():
+    with balls.precision(100, 17):
+        tails = KnownTails(resolve("x^2 - 1/(x-5)"))
+        assert tails.slope_beyond(4.0, 1) is None and tails.slope_beyond(6.0, 1) >= 12
+
+
+def test_what_may_not_exist_stays_unknown():
+    with balls.precision(100, 17):
+        beyond = HalfLineRange.beyond(arb(2), 1)
+        five = HalfLineRange(arb(5), arb(5))
+        for unknown in ((beyond - five).sqrt(), (beyond - five).log(), 1 / (beyond - five)):
+            for made in (unknown, unknown.power(2), unknown.exp(), unknown * (five - five), -unknown, unknown + five):
+                assert made.lower.is_nan() and made.upper.is_nan()
+        assert (beyond * (five - five)).lower == 0 and (1 / beyond).lower == 0 and (-beyond).exp().lower == 0
+
 
 def test_taylor_models_enclose():
     """(e^t + e)(cos t), |e| <= 1e-3, on |t| <= 1/2."""
@@ -228,8 +272,10 @@ REFUSED = [
     ("x^2/2 + y^2", None, RequestError, "one variable"),
     ("x^2/2 + abs(x)", None, RequestError, "kink"),
     ("log(1+x^2)", None, RequestError, "give a --box"),
-    ("-x^2", None, RequestError, "does not grow"),
-    ("sin(x)", None, RequestError, "does not grow"),
+    ("x^2/2+exp(-x^2)*x^3", None, RequestError, "rise steadily"),
+    ("-x^2", None, RequestError, "rise steadily"),
+    ("x^3", None, RequestError, "rise steadily"),
+    ("sin(x)", None, RequestError, "rise steadily"),
     ("1/x", (-1.0, 1.1), ConvergenceError, "cells"),
     ("sqrt(x)", (0.0, 1.0), ConvergenceError, "analytic"),
     ("log(x)", (-1.0, 1.0), ConvergenceError, "finite"),

@@ -35,8 +35,8 @@ def certified_gap(
     >>> float(proof.lower) <= 1 <= float(proof.upper), proof.relative_width < 1e-12
     (True, True)
 
-    Numbers are taken as they are printed: 0.1 is 1/10. On all of R f is a polynomial plus cosines and sines; on a box
-    any formula without kinks.
+    Numbers are taken as they are printed: 0.1 is 1/10. f is a formula without kinks; on all of R it rises steadily from
+    some place on.
 
     Parameters
     ----------

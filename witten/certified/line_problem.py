@@ -142,11 +142,16 @@ def line_problem(objective: Objective, s: Fraction, box: tuple[float, float] | N
 
 
 def _first_steep(known: KnownTails, s: arb, places: Places, side: int) -> tuple[float, arb]:
-    """The first place beyond which p^2/(2 s) is high: no mode of a lower rate lives there."""
+    """The first place beyond which p^2/(2 s) is high, so that no mode of a lower rate lives there; or else the first."""
+    steady = None
     for end in places.ends:
         slope = known.slope_beyond(end, side)
-        if slope is not None and slope * slope > 2 * s * places.rate:
-            return end, slope
+        if slope is not None:
+            if slope * slope > 2 * s * places.rate:
+                return end, slope
+            steady = steady or (end, slope)
+    if steady is not None:
+        return steady
     raise ConvergenceError(
         f"f is not seen to rise steadily {'beyond' if side > 0 else 'before'} {places.ends[0]:.6g}; give a box"
     )
