@@ -229,6 +229,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 NEEDS_DOLFINX = {
     "witten.parallel.load_dolfinx",
     "witten.domains.mesh",
+    "witten.operators.compiled_form",
     "witten.operators.distributed_laplacian",
     "witten.operators.finite_elements",
     "witten.operators.quadrature_estimator",

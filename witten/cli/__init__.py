@@ -57,6 +57,8 @@ GROUPS = {
 }
 # Commands that run on all ranks of `mpiexec -n N`.
 PARALLEL = {"gap", "spectrum", "simulate"}
+ALL_RANKS = "Under mpiexec -n N it uses all ranks."
+ONE_RANK = "Under mpiexec -n N one rank works alone, and the others end."
 # Objects made before Python looks for garbage. What libraries make when they are loaded stays, and looking through it
 # at the usual 2,000 takes as long as a short computation.
 SELDOM = (100_000, 10, 10)
@@ -65,9 +67,9 @@ SELDOM = (100_000, 10, 10)
 def load(name: str) -> TyperCommand:
     """A command, its module imported now."""
     module = import_module(f"witten.cli.commands.{name}")
-    kind = ParallelCommand if name in PARALLEL else WittenCommand
+    kind, ranks = (ParallelCommand, ALL_RANKS) if name in PARALLEL else (WittenCommand, ONE_RANK)
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
-    alone.command(name, cls=kind, epilog=module.EXAMPLES)(getattr(module, name))
+    alone.command(name, cls=kind, epilog=f"{module.EXAMPLES}\n\n[dim]{ranks}[/dim]")(getattr(module, name))
     command: TyperCommand = typer.main.get_command(alone)  # type: ignore[assignment]
     return command
 

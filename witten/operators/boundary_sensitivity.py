@@ -11,6 +11,7 @@ from dolfinx import fem
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
+from witten.operators.compiled_form import compiled_form
 from witten.operators.finite_elements import FiniteElementLaplacian
 
 __all__ = ["sagittas", "wall_errors"]
@@ -48,7 +49,7 @@ def wall_errors(operator: FiniteElementLaplacian, psi: Array, differences: Array
     w = ufl.exp(-f / s)
     change = s / 2 * ufl.inner(w * ufl.grad(z), w * ufl.grad(z)) / rate - (w * u) ** 2
     measure = ufl.Measure("ds", domain=mesh, metadata={"quadrature_degree": 2 * d.degree + 2})
-    form = fem.form(distance * abs(change) * measure)
+    form = compiled_form(distance * abs(change) * measure)
     errors = []
     for column, difference, value in zip(psi.T, differences.T, rates, strict=True):
         u.x.array[: column.size] = column * np.exp(operator.log_scale[: column.size])

@@ -23,6 +23,7 @@ from witten.domains.mesh import Gather
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.operators.compiled_form import compiled_form
 from witten.operators.distributed_laplacian import DistributedLaplacian
 
 __all__ = ["FiniteElementLaplacian", "FiniteElements"]
@@ -216,10 +217,10 @@ class Forms:
         return cls(
             learning_rate=s,
             weight=w,
-            stiffness=fem.form(s / 2 * w * ufl.inner(ufl.grad(u), ufl.grad(v)) * dx),
-            mass=fem.form(w * u * v * dx),
+            stiffness=compiled_form(s / 2 * w * ufl.inner(ufl.grad(u), ufl.grad(v)) * dx),
+            mass=compiled_form(w * u * v * dx),
             difference=difference,
-            flux=fem.form(s / 2 * w * ufl.inner(ufl.grad(difference), ufl.grad(z)) * dx),
+            flux=compiled_form(s / 2 * w * ufl.inner(ufl.grad(difference), ufl.grad(z)) * dx),
         )
 
 

@@ -12,6 +12,7 @@ import ufl
 from dolfinx import fem
 from numpy.typing import NDArray
 
+from witten.operators.compiled_form import compiled_form
 from witten.operators.finite_elements import FiniteElementLaplacian
 
 __all__ = ["Residuals"]
@@ -56,7 +57,7 @@ class Residuals:
         form = 2 / s * h**2 * (w * r) ** 2 * v * ufl.dx(**measure)
         form += 2 / s * ufl.avg(h) * (ufl.avg(w) * ufl.jump(flux, n)) ** 2 * ufl.avg(v) * ufl.dS(**measure)
         form += 2 / s * h * (w * ufl.dot(flux, n)) ** 2 * v * ufl.ds(**measure)
-        return cls(operator, u, z, root, fem.form(form))
+        return cls(operator, u, z, root, compiled_form(form))
 
     def __call__(self, psi: Array, difference: Array, log_rate: float) -> Array:
         """eta_c^2 for the cells of this rank; psi (n_owned,) has unit norm in the mass matrix, `difference` is what
