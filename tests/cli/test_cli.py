@@ -236,13 +236,16 @@ def test_starting_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
-# Kernels of many nodes and wells in the plane, of functions in Python, and of matrices at random.
+# Kernels of many nodes and wells in the plane, of functions in Python, of noise without a potential, and of matrices at
+# random.
 NOT_FOR_SMALL_REQUESTS = {
     "descent.kernels.grow",
     "dynamics.paths.philox._fill",
     "dynamics.paths.philox._fill_uniform",
     "dynamics.paths.schemes.observe",
     "linalg.gth_elimination._solve",
+    "operators.selling._decompose",
+    "operators.selling._decompose_serial",
     "risk.laws.semi_lagrangian._distribute_plane",
     "sgd.transfer_operator._adjoint_plane",
     "sgd.transfer_operator._apply_plane",
