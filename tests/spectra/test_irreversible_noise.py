@@ -56,9 +56,8 @@ def test_the_minibatch_case():
 
 
 def test_turned_noise_is_found_without_being_recognised():
-    c, d = np.cos(0.4), np.sin(0.4)
-    turn = np.array([[c, -d], [d, c]])
-    u, v = "(x*cos(0.4) + y*sin(0.4))", "(-x*sin(0.4) + y*cos(0.4))"
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    u, v = "(4*x/5 + 3*y/5)", "(4*y/5 - 3*x/5)"
     f = witten.Objective.from_formula(f"({u}^2-1)^2/4 + 0.1*{u} + {v}^2")
     logs, errors, _ = of(f, noise.constant(turn @ np.diag([1, 0.3]) @ turn.T), 0.4, rtol=1e-3, box=[(-2.5, 2.5)] * 2)
     assert abs(logs[0] - np.log(1.446215907e-1)) < errors[0] < 1e-2

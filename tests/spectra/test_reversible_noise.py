@@ -66,9 +66,8 @@ def test_a_sum_has_the_rates_of_its_parts():
 
 
 def test_noise_turned_with_the_objective_is_recognised():
-    c, d = np.cos(0.4), np.sin(0.4)
-    turn = np.array([[c, -d], [d, c]])
-    u, v = "(x*cos(0.4) + y*sin(0.4))", "(-x*sin(0.4) + y*cos(0.4))"
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    u, v = "(4*x/5 + 3*y/5)", "(4*y/5 - 3*x/5)"
     f, given = f"({u}^2-1)^2/4 + 0.1*{u} + {v}^2", noise.constant(turn @ np.diag([1, 0.3]) @ turn.T)
     found, error = log_rate(f, 0.2, given, rtol=1e-5)
     assert abs(found - np.log(4.501775347e-2)) < error < 1e-5
