@@ -36,6 +36,8 @@ FEWEST = {1: 1000, 2: 3000, 3: 1000}
 SMALL = 1e-7
 # Digits of a rate that the solver may lose, in parts of the rate at its shift.
 ROUNDING = 1e-12
+# Digits that rates between wells lose beside larger ones, in parts of the largest; the smallest loses none.
+OF_WELLS = 1e-13
 # How often the strength of the noise and the domain that it asks for are matched, and how much it may grow each time.
 MATCHED, FASTEST = 12, 30.0
 
@@ -134,9 +136,11 @@ class _Levels:
             small, next_one = max(abs(self.pairs.eigenvalues[m - 1]), 0.0), self.pairs.eigenvalues[m].real
             if small < SMALL * next_one:
                 self.solver = "elimination"
-                chain = _of_wells(generator, wells)[: self.k - 1]
-                found = np.concatenate([chain, found[chain.size :]])
-                loss[: chain.size] = 1e-11 + 2 * abs(chain) / next_one
+                chain = _of_wells(generator, wells)
+                rounding = OF_WELLS * abs(chain).max() / abs(chain)
+                rounding[0] = 0.0  # is the last to be eliminated, without a subtraction
+                lost, n = 1e-11 + rounding + 2 * abs(chain) / next_one, min(chain.size, self.k - 1)
+                found, loss = np.append(chain[:n], found[n:]), np.append(lost[:n], loss[n:])
         return found, loss
 
     def cut(self, inner: Grid, outer: Grid) -> Array:
