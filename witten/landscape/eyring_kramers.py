@@ -27,8 +27,9 @@ from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.landscape.laplace_series import HIGHEST_ORDER, series_law
 from witten.landscape.relaxation import slowest_relaxation
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
-from witten.objectives import Objective
+from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
+from witten.objectives.growth.conditions import is_confining
 from witten.parallel import Communicator
 from witten.rates import LawRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate, positive
@@ -41,6 +42,7 @@ __all__ = [
     "log_mean_transition_time",
     "mean_transition_time",
     "prefactor",
+    "require_confining",
     "require_law",
     "well_graph",
 ]
@@ -107,6 +109,10 @@ def eyring_kramers(
         for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
         point where wells may join, or saddles that do not join all minima; for an order that is not there.
     """
+    if not isinstance(objective, Landscape):
+        objective = resolve(objective)
+        if box is None:
+            require_confining(objective)
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
     _require_order(order, landscape.objective)
     asked = checked_learning_rates(learning_rates, noise)
@@ -327,11 +333,22 @@ def _one_by_one(graph: WellGraph, extreme: WellGraph) -> Iterable[WellGraph]:
             yield replace(graph, log_conductances=changed)
 
 
+def require_confining(objective: Objective) -> None:
+    """RequestError where there is no law for want of a Gibbs measure: before critical points are searched for, which
+    may take long and find no end."""
+    if is_confining(objective) is False:
+        raise RequestError(_not_confining(objective.name))
+
+
+def _not_confining(name: str) -> str:
+    return f"no Eyring-Kramers law: {name} is not confining (e^(-2f/s) has no finite integral)"
+
+
 def require_law(landscape: Landscape) -> None:
     """RequestError, with the reason, where the law does not hold."""
     name = landscape.objective.name
     if landscape.conditions.confining is False and not landscape.boxed:
-        raise RequestError(f"no Eyring-Kramers law: {name} is not confining (e^(-2f/s) has no finite integral)")
+        raise RequestError(_not_confining(name))
     for minimum in landscape.minima:
         if minimum.degenerate:
             raise RequestError(

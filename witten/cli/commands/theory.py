@@ -52,10 +52,12 @@ def theory(
     options.parse_walltime(walltime)
     output_files.check_places(output, plot, resume)
     import witten
-    from witten.landscape.eyring_kramers import METHOD, prefactor
+    from witten.landscape.eyring_kramers import METHOD, prefactor, require_confining
     from witten.rates import RateCurve
 
     f = options.resolved(objective, center, scale)
+    if request["box"] is None:
+        require_confining(f)
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
     law, ending = swept(
         partial(

@@ -16,7 +16,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.symbolic.polynomials import growth, unbounded_below
 from witten.objectives.topography.convexity import strong_convexity
 
-__all__ = ["Bottom", "Conditions", "conditions", "continuous_spectrum", "essential_spectrum"]
+__all__ = ["Bottom", "Conditions", "conditions", "continuous_spectrum", "essential_spectrum", "is_confining"]
 
 Array = NDArray[np.float64]
 # Spheres on which growth is estimated, in units of length, directions on each, and how many of the lowest are followed
@@ -93,6 +93,18 @@ def conditions(
 
 
 Function = Callable[[Array], Array]
+
+
+def is_confining(objective: Objective) -> bool | None:
+    """As in `conditions`, which also ask for more; None where f is not a number somewhere far out."""
+    if growth(objective) is not None:
+        return True
+    if unbounded_below(objective) is not None:
+        return False
+    try:
+        return _confines(objective, far_out(objective, None, None))
+    except RequestError:
+        return None
 
 
 def _confines(objective: Objective, far: FarOut) -> bool:
