@@ -142,7 +142,7 @@ def line_problem(objective: Objective, s: Fraction, box: tuple[float, float] | N
 
 
 def _first_steep(known: KnownTails, s: arb, places: Places, side: int) -> tuple[float, arb]:
-    """The first place beyond which p^2/(2 s) is high, so that no mode of a lower rate lives there; else the first."""
+    """The first place beyond which p^2/(2 s) is high, where no slow mode lives; or else the first steady one."""
     steady = None
     for end in places.ends:
         slope = known.slope_beyond(end, side)
