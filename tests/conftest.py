@@ -1,8 +1,18 @@
-"""Under mpiexec a test that fails on one rank ends all ranks: the others would wait for it forever."""
+"""Profiles of hypothesis: `ci`, and `nightly` with twenty times the examples (`--hypothesis-profile nightly`).
+
+Under mpiexec a test that fails on one rank ends all ranks: the others would wait for it forever.
+"""
 
 import sys
 
+from hypothesis import settings
+
 from witten import parallel
+
+# No test depends on how fast the machine is.
+settings.register_profile("ci", max_examples=100, deadline=None)
+settings.register_profile("nightly", max_examples=2000, deadline=None)
+settings.load_profile("ci")
 
 
 def pytest_runtest_logreport(report):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
 
@@ -28,7 +29,7 @@ def random_losses(rng, d):
 # ------------------------------------------------------------------------------------------------ descent by modes
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 60), st.floats(0.05, 1.05))
 def test_steps_are_those_of_plain_descent(seed, d, steps, part_of_edge):
     rng = np.random.default_rng(seed)
@@ -41,7 +42,7 @@ def test_steps_are_those_of_plain_descent(seed, d, steps, part_of_edge):
     assert found.path()[:, steps] == pytest.approx(points[-1], rel=1e-9, abs=1e-11)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10_000), st.floats(0.05, 1.2), st.floats(-12, -0.1))
 def test_descent_stops_where_the_train_loss_first_is_the_bound(seed, part_of_edge, digits):
     rng = np.random.default_rng(seed)

@@ -7,7 +7,8 @@ import math
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from witten.descent.attractor import CHAOTIC, DIVERGES, FIXED, PERIODIC, QUASI_PERIODIC, SLOW, Share, fate, fate_shares
@@ -66,7 +67,7 @@ def test_the_jacobian_is_that_of_the_map():
 
 
 @given(st.floats(-1.5, 1.5))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_inverse_branches_of_the_threefold_cover(angle):
     y = math.sqrt(2) * math.sin(angle)
     expected = sorted(math.sqrt(2) * math.sin((angle + 2 * math.pi * k) / 3) for k in range(3))
@@ -207,7 +208,7 @@ def test_at_a_flip_convergence_is_algebraic():
 
 
 @given(st.floats(0.1, 10.0), st.floats(0.05, 0.95) | st.floats(1.05, 3.0))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_quadratic_settles_below_two_over_its_curvature(theta, ratio):
     f = as_callable_quadratic(theta)
     found = fate(f, 2 * ratio / theta, [1.0], steps=4000)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from witten.descent.gradient_map import DescentMap
@@ -58,7 +59,7 @@ def test_a_model_is_an_objective(model: Model):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_sharpness_of_a_factorisation_that_fits(seed, p, q, rank):
     left, right = normal(p, rank, seed=seed), normal(q, rank, seed=seed + 1)
     model, w = MatrixFactorisation(left @ right.T, rank), joined([left, right])
@@ -68,7 +69,7 @@ def test_sharpness_of_a_factorisation_that_fits(seed, p, q, rank):
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 3), min_size=2, max_size=5))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_sharpness_of_a_deep_network_that_fits(seed, sizes):
     rng = np.random.default_rng(seed)
     layers = [rng.normal(size=(m, n)) for n, m in zip(sizes, sizes[1:], strict=False)]
@@ -84,7 +85,7 @@ def test_sharpness_of_a_deep_network_that_fits(seed, sizes):
 
 
 @given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_spectrum_of_a_balanced_network(seed, p, q, depth):
     target = normal(p, q, seed=seed)
     model = DeepLinear(target, (3,) * (depth - 1))

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
@@ -102,7 +103,7 @@ def test_leaving_the_domain_is_said():
     st.floats(-6, 6), st.floats(-1e6, 1e6), st.floats(-9, 9), st.sampled_from([0.1, 0.8, 1.1, 1.24, 1.4, 2.2]),
     st.floats(0.15, 0.6),
 )  # fmt: skip
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_fates_know_no_origin_and_no_units(log_length, shift, log_height, a, u):
     """x -> shift + length u, f -> height f and s -> s length^2/height is the same run; the shift in widths."""
     length, height = 10.0**log_length, 10.0**log_height
@@ -115,7 +116,7 @@ def test_fates_know_no_origin_and_no_units(log_length, shift, log_height, a, u):
 
 
 @given(st.integers(0, 628).map(lambda n: n / 100), st.integers(-10**4, 10**4), st.sampled_from([0.1, 1.1, 2.2]))
-@settings(max_examples=4, deadline=None)
+@examples(4)
 def test_fates_know_no_axes(angle, shift, a):
     c, s = math.cos(angle), math.sin(angle)
     text = f"((({c!r})*(x-({shift!r}))+({s!r})*y)^2-1)^2/4+((({c!r})*y-({s!r})*(x-({shift!r})))^2)/4"
@@ -126,7 +127,7 @@ def test_fates_know_no_axes(angle, shift, a):
 
 @given(st.floats(-8, 8), st.floats(-0.9, -1e-5) | st.floats(1e-5, 0.9), st.floats(-1e3, 1e3))
 @example(0.0, 0.265625, 0.0)  # after 1500 steps x^2 is a double, after 64 more it is not
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_a_parabola_is_never_misjudged(log_curvature, margin, start):
     """|1 - s h| = |1 + margin| or so: beyond 1 it grows, for ever; below it shrinks, and has arrived or is slow."""
     h = 10.0**log_curvature

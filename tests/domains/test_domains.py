@@ -4,7 +4,8 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -67,7 +68,7 @@ def cells(grid):
 
 
 @given(grids())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_nodes_are_the_centres_of_active_cells(grid):
     assert grid.points.shape == (grid.dimension, grid.n_nodes)
     lower = np.array(grid.box.lower)[:, None]
@@ -77,7 +78,7 @@ def test_nodes_are_the_centres_of_active_cells(grid):
 
 
 @given(grids())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_refined_keeps_the_domain(grid):
     """Each active cell becomes 2^d active cells in its place, and nothing else is active."""
     fine = grid.refined()
@@ -93,7 +94,7 @@ def test_refined_keeps_the_domain(grid):
 
 
 @given(grids(), st.integers(1, 3), st.sampled_from([np.nan, 0.0, -7.0]))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_expand_puts_values_in_place_and_fills_the_rest(grid, k, fill):
     values = np.arange(1.0, k * grid.n_nodes + 1).reshape(k, grid.n_nodes)
     array = grid.expand(values, fill)
@@ -104,7 +105,7 @@ def test_expand_puts_values_in_place_and_fills_the_rest(grid, k, fill):
 
 
 @given(grids(), st.integers(1, 3))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_prolongate_stays_between_values_and_keeps_constants(grid, k):
     values = np.random.default_rng(0).standard_normal((grid.n_nodes, k))
     fine = grid.refined()

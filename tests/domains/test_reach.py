@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from references import rates_1d
 
@@ -65,7 +66,7 @@ def test_curved_valleys_are_proved_as_far_as_that_goes():
 
 
 @given(st.floats(-6, 6), st.floats(-1e6, 1e6))
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_lows_of_a_callable_are_found_on_every_scale(log_length, shift):
     length = 10.0**log_length
     f = Objective.from_callable(lambda x: ((x[0] / length - shift) ** 2 - 1) ** 2 / 4, 1, name="wells")
@@ -180,7 +181,7 @@ WELLS = "((U)**2-1)**2/4+0.1*(U)"
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(-6, 6))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_a_shift_and_a_dilation_of_a_line_change_nothing_but_the_unit(shift, power):
     length = 10.0**power
     text = WELLS.replace("U", f"x/{length!r}-({shift})" if power >= 0 else f"x*{10.0**-power!r}-({shift})")

@@ -3,7 +3,8 @@
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -52,13 +53,13 @@ def test_published_vectors(counter, key, result):
     assert by_hand(counter, key) == result
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.tuples(WORDS, WORDS, WORDS, WORDS), st.tuples(WORDS, WORDS))
 def test_the_rounds_are_those_of_whole_numbers(counter, key):
     assert tuple(compiled(*philox.words(*counter, *key))) == by_hand(counter, key)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**64 - 1), WORDS, WORDS, st.integers(0, 2**60))
 def test_a_normal_is_box_and_mullers_at_its_address(seed, stream, path, index):
     block = index // 4

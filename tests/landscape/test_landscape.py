@@ -4,7 +4,8 @@ import gudhi
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import witten
@@ -159,7 +160,7 @@ def test_a_valley_that_narrows_is_searched_near_its_floor():
     st.lists(st.integers(-4, 4), min_size=5, max_size=5),
     st.lists(st.integers(-4, 4), min_size=5, max_size=5),
 )
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_polynomials_have_indices_that_sum_to_one(first, second):
     x, y = sp.symbols("x y", real=True)
     terms = [x, y, x * y, x**2, y**2]

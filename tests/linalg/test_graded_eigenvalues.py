@@ -5,7 +5,8 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
@@ -68,13 +69,13 @@ def check(graph):
     st.integers(2, 6), st.sampled_from([1.0, 40.0, 300.0, 1000.0]), st.integers(0, 10**6), st.sampled_from([*LEVELS]),
     st.sampled_from([1.0, 500.0]), st.sampled_from([0.0, 0.15]), st.sampled_from([0.6, 1.0]),
 )  # fmt: skip
-@settings(deadline=None, max_examples=80)
+@examples(80)
 def test_rates_have_every_digit(m, scale, seed, levels, masses, overlap, joined):
     check(random_graph(m, scale, seed, levels, masses, overlap, joined))
 
 
 @given(st.integers(2, 4), st.integers(0, 10**6), st.sampled_from([*LEVELS]), st.sampled_from([0.0, 0.15]))
-@settings(deadline=None, max_examples=8)
+@examples(8)
 def test_rates_have_every_digit_over_ten_thousand_units(m, seed, levels, overlap):
     check(random_graph(m, 1e4, seed, levels, overlap=overlap))
 
@@ -137,7 +138,7 @@ def test_mean_times_have_every_digit():
 
 
 @given(st.integers(2, 7), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_modes_are_those_of_the_pencil_and_the_sum_of_their_steps(m, seed):
     graph = random_graph(m, 4.0, seed, masses=3.0, overlap=0.1)
     sizes = np.exp(graph.log_sizes)
@@ -154,7 +155,7 @@ def test_modes_are_those_of_the_pencil_and_the_sum_of_their_steps(m, seed):
 
 
 @given(st.integers(2, 5), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_a_rate_that_its_own_masses_depend_on(m, seed):
     """Corrections at lambda: the pencil with M(lambda) has that eigenvalue."""
     graph = random_graph(m, 4.0, seed, masses=3.0)

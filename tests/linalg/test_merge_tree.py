@@ -2,7 +2,8 @@
 
 import gudhi
 import numpy as np
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import generate_binary_structure, label
@@ -23,7 +24,7 @@ def persistence_pairs(values, smallest):
 
 
 @given(arrays, st.sampled_from([0.0, 0.5, 2.0]))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_merge_tree_against_gudhi(values, smallest):
     tree = merge_tree(values, smallest)
     found = sorted(zip(tree.floors.tolist(), tree.saddles.tolist(), strict=True))
@@ -31,7 +32,7 @@ def test_merge_tree_against_gudhi(values, smallest):
 
 
 @given(arrays)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_the_most_persistent_well_comes_first(values):
     tree = merge_tree(values)
     assert tree.floors[0] == values.min() and tree.saddles[0] == np.inf
@@ -53,7 +54,7 @@ def test_walls_hold_no_wells():
 
 
 @given(arrays, st.floats(-10, 10), st.data())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_component_is_the_piece_of_the_sublevel_set_around_a_cell(values, level, data):
     below = np.flatnonzero(values.ravel() <= level)
     if below.size == 0:
@@ -97,7 +98,7 @@ def graphs(draw):
 
 
 @given(graphs(), st.sampled_from([0.0, 0.5, 2.0]))
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_a_graph_against_gudhi(graph, smallest):
     values, edges = graph
     n = len(values)
@@ -113,7 +114,7 @@ def test_a_graph_against_gudhi(graph, smallest):
 
 
 @given(graphs(), st.data())
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_saddles_against_gudhi(graph, data):
     """In any number of pieces, wells without depth and saddles that join a well to itself or to nothing included."""
     floors, ends = graph

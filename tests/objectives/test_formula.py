@@ -9,7 +9,8 @@ from typing import Any
 import mpmath
 import pytest
 import sympy as sp
-from hypothesis import assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from launcher import PATIENCE
 
@@ -218,7 +219,7 @@ def powers(children: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
 TREES = st.recursive(leaves(), lambda c: unary(c) | binary(c) | binary(c) | powers(c), max_leaves=12)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(TREES, st.fractions(-3, 3, max_denominator=1000), st.fractions(-3, 3, max_denominator=1000))
 def test_random_formulas_mean_what_they_say(tree: Tree, a: Any, b: Any) -> None:
     text, value = tree
@@ -247,20 +248,20 @@ def refused_or_read(text: str) -> None:
         assert f.dimension >= 1
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.text(max_size=60))
 def test_random_text_is_refused_or_read(text: str) -> None:
     refused_or_read(text)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.sampled_from([*TOKENS, "\n"]), max_size=25))
 def test_random_tokens_are_refused_or_read(tokens: list[str]) -> None:
     refused_or_read("".join(tokens))
     refused_or_read(" ".join(tokens))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.recursive(
         st.sampled_from(["x", "y", "2", "9", "1e9", "0.5", "pi", "E", "(-1)"]),

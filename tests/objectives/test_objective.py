@@ -6,7 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from witten.errors import RequestError
@@ -240,7 +241,7 @@ def test_name_formula_and_symbols_make_the_identity() -> None:
         f.name = "changed"  # type: ignore[misc]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.1, 10))
 def test_identities(x: float, y: float, scale: float) -> None:
     """Symmetric Hessians, the wells' mirror symmetry, and derivatives linear in the scale."""

@@ -5,7 +5,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from references import rates_1d
 
@@ -87,7 +88,7 @@ def hundredths(low, high):
 
 @given(hundredths(-200, 200), hundredths(-90, 90), hundredths(-90, 90), st.integers(-6, 6), hundredths(15, 60))
 @example(0.0, 0.9, -0.9, 6, 0.2)
-@settings(deadline=None, max_examples=8)
+@examples(8)
 def test_kinks_anywhere_on_any_scale(at, first, second, size, s):
     """x^2/2 + a |x - p| + b |x - q|, q incommensurate with p, in units of length l from 1e-6 to 1e6: the rate times l^2
     is the same."""

@@ -7,7 +7,8 @@ import numba
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.linalg import eigh
@@ -52,7 +53,7 @@ def problems(draw):
     return discretisation, max(draw(learning_rates), float(np.ptp(discretisation.values)) / 300)
 
 
-identity = settings(deadline=None, max_examples=80)
+identity = examples(80)
 
 
 def loop_assembly(discretisation, s):

@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
 
@@ -266,7 +267,7 @@ def test_a_plan_knows_no_unit():
     assert (other.start - 50) / 0.01 == pytest.approx(plain.start, rel=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.floats(0.2, 0.9), st.floats(0.5, 2.0), st.floats(-2, 2))
 def test_noise_scales_the_chain(s, sigma, x0):
     plan = Schedule.constant(s, 30)

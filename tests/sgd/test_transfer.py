@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import xarray
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
 from scipy.sparse.linalg import ArpackNoConvergence
@@ -126,7 +127,7 @@ def test_a_quadratic_in_the_plane_has_products(covariance):
     assert found.eigenvalues == pytest.approx(products, abs=1e-10)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.floats(0.05, 0.3), st.floats(0.5, 2.0))
 def test_noise_and_learning_rate_trade_places_in_the_stationary_law(s, sigma):
     found = transfer_spectrum("quadratic", s, noise=sigma)

@@ -5,7 +5,8 @@ import warnings
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from references import convex_quartic, double_well, rates_1d, reference_rates, rugged, shi_su_jordan
 from scipy.linalg import eigh
@@ -229,7 +230,7 @@ def test_tiny_rates_keep_their_digits(graphs, name, solver):
 
 
 @given(st.integers(0, 10**6), st.floats(-12, -1))
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_bars_of_any_subspace_hold(seed, size):
     """Eigenvectors, disturbed by as much as you like: the bars of a Rayleigh-Ritz step cover it."""
     rng = np.random.default_rng(seed)
@@ -241,7 +242,7 @@ def test_bars_of_any_subspace_hold(seed, size):
 
 
 @given(st.integers(0, 10**6), st.floats(-9, -1))
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_bars_hold_where_a_pair_that_is_known_well_stands_beside_one_that_is_not(seed, log_split):
     """Two of five values are closer than the error of the second; rotations within a cluster carry it to the first."""
     rng = np.random.default_rng(seed)
@@ -278,7 +279,7 @@ def levels_of(function, h, n):
     st.floats(0.01, 0.2),
     st.integers(3, 6),
 )
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_extrapolation_is_exact_on_polynomials_in_h_squared(limit, coefficients, h, n):
     """a + b h^2 + c h^4, where h^2 leads."""
     b, c = coefficients

@@ -6,7 +6,8 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from references import double_well, rates_1d, shi_su_jordan
 from scipy.optimize import brentq
@@ -151,7 +152,7 @@ def random_graph(seed, decades):
 
 
 @given(st.integers(0, 10**6), st.floats(5, 300))
-@settings(deadline=None, max_examples=12)
+@examples(12)
 def test_small_rates_of_random_graphs_over_300_decades(seed, decades):
     operator = random_graph(seed, decades)
     exact = exact_logs(operator, int(60 + 2 * decades))
@@ -437,7 +438,7 @@ def test_both_small_rates_of_the_tilted_triple_well_follow_the_law():
 
 
 @given(st.floats(-5000, 300), st.floats(0.01, 0.3), st.floats(-1, 1))
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_extrapolation_of_logarithms_is_that_of_values(size, h, b):
     levels = [np.array([1.0 + b * (h / 2**i) ** 2, 3.0 + (h / 2**i) ** 2 - (h / 2**i) ** 4]) for i in range(4)]
     values, errors = extrapolated(levels)

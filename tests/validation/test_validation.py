@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
 from stand_ins import answer, off_by
@@ -55,7 +56,7 @@ def test_routes_that_agree():
 
 
 @given(log_factor=st.floats(-0.6, 0.6), width=st.floats(0.01, 0.3))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_an_interval_misses_when_chance_would_not_do_that(log_factor, width):
     """One interval alone: 3.29 standard deviations, which chance exceeds once in a thousand."""
     found = validate(
