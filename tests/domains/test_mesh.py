@@ -19,7 +19,7 @@ import ufl
 
 from witten.domains.mesh import Gather, box_mesh, dolfinx_mesh, grid_mesh, read_mesh, refined
 
-pytestmark = pytest.mark.fem
+pytestmark = [pytest.mark.fem, pytest.mark.ranks]
 MESHES = Path(__file__).parents[2] / "meshes"
 NAMES = sorted(path.stem for path in MESHES.glob("*.msh"))
 COMM, SELF = parallel.world().mpi, Communicator().mpi

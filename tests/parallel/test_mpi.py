@@ -1,25 +1,26 @@
-"""The test files that hold on any number of ranks, on 2 and 3 ranks."""
+"""The tests that are marked `ranks` hold on any number of ranks: here they run again, on 2 and 3.
+
+A test is marked where ranks can make a difference to it. What a rank computes by itself, as it does alone, is not.
+"""
 
 from pathlib import Path
 
 import pytest
 from launcher import needs_mpi, ranks
 
-# Each runs by itself as well, on one rank.
-CASES = (
-    ("parallel/test_ranks.py", 2),
-    ("parallel/test_ranks.py", 3),
-    ("domains/test_mesh.py", 2),
-    ("operators/test_finite_elements.py", 2),
-    ("spectra/test_element_committors.py", 2),
-)
+TESTS = Path(__file__).parents[1]
+MARK = "ranks"
+MARKED = [path for path in sorted(TESTS.rglob("test_*.py")) if f"pytest.mark.{MARK}" in path.read_text()]
+# On 2 all in one run, since a start costs as much as many tests; on 3, where groups are of unequal size, those of
+# `parallel` itself.
+CASES = {2: MARKED, 3: [TESTS / "parallel" / "test_ranks.py"]}
 
 
 @needs_mpi
 @pytest.mark.slow
-@pytest.mark.parametrize(("file", "n"), CASES)
-def test_under_mpiexec(file, n, tmp_path):
-    path = Path(__file__).parents[1] / file
-    done = ranks(n, "-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", path, cwd=Path(__file__).parents[2])
+@pytest.mark.parametrize("n", CASES)
+def test_under_mpiexec(n):
+    options = ("-q", "-x", "-s", "-p", "no:cacheprovider", "-m", MARK)
+    done = ranks(n, "-m", "pytest", *options, *CASES[n], cwd=TESTS.parent)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     assert done.stdout.count(" passed") == n

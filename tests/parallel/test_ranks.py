@@ -15,6 +15,7 @@ from witten.parallel import agree, alone, collectively, communicator, world
 from witten.parallel.task_farm import deal
 from witten.rates import RateCurve
 
+pytestmark = pytest.mark.ranks
 RATES = {0.4: 1.3477798375e-1, 0.2: 3.3545287308e-2, 0.1: 2.7761406366e-3}
 
 

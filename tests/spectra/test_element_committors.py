@@ -26,7 +26,6 @@ from witten.spectra.solvers.krylov_schur import KrylovSchur
 FE = {"method": "finite-elements"}
 # Three wells on a line; the barriers out of the outer ones are 1.19 and 0.29.
 THREE = "x^2*(x^2-4)^2/40 - 1.2*exp(-4*x^2) - exp(-4*(x+2)^2) - 0.06*exp(-8*(x-2)^2)"
-ONE_RANK = pytest.mark.skipif(world().size > 1, reason="the oracle computes on one rank")
 
 
 def on_interval(spec, ends, cells, degree, s):
@@ -68,7 +67,6 @@ def in_high_precision(spec, ends, cells, degree, s):
         return [float(mp.log(x)) for x in found[1:3]]
 
 
-@ONE_RANK
 @pytest.mark.parametrize(
     ("spec", "ends", "cells", "degree", "s"),
     [
@@ -89,7 +87,6 @@ def test_every_digit_of_the_discrete_rates(spec, ends, cells, degree, s):
     assert found.counted == found.found == off.size + 1
 
 
-@ONE_RANK
 def test_a_mode_is_flat_in_the_wells_and_what_is_left_of_its_slope_is_right():
     """K u = lambda M u node by node for both modes of three wells, though they differ by 25 decades: u from its
     differences within cells, where u itself has nothing left of them."""
@@ -111,16 +108,23 @@ TARGETS = [
     ("shi-su-jordan-1d", 0.01, lambda s: 1.0956734777e-10),
     ("double-well:tilt=0.05", 0.002, lambda s: rates_1d(double_well(0.25, 0.05), s, 1)[0]),
 ]
+# One on a line, one in the plane.
+ON_RANKS = {"double-well:dim=2", "double-well:tilt=0.05"}
 
 
-@pytest.mark.parametrize(("spec", "s", "truth"), TARGETS, ids=[f"{name}@{s}" for name, s, _ in TARGETS])
+@pytest.mark.parametrize(
+    ("spec", "s", "truth"),
+    [
+        pytest.param(name, *rest, id=f"{name}@{rest[0]}", marks=[pytest.mark.ranks] if name in ON_RANKS else [])
+        for name, *rest in TARGETS
+    ],
+)
 def test_a_millionth(spec, s, truth):
     found = witten.spectrum(spec, s, 2, rtol=1e-6, **FE)
     assert found.gap == pytest.approx(truth(s), rel=1e-6) and abs(found.gap - truth(s)) <= found.errors[1]
     assert found.relative_errors[1] <= 1e-6
 
 
-@ONE_RANK
 def test_no_seam_between_the_two_ways():
     """From s = 0.3 to 0.003 bars hold, by both ways of either method, and log lambda + 2H/s stays smooth."""
     rates = np.geomspace(0.3, 0.003, 15)
@@ -135,7 +139,10 @@ def test_no_seam_between_the_two_ways():
         assert method == "finite-differences" or {"fe P3 committors", "fe P3 krylov-schur"} <= solvers
 
 
-@pytest.mark.parametrize(("spec", "s", "k"), [("triple-well:tilt_x=0.05", 0.01, 3), ("himmelblau", 0.02, 3)])
+@pytest.mark.parametrize(
+    ("spec", "s", "k"),
+    [pytest.param("triple-well:tilt_x=0.05", 0.01, 3, marks=pytest.mark.ranks), ("himmelblau", 0.02, 3)],
+)
 def test_all_small_rates_in_the_plane_agree_with_finite_differences(spec, s, k):
     elements, differences = (witten.spectrum(spec, s, k, **how) for how in (FE, {}))
     off = abs(np.expm1(elements.log_rates[1:] - differences.log_rates[1:]))
@@ -143,6 +150,7 @@ def test_all_small_rates_in_the_plane_agree_with_finite_differences(spec, s, k):
     assert (elements.relative_errors[1:] <= 1e-4).all() and elements.modes_counted >= k
 
 
+@pytest.mark.ranks
 def test_a_small_rate_beside_others():
     """One rate by committors, the others by Krylov-Schur with the first one deflated: a separable objective."""
     found = witten.spectrum("double-well:dim=2", 0.02, 4, **FE)
@@ -152,16 +160,17 @@ def test_a_small_rate_beside_others():
     assert (abs(found.rates[1:] - exact) <= found.errors[1:]).all() and (found.relative_errors[1:] <= 1e-3).all()
 
 
-def test_conjugate_gradients_give_what_a_factorisation_gives():
+@pytest.mark.parametrize("s", [pytest.param(0.04, marks=pytest.mark.ranks), 0.01])
+def test_conjugate_gradients_give_what_a_factorisation_gives(s):
     f = resolve("double-well:dim=3,tilt=0.03")
-    for s in (0.04, 0.01):
-        grid = sublevel(f, s, wells=2, margin=5.0).grid()
-        operator = FiniteElements(f, grid_mesh(world().mpi, grid), 1).assemble(s)
-        direct, iterative = (ElementCommittors(iterative=way).solve(operator, 1) for way in (False, True))
-        assert np.expm1(iterative.log_rates - direct.log_rates) == pytest.approx(0.0, abs=float(iterative.relative[0]))
-        assert iterative.relative[0] < 1e-6
+    grid = sublevel(f, s, wells=2, margin=5.0).grid()
+    operator = FiniteElements(f, grid_mesh(world().mpi, grid), 1).assemble(s)
+    direct, iterative = (ElementCommittors(iterative=way).solve(operator, 1) for way in (False, True))
+    assert np.expm1(iterative.log_rates - direct.log_rates) == pytest.approx(0.0, abs=float(iterative.relative[0]))
+    assert iterative.relative[0] < 1e-6
 
 
+@pytest.mark.ranks
 def test_barriers_too_low_are_left_to_others():
     f = resolve("double-well")
     operator = FiniteElements(f, grid_mesh(world().mpi, sublevel(f, 0.2, wells=2, margin=8.0).grid()), 2).assemble(0.2)
