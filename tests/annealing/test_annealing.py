@@ -1,5 +1,6 @@
 """Annealing against small steps: closed forms, the law, the command line; and the studies of two papers."""
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -169,16 +170,21 @@ def test_the_idealised_risk_and_its_steps():
 # ------------------------------------------------------------------------------------------------ studies
 
 
+@functools.cache
+def quick(name):
+    return study.run(name, quick=True)
+
+
 @pytest.mark.parametrize("name", ["learning-rates-and-schroedinger", "annealing"])
 def test_every_claim_is_observed(name):
-    found = study.run(name, quick=True)
+    found = quick(name)
     assert len(found.checks) >= 25 and len(found.figures) >= 2
     assert [check for check in found.checks if not check.ok] == []
     json.dumps(found.as_dict(), allow_nan=False)
 
 
 def test_figures_of_the_annealing_study():
-    assert [len(each.draw().axes) for each in study.run("annealing", quick=True).figures] == [2, 3]
+    assert [len(each.draw().axes) for each in quick("annealing").figures] == [2, 3]
 
 
 def test_a_wrong_claim_is_noticed(monkeypatch):
