@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
+from properties import examples
 
 from witten.annealing import Losses, anneal, compare, follow, limit_ratio
 from witten.errors import ConvergenceError, RequestError

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from witten.descent.gradient_map import DescentMap
 from witten.errors import RequestError

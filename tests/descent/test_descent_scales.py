@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 
 from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
 from witten.descent.bifurcation import bifurcation_diagram

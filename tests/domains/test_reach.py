@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from references import rates_1d
 
 import witten

@@ -3,9 +3,9 @@
 import numba
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 
 from witten.dynamics.paths import philox

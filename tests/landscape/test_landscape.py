@@ -4,9 +4,9 @@ import gudhi
 import numpy as np
 import pytest
 import sympy as sp
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 import witten
 from witten.errors import ConvergenceError, RequestError

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.optimize import brentq
 
 import witten

@@ -5,9 +5,9 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
 

@@ -2,10 +2,10 @@
 
 import gudhi
 import numpy as np
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from properties import examples
 from scipy.ndimage import generate_binary_structure, label
 from scipy.sparse import csr_array
 

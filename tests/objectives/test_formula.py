@@ -9,10 +9,10 @@ from typing import Any
 import mpmath
 import pytest
 import sympy as sp
-from examples import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from launcher import PATIENCE
+from properties import examples
 
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve

@@ -6,9 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from witten.errors import RequestError
 from witten.objectives import CallableObjective, Objective, gallery

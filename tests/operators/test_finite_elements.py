@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from properties import examples
 from references import convex_quartic, double_well, rates_1d, separable_rates
 from scipy.linalg import eigh
 

@@ -5,9 +5,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 from references import rates_1d
 
 import witten

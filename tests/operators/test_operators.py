@@ -7,10 +7,10 @@ import numba
 import numpy as np
 import pytest
 import sympy as sp
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from properties import examples
 from scipy.linalg import eigh
 
 from witten.domains.grid import Grid

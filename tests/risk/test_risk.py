@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
+from properties import examples
 
 import witten
 from witten import plots

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import xarray
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
+from properties import examples
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import witten

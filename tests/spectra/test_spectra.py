@@ -5,9 +5,9 @@ import warnings
 import mpmath as mp
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from references import convex_quartic, double_well, rates_1d, reference_rates, rugged, shi_su_jordan
 from scipy.linalg import eigh
 

@@ -6,9 +6,9 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from references import double_well, rates_1d, shi_su_jordan
 from scipy.optimize import brentq
 from scipy.sparse import csr_array

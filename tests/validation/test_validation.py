@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
+from properties import examples
 from stand_ins import answer, off_by
 
 import witten
