@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
-from profiles import examples
+from properties import examples
 
 from witten.annealing import Losses, anneal, compare, follow, limit_ratio
 from witten.errors import ConvergenceError, RequestError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 
 from witten.descent.attractor import CHAOTIC, DIVERGES, FIXED, PERIODIC, QUASI_PERIODIC, SLOW, Share, fate, fate_shares
 from witten.descent.basins import basins, border, box_counting

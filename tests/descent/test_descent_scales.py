@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 
 from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
 from witten.descent.bifurcation import bifurcation_diagram

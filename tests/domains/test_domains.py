@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from profiles import examples
+from properties import examples
 
 import witten
 from witten.domains.box import Box

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 from scipy import stats
 
 from witten.dynamics.paths import philox

@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 
 import witten
 from witten.errors import ConvergenceError, RequestError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
 

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from profiles import examples
+from properties import examples
 from scipy.ndimage import generate_binary_structure, label
 from scipy.sparse import csr_array
 

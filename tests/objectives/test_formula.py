@@ -12,7 +12,7 @@ import sympy as sp
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from launcher import PATIENCE
-from profiles import examples
+from properties import examples
 
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve

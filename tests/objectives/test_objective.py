@@ -8,7 +8,7 @@ import pytest
 import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 
 from witten.errors import RequestError
 from witten.objectives import CallableObjective, Objective, gallery

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 from references import convex_quartic, double_well, rates_1d, separable_rates
 from scipy.linalg import eigh
 

@@ -10,7 +10,7 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from profiles import examples
+from properties import examples
 from scipy.linalg import eigh
 
 from witten.domains.grid import Grid

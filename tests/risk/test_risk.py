@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
-from profiles import examples
+from properties import examples
 
 import witten
 from witten import plots

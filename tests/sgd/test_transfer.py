@@ -14,7 +14,7 @@ import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
-from profiles import examples
+from properties import examples
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import witten

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 from references import convex_quartic, double_well, rates_1d, reference_rates, rugged, shi_su_jordan
 from scipy.linalg import eigh
 

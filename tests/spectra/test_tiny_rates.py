@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
+from properties import examples
 from references import double_well, rates_1d, shi_su_jordan
 from scipy.optimize import brentq
 from scipy.sparse import csr_array

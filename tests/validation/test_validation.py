@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from launcher import cli, in_process
-from profiles import examples
+from properties import examples
 from stand_ins import answer, off_by
 
 import witten
