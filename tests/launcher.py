@@ -19,8 +19,6 @@ PATIENCE = 600
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason=f"no mpiexec beside {sys.executable}")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-# MPICH: ranks that wait give their core to others, since there may be fewer cores than ranks.
-PATIENT = {"MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1"}
 
 
 def ranks(n, *arguments, **kwargs):
@@ -35,7 +33,7 @@ def command(n, *arguments):
 
 
 def environment(**more):
-    return {**os.environ, **ONE_THREAD, **PATIENT, **more}
+    return {**os.environ, **ONE_THREAD, **more}
 
 
 def patched(code):
