@@ -16,7 +16,6 @@ from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
 from witten.spectra.checks import given_box, require_request
-from witten.spectra.irreversible import generator_spectrum
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.spectrum import Spectrum
 
@@ -89,6 +88,8 @@ def noisy_spectrum(
     diffusion.require_positive(_looked_at(objective, None if box is None else given_box(objective, box)))
     found = reversible(diffusion, learning_rate)
     if found is None or (found.turned and (modes or box is not None)):
+        from witten.spectra.irreversible import generator_spectrum  # what most requests have no use for
+
         return replace(generator_spectrum(diffusion, learning_rate, k, rtol, box), covariance=noise.text)
     result = _of_potential(found.potential, learning_rate, k, rtol, box)
     return replace(result, covariance=noise.text, potential=_on(found, result))
