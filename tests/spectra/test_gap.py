@@ -54,7 +54,7 @@ def test_the_bar_is_as_short_as_was_asked_for_or_a_warning_says_so(case):
     assert np.exp(found.lower) <= found.rate <= np.exp(found.upper)
 
 
-def test_bars_are_within_fifty_times_the_error_and_most_within_a_hundred():
+def test_bars_are_within_sixty_times_the_error_and_most_within_a_hundred():
     """Of the most, those that are a thousand times shorter than was asked for do not count: their errors are less than
     what three grids can tell."""
     longer, generous = [], []
@@ -65,7 +65,7 @@ def test_bars_are_within_fifty_times_the_error_and_most_within_a_hundred():
             continue
         longer.append(bar / error)
         generous.append(bar > max(100 * error, 1e-3 * RTOL * rate))
-    assert np.median(longer) < 50
+    assert np.median(longer) < 60
     assert np.mean(generous) < 0.25, f"{sum(generous)} of {len(generous)} bars are longer"
 
 

@@ -102,22 +102,24 @@ def _of_fourth_order(
     """Limits and error bars from values with errors of the order h^2, and the same less that term: of the order h^4.
 
     On two grids the limit of the corrected values is F + (F - F')/15, and its error half of the step from F' to F,
-    or what Richardson's limit of the others differs by, if that is more. On three or more it follows from the last
-    change of the limit, which falls like h^6, by 64, and from the last step, so that neither may vanish by accident:
-    a twelfth and a thousandth where successive steps are in a ratio of about 16, a quarter and a 120th where the
-    ratio is further off. Otherwise the finest value is taken, and its error is twice the last step or a part of the
-    one before: a quarter, or a 60th where the values converge faster than h^4, as small rates do.
+    or what Richardson's limit of the others differs by, if that is more. On three or more it follows from what that
+    differs by, too, from the last change of the limit, which falls like h^6, by 64, and from the last step, so that
+    none may vanish by accident: half, a twelfth and a thousandth of them where successive steps are in a ratio of about
+    16; a quarter of the change and a 120th of the step where the ratio is further off. Otherwise the finest value is
+    taken, and its error is twice the last step or a part of the one before: a quarter, or a 60th where the values
+    converge faster than h^4, as small rates do.
     """
     steps = np.diff(corrected, axis=0)
     limits = corrected[1:] + steps / 15
-    last = abs(steps[-1])
+    last, t1 = abs(steps[-1]), t0[1:] + np.diff(t0, axis=0) / 3
     if len(steps) == 1:
-        other = t0[-1] + (t0[-1] - t0[-2]) / 3
-        return limits[-1], np.maximum(last / 2, abs(other - limits[-1]))
+        return limits[-1], np.maximum(last / 2, abs(t1[-1] - limits[-1]))
     before, change = abs(steps[-2]), abs(limits[-1] - limits[-2])
+    other = t1[-1] + (t1[-1] - t1[-2]) / 15
     fourth_order = _between(steps[-2], steps[-1], 8.0, 32.0)
     asymptotic = _between(steps[-2], steps[-1], 13.0, 20.0)
-    errors = np.where(asymptotic, np.maximum(change / 12, last / 1000), np.maximum(change / 4, last / 120))
+    sharp = np.maximum(np.maximum(change / 12, last / 1000), abs(other - limits[-1]) / 2)
+    errors = np.where(asymptotic, sharp, np.maximum(change / 4, last / 120))
     otherwise = np.maximum(2 * last, np.where(before > 32 * last, before / 60, before / 4))
     return np.where(fourth_order, limits[-1], corrected[-1]), np.where(fourth_order, errors, otherwise)
 
