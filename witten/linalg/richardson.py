@@ -106,8 +106,7 @@ def _of_fourth_order(
     differs by, too, from the last change of the limit, which falls like h^6, by 64, and from the last step, so that
     none may vanish by accident: half, a twelfth and a thousandth of them where successive steps are in a ratio of about
     16; a quarter of the change and a 120th of the step where the ratio is further off. Otherwise the finest value is
-    taken, and its error is twice the last step or a part of the one before: a quarter, or a 60th where the values
-    converge faster than h^4, as small rates do.
+    taken, and its error is twice the last step or a quarter of the one before.
     """
     steps = np.diff(corrected, axis=0)
     limits = corrected[1:] + steps / 15
@@ -120,7 +119,7 @@ def _of_fourth_order(
     asymptotic = _between(steps[-2], steps[-1], 13.0, 20.0)
     sharp = np.maximum(np.maximum(change / 12, last / 1000), abs(other - limits[-1]) / 2)
     errors = np.where(asymptotic, sharp, np.maximum(change / 4, last / 120))
-    otherwise = np.maximum(2 * last, np.where(before > 32 * last, before / 60, before / 4))
+    otherwise = np.maximum(2 * last, before / 4)
     return np.where(fourth_order, limits[-1], corrected[-1]), np.where(fourth_order, errors, otherwise)
 
 
