@@ -64,8 +64,8 @@ class GridLevels:
         known = min(map(len, self.log_rates))
         levels, terms = ([each[:known] for each in grids] for grids in (self.log_rates, self.second_order))
         # A term that finer grids have lost is taken off on none, or their values would not make one series.
-        terms = np.where((np.array(terms) == 0).any(axis=0), 0.0, terms)
-        terms_known = terms if self.of_fourth_order else None
+        everywhere = np.where((np.array(terms) == 0).any(axis=0), 0.0, np.array(terms))
+        terms_known = list(everywhere) if self.of_fourth_order else None
         log_rates, errors = extrapolated_logs(levels, corrections=terms_known, erratic=self.erratic)
         return log_rates[: self.wanted], errors[: self.wanted]
 
