@@ -1,6 +1,7 @@
 """Files: whole or not at all, never over something else's, and sweeps that go on where they stopped."""
 
 import errno
+import fcntl
 import math
 import os
 
@@ -94,6 +95,14 @@ def test_what_a_killed_run_left_is_overwritten(tmp_path):
     netcdf.check_output(tmp_path / "curve.nc", "rate-curve")
     curve(0.1).save(tmp_path / "curve.nc")
     assert os.listdir(tmp_path) == ["curve.nc"]
+
+
+def test_a_file_is_read_while_its_writer_holds_the_lock(tmp_path):
+    path = tmp_path / "curve.nc"
+    curve(0.1, 0.2).save(path)
+    with open(path, "ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert len(RateCurve.load(path).records) == 2
 
 
 def test_a_link_is_written_through(tmp_path):

@@ -2,8 +2,9 @@
 
 A file is written as `.NAME.part` beside its destination, flushed to the disk and renamed over it. A reader, a kill or
 a full disk therefore sees the old file or the new one, never half of one; a killed run leaves at most one `.part`, and
-the next run overwrites it. Two processes that write one file do so one after the other: the `.part` is locked. Results
-are netCDF-4 that xarray reads without this package.
+the next run overwrites it. Two processes that write one file do so one after the other: the `.part` is locked, and
+still is when it gets its name, so that readers ask for no lock. Results are netCDF-4 that xarray reads without this
+package.
 """
 
 from __future__ import annotations
@@ -274,7 +275,7 @@ def read_kind(path: str | Path) -> str:
         raise RequestError(f"{str(path)!r} is not an ordinary file; give a result saved with -o FILE.nc")
     h5netcdf.File._writable = False  # which the end of a broken file asks for that could not be opened
     try:
-        with h5netcdf.File(path, "r") as file:
+        with h5netcdf.File(path, "r", locking=False) as file:
             kind = file.attrs["witten_kind"]
     except FileNotFoundError:
         raise RequestError(f"there is no file {str(path)!r}") from None
@@ -351,13 +352,16 @@ def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
     RequestError
         if the file is missing, unreadable, or holds something else.
     """
+    import h5netcdf
     import xarray
+    from xarray.backends import H5NetCDFStore
 
     found = read_kind(path)
     if found != kind:
         raise RequestError(f"{str(path)!r} holds {KINDS.get(found, found)}, not {KINDS[kind]}")
     try:
-        return xarray.load_dataset(path, engine="h5netcdf")
+        with h5netcdf.File(path, "r", locking=False) as file:
+            return xarray.load_dataset(H5NetCDFStore(file))
     except Exception as error:
         raise RequestError(f"{str(path)!r} cannot be read as {KINDS[kind]}: {' '.join(str(error).split())}") from None
 
