@@ -19,6 +19,9 @@ PATIENCE = 600
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason=f"no mpiexec beside {sys.executable}")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+# MPICH: a rank that waits sleeps. Where others want its core, and tests run side by side, what it does otherwise
+# (sched_yield) gives them the core for milliseconds at each message.
+PATIENT = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"}
 
 
 def ranks(n, *arguments, **kwargs):
@@ -33,7 +36,7 @@ def command(n, *arguments):
 
 
 def environment(**more):
-    return {**os.environ, **ONE_THREAD, **more}
+    return {**os.environ, **ONE_THREAD, **PATIENT, **more}
 
 
 def patched(code):
