@@ -514,12 +514,22 @@ def test_points_slide_down_a_narrow_valley():
     f = Objective.from_formula("x^2/2 + 50*y^2")
     grid = Grid.uniform([(-1.0, 1.0), (-0.2, 0.2)], (40, 40))
     points = np.array([[2.5, -1.7, 0.5, 0.0], [0.4, -0.9, 0.1, 0.7]])
-    x = descended(f, grid, points)
+    x, times = descended(f, grid, points)
+    assert times[0] == pytest.approx(np.log(2.5), abs=0.05) and times[1] == pytest.approx(np.log(1.7), abs=0.05)
+    assert times[2] == 0 and times[3] == pytest.approx(np.log(0.7 / 0.2) / 100, rel=0.05)
     assert x[:, 2] == pytest.approx(points[:, 2]) and abs(x[0, :2]) == pytest.approx([1.0, 1.0], abs=0.05)
     assert abs(x[1, :2]).max() < 0.01 and abs(x[0, 3]) < 1e-12 and 0.19 < x[1, 3] <= 0.2
     linear = interpolation(grid, x) @ grid.points.T
     inner = (abs(x[0]) < 0.95) & (abs(x[1]) < 0.19)
     assert linear.T[:, inner] == pytest.approx(x[:, inner], abs=1e-12)
+
+
+def test_a_start_high_above_the_saddles_takes_its_time():
+    # The grid of the model ends where f is 8 s.
+    f, start, s = Objective.from_formula("x^2/2 + y^2/2"), np.array([8.0, 0.0]), 0.1
+    model = ModalModel([Term(f, start)], np.array([s, 0.5 * s]))
+    for t in (3.0, 4.0):  # E f = s/2 + (32 - s/2) e^{-2t}
+        assert model.risk([0], [t]) == pytest.approx(s / 2 + (32 - s / 2) * np.exp(-2 * t), rel=0.1)
 
 
 def test_what_runs_away_in_the_plane_does_so_on_its_lines():

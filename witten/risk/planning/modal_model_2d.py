@@ -24,6 +24,8 @@ MARGIN, WELLS = 8.0, 6
 ENOUGH_NODES, MOST_NODES = 3500, 40_000
 # Pieces of a way down, each of half a cell, after which a point is left where it is.
 MOST_SEGMENTS = 2000
+# lambda_j tau that is told from longer ones: either way no stage that is shorter is any good.
+MOST_DELAY = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +46,12 @@ class ModalModel2D:
     def at(self, points: Array) -> Array:
         """u_j at points (d, m), linear between nodes, shape (m, k).
 
-        Outside of its grid u_j is what it is where the way down enters: E u_j(X_t) from there, as s -> 0.
+        Along the gradient flow from outside of the grid, which enters it after a time tau, u_j(x) = e^{lambda_j tau}
+        u_j(x(tau)) as s -> 0, since e^{lambda_j t} u_j(X_t) has a constant mean.
         """
-        inside = descended(self.objective, self.grid, points)
-        return np.asarray(interpolation(self.grid, inside) @ self.modes.functions)
+        inside, tau = descended(self.objective, self.grid, points)
+        delay = np.exp(np.minimum(tau[:, None] * self.modes.rates, MOST_DELAY))
+        return np.asarray(delay * (interpolation(self.grid, inside) @ self.modes.functions))
 
 
 def modal_model_2d(term: Term, learning_rate: float, count: int) -> ModalModel2D | None:
@@ -87,20 +91,22 @@ def interpolation(grid: Grid, points: Array) -> csr_array:
                      shape=(points.shape[1], grid.n_nodes))  # fmt: skip
 
 
-def descended(f: Objective, grid: Grid, points: Array) -> Array:
-    """Where points (2, m) enter the cells of a grid on their way down the gradient flow; those inside stay.
+def descended(f: Objective, grid: Grid, points: Array) -> tuple[Array, Array]:
+    """Where points (2, m) enter the cells of a grid on their way down the gradient flow, and when; those inside stay.
 
     In each piece of the way f is taken as quadratic, so that the floor of a narrow valley is followed in few of them.
     """
-    x = np.array(points, dtype=float)
+    x, times = np.array(points, dtype=float), np.zeros(points.shape[1])
     length = 0.5 * float(grid.spacing.min())
     moving = np.flatnonzero(~_active(grid, x))
     for _ in range(MOST_SEGMENTS):
         if not moving.size:
             break
-        x[:, moving] += _segment(f, x[:, moving], length)
+        step, time = _segment(f, x[:, moving], length)
+        x[:, moving] += step
+        times[moving] += time
         moving = moving[~_active(grid, x[:, moving])]
-    return x
+    return x, times
 
 
 def _active(grid: Grid, points: Array) -> NDArray[np.bool_]:
@@ -112,8 +118,8 @@ def _active(grid: Grid, points: Array) -> NDArray[np.bool_]:
     return np.asarray(inside & grid.mask[row, column])
 
 
-def _segment(f: Objective, x: Array, length: float) -> Array:
-    """-t phi(t H) g, phi(z) = (1 - e^{-z})/z, the flow of a quadratic for a time t after which it is `length` long."""
+def _segment(f: Objective, x: Array, length: float) -> tuple[Array, Array]:
+    """-t phi(t H) g, phi(z) = (1 - e^{-z})/z, the flow of a quadratic for a time t in which it gets `length` far; t."""
     curvature, axes = np.linalg.eigh(np.moveaxis(f.hessian(x), -1, 0))
     g = np.einsum("nij,in->nj", axes, f.gradient(x))
     slope = np.maximum(np.linalg.norm(g, axis=1), 1e-300)
@@ -133,5 +139,5 @@ def _segment(f: Objective, x: Array, length: float) -> Array:
         t = np.where(short, 1.4 * t, t)
     step = moved(t)
     size = np.linalg.norm(step, axis=1)
-    step *= np.minimum(1.0, length / np.maximum(size, 1e-300))[:, None]
-    return np.asarray(np.einsum("nij,nj->in", axes, step))
+    part = np.minimum(1.0, length / np.maximum(size, 1e-300))
+    return np.asarray(np.einsum("nij,nj->in", axes, part[:, None] * step)), part * t

@@ -40,6 +40,8 @@ TRIALS = {1: (14, 2, 1e-5), 2: (6, 1, 0.02)}
 NODES_PER_DEVIATION = {1: 2.0, 2: 1.5}
 # Factor on the number of steps where the target is not reached.
 SEARCH_GROWTH = {1: 8, 2: 2}
+# A plateau of the model below this part of the target is not computed again, for SGD.
+CLEARLY_BELOW = 0.8
 # A start that widens the box by more than this factor is why no grid resolves it.
 FAR_START = 1.5
 # Steps at which the target is first looked for.
@@ -151,7 +153,7 @@ def _planned(f: Objective, target: float, start: Array, stages: int, search: Sta
     best: Found = ((constant,), risk, [search.constant(search.best_constant())])
     if stages > 1:
         found = _corrected(search, stages, target, law)
-        best = found if sum(n for _, n in found[0]) < constant[1] else best
+        best = found if found and sum(n for _, n in found[0]) < constant[1] else best
     return Plan(f.name, target, start, best[0], best[1], constant, risk, tuple(best[2]))
 
 
@@ -186,26 +188,42 @@ class _SGDRisk:
 Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
 
 
-def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) -> Found:
-    """Stages whose risk by the distribution of SGD is the target: that of the model is moved until it is."""
+def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) -> Found | None:
+    """Stages whose risk by the distribution of SGD is the target: that of the model is moved until it is.
+
+    None where one stage is best in the plane, whose length is known already (`_best_constant`).
+    """
     aim, found, sequence = target, None, []
     risks: dict[tuple, float] = {}
+    unseen: set[tuple[int, ...]] = set()
     for turn in range(CORRECTIONS):
         at = StageSearch(search.model, aim)
         if turn < SEARCHES:
             sequence = at.best(count)
-        # One more stage may be one too many.
+        # One more stage may be one too many, or lead from learning rates so large to ones so small that no grid is wide
+        # enough for the law and fine enough.
+        sequence = [each for each in sequence if each[0] not in unseen]
         stages, _, guess = min(sequence, key=lambda each: each[1])
+        if len(stages) == 1 and _dimension(terms(law.f, law.start)) > 1:
+            return found
         total, steps = at.durations(stages, guess)
         plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
         # Plans recur where single steps matter.
-        risk = risks[tuple(plan)] = risks.get(tuple(plan)) or law.at_end(plan)
+        try:
+            risk = risks[tuple(plan)] = risks.get(tuple(plan)) or law.at_end(plan)
+        except ConvergenceError:
+            if len(sequence) == 1:
+                raise
+            unseen.add(stages)
+            continue
         reached = risk <= target and math.isfinite(total)
         if reached and (found is None or sum(n for _, n in plan) <= sum(n for _, n in found[0])):
             found = tuple(plan), risk, [total for _, total, _ in sequence]
         if reached and risk > (1 - TARGET_TOLERANCE) * target:
             break
-        aim *= (1 - 0.3 * TARGET_TOLERANCE) * target / risk
+        # What is above the plateau of the last stage is what its length changes.
+        plateau = min(float(at.model.plateaus[stages[-1]]), 0.99 * min(aim, risk, target))
+        aim = plateau + (aim - plateau) * ((1 - 0.3 * TARGET_TOLERANCE) * target - plateau) / (risk - plateau)
     if found is None:
         raise ConvergenceError(
             f"no schedule found that takes SGD to {target:g} (the nearest ends at {risk:g}); ask for a larger target"
@@ -223,14 +241,17 @@ def _best_constant(search: StageSearch, law: _SGDRisk, target: float) -> tuple[t
     i, dimension = search.best_constant(), _dimension(terms(law.f, law.start))
     trials, far, close = TRIALS[dimension]
     low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + far, i - far))
-    time = search.constant(i) * search.rates[i]
+    time, slower = search.constant(i) * search.rates[i], 1.0
     tried: dict[float, int | None] = {}
 
     def steps(log_s: float) -> float:
+        nonlocal slower
         s = _round(math.exp(log_s))
-        guess = 2 * FIRST_SEARCH if dimension == 1 else max(1.3 * time / s, 30)
-        tried[s] = _first_below(law, s, target, MOST_STEPS, guess)
-        return float(tried[s] or 10 * MOST_STEPS)
+        guess = 2 * FIRST_SEARCH if dimension == 1 else max(1.3 * slower * time / s, 30)
+        reachable = np.interp(-log_s, -np.log(search.rates), search.model.plateaus) < CLEARLY_BELOW * target
+        tried[s] = n = _first_below(law, s, target, MOST_STEPS, guess, bool(reachable))
+        slower = max(n * s / time, 1.0) if n else slower  # SGD than the model
+        return float(n or 10 * MOST_STEPS)
 
     options = {"maxiter": trials, "xatol": close}
     minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options=options)
@@ -297,9 +318,11 @@ def steps_against_learning_rate(
     return [_first_below(law, s, target, most) for s in asked]
 
 
-def _first_below(law: _SGDRisk, s: float, target: float, most: int, guess: float = 2 * FIRST_SEARCH) -> int | None:
+def _first_below(
+    law: _SGDRisk, s: float, target: float, most: int, guess: float = 2 * FIRST_SEARCH, reachable: bool = False
+) -> int | None:
     """The first step at which a constant learning rate is below the target; None if its plateau is not."""
-    steps, reachable = min(math.ceil(guess), most), False
+    steps = min(math.ceil(guess), most)
     while True:
         below = np.flatnonzero(law.risks([(s, steps)], np.arange(steps + 1)) <= target)
         if below.size:
