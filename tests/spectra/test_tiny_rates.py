@@ -196,6 +196,16 @@ def test_three_graded_wells_on_a_full_size_grid(s, decades):
     assert abs(operator.ground_state @ pairs.psi).max() < 1e-8
 
 
+def test_committors_that_fit_no_finer_grid_give_way(monkeypatch):
+    f, s = "double-well:tilt=0.05,dim=2", 0.02
+    whole = witten.gap(f, [s], rtol=1e-5).records[0]
+    # Two wells on the first grid, and not on one of four times as many nodes.
+    monkeypatch.setattr("witten.spectra.committors.graph.MOST_ENTRIES", whole.n_dofs)
+    part = witten.gap(f, [s], rtol=1e-5).records[0]
+    assert whole.solver == "fd committors" != part.solver
+    assert abs(part.log_rate - whole.log_rate) <= part.log_error + whole.log_error < 1e-4
+
+
 def test_nested_dissection_changes_nothing_but_the_order(monkeypatch):
     operator, _ = columns(0.02, 160, 40)
     before = Committors().solve(operator, 2).log_rates

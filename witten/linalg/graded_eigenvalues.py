@@ -26,6 +26,8 @@ __all__ = ["Steps", "WellGraph", "log_mean_time", "log_rates", "slow_modes", "st
 Array = NDArray[np.float64]
 # Wells of which all rates are computed; of more, the fastest are eliminated first.
 MOST_WELLS = 300
+# A number that is smaller than another by a factor of e to this power does not change it; nor do thousands of them.
+BELOW_ROUNDING = 50.0
 ITERATIONS = 20
 SWEEPS = 60
 
@@ -183,14 +185,14 @@ def _singular(masses: Array, factor: Array, log_pivots: Array) -> tuple[Array, A
 @numba.njit(cache=True)
 def _log_add(a, b):  # type: ignore[no-untyped-def]
     high, low = max(a, b), min(a, b)
-    return high if low == -np.inf else high + np.log1p(np.exp(low - high))
+    return high if low <= high - BELOW_ROUNDING else high + np.log1p(np.exp(low - high))
 
 
 @numba.njit(cache=True)
 def _log_sum(values):  # type: ignore[no-untyped-def]
     top, total = values.max(), 0.0
     for value in values:
-        if value > -np.inf:
+        if value > top - BELOW_ROUNDING:
             total += np.exp(value - top)
     return top + np.log(total) if total > 0 else top
 
@@ -207,6 +209,7 @@ def _eliminate(log_c, log_masses, stays, count, shared):  # type: ignore[no-unty
     for well in range(m):
         log_c[well, well] = -np.inf
         degrees[well] = _log_sum(log_c[well])
+    summed = degrees.copy()
     for rank in range(count):
         k = np.argmax(np.where(stays, -np.inf, degrees - log_masses))
         if stays[k] or degrees[k] == -np.inf:
@@ -217,11 +220,17 @@ def _eliminate(log_c, log_masses, stays, count, shared):  # type: ignore[no-unty
         for i in near:
             log_c[i, k] = -np.inf
             for j in near:
-                if i != j:
-                    log_c[i, j] = _log_add(log_c[i, j], edges[i] + share[j])
-            degrees[i] = _log_sum(log_c[i])
+                if j < i:
+                    log_c[i, j] = log_c[j, i] = _log_add(log_c[i, j], edges[i] + share[j])
             if shared:
                 log_masses[i] = _log_add(log_masses[i], log_masses[k] + share[i])
+        for i in near:
+            lost = edges[i] + share[i] - degrees[i]
+            # Less c_ik^2/d_k; summed anew before half of what was summed is gone, so that no digits are.
+            kept = degrees[i] + np.log1p(-np.exp(lost)) if lost < -0.7 else -np.inf
+            if kept < summed[i] - 0.7:
+                kept = summed[i] = _log_sum(log_c[i])
+            degrees[i] = kept
     return pivots, log_shares, log_degrees
 
 

@@ -199,6 +199,7 @@ class NestedGrids:
     ) -> tuple[Array, Array, WittenLaplacian, RitzPairs, str]:
         """Halve the cells until the wanted rates have errors below rtol/2, or the grid is too large."""
         levels, coarse, grid = GridLevels(wanted, rtol, self.walls), None, grid.cropped()
+        at_first = pairs_needed
         while True:
             discretisation = FiniteDifferences(self.objective, grid)
             operator = discretisation.assemble(self.learning_rate)
@@ -207,6 +208,8 @@ class NestedGrids:
             else:
                 solver = adapted(solver, self.choose(grid))
                 pairs = solver.solve(operator, pairs_needed, prolongated(coarse, pairs.psi, operator))
+                if pairs.rates.size < wanted:  # committors of so many wells do not fit on so many nodes
+                    solver, pairs = complete_pairs(operator, at_first, wanted)
             levels.add(discretisation, operator, pairs)
             if coarse is not None:
                 log_rates, errors = levels.limits()

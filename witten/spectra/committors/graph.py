@@ -25,6 +25,7 @@ from scipy.sparse.linalg import cg, splu
 from witten.errors import ConvergenceError
 from witten.linalg.graded_eigenvalues import slow_modes
 from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
+from witten.memory import require_memory
 from witten.operators.kernels import kernel
 from witten.operators.witten_laplacian import BLOCKS, WittenLaplacian
 from witten.spectra.committors.grounded_laplacian import Grounded, GroundedNodes, Reduced
@@ -44,7 +45,9 @@ RELEVANT = 12.0
 DEEP = 8.0
 MOST_WELLS = 120
 # Numbers in an array with a row for each node and a column for each well.
-MOST_ENTRIES = 30_000_000
+MOST_ENTRIES = 64_000_000
+# Such arrays at a time.
+COPIES = 6
 # Beyond this lambda max tau the series in lambda is not summed.
 FASTEST = 0.05
 # In three dimensions a factorisation becomes too dear.
@@ -86,6 +89,8 @@ class Committors:
         possible = np.isfinite(a.diagonal()).all()
         if not possible or m < 2 or m > min(MOST_WELLS, MOST_ENTRIES // operator.n_dofs):
             return self.nothing(operator)
+        what = f"the committors of {m} wells on {operator.n_dofs} nodes"
+        require_memory(COPIES * 8 * m * operator.n_dofs, what, "ask for a larger rtol, or allow more memory")
         return self._pairs(operator, found.only(slice(m)), k)
 
     def nothing(self, operator: WittenLaplacian) -> RitzPairs:
