@@ -68,6 +68,14 @@ class Diffusion:
         """Sigma at points (d, n), shape (d, d, n)."""
         return self._evaluated(self._entries, x)
 
+    def slopes(self, x: Array) -> Array:
+        """d_k Sigma_ij at points (d, n), shape (d, d, d, n), the derivative last of the three."""
+        return np.array([[entry.gradient(x) for entry in row] for row in self._entries])
+
+    def bends(self, x: Array) -> Array:
+        """d_k d_l Sigma_ij at points (d, n), shape (d, d, d, d, n)."""
+        return np.array([[entry.piecewise_hessian(x) for entry in row] for row in self._entries])
+
     def divergence(self, x: Array) -> Array:
         """(div Sigma)_a = sum_b d_b Sigma_ab at points (d, n), shape (d, n)."""
         return self._evaluated(self._divergence, x)
