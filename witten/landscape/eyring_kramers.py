@@ -120,7 +120,7 @@ def eyring_kramers(
     _require_order(order, landscape.objective)
     sigma, model = parted(noise, landscape.objective)
     if model is not None and order > 1:
-        raise RequestError(f"order must be 0 or 1 with a covariance, got {order}: no more than the leading one is known")
+        raise RequestError(f"order must be 0 or 1 with a covariance, got {order}: the leading one is what is known")
     asked = checked_learning_rates(learning_rates, sigma)
     walls = None if box is None else [[*map(float, interval)] for interval in box]
     options: dict[str, Any] = {"noise": sigma, "order": order, "box": walls, "seed": seed}

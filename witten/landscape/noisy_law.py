@@ -2,13 +2,13 @@
 
     k_{m -> z} = (lambda+/2 pi) sqrt(det P_m/|det P_z|) (C_z/C_m) e^{-V/s}
 
-V the action of the path of least action from m to z, lambda+ the positive eigenvalue of Db(z), b = -grad f, P = Hess V,
-C what multiplies e^{-V/s} in the stationary density. Along the path, with momentum p and H(x, p) = b . p + p . Sigma p/2,
+V the action of the path of least action from m to z, lambda+ the positive eigenvalue of Db(z), b = -grad f, P = Hess
+V, C what multiplies e^{-V/s} in the stationary density. Along the path, with momentum p and H = b . p + p . Sigma p/2,
 
     dP/dt = -(H_xx + H_px^T P + P H_px + P Sigma P),   d ln C/dt = -(div b + div Sigma . p + tr(Sigma P)/2)
 
-from P_m = Q^{-1}, Db Q + Q Db^T + Sigma = 0. Near z C/sqrt|det P| stays what it is, and is taken there: P_z itself may be in
-resonance ([Bouchet2016]). The rates are those of the chain with these k, times 1 + O(s)."""
+from P_m = Q^{-1}, Db Q + Q Db^T + Sigma = 0. Near z C/sqrt|det P| stays what it is, and is taken there: P_z itself may
+be in resonance ([Bouchet2016]). The rates are those of the chain with these k, times 1 + O(s)."""
 
 from __future__ import annotations
 
@@ -82,6 +82,12 @@ class Exit:
 @lru_cache(maxsize=8)
 def exits(landscape: Landscape, diffusion: Diffusion) -> tuple[Exit, ...]:
     """All ways out of wells, two for each saddle between two of them.
+
+    >>> from witten.landscape.noisy_law import exits
+    >>> wells = witten.describe_landscape("double-well")
+    >>> left, right = exits(wells, witten.noise.formula("1 + tanh(2*x)/2").bind(wells.objective))
+    >>> print(f"{left.action:.3f} {right.action:.3f}")  # f is symmetric, the wells are not
+    0.805 0.368
 
     Raises
     ------

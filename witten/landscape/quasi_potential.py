@@ -2,10 +2,10 @@
 
     V(m, z) = min over paths of  int |x'|_L |b|_L - x' . L b,   b = -grad f,  L = Sigma^{-1},  |v|_L^2 = v . L v
 
-is what 2 (f(z) - f(m)) is for unit noise: paths leave a well at a rate of about e^{-V/s} [Freidlin2012]. The integral does not
-depend on how fast a path is run through (geometric minimum action [Heymann2008]): images are kept equally far apart by a
-penalty, since a long step would jump what is costly. Midpoint rule, extrapolated in the number of images. What is
-found is an upper bound: several paths are tried, the lowest is kept.
+is what 2 (f(z) - f(m)) is for unit noise: paths leave a well at a rate of about e^{-V/s} [Freidlin2012]. The integral
+does not depend on how fast a path is run through (geometric minimum action [Heymann2008]): images are kept equally far
+apart by a penalty, since a long step would jump what is costly. Midpoint rule, extrapolated in the number of images.
+What is found is an upper bound: several paths are tried, the lowest is kept.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class Instanton:
 
 def instanton(diffusion: Diffusion, start: Array, end: Array, string: Array | None = None) -> Instanton:
     """From a minimum (d,) of f to a saddle (d,).
+
+    >>> from witten.landscape.quasi_potential import instanton
+    >>> noise = witten.noise.formula("1 + x^2").bind(witten.gallery.double_well())
+    >>> print(f"{instanton(noise, np.array([-1.0]), np.array([0.0])).action:.6f}")  # 2 log 2 - 1
+    0.386294
 
     Parameters
     ----------

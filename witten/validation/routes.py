@@ -18,8 +18,8 @@ from witten.errors import ConvergenceError, RequestError
 from witten.landscape.eyring_kramers import METHOD as LAW
 from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
-from witten.number_format import scientific
 from witten.noise import Noise, parted
+from witten.number_format import scientific
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator, agree, communicator
@@ -74,8 +74,7 @@ def validate(
     objective : an Objective, or its text
     learning_rates : s > 0, one or many
     rtol : wanted error of the spectral rates
-    noise : sigma > 0; every route is at learning rate s sigma^2. Or one of `witten.noise`, of which each route says what
-        it knows
+    noise : sigma > 0; every route is at learning rate s sigma^2. Or one of `witten.noise`, as each route knows it
     box : (low, high) per axis: walls for the spectral route, a limit of the search for theory; Monte Carlo knows none
     seed : of what is random
     spectral, theory, monte_carlo : other ways to compute, f and s to a curve of one point
@@ -102,6 +101,7 @@ def validate(
     walls = None if box is None else [[float(a), float(b)] for a, b in box]
     ranks = communicator(comm)
     mark = {"noise": sigma, "fingerprint": agree(ranks, lambda: fingerprint(f))}
+    named = {"noise": sigma, "covariance": "" if model is None else model.text}
     mark |= {} if model is None else {"covariance": model.text}
     parts = {
         SPECTRAL: _part(
@@ -129,11 +129,11 @@ def validate(
     )  # fmt: skip
     sweep.open(resume)
     reason = sweep.run((name, s) for name in ROUTES for s in asked)
-    found = compare(f, asked, _routes(sweep, asked, reason), known, noise=sigma, covariance="" if model is None else model.text)
+    found = compare(f, asked, _routes(sweep, asked, reason), known, **named)
     if monte_carlo is None and reason is None:
         missed = [c.learning_rate for c in found.records if not all(j.agree for j in c.judgements if _is_sampled(j))]
         reason = sweep.run((SECOND_LOOK, s) for s in missed)
-        found = compare(f, asked, _routes(sweep, asked, reason), known, noise=sigma, covariance="" if model is None else model.text)
+        found = compare(f, asked, _routes(sweep, asked, reason), known, **named)
     return replace(found, seed=seed, seconds=time.perf_counter() - began, stopped=reason)
 
 

@@ -29,8 +29,8 @@ EXAMPLES = options.examples(
 )
 ERROR = "error bars estimate what the law leaves out, by the integrals it expands"
 LEAST = (
-    "V is the least action of the paths that were tried, an upper bound of the quasi-potential; leading order in s, error "
-    "bars estimate the next"
+    "V is the least action of the paths that were tried, an upper bound of the quasi-potential; leading order in s, "
+    "error bars estimate the next"
 )
 # Rates shown to a person for each learning rate.
 MOST_SHOWN = 5
