@@ -13,7 +13,7 @@ LOSS = noise.loss(1, 0.2)
 
 def test_three_routes_agree_under_noise_with_a_covariance(tmp_path):
     def few_paths(f, s):
-        return witten.simulate_rate(f, s, noise=LOSS, paths=256)
+        return witten.simulate_rate(f, s, noise=LOSS, paths=256, width=0.5)
 
     file = tmp_path / "routes.nc"
     found = witten.validate("double-well", 0.5, noise=LOSS, monte_carlo=few_paths, output=file)

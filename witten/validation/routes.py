@@ -101,7 +101,7 @@ def validate(
     walls = None if box is None else [[float(a), float(b)] for a, b in box]
     ranks = communicator(comm)
     mark = {"noise": sigma, "fingerprint": agree(ranks, lambda: fingerprint(f))}
-    named = {"noise": sigma, "covariance": "" if model is None else model.text}
+    named: dict[str, Any] = {"noise": sigma, "covariance": "" if model is None else model.text}
     mark |= {} if model is None else {"covariance": model.text}
     parts = {
         SPECTRAL: _part(
