@@ -205,8 +205,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spectra": SHARED | {"noise", "objectives", "domains", "operators"},
     "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
     "certified": BASE | {"objectives", "request"},  # shares no code with the routes whose rates it certifies
-    "landscape": SHARED | {"objectives", "domains"},
-    "dynamics": SHARED | {"objectives", "domains"},
+    "landscape": SHARED | {"noise", "objectives", "domains"},
+    "dynamics": SHARED | {"noise", "objectives", "domains"},
     "descent": SHARED | {"objectives", "domains"},  # gradient descent without noise
     # on top
     "risk": SHARED | ROUTES,

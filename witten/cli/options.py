@@ -20,6 +20,7 @@ __all__ = [
     "METHODS",
     "ParallelCommand",
     "WittenCommand",
+    "about_noise",
     "examples",
     "parse_boundary",
     "parse_box",
@@ -27,6 +28,7 @@ __all__ = [
     "parse_learning_rate",
     "parse_learning_rates",
     "parse_method",
+    "parse_noise",
     "parse_periodic",
     "parse_petsc",
     "parse_point",
@@ -291,6 +293,11 @@ def parse_noise(sigma: str, covariance: str | None, model: str | None, drift: st
     if re.fullmatch(r".+\.py:[^:]*", model or ""):
         return from_file(str(model), noise.Noise, "noise model", "see witten.noise")
     return noise.parse(str(model))
+
+
+def about_noise(noise: Any) -> dict[str, Any]:
+    """What a curve says of its noise: a number, or one of `witten.noise`."""
+    return {"noise": noise} if isinstance(noise, float) else {"noise": 1.0, "covariance": noise.text}
 
 
 def parse_learning_rates(text: str) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from witten.dynamics.cost import MOST_STEPS, check_relaxation, check_transitions, expected_rate
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
+from witten.dynamics.equilibrium.under_noise import under_noise
 from witten.dynamics.estimators.autocorrelation import Decay, plan
 from witten.dynamics.estimators.hitting_times import Hitting
 from witten.dynamics.estimators.markov_state_model import MarkovStates
@@ -50,6 +51,10 @@ LEAST_APART = 3.5
 FIRST_INTERVAL, PILOTS = 0.1, 512
 # The part of the measure, the highest, where paths do not start; rounds after which no decay is seen at all.
 SELDOM, UNSEEN = 1e-3, 30
+# All paths are in wells that none leaves where so many rounds, each of which adds its half, make no error smaller.
+IDLE, SAME = 2, 0.95
+# Without detailed balance: the largest rate beside those within wells, and what residence times are off beside that.
+LARGEST_RATIO, BIAS = 0.1, 2.0
 # Where no grid tells the stationary law, paths run for so many 1/lambda before they are measured.
 BURN_IN = 2.0
 
@@ -61,10 +66,13 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     """
     began = time.perf_counter()
     request.motion(1.0, 0)  # refuses what cannot be simulated
-    ground = equilibrium(request.objective, request.s, request.seed)
+    ground, balanced = _ground(request)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
     check_relaxation(request, ground, dt)
     name = chosen(ground, dt, request.paths) if estimator == AUTO else estimator
+    if request.diffusion is not None:
+        name = HITTING if estimator == AUTO and (name == SPLITTING or not balanced) else name
+        _require_known(name, ground, balanced, request.learning_rate)
     if name == SPLITTING:
         return rate_by_splitting(
             request.objective, request.learning_rate, seed=request.seed, noise=request.noise, dt=request.dt,
@@ -75,6 +83,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     levels, extra = _levels(name, ground, request, dt, stop)
     if not levels:
         return None
+    errors: list[float] = []
     stopped, most_steps = False, affordable(request.motion(dt, 0), MOST_STEPS)
     for done in count(1):
         for level in levels:
@@ -82,6 +91,9 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
         found = combined(levels, request.order)
         n_steps = extra + sum(level.n_steps for level in levels)
         if 2 * QUANTILE * found[1] <= request.width or n_steps > most_steps:
+            break
+        errors.append(found[1])
+        if name == HITTING and len(errors) > IDLE and errors[-1] > SAME * errors[-1 - IDLE]:
             break
         if done >= UNSEEN and name in (AUTOCORRELATION, MSM) and not math.isfinite(found[1]):
             break
@@ -91,7 +103,52 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     if stopped and not math.isfinite(found[1]):
         return None
     estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
-    return replace(_elsewhere(estimate, ground, request, stop), seconds=time.perf_counter() - began)
+    estimate = _elsewhere(estimate, ground, request, stop) if balanced else _apart(estimate, ground)
+    return replace(estimate, seconds=time.perf_counter() - began)
+
+
+def _ground(request: Request) -> tuple[Equilibrium, bool]:
+    """What is known before paths run, and whether it is the stationary law."""
+    if request.diffusion is None:
+        return equilibrium(request.objective, request.s, request.seed), True
+    found = under_noise(request.diffusion, request.learning_rate)
+    return found.equilibrium, found.reversible
+
+
+def _require_known(name: str, ground: Equilibrium, balanced: bool, learning_rate: float) -> None:
+    """RequestError for estimators that do not know noise with a covariance, or only such that has a potential."""
+    if name == SPLITTING:
+        raise RequestError("splitting is for noise of one strength; use --estimator hitting, or witten gap")
+    if not balanced and name != HITTING:
+        raise RequestError(
+            "this noise has no potential, and correlations of its paths do not decay as those in detailed balance do; "
+            "use --estimator hitting, or witten gap"
+        )
+    if not balanced and len(ground.deep) < 2:
+        raise RequestError(
+            f"this noise has no potential, and at learning rate {learning_rate:g} there are no wells deep enough for "
+            "residence times, which alone are known then; use a smaller one, or witten gap"
+        )
+
+
+def _apart(estimate: SampledRate, ground: Equilibrium) -> SampledRate:
+    """Residence times without detailed balance: right to the ratio of the rate and those within wells, which the
+    interval then holds.
+
+    Raises
+    ------
+    ConvergenceError
+        if that is not small.
+    """
+    ratio = math.exp(estimate.log_rate) / ground.softness
+    if ratio > LARGEST_RATIO:
+        raise ConvergenceError(
+            f"at learning rate {estimate.learning_rate:g} wells are left at a rate of about "
+            f"{math.exp(estimate.log_rate):.2g}, hardly slower than paths move about in them ({ground.softness:.2g}): "
+            "residence times tell no rate; use a smaller learning rate, or witten gap"
+        )
+    off = math.log1p(BIAS * ratio)
+    return replace(estimate, lower=estimate.lower - off, upper=estimate.upper + off)
 
 
 def _elsewhere(estimate: SampledRate, ground: Equilibrium, request: Request, stop: Stop) -> SampledRate:
@@ -105,7 +162,7 @@ def _elsewhere(estimate: SampledRate, ground: Equilibrium, request: Request, sto
     """
     if ground.gibbs is None:
         return estimate
-    bottom = continuous_spectrum(request.objective, request.s)
+    bottom = continuous_spectrum(ground.objective, ground.s)
     if not estimate.upper < math.log(bottom):
         raise ConvergenceError(
             f"the spectrum of {request.objective.name} at learning rate {request.learning_rate:g} is continuous from "

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from witten.dynamics.paths import schemes
 from witten.dynamics.paths.ensemble import Motion
+from witten.noise import Diffusion
 from witten.objectives import Objective
 from witten.parallel.communicators import Communicator
 from witten.request import seed_of
@@ -74,6 +75,7 @@ class Request:
     seed: int
     width: float
     comm: Communicator
+    diffusion: Diffusion | None = None
 
     @property
     def order(self) -> int | None:
@@ -88,7 +90,7 @@ class Request:
     def motion(self, dt: float, stream: int) -> Motion:
         own = seed_of(self.seed, self.learning_rate, self.noise)
         scheme = schemes.EULER_MARUYAMA if self.scheme == SGD else self.scheme
-        return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream)
+        return Motion(self.objective, self.learning_rate, dt, self.noise, scheme, own, stream, self.diffusion)
 
     def runs(self, dt: float) -> list[tuple[float, int, int]]:
         """Time step, number of paths and stream of each run."""

@@ -13,6 +13,7 @@ from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, esti
 from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop
 from witten.errors import RequestError, Stopped
 from witten.memory import require_memory
+from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import Communicator, agree, communicator
@@ -35,7 +36,7 @@ def simulate_rate(
     paths: int | None = None,
     dt: float | None = None,
     scheme: str = schemes.HEUN,
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     seed: int = 0,
     width: float = WIDTH,
     walltime: float | None = None,
@@ -63,7 +64,8 @@ def simulate_rate(
     dt : the finer time step h; 0.2 over the largest curvature where paths often are, where left out
     scheme : 'heun'; 'euler-maruyama' or 'leimkuhler-matthews', whose rates are right to first order in h and are
         extrapolated accordingly; 'sgd' is Euler-Maruyama with h = s and its rate as it is, that of SGD itself
-    noise : sigma > 0
+    noise : sigma > 0, or one of `witten.noise`, dX = -grad f dt + sqrt(s) Sigma^{1/2}(X) dW (Ito). Where Sigma depends
+        on x Euler-Maruyama stands for Heun; where it has no potential, rates of wells that are far apart alone
     seed : 0 to 2^64 - 1
     width : of the interval, beside the rate, that is narrow enough to end
     walltime : seconds after which a run is ended where it is, its interval as wide as it is then
@@ -81,7 +83,11 @@ def simulate_rate(
     """
     ranks = communicator(comm)
     f = resolve(objective)
-    asked = checked_learning_rates(learning_rates, noise)
+    sigma, model = parted(noise, f)
+    diffusion = None if model is None else model.bind(f)
+    if diffusion is not None and not diffusion.is_constant and scheme == schemes.HEUN:
+        scheme = schemes.EULER_MARUYAMA
+    asked = checked_learning_rates(learning_rates, sigma)
     _check(estimator, paths, dt, width, scheme)
     require_memory(
         (paths or PATHS) * (PER_PATH + PER_COORDINATE * f.dimension),
@@ -95,14 +101,15 @@ def simulate_rate(
         return ranks.bcast(end())
 
     def compute(s: float, group: Communicator) -> RateRecord:
-        request = Request(f, s, noise, paths or PATHS, dt, scheme, seed, width, group)
+        request = Request(f, s, sigma, paths or PATHS, dt, scheme, seed, width, group, diffusion)
         found = estimate_rate(request, estimator, ends)
         if found is None:
             raise Stopped(ends() or "stopped")
         return found
 
-    options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": noise, "seed": seed}
+    options = {"estimator": estimator, "paths": paths, "dt": dt, "scheme": scheme, "noise": sigma, "seed": seed}
     options |= {"width": width, "fingerprint": agree(ranks, partial(fingerprint, f))}
+    options |= {} if model is None else {"covariance": model.text}
     # A run is ended within the walltime, and none is left out for being long.
     return run_sweep(
         f.name, Part(compute, METHOD, options), asked, comm=ranks, output=output, resume=resume, progress=progress,

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -27,6 +28,7 @@ from witten.landscape.landscape import Landscape, Saddle, describe_landscape
 from witten.landscape.laplace_series import HIGHEST_ORDER, series_law
 from witten.landscape.relaxation import slowest_relaxation
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
+from witten.noise import Diffusion, Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.growth.conditions import is_confining
@@ -69,7 +71,7 @@ def eyring_kramers(
     objective: Objective | str | Landscape,
     learning_rates: float | Iterable[float],
     *,
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     order: int = 1,
     box: Intervals | None = None,
     seed: int = 0,
@@ -94,7 +96,8 @@ def eyring_kramers(
     ----------
     objective : an Objective, its text, or a Landscape that is known already
     learning_rates : s > 0, one or many
-    noise : sigma > 0; the law is that of learning rate s sigma^2
+    noise : sigma > 0; the law is that of learning rate s sigma^2. Or one of `witten.noise`: then of leading order, by
+        paths of least action (`noisy_law`), its bar an estimate of the first order
     order : 0 for the law of leading order, its bar wide enough to hold the first order with its own; 2 to 40 for the
         next ones, of a formula of one variable alone. Their series diverge, so that each s has an order from which on
         nothing changes: about the barrier in units of s/2
@@ -115,11 +118,16 @@ def eyring_kramers(
             require_confining(objective)
     landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
     _require_order(order, landscape.objective)
-    asked = checked_learning_rates(learning_rates, noise)
+    sigma, model = parted(noise, landscape.objective)
+    if model is not None and order > 1:
+        raise RequestError(f"order must be 0 or 1 with a covariance, got {order}: the leading one is what is known")
+    asked = checked_learning_rates(learning_rates, sigma)
     walls = None if box is None else [[*map(float, interval)] for interval in box]
-    options: dict[str, Any] = {"noise": float(noise), "order": order, "box": walls, "seed": seed}
-    options |= {"fingerprint": fingerprint(landscape.objective)}
-    part = Part(lambda s, alone: _record(landscape, s, noise, order), METHOD, options)
+    options: dict[str, Any] = {"noise": sigma, "order": order, "box": walls, "seed": seed}
+    options |= {"fingerprint": fingerprint(landscape.objective)} | ({} if model is None else {"covariance": model.text})
+    diffusion = None if model is None else model.bind(landscape.objective)
+    compute = partial(_record, landscape, sigma, order) if diffusion is None else partial(_noisy, landscape, diffusion)
+    part = Part(lambda s, alone: compute(s), METHOD, options)
     return run_sweep(
         landscape.objective.name, part, asked, comm=Communicator(), output=output, resume=resume, progress=progress,
         walltime=walltime, stop=stop,
@@ -135,7 +143,26 @@ def _require_order(order: int, f: Objective) -> None:
         raise RequestError(f"order must be 0 or 1 for {f.name}: beyond, derivatives are needed that only formulas have")
 
 
-def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> LawRate:
+def _noisy(landscape: Landscape, diffusion: Diffusion, s: float) -> LawRate:
+    """The law under noise with a covariance."""
+    from witten.landscape.noisy_law import exits, noisy_log_rates  # what most requests have no use for
+
+    began, count = time.perf_counter(), len(landscape.minima)
+    require_law(landscape)
+    values, errors = np.empty(0), np.empty(0)
+    if count > 1 and not landscape.unbounded:
+        values, errors = noisy_log_rates(exits(landscape, diffusion), count, s)
+    first, error = (float(each[0]) if each.size else math.nan for each in (values, errors))
+    resolved = error <= WIDEST
+    return LawRate(
+        s, first, first - error, first + error, resolved, "quasi-potential", count, time.perf_counter() - began,
+        tuple(values.tolist()), notes=() if resolved or not values.size else (TOO_WIDE,),
+        log_leading=tuple(values.tolist()), log_errors=tuple(errors.tolist()),
+        coefficients=(math.nan,) * values.size,
+    )  # fmt: skip
+
+
+def _record(landscape: Landscape, noise: float, order: int, learning_rate: float) -> LawRate:
     """The law at one learning rate."""
     began = time.perf_counter()
     s = effective_learning_rate(learning_rate, noise)

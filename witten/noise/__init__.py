@@ -26,6 +26,7 @@ from witten.noise.models import (
     with_drift,
 )
 from witten.noise.reversible import Reversible, reversible
+from witten.noise.strength import parted
 
 __all__ = [
     "Constant",
@@ -43,6 +44,7 @@ __all__ = [
     "loss",
     "minibatch",
     "parse",
+    "parted",
     "reversible",
     "with_drift",
 ]

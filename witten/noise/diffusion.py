@@ -68,6 +68,14 @@ class Diffusion:
         """Sigma at points (d, n), shape (d, d, n)."""
         return self._evaluated(self._entries, x)
 
+    def slopes(self, x: Array) -> Array:
+        """d_k Sigma_ij at points (d, n), shape (d, d, d, n), the derivative last of the three."""
+        return np.array([[entry.gradient(x) for entry in row] for row in self._entries])
+
+    def bends(self, x: Array) -> Array:
+        """d_k d_l Sigma_ij at points (d, n), shape (d, d, d, d, n)."""
+        return np.array([[entry.piecewise_hessian(x) for entry in row] for row in self._entries])
+
     def divergence(self, x: Array) -> Array:
         """(div Sigma)_a = sum_b d_b Sigma_ab at points (d, n), shape (d, n)."""
         return self._evaluated(self._divergence, x)
@@ -87,9 +95,12 @@ class Diffusion:
         return not any(each.singularities for each in functions)
 
     def root(self, x: Array) -> Array:
-        """The symmetric Sigma^{1/2} at points (d, n), shape (d, d, n)."""
-        values, vectors = np.linalg.eigh(np.moveaxis(self.sigma(x), 2, 0))
-        return np.einsum("nik,nk,njk->ijn", vectors, np.sqrt(np.maximum(values, 0.0)), vectors)
+        """The symmetric Sigma^{1/2} at points (d, n), shape (d, d, n); nan where Sigma is not finite."""
+        sigma = np.moveaxis(self.sigma(x), 2, 0)
+        known = np.isfinite(sigma).all(axis=(1, 2))
+        values, vectors = np.linalg.eigh(np.where(known[:, None, None], sigma, 0.0))
+        roots = np.where(known[:, None], np.sqrt(np.maximum(values, 0.0)), np.nan)
+        return np.einsum("nik,nk,njk->ijn", vectors, roots, vectors)
 
     def require_positive(self, x: Array) -> None:
         """RequestError, with the place, where Sigma at points (d, n) is not finite or not positive definite."""
@@ -104,6 +115,16 @@ class Diffusion:
                 f"the covariance is not positive definite at {_place(x, bad)}: its smallest eigenvalue there is "
                 f"{values[bad.argmax(), 0]:.3g}; add a floor, or give a box without it"
             )
+
+    @property
+    def formulas(self) -> list[list[sp.Expr]]:
+        """The entries of Sigma as objectives know formulas, with their functions, rows of them."""
+        return [[entry.formula for entry in row] for row in self._entries]
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether Sigma is the same everywhere."""
+        return not self.matrix.free_symbols
 
     @cached_property
     def _entries(self) -> list[list[Objective]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from witten.domains.msh import require_file
 from witten.errors import ConvergenceError, RequestError
-from witten.noise import Noise
+from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.periodicity import Periods
@@ -26,7 +26,7 @@ from witten.rates import NoisyRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
-from witten.spectra.noisy import noisy_spectrum, parted, require_room
+from witten.spectra.noisy import noisy_spectrum, require_room
 from witten.spectra.shared_grid import RankTeam
 from witten.spectra.solvers.eigensolve import Solver, eigensolve
 from witten.spectra.spectrum import Spectrum

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, RequestError
-from witten.noise import Isotropic, Noise, Reversible, reversible
+from witten.noise import Noise, Reversible, reversible
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
@@ -19,33 +19,11 @@ from witten.spectra.checks import given_box, require_request
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.spectrum import Spectrum
 
-__all__ = ["noisy_spectrum", "parted", "require_room"]
+__all__ = ["noisy_spectrum", "require_room"]
 
 Array = NDArray[np.float64]
 # Places along each axis at which Sigma is looked at before anything is computed.
 LOOKED_AT = {1: 401, 2: 61, 3: 17}
-
-
-def parted(noise: float | Noise, objective: Objective) -> tuple[float, Noise | None]:
-    """(sigma, None) for noise of one strength, which the learning rate can stand for, else (1, noise).
-
-    Raises
-    ------
-    RequestError
-        where the noise does not fit the objective.
-    """
-    if isinstance(noise, Isotropic):
-        return noise.sigma, None
-    if isinstance(noise, int | float | np.number):
-        return float(noise), None
-    if not hasattr(noise, "bind"):
-        raise RequestError(f"noise is a number or one of witten.noise, got {type(noise).__name__}")
-    bound = noise.bind(objective)
-    matrix, strength = bound.matrix, bound.matrix[0, 0]
-    same = strength.is_number and matrix == strength * type(matrix).eye(objective.dimension)
-    if same and strength > 0 and not bound.current:
-        return float(strength) ** 0.5, None
-    return 1.0, noise
 
 
 def require_room(noise: Noise | None, elements: bool, absorbing: bool) -> None:

@@ -115,6 +115,7 @@ class Validation(Displayed):
     flaws : what makes a route contradict itself, in words
     seed, seconds : of the whole
     stopped : why it was ended early, what was done by then being compared; or None
+    covariance : of the noise, in words; "" for noise of one strength
     """
 
     picture: ClassVar[str] = "plot_validation"
@@ -128,6 +129,7 @@ class Validation(Displayed):
     seed: int = 0
     seconds: float = 0.0
     stopped: str | None = None
+    covariance: str = ""
 
     @property
     def summary(self) -> str:
@@ -136,8 +138,8 @@ class Validation(Displayed):
 
     @property
     def barrier(self) -> float | None:
-        """H_f of the landscape."""
-        return None if self.landscape is None else self.landscape.barrier
+        """H_f of the landscape; None under noise with a covariance, whose barriers are others."""
+        return None if self.landscape is None or self.covariance else self.landscape.barrier
 
     def fit(self, route: str) -> BarrierFit | None:
         """Barrier and prefactor fitted to a route's own rates; None for fewer than three of them."""
@@ -179,6 +181,7 @@ def compare(
     landscape: Landscape | None,
     *,
     noise: float = 1.0,
+    covariance: str = "",
 ) -> Validation:
     """Judge what the routes have said. An interval that misses counts where chance would do that to one table of
     right answers in a thousand."""
@@ -188,7 +191,8 @@ def compare(
         there = {name: routes[name].records[i] for name in ROUTES}
         why = {name: reason for name in ROUTES if (reason := routes[name].why[i]) is not None}
         rows.append(Comparison(s, **there, why=why, judgements=tuple(_judged(there, scale))))
-    return Validation(objective, noise, landscape, routes, tuple(rows), tuple(_flaws(landscape)))
+    flaws = tuple(_flaws(landscape))
+    return Validation(objective, noise, landscape, routes, tuple(rows), flaws, covariance=covariance)
 
 
 # ------------------------------------------------------------------------------------------------ judging

@@ -18,6 +18,7 @@ from witten.errors import ConvergenceError, RequestError
 from witten.landscape.eyring_kramers import METHOD as LAW
 from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
+from witten.noise import Noise, parted
 from witten.number_format import scientific
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
@@ -47,7 +48,7 @@ def validate(
     learning_rates: float | Iterable[float],
     *,
     rtol: float = 1e-4,
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     box: Intervals | None = None,
     seed: int = 0,
     spectral: Compute | None = None,
@@ -73,7 +74,7 @@ def validate(
     objective : an Objective, or its text
     learning_rates : s > 0, one or many
     rtol : wanted error of the spectral rates
-    noise : sigma > 0; every route is at learning rate s sigma^2
+    noise : sigma > 0; every route is at learning rate s sigma^2. Or one of `witten.noise`, as each route knows it
     box : (low, high) per axis: walls for the spectral route, a limit of the search for theory; Monte Carlo knows none
     seed : of what is random
     spectral, theory, monte_carlo : other ways to compute, f and s to a curve of one point
@@ -92,13 +93,16 @@ def validate(
     """
     began = time.perf_counter()
     f = resolve(objective)
-    asked = checked_learning_rates(learning_rates, noise)
+    sigma, model = parted(noise, f)
+    asked = checked_learning_rates(learning_rates, sigma)
     end = until(walltime, stop)
     known, complaint = (landscape, None) if landscape is not None else _described(f, box, seed)
     sampled = partial(simulate_rate, noise=noise, stop=end)
     walls = None if box is None else [[float(a), float(b)] for a, b in box]
     ranks = communicator(comm)
-    mark = {"noise": noise, "fingerprint": agree(ranks, lambda: fingerprint(f))}
+    mark = {"noise": sigma, "fingerprint": agree(ranks, lambda: fingerprint(f))}
+    named: dict[str, Any] = {"noise": sigma, "covariance": "" if model is None else model.text}
+    mark |= {} if model is None else {"covariance": model.text}
     parts = {
         SPECTRAL: _part(
             f, spectral or (lambda g, s: gap(g, s, rtol=rtol, noise=noise, box=box)), lambda s: _no_grid(f),
@@ -125,11 +129,11 @@ def validate(
     )  # fmt: skip
     sweep.open(resume)
     reason = sweep.run((name, s) for name in ROUTES for s in asked)
-    found = compare(f, asked, _routes(sweep, asked, reason), known, noise=noise)
+    found = compare(f, asked, _routes(sweep, asked, reason), known, **named)
     if monte_carlo is None and reason is None:
         missed = [c.learning_rate for c in found.records if not all(j.agree for j in c.judgements if _is_sampled(j))]
         reason = sweep.run((SECOND_LOOK, s) for s in missed)
-        found = compare(f, asked, _routes(sweep, asked, reason), known, noise=noise)
+        found = compare(f, asked, _routes(sweep, asked, reason), known, **named)
     return replace(found, seed=seed, seconds=time.perf_counter() - began, stopped=reason)
 
 

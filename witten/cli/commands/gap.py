@@ -88,7 +88,7 @@ def gap(
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
         records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
-        return RateCurve(tuple(records), _method(request), f.name, _noise(request))
+        return RateCurve(tuple(records), _method(request), f.name, options.about_noise(request["noise"]))
 
     curve, ending = swept(
         partial(witten.gap, f, learning_rates, output=output, resume=resume, **request), kept,
@@ -105,12 +105,6 @@ def gap(
         output_files.say_where(output if curve is not None else None, plot if curve is not None else None)
     if ending is not None:
         raise ending
-
-
-def _noise(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What a curve says of its noise."""
-    noise = request["noise"]
-    return {"noise": noise} if isinstance(noise, float) else {"noise": 1.0, "covariance": noise.text}
 
 
 def _certificates(

@@ -22,6 +22,7 @@ EXAMPLES = options.examples(
     "witten simulate double-well --lr 0.05:0.5:6",
     "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
     "witten simulate double-well --lr 0.2 --scheme sgd",
+    "witten simulate double-well --lr 0.5 --noise-model loss:c=1,floor=0.2",
     "mpiexec -n 4 witten simulate triple-well --lr 0.05:0.3:6 -o paths.nc --plot paths.png",
     "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --walltime 00:10:00",
     "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --resume",
@@ -59,6 +60,8 @@ def simulate(
     dt: Step = None,
     scheme: Scheme = "heun",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     center: options.Center = None,
     scale: options.Scale = None,
     seed: Seed = "0",
@@ -75,7 +78,7 @@ def simulate(
         "paths": None if paths is None else options.whole("--paths", paths, 128),
         "dt": None if dt is None else options.positive("--dt", dt),
         "scheme": scheme,
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model),
         "seed": options.whole("--seed", seed, 0),
     }
     options.parse_walltime(walltime)
@@ -85,7 +88,7 @@ def simulate(
     from witten.rates import RateCurve
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
-        return RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]})
+        return RateCurve(tuple(done), METHOD, f.name, options.about_noise(request["noise"]))
 
     curve, ending = swept(
         partial(simulate_rate, f, learning_rates, output=output, resume=resume, **request), kept,
@@ -93,7 +96,11 @@ def simulate(
     )  # fmt: skip
     parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
     if as_json:
-        print_json({"objective": objective, "method": "monte-carlo", "records": _rows(curve)})
+        named = options.about_noise(request["noise"])
+        print_json(
+            {"objective": objective, "method": "monte-carlo", "records": _rows(curve)}
+            | ({"noise": named["covariance"]} if "covariance" in named else {})
+        )
     elif curve is not None:
         _show(curve)
         output_files.say_where(output, plot)
@@ -123,6 +130,7 @@ def _row(record: Any) -> dict[str, Any]:
 
 def _show(curve: RateCurve) -> None:
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
+    noise += f", covariance {curve.options['covariance']}" if "covariance" in curve.options else ""
     print_table(
         f"{curve.objective}: rate of convergence by Monte Carlo{noise}",
         ("learning rate", "rate", "95 % interval", "estimator", "paths", "steps", "dt", "seconds"),

@@ -14,6 +14,7 @@ from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.landscape.landscape import Landscape
+    from witten.landscape.noisy_law import Exit
     from witten.rates import RateCurve
 
 LOG_10 = math.log(10)
@@ -23,9 +24,14 @@ EXAMPLES = options.examples(
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
     "witten theory mueller-brown --lr 0.02:0.2:8 -o law.nc --resume",
     "witten theory double-well --lr 0.02 --order 6",
+    'witten theory "(x^2-1)^2/4 + x*y/5 + y^2/2" --lr 0.02,0.05 --covariance "1,0.5;0.5,1"',
     notes="The law to first order in s, with its error; leading order beside it. --plot adds computed rates.",
 )
 ERROR = "error bars estimate what the law leaves out, by the integrals it expands"
+LEAST = (
+    "V is the least action of the paths that were tried, an upper bound of the quasi-potential; leading order in s, "
+    "error bars estimate the next"
+)
 # Rates shown to a person for each learning rate.
 MOST_SHOWN = 5
 
@@ -34,6 +40,8 @@ def theory(
     objective: options.Objective,
     lr: options.LearningRates,
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     box: options.Box = None,
     center: options.Center = None,
     scale: options.Scale = None,
@@ -47,7 +55,8 @@ def theory(
 ) -> None:
     """All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0."""
     learning_rates = options.parse_learning_rates(lr)
-    request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
+    noises = options.parse_noise(noise, covariance, noise_model)
+    request: dict[str, Any] = {"noise": noises, "box": options.parse_box(box)}
     number, highest = options.whole("--seed", seed, 0), options.whole("--order", order, 0)
     options.parse_walltime(walltime)
     output_files.check_places(output, plot, resume)
@@ -64,22 +73,76 @@ def theory(
             witten.eyring_kramers, landscape, learning_rates, order=highest, seed=number, output=output, resume=resume,
             **request,
         ),
-        lambda done: RateCurve(tuple(done), METHOD, f.name, {"noise": request["noise"]}),
+        lambda done: RateCurve(tuple(done), METHOD, f.name, options.about_noise(noises)),
         what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
-    law = law or RateCurve((), METHOD, f.name, {"noise": request["noise"]})
+    law = law or RateCurve((), METHOD, f.name, options.about_noise(noises))
+    ways = _ways(landscape, noises)
     alpha = prefactor(landscape)
     if plot is not None and law.records:
         _draw(landscape, law, request, plot)
     for note in landscape.cut:
         say(f"note: {note}")
     if as_json:
-        print_json(_json(objective, landscape, law, alpha) | {"order": highest})
+        print_json(_json(objective, landscape, law, alpha) | {"order": highest} | _json_of_noise(law, ways))
+    elif ways:
+        _show_ways(landscape, law, ways)
+        output_files.say_where(output, plot)
     else:
         _show(landscape, law, alpha, highest)
         output_files.say_where(output, plot)
     if ending is not None:
         raise ending
+
+
+def _ways(landscape: Landscape, noise: Any) -> tuple[Exit, ...]:
+    """The ways out of wells under noise with a covariance; none where it is of one strength, or there is one well."""
+    from witten.noise import parted
+
+    _, model = parted(noise, landscape.objective)
+    if model is None or len(landscape.minima) < 2 or landscape.unbounded:
+        return ()
+    from witten.landscape.noisy_law import exits
+
+    return exits(landscape, model.bind(landscape.objective))
+
+
+def _json_of_noise(law: RateCurve, ways: tuple[Exit, ...]) -> dict[str, Any]:
+    """What noise with a covariance changes: barrier and prefactor are those of its law."""
+    named = {"noise": law.options["covariance"]} if "covariance" in law.options else {}
+    if not ways:
+        return named
+    from witten.landscape.noisy_law import limiting_law
+
+    action, alpha = limiting_law(ways, 1 + max(way.minimum for way in ways))
+    shown = [
+        {"minimum": way.minimum, "saddle": way.saddle, "into": way.into, "quasi_potential": way.action,
+         "quasi_potential_error": way.path.error, "prefactor": math.exp(way.log_prefactor),
+         "prefactor_error": math.exp(way.log_prefactor) * math.expm1(way.error)}
+        for way in ways
+    ]  # fmt: skip
+    order = {"order": 0, "notes": [LEAST]}
+    return named | {"barrier": action / 2, "prefactor": alpha, "exits": shown} | order
+
+
+def _show_ways(landscape: Landscape, law: RateCurve, ways: tuple[Exit, ...]) -> None:
+    from witten.landscape.noisy_law import limiting_law
+
+    count = min(len(landscape.minima) - 1, MOST_SHOWN)
+    rows = [_row(record, count)[: count + 1] for record in law.records]
+    columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)))
+    title = f"{landscape.objective.name}: rates by paths of least action, covariance {law.options['covariance']}"
+    print_table(title, columns, rows)
+    lines = [
+        (f"{way.minimum}", f"{way.saddle}", f"{way.into}", f"{way.action:.7g}", f"{way.path.error:.1g}",
+         f"{math.exp(way.log_prefactor):.4g}", f"{math.exp(way.log_prefactor) * math.expm1(way.error):.1g}")
+        for way in ways
+    ]  # fmt: skip
+    columns = ("from minimum", "over saddle", "into", "V", "error", "prefactor", "error")
+    print_table("ways out: k = prefactor exp(-V/s)", columns, lines)
+    action, alpha = limiting_law(ways, len(landscape.minima))
+    print_line(f"rate 1 = a exp(-V/s) as s -> 0: V = {action:.7g}, a = {alpha:.4g}")
+    print_line(f"note: {LEAST}")
 
 
 def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: Any) -> None:

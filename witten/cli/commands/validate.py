@@ -13,6 +13,7 @@ from witten.cli.errors import DISAGREEMENT
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.signals import Interrupted, patiently
 from witten.cli.sweeps import seconds_left
+from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def validate(
     lr: options.LearningRates,
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     box: options.Box = None,
     center: options.Center = None,
     scale: options.Scale = None,
@@ -52,13 +55,15 @@ def validate(
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model),
         "box": options.parse_box(box),
         "seed": options.whole("--seed", seed, 0),
     }
     request |= {"output": output, "resume": resume}
     options.parse_walltime(walltime)
     _check_files(output, resume, report, plot)
+    if report is not None and not isinstance(request["noise"], float):
+        raise RequestError("--report: pages are made for noise of one strength; leave it out, or the covariance")
     f = options.resolved(objective, center, scale)
     from witten.validation import ROUTES
     from witten.validation import validate as side_by_side
@@ -110,6 +115,7 @@ def _json(objective: str, found: Validation) -> dict[str, Any]:
         "barrier_theory": found.barrier,
         "agree": found.agree,
         "verdict": found.verdict,
+        **({"noise": found.covariance} if found.covariance else {}),
     }
 
 
@@ -147,6 +153,7 @@ def _exp(logarithm: float) -> float | None:
 def _show(found: Validation) -> None:
     """The table and the verdict."""
     noise = "" if found.noise == 1 else f", noise {found.noise:g}"
+    noise += f", covariance {found.covariance}" if found.covariance else ""
     print_table(
         f"{found.objective.name}: three routes to the rate{noise}",
         ("learning rate", "spectral", "theory", "Monte Carlo", "95 % interval", "agree"),

@@ -54,6 +54,7 @@ class Equilibrium:
     softness : the smallest at the deep minima, a thousandth of the largest at least
     softest : the smallest positive one there, however small
     gibbs : the measure on a grid; None above three dimensions
+    shallowest : the depth from which on a well counts; 1.5 s where left out
     """
 
     objective: Objective
@@ -63,12 +64,13 @@ class Equilibrium:
     softness: float
     softest: float
     gibbs: GibbsGrid | None = None
+    shallowest: float | None = None
 
     @property
     def deep(self) -> NDArray[np.int64]:
         """The wells that are deep beside the noise, by their place in `wells`: the lowest always, and those of which
         no depth is known."""
-        return self.wells.deeper_than(DEEP * self.s)
+        return self.wells.deeper_than(DEEP * self.s if self.shallowest is None else self.shallowest)
 
     @property
     def barrier(self) -> float:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from witten.dynamics.paths import schemes
 from witten.dynamics.paths.gradient_kernels import block_gradient
+from witten.dynamics.paths.noise_kernels import block_root, unit_root
 from witten.dynamics.paths.philox import normals, words
 from witten.errors import RequestError
+from witten.noise import Diffusion
 from witten.objectives import Objective
 from witten.objectives.objective import CallableObjective
 from witten.parallel.communicators import Communicator
@@ -47,6 +49,7 @@ class Motion:
     noise : sigma, the scale of the gradient noise
     scheme : 'euler-maruyama', 'leimkuhler-matthews' or 'heun'
     seed, stream : choose the random numbers
+    diffusion : Sigma, noise with a covariance; with one that depends on x, 'euler-maruyama' alone
     """
 
     objective: Objective
@@ -56,6 +59,7 @@ class Motion:
     scheme: str = schemes.EULER_MARUYAMA
     seed: int = 0
     stream: int = 0
+    diffusion: Diffusion | None = None
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "dt", "noise"):
@@ -63,6 +67,11 @@ class Motion:
         if self.scheme not in schemes.SCHEMES:
             raise RequestError(f"unknown scheme {self.scheme[:60]!r}; use one of {', '.join(schemes.SCHEMES)}")
         checked_seed(self.seed)
+        if self.scheme != schemes.EULER_MARUYAMA and self.diffusion is not None and not self.diffusion.is_constant:
+            raise RequestError(
+                f"scheme {self.scheme!r} is for noise that is the same everywhere, and this depends on x; use "
+                f"{schemes.EULER_MARUYAMA}"
+            )
 
     @property
     def dimension(self) -> int:
@@ -74,13 +83,13 @@ class Motion:
         """sigma sqrt(s h), the standard deviation of the noise of a step."""
         return self.noise * math.sqrt(self.learning_rate * self.dt)
 
-
     def moved(self, paths: range, x: Array, step: int) -> Array:
         """x after one step by NumPy, shape (d, n): for functions that are not compiled."""
         d, h, f = x.shape[0], self.dt, self.objective
 
         def noise(k: int) -> Array:
-            return self.amplitude * normals(self.seed, paths, d, first=k * d, stream=self.stream)
+            xi = self.amplitude * normals(self.seed, paths, d, first=k * d, stream=self.stream)
+            return xi if self.diffusion is None else np.einsum("ijn,jn->in", self.diffusion.root(x), xi)
 
         with np.errstate(all="ignore"):
             forward = x - h * f.gradient(x)
@@ -240,12 +249,14 @@ class Paths:
 
     def _walk_compiled(self, motion: Motion, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         gradient, walk = block_gradient(motion.objective), schemes.walker()
+        coloured = motion.diffusion is not None
+        root = unit_root if motion.diffusion is None else block_root(motion.diffusion)
 
         def some(first: int, last: int) -> None:
             walk(
-                gradient, self.x, first, last, *words(motion.seed, motion.stream, self.first), self.step, every,
-                chunks, motion.dt, motion.amplitude, schemes.SCHEMES.index(motion.scheme), snapshots, cores.low,
-                cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts,
+                gradient, root, self.x, first, last, *words(motion.seed, motion.stream, self.first), self.step, every,
+                chunks, motion.dt, motion.amplitude, schemes.SCHEMES.index(motion.scheme), coloured, snapshots,
+                cores.low, cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts,
             )  # fmt: skip
 
         in_threads(some, list(_slices(self.x.shape[1], numba.get_num_threads())))

@@ -8,6 +8,9 @@ Euler-Maruyama with h = s and sigma = 1 is SGD, x <- x - s grad f(x) + s xi, to 
 [Leimkuhler2013] has the averages over the stationary law right to second order in h at the same cost, rates to first
 order; Heun, at two gradients a step, has rates right to second order too, as the noise does not depend on x (Platen's
 weak scheme [Kloeden1992]).
+
+Under a covariance xi is Sigma^{1/2} xi, by Euler-Maruyama at the place where the step begins (Ito); the other two are
+for a Sigma that is the same everywhere.
 """
 
 from __future__ import annotations
@@ -33,12 +36,12 @@ FAR = 1e18
 
 u64, f64, i64 = types.uint64, types.float64, types.int64
 SIGNATURE = types.void(
-    types.FunctionType(BLOCK_GRADIENT),
+    types.FunctionType(BLOCK_GRADIENT), types.FunctionType(BLOCK_GRADIENT),  # grad f; z <- Sigma^{1/2} z
     f64[:, ::1],  # x
     i64, i64,  # first, last
     u64, u64, u64,  # seed, stream, path
     i64, i64, i64,  # step, every, chunks
-    f64, f64, i64,  # h, amplitude, scheme
+    f64, f64, i64, types.boolean,  # h, amplitude, scheme, coloured
     f64[:, :, ::1],  # snapshots
     f64[::1], f64[::1], i64[::1], types.int16[::1],  # low, scale, shape, labels
     f64[:, ::1],  # centres
@@ -118,7 +121,7 @@ def _watch(core, p, block, state, resided, moved, transit):  # type: ignore[no-u
 
 
 def _walk(  # type: ignore[no-untyped-def]
-    gradient, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, scheme,
+    gradient, root, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, scheme, coloured,
     snapshots, low, scale, shape, labels, centres, state, resided, moved, transit,
 ):  # fmt: skip
     """Move the paths x[:, first:last] by chunks * every steps, the next of which is `step`.
@@ -143,17 +146,23 @@ def _walk(  # type: ignore[no-untyped-def]
         fill_normals(seed, stream, at, np.uint64(index) >> np.uint64(2), four)
         if scheme == 1:
             _noise(b, 0.5 * amplitude, seed, stream, at, index, four, z2)
+            if coloured:
+                root(b, z2)
         for chunk in range(chunks):
             for _ in range(every):
                 gradient(b, g)
                 if scheme == 1:
                     z, z2 = z2, z
                     _noise(b, 0.5 * amplitude, seed, stream, at, index + d, four, z2)
+                    if coloured:
+                        root(b, z2)
                     for c in range(d):
                         for j in range(width):
                             b[c, j] = (b[c, j] - h * g[c, j]) + (z[c, j] + z2[c, j])
                 else:
                     _noise(b, amplitude, seed, stream, at, index, four, z)
+                    if coloured:
+                        root(b, z)
                     if scheme == 2:
                         for c in range(d):
                             for j in range(width):
