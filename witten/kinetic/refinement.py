@@ -32,8 +32,8 @@ MARGIN, WIDENING = 12.0, 4.0
 SAMPLES = 8000
 # Wells deeper than this, in units of T, may have rates that are taken from fluxes, below that part of the frequency.
 DEEP, TINY = 14.0, 1e-9
-# Hermite orders at a friction like the frequency, at least, and at most.
-ORDERS, MOST_ORDERS = 20, 1280
+# Hermite orders at a friction like the frequency, and by how much less friction is too little.
+ORDERS, WEAKEST = 20, 20.0
 # Wells that the domain holds.
 WELLS = 6
 ARNOLDI, FLUX = "shift and invert", "flux through the saddles"
@@ -228,8 +228,14 @@ def _line(objective: Objective, langevin: Langevin, ends: Interval) -> Line:
 
 def _first_orders(line: Line) -> int:
     """Hermite orders that a first problem takes: their number grows as friction falls."""
-    below = np.log2(max(line.frequency / line.langevin.friction, 1.0))
-    return int(min(ORDERS * 2 ** np.floor(below), MOST_ORDERS))
+    below = max(line.frequency / line.langevin.friction, 1.0)
+    if below > WEAKEST:
+        raise ConvergenceError(
+            f"friction {line.langevin.friction:.3g} is less than 1/{WEAKEST:g} of the frequency {line.frequency:.3g} of "
+            f"{line.objective.name} in its wells, which takes too many Hermite orders; take a larger friction, that is "
+            "a smaller momentum or a larger learning rate"
+        )
+    return int(ORDERS * 2 ** np.floor(np.log2(below)))
 
 
 def _solved(line: Line, edges: Array, orders: int) -> Found:

@@ -1,8 +1,8 @@
 """Exponentially small rates of Langevin dynamics on a line, from the flux through the saddles.
 
 Ground c_0 at one node in each well. What is left of L has no small eigenvalue, and q_j, one at the node of well j and
-zero at the others, L q_j = 0 elsewhere, keeps its digits near the saddles, where its flux is. Fluxes are conductances of
-a graph of wells, int q_i e^{-f/T} its masses; its rates are those of L but for their ratio to the next."""
+zero at the others, L q_j = 0 elsewhere, keeps its digits near the saddles, where its flux is. Fluxes are conductances
+of a graph of wells, int q_i e^{-f/T} its masses; its rates are those of L but for their ratio to the next."""
 
 from __future__ import annotations
 
