@@ -51,7 +51,7 @@ class Langevin:
 
             dt = sqrt(2s/(1 + alpha)),  gamma = 2 (1 - alpha)/((1 + alpha) dt),  T = s sigma^2/(2 (1 - alpha))
 
-        With v_k = (x_{k+1} - x_{k-1})/(2 dt) the recursion is the integrator of [Brunger1984], step for step. 'shi' is
+        With v_k = (x_{k+1} - x_{k-1})/(2 dt) the recursion is the integrator of [Bruenger1984], step for step. 'shi' is
         the equation of [Shi2024], whose time is k sqrt(s) and whose temperature is (1 + alpha)/2 times that.
 
         >>> from witten.langevin import Langevin

@@ -54,7 +54,7 @@ def momentum_gap(
 
     with dt, gamma and T as `Langevin.of_momentum` says. Records are `KineticRate`s, with the rate per step and per
     learning rate beside it. At alpha = 0 this is not `gap`: friction and the time of a step remain finite. Source:
-    [Brunger1984]; one dimension.
+    [Bruenger1984]; one dimension.
 
     >>> curve = witten.momentum_gap("double-well", 0.05, 0.5)
     >>> print(f"{curve.records[0].rate_per_step:.4e}")

@@ -231,7 +231,7 @@ def _first_orders(line: Line) -> int:
     below = max(line.frequency / line.langevin.friction, 1.0)
     if below > WEAKEST:
         raise ConvergenceError(
-            f"friction {line.langevin.friction:.3g} is less than 1/{WEAKEST:g} of the frequency {line.frequency:.3g} of "
+            f"friction {line.langevin.friction:.3g} is below 1/{WEAKEST:g} of the frequency {line.frequency:.3g} of "
             f"{line.objective.name} in its wells, which takes too many Hermite orders; take a larger friction, that is "
             "a smaller momentum or a larger learning rate"
         )
