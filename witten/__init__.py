@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.kinetic.momentum_gap import langevin_gap, momentum_gap
     from witten.kinetic.turnover import friction_sweep
     from witten.landscape.eyring_kramers import eyring_kramers
+    from witten.landscape.kramers_law import kramers_law
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
     from witten.landscape.poincare_bounds import rate_bounds
     from witten.langevin import Langevin
@@ -79,6 +80,7 @@ _HOME = {
     "friction_sweep": "witten.kinetic.turnover",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
+    "kramers_law": "witten.landscape.kramers_law",
     "langevin_gap": "witten.kinetic.momentum_gap",
     "momentum_gap": "witten.kinetic.momentum_gap",
     "noise": "witten.noise",
@@ -126,6 +128,7 @@ __all__ = [
     "friction_sweep",
     "gallery",
     "gap",
+    "kramers_law",
     "langevin_gap",
     "momentum_gap",
     "noise",

@@ -28,6 +28,7 @@ __all__ = [
     "parse_learning_rate",
     "parse_learning_rates",
     "parse_method",
+    "parse_momentum",
     "parse_periodic",
     "parse_petsc",
     "parse_point",
@@ -146,6 +147,9 @@ MomentumLearningRates = Annotated[
 Momentum = Annotated[
     str | None,
     typer.Option("--momentum", metavar="ALPHA", help="Of SGD, from 0 to below 1: x+ = x + ALPHA (x - x-) - s grad f."),
+]
+Nesterov = Annotated[
+    bool, typer.Option("--nesterov", help="With --momentum: the gradient is taken after the step of the momentum.")
 ]
 Friction = Annotated[
     str | None,
@@ -564,6 +568,13 @@ def parse_petsc(text: str | None) -> dict[str, str | None]:
                 f'--petsc: {_quoted(word)} is not an option; options start with a minus: "-eps_ncv 40 -eps_view"'
             )
     return found
+
+
+def parse_momentum(momentum: str | None, nesterov: bool) -> float:
+    """alpha, 0 where left out; RequestError for none of [0, 1), and for --nesterov without it."""
+    if momentum is None and nesterov:
+        raise RequestError("--nesterov is a way to use --momentum: give that, too")
+    return 0.0 if momentum is None else from_zero_to_one("--momentum", momentum)
 
 
 def from_zero_to_one(name: str, text: str) -> float:

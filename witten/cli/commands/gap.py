@@ -11,6 +11,7 @@ from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
+from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def gap(
         "momentum": momentum, "friction": friction, "temperature": temperature, "friction_sweep": friction_sweep
     }  # fmt: skip
     if any(text is not None for text in given.values()):
-        from witten.cli.commands import momentum_gap
+        from witten.cli import momentum_gap
 
         elsewhere = {
             "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
@@ -86,6 +87,8 @@ def gap(
             output=output, resume=resume, groups=groups, walltime=walltime, as_json=as_json, elsewhere=elsewhere,
         )  # fmt: skip
         return
+    if sde != "bbk":
+        raise RequestError("--sde is the equation of a --momentum: give that, too")
     lr = options.required_learning_rates(lr)
     circles = options.parse_periodic(periodic)
     request: dict[str, Any] = {
@@ -142,7 +145,6 @@ def _certificates(
 ) -> dict[float, Certificate]:
     """Proved bounds at each learning rate, the same on all ranks; refused where other rates are asked for."""
     import witten
-    from witten.errors import RequestError
 
     elsewhere = request["boundary"] != "reflecting" or request["periodic"] or f.periods or request["mesh"] is not None
     if elsewhere or not isinstance(request["noise"], float):
