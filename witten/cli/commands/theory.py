@@ -63,8 +63,8 @@ def theory(
         require_confining(f)
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
     if momentum is not None:
-        alpha = options.from_zero_to_one("--momentum", momentum)
-        _with_momentum(objective, landscape, learning_rates, alpha, request["noise"], (order, output, plot), as_json)
+        of_sgd = options.from_zero_to_one("--momentum", momentum)
+        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], (order, output, plot), as_json)
         return
     law, ending = swept(
         partial(
