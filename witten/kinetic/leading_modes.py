@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, SuperLU, ei
 from witten.errors import ConvergenceError
 from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck
 
-__all__ = ["Leading", "leading"]
+__all__ = ["FEWEST", "Leading", "leading"]
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -19,7 +19,7 @@ EPS = float(np.finfo(float).eps)
 # The shift, as a part of the slower of oscillation and drift in the wells; eigenvalues computed first, and at most.
 SHIFT, FEWEST, MOST = 0.1, 8, 128
 # Eigenvalues oscillate at most so much faster than those of the wells that are damped as little.
-FASTER = 1.5
+FASTER = 1.25
 # What is below this part of that rate is zero to rounding, and below the other one taken from its positive terms.
 ZERO, SMALL = 1e-12, 1e-3
 
@@ -34,11 +34,13 @@ class Leading:
     values : (k,), none missing between them
     rounding : how far the first may be off by rounding, absolute
     discriminant : ((a - b)/2)^2 of the first eigenvalue a and the other one of its pair, or else the nearest real one
+    count : how many had to be computed
     """
 
     values: Complex
     rounding: float
     discriminant: float
+    count: int = FEWEST
 
     @property
     def gap(self) -> float:
@@ -46,8 +48,9 @@ class Leading:
         return float(self.values[0].real)
 
 
-def leading(problem: KramersFokkerPlanck, frequency: float) -> Leading:
-    """The eigenvalues with the smallest real parts; frequency: of the fastest well, sqrt(f'').
+def leading(problem: KramersFokkerPlanck, frequency: float, count: int = FEWEST) -> Leading:
+    """The eigenvalues with the smallest real parts; frequency: of the fastest well, sqrt(f''); count: how many to
+    compute at first.
 
     Computed are those next to a shift below zero, until their disk holds all that the first may have missed: a mode of
     the real part r oscillates at no more than about 2 r/gamma frequencies, as those of a well do.
@@ -58,7 +61,7 @@ def leading(problem: KramersFokkerPlanck, frequency: float) -> Leading:
         where too many eigenvalues lie near the first, or it is no larger than rounding.
     """
     unit = min(frequency, frequency**2 / problem.friction)
-    shift, count = -SHIFT * unit, FEWEST
+    shift = -SHIFT * unit
     factor = splu(problem.stiffness - shift * problem.mass)
     while count <= MOST:
         values, vectors = _nearest(problem, factor, shift, count)
@@ -70,7 +73,7 @@ def leading(problem: KramersFokkerPlanck, frequency: float) -> Leading:
         fastest = FASTER * frequency * 2 * values.real / problem.friction
         seen = abs(values.real - shift + 1j * fastest) < radius
         if values.size and seen[values.real.argmin()]:
-            return _ordered(problem, values[seen], vectors[:, seen], unit, _discriminant(values))
+            return replace(_ordered(problem, values[seen], vectors[:, seen], unit, _discriminant(values)), count=count)
         count *= 2
     raise ConvergenceError(
         f"with so little friction, {problem.friction:.3g} beside the frequency {frequency:.3g} of the wells, too many "

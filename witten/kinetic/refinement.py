@@ -14,7 +14,7 @@ from witten.domains.grid import Grid
 from witten.domains.sublevel import Scan, Sublevel, rounding, sublevel
 from witten.errors import ConvergenceError
 from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck, kramers_fokker_planck
-from witten.kinetic.leading_modes import leading
+from witten.kinetic.leading_modes import FEWEST, leading
 from witten.kinetic.line_elements import first_cells, halved, line_elements
 from witten.kinetic.saddle_flux import small_rates
 from witten.langevin import Langevin
@@ -72,7 +72,7 @@ class Line:
 
     Attributes
     ----------
-    frequency : of the fastest well, sqrt(T) over the length in which f rises by T/2
+    frequency : of the fastest well, sqrt(2T) over the length in which f rises by T
     wells, saddles : ascending, (m,) and (m - 1,); wells that are deeper than a few T
     """
 
@@ -112,6 +112,7 @@ class Found:
     error: float
     solver: str
     discriminant: float = np.inf
+    count: int = FEWEST
 
 
 def kinetic_gap_on_line(
@@ -138,7 +139,9 @@ def kinetic_gap_on_line(
         cells = first_cells(objective, langevin.temperature, *domain.inner)
         first = _solved(line, cells, orders)
     for _ in range(ROUNDS):
-        finer, higher = _solved(line, halved(cells), orders), _solved(line, cells, 2 * orders)
+        finer, higher = (
+            _solved(line, halved(cells), orders, first), _solved(line, cells, 2 * orders, first)
+        )  # fmt: skip
         by_cells, by_orders = (float(each.log_rates[0] - first.log_rates[0]) for each in (finer, higher))
         if abs(by_cells) + abs(by_orders) <= 0.5 * rtol or 20 * cells.size * orders > MOST_UNKNOWNS:
             break
@@ -147,7 +150,7 @@ def kinetic_gap_on_line(
         if abs(by_orders) > 0.2 * rtol:
             orders *= 2
         first = _solved(line, cells, orders)
-    wider = first if domain.outer == domain.inner else _solved(line, _extended(cells, domain.outer), orders)
+    wider = first if domain.outer == domain.inner else _solved(line, _extended(cells, domain.outer), orders, first)
     changes = by_cells, by_orders, float(wider.log_rates[0] - first.log_rates[0])
     error = sum(map(abs, changes)) + first.error + _rounding(objective, langevin, domain.outer)
     error += _of_block(first, finer, higher, wider)
@@ -222,8 +225,8 @@ def _line(objective: Objective, langevin: Langevin, ends: Interval) -> Line:
     wells = np.sort(scan.grid.points[0, deep.minima]) if deep.minima.size > 1 else scan.wells(0)[0]
     x, f = scan.grid.points[0], scan.values
     saddles = [x[a:b][f[a:b].argmax()] for a, b in pairwise(np.searchsorted(x, wells))]
-    sides = [rise(objective, scan.wells(0)[:, i], t / 2) for i in range(scan.wells(0).shape[1])]
-    return Line(objective, langevin, float(np.sqrt(t) / np.min(sides)), wells, np.array(saddles))
+    sides = [rise(objective, scan.wells(0)[:, i], t) for i in range(scan.wells(0).shape[1])]
+    return Line(objective, langevin, float(np.sqrt(2 * t) / np.min(sides)), wells, np.array(saddles))
 
 
 def _first_orders(line: Line) -> int:
@@ -238,16 +241,18 @@ def _first_orders(line: Line) -> int:
     return int(ORDERS * 2 ** np.floor(np.log2(below)))
 
 
-def _solved(line: Line, edges: Array, orders: int) -> Found:
-    """The eigenvalues with the smallest real parts, from fluxes where there are wells and they are tiny."""
+def _solved(line: Line, edges: Array, orders: int, like: Found | None = None) -> Found:
+    """The eigenvalues with the smallest real parts, from fluxes where there are wells and they are tiny; `like` another
+    problem, of which as many had to be computed."""
     problem = line.problem(edges, orders)
     if line.wells.size > 1:
         small = small_rates(problem, line.wells, line.saddles)
         if small.log_rates[0] < np.log(TINY * line.frequency):
-            tiny = small.log_rates[small.log_rates < np.log(TINY * small.next_rate)]
+            tiny = small.log_rates[: max(1, np.count_nonzero(small.log_rates < np.log(TINY * small.next_rate)))]
             return Found(tiny, np.exp(tiny).astype(complex), float(small.errors[0]), FLUX)
-    found = leading(problem, line.frequency)
-    return Found(np.log(found.values.real), found.values, found.rounding / found.gap, ARNOLDI, found.discriminant)
+    found = leading(problem, line.frequency, FEWEST if like is None else like.count)
+    error = found.rounding / found.gap
+    return Found(np.log(found.values.real), found.values, error, ARNOLDI, found.discriminant, found.count)
 
 
 def _extended(cells: Array, ends: Interval) -> Array:
