@@ -30,7 +30,7 @@ def test_the_spectrum_of_a_quadratic(friction, curvature):
     sums = [complex(k * mu[0] + m * mu[1]) for k in range(9) for m in range(9) if k + m]
     assert known(record, min(z.real for z in sums), 1e-10)
     for value in record.eigenvalues:
-        assert min(abs(value - z) for z in sums) < 1e-6 * abs(value)
+        assert min(abs(value - z) for z in sums) < 1e-4 * abs(value)
 
 
 def test_a_jordan_block_is_in_the_bar():
