@@ -55,7 +55,7 @@ def kramers_law(
     Records are `LawRate`s. Its equation is that of `Langevin.of_momentum`.
 
     >>> print(f"{witten.kramers_law('double-well', 0.01, 0.5).rates[0]:.4e}")
-    1.2957e-12
+    1.0522e-12
 
     Parameters
     ----------
