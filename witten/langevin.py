@@ -25,6 +25,9 @@ def checked_momentum(momentum: float) -> float:
 class Langevin:
     """dX = V dt, dV = -gamma V dt - grad f(X) dt + sqrt(2 gamma T) dW, with the density e^{-(f + |v|^2/2)/T}.
 
+    >>> witten.Langevin.of_momentum(0.05, 0.5).temperature
+    0.05
+
     Attributes
     ----------
     friction : gamma, in units of one over time
@@ -53,10 +56,6 @@ class Langevin:
 
         With v_k = (x_{k+1} - x_{k-1})/(2 dt) the recursion is the integrator of [Bruenger1984], step for step. 'shi' is
         the equation of [Shi2024], whose time is k sqrt(s) and whose temperature is (1 + alpha)/2 times that.
-
-        >>> from witten.langevin import Langevin
-        >>> Langevin.of_momentum(0.05, 0.5).temperature
-        0.05
 
         Raises
         ------
