@@ -178,9 +178,9 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors", "display"}
 FILES = {"io", "io.netcdf", "io.spectrum_dataset"}
-TOOLS = {"barrier_fit", "memory", "number_format", "parallel", "linalg", "request", "schedules"}
+TOOLS = {"barrier_fit", "memory", "number_format", "parallel", "linalg", "request", "langevin", "schedules"}
 SHARED = BASE | FILES | TOOLS | {"rates", "sweeps"}
-SPECTRAL = {"operators", "spectra", "sgd"}
+SPECTRAL = {"operators", "spectra", "sgd", "kinetic"}
 ROUTES = SPECTRAL | {"noise", "objectives", "domains", "landscape", "dynamics", "descent"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -195,6 +195,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "number_format": set(),
     "rates": BASE | {"io", "io.netcdf", "barrier_fit", "number_format"},
     "request": BASE,
+    "langevin": BASE | {"request"},  # which equation momentum is: what every route asks
     "schedules": BASE | {"number_format"},
     "sweeps": BASE | {"io", "io.netcdf", "parallel", "rates"},  # below the routes, each of which is swept
     "objectives": BASE | {"linalg"},
@@ -204,6 +205,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operators": SHARED | {"objectives", "domains"},
     "spectra": SHARED | {"noise", "objectives", "domains", "operators"},
     "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
+    "kinetic": SHARED | {"objectives", "domains", "operators", "spectra"},  # momentum: x and its velocity
     "certified": BASE | {"objectives", "request"},  # shares no code with the routes whose rates it certifies
     "landscape": SHARED | {"noise", "objectives", "domains"},
     "dynamics": SHARED | {"noise", "objectives", "domains"},

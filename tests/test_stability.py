@@ -12,7 +12,7 @@ from witten.descent.thresholds import THRESHOLDS, critical_learning_rate, measur
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives.losses.factorisation import DeepLinear
 from witten.plots import plot_basins, plot_bifurcation, plot_descent
-from witten.stability import measured_critical, stability
+from witten.stability import measured_critical, stability, stability_threshold
 
 TWO_MINIMA = "(x^2+1)*(x-1)^2*(x-2)^2"
 
@@ -216,3 +216,15 @@ def test_the_page_about_descent_lists_every_threshold():
     for entry in THRESHOLDS.values():
         assert f"| `{entry.name}` | {entry.formula.replace('|', chr(92) + '|')} |" in page
         assert f"{entry.predict(**entry.parameters):.8g} | {entry.tolerance:g} |" in page
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_moves_the_threshold(alpha, nesterov):
+    limit = stability_threshold(alpha, nesterov=nesterov)
+    for s, grows in ((limit * (1 - 1e-6), False), (limit * (1 + 1e-6), True)):
+        first = (1 - s) * (1 + alpha) if nesterov else 1 + alpha - s
+        last = (1 - s) * alpha if nesterov else alpha
+        assert (abs(np.roots([1, -first, last])).max() > 1) == grows
+    found = stability("x^2/2", momentum=alpha, nesterov=nesterov)
+    assert found.minima[0].critical_learning_rate == pytest.approx(limit)

@@ -21,9 +21,13 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.errors import ConvergenceError, RequestError
     from witten.explanation.explanation import Explanation
     from witten.explanation.routes import explain
+    from witten.kinetic.momentum_gap import langevin_gap, momentum_gap
+    from witten.kinetic.turnover import friction_sweep
     from witten.landscape.eyring_kramers import eyring_kramers
+    from witten.landscape.kramers_law import kramers_law
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
     from witten.landscape.poincare_bounds import rate_bounds
+    from witten.langevin import Langevin
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.objectives.periodicity import periodic
@@ -55,6 +59,7 @@ _HOME = {
     "FiniteElements": "witten.operators.finite_elements",
     "Grid": "witten.domains.grid",
     "Landscape": "witten.landscape.landscape",
+    "Langevin": "witten.langevin",
     "Objective": "witten.objectives.objective",
     "RateCurve": "witten.rates",
     "RequestError": "witten.errors",
@@ -72,8 +77,12 @@ _HOME = {
     "explain": "witten.explanation.routes",
     "eyring_kramers": "witten.landscape.eyring_kramers",
     "fate": "witten.descent.attractor",
+    "friction_sweep": "witten.kinetic.turnover",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
+    "kramers_law": "witten.landscape.kramers_law",
+    "langevin_gap": "witten.kinetic.momentum_gap",
+    "momentum_gap": "witten.kinetic.momentum_gap",
     "noise": "witten.noise",
     "periodic": "witten.objectives.periodicity",
     "plan_schedule": "witten.risk.planning.optimal_schedule",
@@ -97,6 +106,7 @@ __all__ = [
     "FiniteElements",
     "Grid",
     "Landscape",
+    "Langevin",
     "Objective",
     "RateCurve",
     "RequestError",
@@ -115,8 +125,12 @@ __all__ = [
     "explain",
     "eyring_kramers",
     "fate",
+    "friction_sweep",
     "gallery",
     "gap",
+    "kramers_law",
+    "langevin_gap",
+    "momentum_gap",
     "noise",
     "periodic",
     "plan_schedule",

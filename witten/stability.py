@@ -1,4 +1,6 @@
-"""Which minima gradient descent can reach: those whose sharpness, the largest eigenvalue of Hess f, is at most 2/s."""
+"""Which minima gradient descent can reach: those whose sharpness, the largest eigenvalue of Hess f, is at most 2/s.
+
+With momentum alpha it is 2(1 + alpha)/s, with Nesterov's 2(1 + alpha)/(s (1 + 2 alpha))."""
 
 from __future__ import annotations
 
@@ -12,11 +14,12 @@ from witten.descent.gradient_map import DescentMap
 from witten.descent.thresholds import critical_learning_rate
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
+from witten.langevin import checked_momentum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.scaled_coordinates import units_around
 from witten.request import positive
 
-__all__ = ["MinimumStability", "Stability", "measured_critical", "stability"]
+__all__ = ["MinimumStability", "Stability", "measured_critical", "stability", "stability_threshold"]
 
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
@@ -33,20 +36,22 @@ class MinimumStability:
     ----------
     x, value : where, shape (d,), and f there
     sharpness : the largest eigenvalue of Hess f(x); inf at a kink, 0 where f is flatter than a parabola
+    threshold : s times the sharpness beyond which steps grow: 2, and with momentum `stability_threshold`
     """
 
     x: Array
     value: float
     sharpness: float
+    threshold: float = 2.0
 
     @property
     def critical_learning_rate(self) -> float:
-        """2/sharpness: beyond it a.e. start nearby is pushed away. 0 at a kink, inf where f is flat."""
+        """threshold/sharpness: beyond it a.e. start nearby is pushed away. 0 at a kink, inf where f is flat."""
         with np.errstate(divide="ignore"):
-            return float(np.divide(2.0, self.sharpness))
+            return float(np.divide(self.threshold, self.sharpness))
 
     def stable(self, learning_rate: float) -> bool:
-        """Whether the sharpness is at most 2/s."""
+        """Whether the sharpness is at most threshold/s."""
         return learning_rate <= self.critical_learning_rate
 
 
@@ -73,9 +78,16 @@ class Stability:
 
 
 def stability(
-    objective: Objective | str, learning_rates: Sequence[float] = (), *, box: Intervals | None = None, seed: int = 0
+    objective: Objective | str,
+    learning_rates: Sequence[float] = (),
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    box: Intervals | None = None,
+    seed: int = 0,
 ) -> Stability:
-    """Sharpness and critical learning rate, 2/sharpness, of every minimum [Nar2018].
+    """Sharpness and critical learning rate, 2/sharpness, of every minimum [Nar2018]; with momentum as in
+    `stability_threshold`.
 
     >>> from witten.stability import stability
     >>> [round(minimum.sharpness, 6) for minimum in stability("double-well").minima]
@@ -85,13 +97,33 @@ def stability(
     ----------
     objective : an Objective, or its text
     learning_rates : s > 0 at which stability is asked for
+    momentum : alpha of x+ = y - s grad f(x), y = x + alpha (x - x-)
+    nesterov : whether the gradient is taken at y instead
     box, seed : see `describe_landscape`, which finds the minima, and raises what it raises
     """
     rates = tuple(positive("learning rate", s) for s in learning_rates)
+    limit = stability_threshold(momentum, nesterov=nesterov)
     landscape = describe_landscape(objective, box=box, seed=seed)
     f = landscape.objective
-    minima = tuple(MinimumStability(point.x, point.value, _sharpness(f, point)) for point in landscape.minima)
+    minima = tuple(MinimumStability(point.x, point.value, _sharpness(f, point), limit) for point in landscape.minima)
     return Stability(landscape, minima, rates)
+
+
+def stability_threshold(momentum: float, *, nesterov: bool = False) -> float:
+    """2(1 + alpha), or 2(1 + alpha)/(1 + 2 alpha) with Nesterov's gradient: the largest s theta at which both roots of
+    z^2 - (1 + alpha - s theta) z + alpha, or of z^2 - (1 - s theta)((1 + alpha) z - alpha), lie in the unit disk.
+
+    >>> from witten.stability import stability_threshold
+    >>> stability_threshold(0.0), stability_threshold(0.5), stability_threshold(0.5, nesterov=True)
+    (2.0, 3.0, 1.5)
+
+    Raises
+    ------
+    RequestError
+        unless 0 <= alpha < 1.
+    """
+    alpha = checked_momentum(momentum)
+    return 2 * (1 + alpha) / (1 + 2 * alpha) if nesterov else 2 * (1 + alpha)
 
 
 def _sharpness(objective: Objective, point: CriticalPoint) -> float:

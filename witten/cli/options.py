@@ -22,18 +22,21 @@ __all__ = [
     "WittenCommand",
     "about_noise",
     "examples",
+    "from_zero_to_one",
     "parse_boundary",
     "parse_box",
     "parse_degree",
     "parse_learning_rate",
     "parse_learning_rates",
     "parse_method",
+    "parse_momentum",
     "parse_noise",
     "parse_periodic",
     "parse_petsc",
     "parse_point",
     "parse_walltime",
     "positive",
+    "required_learning_rates",
     "resolved",
     "whole",
 ]
@@ -132,6 +135,40 @@ LearningRates = Annotated[
         help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included.",
         show_default=False,
     ),
+]
+MomentumLearningRates = Annotated[
+    str | None,
+    typer.Option(
+        "--lr",
+        metavar="SPEC",
+        help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included. Required "
+        "but with --friction.",
+        show_default=False,
+    ),
+]
+Momentum = Annotated[
+    str | None,
+    typer.Option("--momentum", metavar="ALPHA", help="Of SGD, from 0 to below 1: x+ = x + ALPHA (x - x-) - s grad f."),
+]
+Nesterov = Annotated[
+    bool, typer.Option("--nesterov", help="With --momentum: the gradient is taken after the step of the momentum.")
+]
+Friction = Annotated[
+    str | None,
+    typer.Option("--friction", metavar="G", help="Of a Langevin equation, with --temperature and without --lr."),
+]
+Temperature = Annotated[
+    str | None, typer.Option("--temperature", metavar="T", help="Of a Langevin equation: e^{-(f + v^2/2)/T}.")
+]
+FrictionSweep = Annotated[
+    str | None,
+    typer.Option(
+        "--friction-sweep", metavar="A:B:N", help="With --temperature: the rate at N frictions, and the optimal one."
+    ),
+]
+Sde = Annotated[
+    str,
+    typer.Option("--sde", metavar="bbk|shi", help="With --momentum: the equation that SGD is, or the literature's."),
 ]
 Method = Annotated[
     str | None,
@@ -314,6 +351,13 @@ def parse_learning_rates(text: str) -> tuple[float, ...]:
     if len(words) > MOST_LEARNING_RATES:
         raise RequestError(f"--lr: {len(words)} learning rates are too many; ask for at most {MOST_LEARNING_RATES}")
     return tuple(_learning_rate(word, text) for word in words)
+
+
+def required_learning_rates(text: str | None) -> str:
+    """The text of --lr; RequestError where there is none."""
+    if text is None:
+        raise RequestError("Missing option '--lr'; see witten gap --help")
+    return text
 
 
 def parse_learning_rate(text: str) -> float:
@@ -531,6 +575,24 @@ def parse_petsc(text: str | None) -> dict[str, str | None]:
                 f'--petsc: {_quoted(word)} is not an option; options start with a minus: "-eps_ncv 40 -eps_view"'
             )
     return found
+
+
+def parse_momentum(momentum: str | None, nesterov: bool) -> float:
+    """alpha, 0 where left out; RequestError for none of [0, 1), and for --nesterov without it."""
+    if momentum is None and nesterov:
+        raise RequestError("--nesterov is a way to use --momentum: give that, too")
+    return 0.0 if momentum is None else from_zero_to_one("--momentum", momentum)
+
+
+def from_zero_to_one(name: str, text: str) -> float:
+    """A number from 0 to below 1; RequestError for anything else."""
+    try:
+        value = as_number(text, float)
+    except ValueError:
+        raise RequestError(f"{name}: {_quoted(text)} is not a number; give one from 0 to below 1") from None
+    if not 0 <= value < 1:
+        raise RequestError(f"{name} must be from 0 to below 1, got {text.strip()}")
+    return value
 
 
 def positive(name: str, text: str) -> float:

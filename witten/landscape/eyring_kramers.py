@@ -241,13 +241,15 @@ def law_log_rates(landscape: Landscape, learning_rate: float, *, order: int = 0)
 
 
 def well_graph(
-    landscape: Landscape, learning_rate: float, *, order: int = 0, side: int = 0, share: float = 1.0
+    landscape: Landscape, learning_rate: float, *, order: int = 0, side: int = 0, share: float = 1.0,
+    friction: float | None = None,
 ) -> WellGraph:
     """Q at s as a graph: masses pi_i ~ e^{-2 f(m_i)/s}/sqrt(det Hess f(m_i)), and for each saddle a conductance
     |eta|/(2 pi) e^{-2 f(z)/s}/sqrt|det Hess f(z)|; saddles between the same wells add. Errors as `eyring_kramers`.
 
-    With order=1 the factors of first order are in them, with 2, 3, ... those of `laplace_series`, or a share of their
-    logarithms; with side=1 or -1 their errors, too, for the fastest and the slowest rates."""
+    With a friction the |eta| before the exponential is lambda_+, the growth rate at the saddle with momentum
+    [Kramers1940]. With order=1 the factors of first order are in them, with 2, 3, ... those of `laplace_series`, or a
+    share of their logarithms; with side=1 or -1 their errors, too, for the fastest and the slowest rates."""
     require_law(landscape)
     positive("learning rate", learning_rate)
     lowest = landscape.minima[0].value
@@ -261,7 +263,7 @@ def well_graph(
         i, j = z.connects
         if i is None or j is None or i == j:
             continue
-        value = _log_frequency(z) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + factor
+        value = _log_frequency(z, friction) - 0.5 * z.log_det - 2 * (z.value - lowest) / learning_rate + factor
         log_c[i, j] = log_c[j, i] = np.logaddexp(log_c[i, j], value)
     return WellGraph(masses, log_c)
 
@@ -398,9 +400,11 @@ def require_law(landscape: Landscape) -> None:
         raise RequestError(f"no Eyring-Kramers law: {name} has no minimum; give a confining objective")
 
 
-def _log_frequency(z: Saddle) -> float:
-    """log(|eta|/(2 pi))."""
-    return math.log(abs(float(z.curvatures[0])) / (2 * math.pi))
+def _log_frequency(z: Saddle, friction: float | None = None) -> float:
+    """log(|eta|/(2 pi)), or log(lambda_+/(2 pi)), lambda_+ = sqrt(gamma^2/4 + |eta|) - gamma/2."""
+    eta = abs(float(z.curvatures[0]))
+    growth = eta if friction is None else eta / (math.sqrt(friction**2 / 4 + eta) + friction / 2)
+    return math.log(growth / (2 * math.pi))
 
 
 def _show(x: Array) -> str:

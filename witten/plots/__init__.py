@@ -18,6 +18,7 @@ from witten.plots.modes import plot_dataset, plot_spectrum
 from witten.plots.planes import plot_plane
 from witten.plots.risks import plot_risks
 from witten.plots.style import check_plot
+from witten.plots.turnovers import plot_turnover
 
 __all__ = [
     "check_plot",
@@ -36,6 +37,7 @@ __all__ = [
     "plot_plane",
     "plot_risks",
     "plot_spectrum",
+    "plot_turnover",
 ]
 
 

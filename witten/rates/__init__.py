@@ -5,13 +5,14 @@
 from witten.barrier_fit import BarrierFit
 from witten.rates.curve import KIND, RateCurve, sensible_fit
 from witten.rates.curve_set import CurveSet
-from witten.rates.record import ChainRate, LawRate, NoisyRate, RateRecord, SampledRate
+from witten.rates.record import ChainRate, KineticRate, LawRate, NoisyRate, RateRecord, SampledRate
 
 __all__ = [
     "KIND",
     "BarrierFit",
     "ChainRate",
     "CurveSet",
+    "KineticRate",
     "LawRate",
     "NoisyRate",
     "RateCurve",

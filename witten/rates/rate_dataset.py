@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.io import netcdf
-from witten.rates.record import NOBODY, ChainRate, LawRate, NoisyRate, RateRecord, SampledRate
+from witten.rates.record import NOBODY, ChainRate, KineticRate, LawRate, NoisyRate, RateRecord, SampledRate
 
 if TYPE_CHECKING:
     import xarray
@@ -115,6 +115,15 @@ VARIABLES = {
         Variable("reversible", "reversible", "1 where there is detailed balance, else 0", kind=bool),
         Variable("imaginary", "imaginary", "imaginary part of the eigenvalue of -L whose real part is the rate"),
     ),
+    KineticRate: (
+        Variable("momentum", "momentum", "alpha of the recursion; nan where there is none"),
+        Variable("friction", "friction", "gamma of the Langevin equation"),
+        Variable("temperature", "temperature", "T of the Langevin equation"),
+        Variable("step_time", "step_time", "time of one step of the recursion; nan where there is none"),
+        Variable("hermite_order", "hermite_order", "up to which the velocity was expanded", kind=int),
+        Variable("kinetic_real", "kinetic_real", "real parts of the eigenvalues of -L, ascending", **MODE),
+        Variable("kinetic_imag", "kinetic_imag", "imaginary parts of these eigenvalues", **MODE),
+    ),
     LawRate: (
         Variable("leading", None, "rates of leading order, nan where a double cannot hold one", along="index"),
         Variable("log_leading", "log_leading", "natural logarithms of leading, nan-padded", **ROW),
@@ -161,7 +170,10 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
     dataset = dataset.isel({ALONG: netcdf.column(dataset, "solver", (ALONG,), str) != ""})
     if "log_rates" not in dataset and "rates" in dataset:
         dataset = dataset.assign(log_rates=_logarithms(dataset))
-    kinds = {"n_steps": SampledRate, "reversible": NoisyRate, "log_leading": LawRate, "eigenvalue_real": ChainRate}
+    kinds: dict[str, type[RateRecord]] = {
+        "friction": KineticRate, "n_steps": SampledRate, "reversible": NoisyRate, "log_leading": LawRate,
+        "eigenvalue_real": ChainRate,
+    }  # fmt: skip
     kind = next((kind for mark, kind in kinds.items() if mark in dataset), RateRecord)
     optional = {each.name for each in fields(kind) if each.default is not MISSING} - {"log_rates"}
     columns = {"learning_rate": netcdf.column(dataset, ALONG, (ALONG,)).tolist()} | {
@@ -173,8 +185,9 @@ def read_records(dataset: xarray.Dataset) -> tuple[RateRecord, ...]:
     if kind is LawRate:  # of a rate without digits for it the coefficient is nan, as where a row has ended
         rows = zip(columns["coefficients"], map(len, columns["log_rates"]), strict=True)
         columns["coefficients"] = [(row + (math.nan,) * n)[:n] for row, n in rows]
-    if kind is ChainRate:
-        parts = zip(columns.pop("eigenvalue_real"), columns.pop("eigenvalue_imag"), strict=True)
+    spectra = {ChainRate: ("eigenvalue_real", "eigenvalue_imag"), KineticRate: ("kinetic_real", "kinetic_imag")}
+    if kind in spectra:
+        parts = zip(*(columns.pop(name) for name in spectra[kind]), strict=True)
         columns["eigenvalues"] = [tuple(map(complex, *each)) for each in parts]
     return tuple(kind(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
 

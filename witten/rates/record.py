@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.number_format import readable, with_log_error
 
-__all__ = ["ChainRate", "LawRate", "NoisyRate", "RateRecord", "SampledRate"]
+__all__ = ["ChainRate", "KineticRate", "LawRate", "NoisyRate", "RateRecord", "SampledRate"]
 
 # Below this a double loses digits: the rate is then known by its logarithm alone.
 SMALLEST = float(np.finfo(float).tiny)
@@ -143,6 +143,49 @@ class NoisyRate(RateRecord):
 
     reversible: bool
     imaginary: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KineticRate(RateRecord):
+    """The rate of SGD with momentum, or of a Langevin equation: the smallest real part of an eigenvalue of -L but for
+    the zero, per unit of its time; its `log_rates` are those of all real parts.
+
+    Parameters
+    ----------
+    momentum : alpha; nan of an equation that stands for no recursion
+    friction, temperature : gamma and T
+    step_time : dt, the time of a step; nan where there is none
+    hermite_order : up to which the velocity was expanded
+    eigenvalues : of -L without the zero, by their real parts
+    """
+
+    momentum: float
+    friction: float
+    temperature: float
+    step_time: float
+    hermite_order: int
+    eigenvalues: tuple[complex, ...] = ()
+
+    @property
+    def rate_per_step(self) -> float | None:
+        """The rate times dt; None where there are no steps, or the rate is None."""
+        return None if self.rate is None or math.isnan(self.step_time) else self.rate * self.step_time
+
+    @property
+    def rate_per_ks(self) -> float | None:
+        """The rate per step over s: the one to set beside that of SGD."""
+        per_step = self.rate_per_step
+        return None if per_step is None else per_step / self.learning_rate
+
+    @property
+    def kinetic_real(self) -> tuple[float, ...]:
+        """Re of the eigenvalues."""
+        return tuple(value.real for value in self.eigenvalues)
+
+    @property
+    def kinetic_imag(self) -> tuple[float, ...]:
+        """Im of the eigenvalues."""
+        return tuple(value.imag for value in self.eigenvalues)
 
 
 @dataclass(frozen=True, kw_only=True)

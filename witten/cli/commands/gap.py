@@ -11,6 +11,7 @@ from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
+from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ EXAMPLES = options.examples(
     'witten gap "cos(2*x) + 0.3*cos(x)" --lr 0.1,0.2 --periodic "x=0:2*pi"',
     "witten gap double-well --lr 0.05,0.1 --noise-model loss:c=1,floor=0.2",
     'witten gap double-well --lr 0.05 --covariance "1 + tanh(2*x)/2"',
+    "witten gap double-well --lr 0.05 --momentum 0.5",
+    "witten gap double-well --friction 1 --temperature 0.05",
     "witten gap mueller-brown --lr 0.1,0.2 --method fe --degree 2",
     "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
@@ -38,13 +41,18 @@ EXAMPLES = options.examples(
 
 def gap(
     objective: options.Objective,
-    lr: options.LearningRates,
+    lr: options.MomentumLearningRates = None,
     method: options.Method = None,
     rtol: options.Rtol = "1e-4",
     noise: options.Noise = "1",
     covariance: options.Covariance = None,
     noise_model: options.NoiseModel = None,
     drift: options.Drift = None,
+    momentum: options.Momentum = None,
+    friction: options.Friction = None,
+    temperature: options.Temperature = None,
+    friction_sweep: options.FrictionSweep = None,
+    sde: options.Sde = "bbk",
     box: options.Box = None,
     boundary: options.Boundary = "reflecting",
     periodic: options.Periodic = None,
@@ -63,6 +71,25 @@ def gap(
     as_json: options.Json = False,
 ) -> None:
     """The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars."""
+    given = {
+        "momentum": momentum, "friction": friction, "temperature": temperature, "friction_sweep": friction_sweep
+    }  # fmt: skip
+    if any(text is not None for text in given.values()):
+        from witten.cli import momentum_gap
+
+        elsewhere = {
+            "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
+            "--periodic": periodic, "--degree": degree, "--mesh": mesh, "--petsc": petsc, "--certify": certify or None,
+            "--boundary": None if boundary == "reflecting" else boundary,
+        }  # fmt: skip
+        momentum_gap.run(
+            objective, lr, **given, sde=sde, rtol=rtol, noise=noise, box=box, center=center, scale=scale, plot=plot,
+            output=output, resume=resume, groups=groups, walltime=walltime, as_json=as_json, elsewhere=elsewhere,
+        )  # fmt: skip
+        return
+    if sde != "bbk":
+        raise RequestError("--sde is the equation of a --momentum: give that, too")
+    lr = options.required_learning_rates(lr)
     circles = options.parse_periodic(periodic)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
@@ -112,7 +139,6 @@ def _certificates(
 ) -> dict[float, Certificate]:
     """Proved bounds at each learning rate, the same on all ranks; refused where other rates are asked for."""
     import witten
-    from witten.errors import RequestError
 
     elsewhere = request["boundary"] != "reflecting" or request["periodic"] or f.periods or request["mesh"] is not None
     if elsewhere or not isinstance(request["noise"], float):

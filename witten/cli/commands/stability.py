@@ -9,6 +9,7 @@ import typer
 
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table
+from witten.errors import RequestError
 
 if TYPE_CHECKING:
     from witten.stability import Stability
@@ -17,7 +18,9 @@ EXAMPLES = options.examples(
     'witten stability "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1,0.3,0.6',
     "witten stability mueller-brown --json",
     "witten stability quadratic --thresholds",
-    notes="A minimum can be reached from random starts only if its sharpness is at most 2/s.",
+    "witten stability double-well --lr 0.5,1.2 --momentum 0.5 --nesterov",
+    notes="A minimum can be reached from random starts only if its sharpness is at most 2/s, "
+    "with momentum ALPHA at most 2(1 + ALPHA)/s, with Nesterov's 2(1 + ALPHA)/(s(1 + 2 ALPHA)).",
 )
 MOST_ROWS, MOST_RATES = 30, 6
 
@@ -36,6 +39,8 @@ def stability(
     objective: options.Objective,
     lr: Rates = None,
     measure: Measure = False,
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     thresholds: Thresholds = False,
     box: options.Box = None,
     center: options.Center = None,
@@ -46,13 +51,18 @@ def stability(
     """Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay."""
     rates = () if lr is None else options.parse_learning_rates(lr)
     intervals, number = options.parse_box(box), options.whole("--seed", seed, 0)
+    alpha = options.parse_momentum(momentum, nesterov)
+    if measure and alpha:
+        raise RequestError("--measure runs gradient descent without momentum: leave out --momentum, or --measure")
     from witten.stability import stability as judge
 
-    found = judge(options.resolved(objective, center, scale), rates, box=intervals, seed=number)
+    f = options.resolved(objective, center, scale)
+    found = judge(f, rates, momentum=alpha, nesterov=nesterov, box=intervals, seed=number)
     measured = _measured(found) if measure else None
     known = _thresholds() if thresholds else None
     if as_json:
-        print_json(_json(objective, found, measured) | ({} if known is None else {"thresholds": known}))
+        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
+        print_json(_json(objective, found, measured) | said | ({} if known is None else {"thresholds": known}))
     else:
         _show(found, measured)
         if known is not None:

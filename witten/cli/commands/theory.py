@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ EXAMPLES = options.examples(
     "witten theory mueller-brown --lr 0.02:0.2:8 -o law.nc --resume",
     "witten theory double-well --lr 0.02 --order 6",
     'witten theory "(x^2-1)^2/4 + x*y/5 + y^2/2" --lr 0.02,0.05 --covariance "1,0.5;0.5,1"',
+    "witten theory double-well --lr 0.02 --momentum 0.5",
     notes="The law to first order in s, with its error; leading order beside it. --plot adds computed rates.",
 )
 ERROR = "error bars estimate what the law leaves out, by the integrals it expands"
@@ -47,6 +49,7 @@ def theory(
     scale: options.Scale = None,
     seed: options.Seed = "0",
     order: options.Order = "1",
+    momentum: options.Momentum = None,
     output: options.Output = None,
     plot: options.Plot = None,
     resume: options.Resume = False,
@@ -61,6 +64,7 @@ def theory(
     options.parse_walltime(walltime)
     output_files.check_places(output, plot, resume)
     import witten
+    from witten.errors import RequestError
     from witten.landscape.eyring_kramers import METHOD, prefactor, require_confining
     from witten.rates import RateCurve
 
@@ -68,6 +72,12 @@ def theory(
     if request["box"] is None:
         require_confining(f)
     landscape = witten.describe_landscape(f, box=request["box"], seed=number)
+    if momentum is not None:
+        if covariance is not None or noise_model is not None:
+            raise RequestError("momentum takes noise of one strength; leave out --covariance and --noise-model")
+        of_sgd = options.from_zero_to_one("--momentum", momentum)
+        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], (order, output, plot), as_json)
+        return
     law, ending = swept(
         partial(
             witten.eyring_kramers, landscape, learning_rates, order=highest, seed=number, output=output, resume=resume,
@@ -145,6 +155,38 @@ def _show_ways(landscape: Landscape, law: RateCurve, ways: tuple[Exit, ...]) -> 
     print_line(f"note: {LEAST}")
 
 
+def _with_momentum(
+    objective: str, landscape: Landscape, learning_rates: Sequence[float], momentum: float, noise: float,
+    elsewhere: tuple[str, Any, Any], as_json: bool,
+) -> None:  # fmt: skip
+    """The law with the growth rate at the saddle that momentum makes of its curvature."""
+    import witten
+    from witten.errors import RequestError
+    from witten.langevin import Langevin
+
+    if elsewhere != ("1", None, None):
+        raise RequestError("the law with momentum is of leading order, neither saved nor drawn: no --order, -o, --plot")
+    law = witten.kramers_law(landscape, learning_rates, momentum, noise=noise)
+    equations = [Langevin.of_momentum(s, momentum, noise) for s in learning_rates]
+    if as_json:
+        shown = _json(objective, landscape, law, None)
+        for row, equation in zip(shown["records"], equations, strict=True):
+            row |= {"friction": equation.friction, "temperature": equation.temperature, "step_time": equation.step_time}
+        notes = dict.fromkeys(note for record in law.records for note in record.notes)
+        print_json(shown | {"momentum": momentum, "notes": [*shown["notes"], *notes]})
+        return
+    count = min(len(landscape.minima) - 1, MOST_SHOWN)
+    rows = [
+        (f"{record.learning_rate:.6g}", f"{it.friction:.6g}", f"{it.temperature:.6g}", *_rates(record, count))
+        for record, it in zip(law.records, equations, strict=True)
+    ]
+    columns = ("learning rate", "friction", "temperature", *(f"rate {k + 1}" for k in range(count)))
+    name = landscape.objective.name
+    print_table(f"{name}: rates by Kramers's law, momentum {momentum:g}, per time k dt", columns, rows)
+    for note in dict.fromkeys((*landscape.notes, *(note for record in law.records for note in record.notes))):
+        print_line(f"note: {note}")
+
+
 def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: Any) -> None:
     """The law, beside computed rates where the dimension allows and there is something to compare."""
     import witten
@@ -214,9 +256,13 @@ def _show(landscape: Landscape, law: RateCurve, alpha: float | None, order: int)
 
 def _row(record: Any, count: int) -> tuple[str, ...]:
     """The slowest rates with their errors, and the first in leading order: rate = leading (1 + c s + O(s^2))."""
+    leading, coefficient = record.log_leading[0], record.coefficients[0]
+    return f"{record.learning_rate:.6g}", *_rates(record, count), scientific(leading, 7), f"{coefficient:.6g}"
+
+
+def _rates(record: Any, count: int) -> Iterator[str]:
+    """The slowest rates with their errors."""
     from witten.landscape.eyring_kramers import WIDEST
 
     shown = zip(record.log_rates[:count], record.log_errors, strict=False)
-    rates = (with_log_error(rate, error) if error <= WIDEST else "not resolved" for rate, error in shown)
-    leading, coefficient = record.log_leading[0], record.coefficients[0]
-    return f"{record.learning_rate:.6g}", *rates, scientific(leading, 7), f"{coefficient:.6g}"
+    return (with_log_error(rate, error) if error <= WIDEST else "not resolved" for rate, error in shown)
