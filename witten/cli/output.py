@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from witten.cli.streams import output
+from witten.cli.tables import to_be_printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,10 @@ FILE_WIDTH = 120
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """One JSON object on standard output; what is not a finite number is null."""
-    print_line(json.dumps(_plain(values), allow_nan=False))
+    """One JSON object on standard output; what is not a finite number is null. A table, where one is asked for."""
+    plain = _plain(values)
+    if to_be_printed(plain):
+        print_line(json.dumps(plain, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

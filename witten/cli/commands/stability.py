@@ -22,7 +22,10 @@ EXAMPLES = options.examples(
 MOST_ROWS, MOST_RATES = 30, 6
 
 Rates = Annotated[
-    str | None, typer.Option("--lr", metavar="SPEC", help="Learning rates: 0.1, or 0.05,0.1, or 0.02:0.5:12.")
+    str | None,
+    typer.Option(
+        "--lr", "--learning-rate", metavar="SPEC", help="Learning rates: 0.1, or 0.05,0.1, or 0.02:0.5:12."
+    ),
 ]
 Thresholds = Annotated[
     bool, typer.Option("--thresholds", help="Also list the closed forms that are known, predicted and measured.")
