@@ -15,6 +15,7 @@ help:  ## this list
 
 demo: .venv/.ready  ## the gap of the double well against the learning rate: table, results/double-well.nc, .png
 	@mkdir -p results
+	@echo "compiling kernels (once)"; $(BIN)/witten warm gap
 	$(BIN)/witten gap double-well --lr 0.02:0.5:12 -o results/double-well.nc --plot results/double-well.png
 
 test: lint check docs  ## lint, the tests, and the documentation

@@ -178,7 +178,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors", "display"}
 FILES = {"io", "io.netcdf", "io.spectrum_dataset"}
-TOOLS = {"barrier_fit", "memory", "number_format", "parallel", "linalg", "request", "schedules"}
+TOOLS = {"barrier_fit", "memory", "number_format", "parallel", "linalg", "request", "schedules", "stopwatch"}
 SHARED = BASE | FILES | TOOLS | {"rates", "sweeps"}
 SPECTRAL = {"operators", "spectra", "sgd"}
 ROUTES = SPECTRAL | {"noise", "objectives", "domains", "landscape", "dynamics", "descent"}
@@ -193,6 +193,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "io.spectrum_dataset": BASE | {"io", "io.netcdf"},
     "barrier_fit": BASE,
     "number_format": set(),
+    "stopwatch": set(),
     "rates": BASE | {"io", "io.netcdf", "barrier_fit", "number_format"},
     "request": BASE,
     "schedules": BASE | {"number_format"},

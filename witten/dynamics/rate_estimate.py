@@ -10,12 +10,12 @@ leaves an error of fourth order; the interval holds what is uncertain in both.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
+from witten import stopwatch
 from witten.dynamics.cost import MOST_STEPS, check_relaxation, check_transitions, expected_rate
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
 from witten.dynamics.estimators.autocorrelation import Decay, plan
@@ -59,7 +59,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
 
     None if it was stopped before anything was known.
     """
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     request.motion(1.0, 0)  # refuses what cannot be simulated
     ground = equilibrium(request.objective, request.s, request.seed)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
@@ -91,7 +91,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     if stopped and not math.isfinite(found[1]):
         return None
     estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
-    return replace(_elsewhere(estimate, ground, request, stop), seconds=time.perf_counter() - began)
+    return replace(_elsewhere(estimate, ground, request, stop), seconds=stopwatch.seconds() - began)
 
 
 def _elsewhere(estimate: SampledRate, ground: Equilibrium, request: Request, stop: Stop) -> SampledRate:

@@ -12,7 +12,6 @@ the factors of `first_order` in masses and conductances that is 1 + O(s^2), with
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.errors import RequestError
 from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
@@ -137,7 +137,7 @@ def _require_order(order: int, f: Objective) -> None:
 
 def _record(landscape: Landscape, learning_rate: float, noise: float, order: int) -> LawRate:
     """The law at one learning rate."""
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     s = effective_learning_rate(learning_rate, noise)
     leading = law_log_rates(landscape, s)
     corrected, errors = _corrected(landscape, s, max(order, 1)) if leading.size else (leading, leading)
@@ -147,7 +147,7 @@ def _record(landscape: Landscape, learning_rate: float, noise: float, order: int
     resolved = error <= WIDEST
     return LawRate(
         learning_rate, first, first - error, first + error, resolved, "reduced generator", len(landscape.minima),
-        time.perf_counter() - began, tuple(values.tolist()), notes=() if resolved or not leading.size else (TOO_WIDE,),
+        stopwatch.seconds() - began, tuple(values.tolist()), notes=() if resolved or not leading.size else (TOO_WIDE,),
         log_leading=tuple(leading.tolist()), log_errors=tuple(errors.tolist()),
         coefficients=tuple(_coefficients(landscape, s, leading, noise)),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from witten import stopwatch
 from witten.domains.msh import require_file
 from witten.errors import ConvergenceError, RequestError
 from witten.noise import Noise
@@ -320,10 +320,10 @@ def sweep(
         raise RequestError(f"a gap needs at least 2 eigenvalues, the zero counted; got k = {k}")
     records, operator = [], None
     for s in learning_rates:
-        began = time.perf_counter()
+        began = stopwatch.seconds()
         operator = discretisation.assemble(float(s), out=operator)
         found = eigensolve(operator, k, solver=solver)
-        records.append(rate_record(replace(found, seconds=time.perf_counter() - began)))
+        records.append(rate_record(replace(found, seconds=stopwatch.seconds() - began)))
     return RateCurve(tuple(records), discretisation.method, discretisation.objective.name)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table
+from witten.number_format import coordinates
 
 if TYPE_CHECKING:
     from witten.stability import Stability
@@ -112,12 +113,13 @@ def _json(objective: str, found: Stability, measured: list[float | None] | None)
 
 
 def _show(found: Stability, measured: list[float | None] | None) -> None:
+    known = found.landscape
     rates = found.learning_rates[:MOST_RATES]
     columns = ["minimum", "x", "f", "sharpness", "critical lr", *(["measured"] if measured is not None else [])]
     rows = []
     for i, (m, row) in enumerate(zip(found.minima[:MOST_ROWS], found.stable, strict=False)):
-        cells = [str(i), " ".join(f"{c:.6f}" for c in m.x[:6]), f"{m.value:.8g}", f"{m.sharpness:.8g}"]
-        cells.append(f"{m.critical_learning_rate:.8g}")
+        place, height = coordinates(m.x[:6], known.extent), known.height(known.minima[i])
+        cells = [str(i), " ".join(place), f"{height:.8g}", f"{m.sharpness:.8g}", f"{m.critical_learning_rate:.8g}"]
         if measured is not None:
             cells.append("" if measured[i] is None else f"{measured[i]:.4g}")
         rows.append((*cells, *("stable" if yes else "no" for yes in row[: len(rates)])))
