@@ -209,8 +209,8 @@ def gap(
 
     >>> print(f"{witten.gap('double-well', 0.1).rates[0]:.6f}")
     0.002776
-    >>> print(f"{witten.gap(lambda x, y: (x**2 - 1) ** 2 / 4 + y**2 / 2, 0.1, rtol=0.01).rates[0]:.4f}")
-    0.0028
+    >>> print(f"{witten.gap(lambda x: (x**2 - 1) ** 2 / 4, 0.1).rates[0]:.6f}")
+    0.002776
 
     Parameters
     ----------
