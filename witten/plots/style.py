@@ -81,13 +81,18 @@ def finished(figure: Figure, path: str | Path | None) -> Figure:
 
 def log_ticks(axis: Axis) -> None:
     """Numbers for a logarithmic axis whose limits are set, where powers of ten alone would leave one or two."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     low, high = sorted(axis.get_view_interval())
     decades = np.log10(high / low)
     if decades > MANY_DECADES:
         return
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if decades > 1 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    ticks = np.outer(powers, (1.0, 2.0, 5.0) if decades > 1 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)).ravel()
+    ticks = ticks[(low <= ticks) & (ticks <= high)]
+    if ticks.size < 2:
+        return
+    axis.set_major_locator(FixedLocator(ticks.tolist()))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"${tex_number(value)}$"))
     axis.set_minor_formatter(NullFormatter())
 
