@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check docs bench coverage fem slurm clean distclean
+.PHONY: help demo test lint check docs bench coverage release fem slurm clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,7 @@ help:  ## this list
 
 demo: .venv/.ready  ## the gap of the double well against the learning rate: table, results/double-well.nc, .png
 	@mkdir -p results
+	@echo "compiling kernels (once)"; $(BIN)/witten warm gap
 	$(BIN)/witten gap double-well --lr 0.02:0.5:12 -o results/double-well.nc --plot results/double-well.png
 
 test: lint check docs  ## lint, the tests, and the documentation
@@ -36,6 +37,9 @@ coverage: .venv/.ready  ## the tests with a report of the lines they miss
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage report
 
+release: .venv/.ready  ## archive and wheel in dist/, tried outside the checkout
+	$(BIN)/python tools/check-release --dist dist
+
 fem:  ## try again to install finite elements and MPI
 	@rm -f .venv/.ready
 	@tools/set-up
@@ -44,7 +48,7 @@ slurm:  ## install Slurm for its tests where that can be done (Debian, Ubuntu, a
 	@tools/slurm install
 
 clean:  ## remove results and caches
-	rm -rf results build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf results build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find witten tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean  ## and .venv

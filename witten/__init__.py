@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.spectra.spectrum import Spectrum
     from witten.validation.routes import validate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # public name -> module that defines it
 _HOME = {

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["as_number", "readable", "scientific", "with_log_error"]
+__all__ = ["as_number", "coordinates", "readable", "scientific", "with_log_error"]
+
+# Decimals of a coordinate in plain notation.
+MOST_DECIMALS = 12
 
 
 def as_number[Number: (int, float)](text: str, kind: type[Number]) -> Number:
@@ -19,6 +23,18 @@ def as_number[Number: (int, float)](text: str, kind: type[Number]) -> Number:
     if not text.isascii() or "_" in text:
         raise ValueError(f"{text!r} is not a number")
     return kind(text)
+
+
+def coordinates(x: Iterable[float], extent: float, digits: int = 7) -> list[str]:
+    """Coordinates with as many decimals as give a length `extent` so many digits; what rounding leaves of 0 is 0.
+
+    >>> coordinates([3.25, -1e-17], 2.0), coordinates([3e-12], 2e-9)
+    (['3.250000', '0.000000'], ['3e-12'])
+    """
+    decimals = digits - 1 - math.floor(math.log10(extent))
+    if 0 <= decimals <= MOST_DECIMALS:
+        return [f"{round(value, decimals) + 0.0:.{decimals}f}" for value in x]
+    return [f"{value:.{digits}g}" if abs(value) > 1e-12 * extent else "0" for value in x]
 
 
 def scientific(logarithm: float, digits: int) -> str:

@@ -110,7 +110,7 @@ def test_theory_with_one_minimum():
 def test_theory_for_a_person_saved_and_drawn(tmp_path):
     saved, picture, again = tmp_path / "law.nc", tmp_path / "law.png", tmp_path / "again.svg"
     done = cli("theory", "double-well", "--lr", "0.03:0.1:3", "-o", str(saved), "--plot", str(picture))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 1  # what is computed for the picture
     assert "barrier H = 0.25" in done.stdout and "1.676663e" not in done.stderr
     assert RateCurve.load(saved).method == "eyring-kramers" and picture.stat().st_size > 10_000
     assert in_process("plot", str(saved), "--plot", str(again)).returncode == 0 and again.exists()
@@ -148,7 +148,7 @@ def test_noise_and_box_reach_the_law():
 def test_landscapes_are_drawn_in_every_dimension(name, tmp_path):
     landscape = witten.describe_landscape(name)
     figure = plots.plot_landscape(landscape, tmp_path / "picture.png")
-    assert len(figure.axes) == (2 if landscape.objective.dimension < 3 else 1)
+    assert len(figure.axes) == 2
     assert (tmp_path / "picture.png").stat().st_size > 5000
 
 

@@ -153,7 +153,7 @@ def test_a_docstring_and_a_signature_for_help() -> None:
         ("quadratic:dim=1000000", "dim must be a whole number"),
         ("x-w", "unknown variable 'w'"),
         ("lambda: 3", "'lambda: 3' is not allowed"),
-        ("x:y", "unknown objective 'x'"),
+        ("x:y", "cannot read the parameter 'y'"),
     ],
 )
 def test_resolve_refuses_in_one_line(text: str, message: str) -> None:
@@ -192,7 +192,7 @@ def test_an_objective_from_a_file(tmp_path: Path) -> None:
     assert resolve(f"{file}:tilted") == Objective.from_formula("(x^2-1)^2 + x/10", name="tilted")
     assert resolve(f"{file}:bowl")([2.0]) == 4
     for text, message in [
-        (f"{file}:tilt", "defines no 'tilt'; the objectives in it: tilted, bowl"),
+        (f"{file}:tilt", "defines no 'tilt'; the objectives in it: tilted, value, bowl"),
         (f"{file}:", "defines no ''"),
         (f"{file}:number", "of type int, no objective"),
         (f"{file}x.py:f", "there is no file"),

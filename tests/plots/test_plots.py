@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import witten
 from witten import Grid, plots
 from witten.errors import ConvergenceError, RequestError
 from witten.io import spectrum_dataset
@@ -156,3 +157,54 @@ def test_importing_the_modules_loads_neither_matplotlib_nor_xarray():
     heavy = {"matplotlib", "xarray", "h5netcdf"}
     code = f"import sys, witten.plots, witten.sweeps; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def ticks(axis):
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def test_a_short_log_axis_has_numbers_and_both_ends():
+    """A range of 0.2 to 0.5 holds no power of ten."""
+    s = np.array([0.2, 0.3, 0.47])
+    figure = plots.plot_chain(curve(s, np.log([0.03, 0.1, 0.3])), curve(s, np.log([0.03, 0.08, 0.2])))
+    figure.canvas.draw()
+    rates, ratio = figure.axes
+    assert {"0.2", "0.47"} <= set(ticks(ratio.xaxis)) and len(ticks(ratio.xaxis)) >= 4
+    assert {"$0.05$", "$0.1$", "$0.2$"} <= set(ticks(rates.yaxis))
+
+
+def test_one_attractor_has_one_colour_and_shades_are_explained():
+    """`labels` may give an attractor two numbers, where ends of runs lie at the edge of one of its cells."""
+    from witten.descent.basins import basins
+
+    found = basins(witten.gallery.himmelblau(), 0.3, ((-4.7, 5.3), (-4.8, 5.2)), (24, 24))
+    figure = plots.plot_basins(found)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(set(names)) == len(names) == 5 and "steps or fewer" in names[-1]
+    colours = {handle.get_color() for handle in figure.legends[0].legend_handles[:4]}
+    assert len(colours) == 4
+
+
+def test_a_landscape_names_its_paths_and_levels_and_has_a_view_in_space():
+    plane = plots.plot_landscape(witten.describe_landscape("himmelblau"))
+    assert {"paths over the barriers", "other paths downhill"} <= set(legend(plane))
+    assert len(plane.axes[0].texts) >= 4 + 4 + 3  # numbers of points, and some of levels
+    low, high = plane.axes[1].get_ylim()
+    assert high < 1.25 * 1.0401516  # no empty half above the highest join
+    space = plots.plot_landscape(witten.describe_landscape("double-well:dim=3,tilt=0.05"))
+    assert legend(space) == ["saddle 0: minima 0 and 1"] and len(space.axes) == 2
+
+
+def test_modes_end_at_a_level_line_and_not_at_cells():
+    (image, *_) = plots.plot_spectrum(spectrum(2), bowl).axes[1].collections
+    edge = image.get_clip_path().get_fully_transformed_path().vertices
+    assert len(edge) > 20  # 8 x 8 cells end in fewer corners
+
+
+def test_a_chaotic_run_is_no_solid_block():
+    from witten import DescentMap
+
+    f = witten.Objective.from_formula("(1-x^2)^2/4")
+    figure = plots.plot_descent(DescentMap(f, 1.8), np.array([0.3]), 2000)
+    joined, late = figure.axes[0].lines
+    assert len(joined.get_xdata()) == 100 and late.get_linestyle() == "None"

@@ -1,7 +1,9 @@
 """Pages that hold everything: escaped, well-formed, nothing from elsewhere; in a browser, narrow, wide and on paper."""
 
+import json
 import re
 import xml.dom.minidom
+from base64 import b64decode
 from html.parser import HTMLParser
 
 import pytest
@@ -18,6 +20,7 @@ from witten.plots import plot_landscape
 from witten.plots.validation import plot_validation
 from witten.report import Facts, Figure, Row, Section, Table, Text, Verdict, check_page, page, picture
 from witten.report.explanation import explanation_page
+from witten.report.pages import formula
 from witten.report.validation import validation_page, write_validation
 from witten.validation import validate
 
@@ -139,6 +142,22 @@ def test_a_report_of_one_well_in_four_dimensions(tmp_path):
     assert "Nothing could be compared" in text
 
 
+def test_formulas_are_typeset_and_exponents_raised():
+    shown = formula(Objective.from_formula("exp(-x^2)*abs(x-1/2) + pi*x^4/7"))
+    xml.dom.minidom.parseString(f"<p>{shown}</p>")
+    assert "<mfrac>" in shown and "π" in shown and "&" not in shown
+    assert formula(Objective.from_callable(lambda x: x[0] ** 2, 1, name="a < b")) == "f = a &lt; b"
+    text = page("t", [Section("s", [Text("like e^(-2f/(s σ²)), <b>")])])
+    assert "e<sup>-2f/(s σ²)</sup>, &lt;b&gt;" in text
+
+
+def test_the_tables_are_in_the_page(report, whole_page):
+    (address,) = [each for each in Reader(whole_page).addresses if each.startswith("data:application/json;base64,")]
+    (table,) = json.loads(b64decode(address.partition(",")[2]))
+    assert table["headings"] == ["s", NASTY] and table["rows"] == [["1", NASTY], ["2", "bad"]]
+    assert 'download="tables.json"' in report and "download" not in page("t", [Section("s", [Text("no table")])])
+
+
 def test_other_names_are_refused():
     with pytest.raises(RequestError, match="html"):
         check_page("page.txt")
@@ -171,12 +190,30 @@ def test_the_report_in_a_browser(browser, report, tmp_path):
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, "the page itself must not scroll"
         drawn = browser.evaluate("[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().height)")
         assert len(drawn) == 4 and min(drawn) > 100
+        shown = "s.getBoundingClientRect().width / s.viewBox.baseVal.width"
+        scale = browser.evaluate(f"[...document.querySelectorAll('svg')].map(s => {shown})")
+        assert min(scale) * 8 >= 6, "letters of 8 points are at least 6 pixels high"
         sizes = "[...document.querySelectorAll('p, td, dd')].map(e => parseFloat(getComputedStyle(e).fontSize))"
         assert min(browser.evaluate(sizes)) >= 12
         assert browser.screenshot().startswith(b"\x89PNG")
     assert browser.complaints() == []
     assert {address.split(":")[0] for address in browser.requests()} <= {"file", "data"}
     assert [address for address in browser.requests() if address.startswith("file")] == [file.as_uri()] * 2
+
+
+@needs_browser
+def test_the_report_in_the_dark(browser, report, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(report)
+    browser.open(file.as_uri(), 800)
+    colours = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    light = browser.evaluate(colours)
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    dark = browser.evaluate(colours)
+    pictures = browser.evaluate("getComputedStyle(document.querySelector('.drawing svg')).filter")
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    assert light[0] == "rgb(255, 255, 255)" and dark[0] == "rgb(20, 24, 28)" and light[1] != dark[1]
+    assert pictures.startswith("invert")
 
 
 @needs_browser

@@ -640,7 +640,7 @@ def test_pictures_of_short_and_long_schedules_and_their_plateaus():
         figure = plots.plot_risks(curves)
         by_step, by_time = figure.axes
         assert (by_step.get_xscale(), by_time.get_xscale()) == (scale, "linear")
-        assert [text.get_text() for text in by_step.get_legend().get_texts()][-1] == "plateau at the learning rate"
+        assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "plateau at the learning rate"
         drawn = [line.get_ydata() for line in by_time.lines if line.get_linestyle() == "--"]
         assert [each[-1] for each in drawn] == pytest.approx([curve.plateau[-1] for curve in curves])
 

@@ -21,6 +21,7 @@ from witten.cli.errors import WRONG, exit_status
 from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.cli.streams import mute, open_streams, say
 from witten.errors import RequestError
+from witten.stopwatch import announce_compilation
 
 __all__ = ["COMMANDS", "GROUPS", "app", "load", "main"]
 
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ranks = _ranks()
     if ranks.rank:
         mute()
+    elif sys.stderr.isatty() and given[:1] != ["warm"]:
+        announce_compilation(lambda: say("compiling kernels (once; `witten warm` does it ahead for all commands)"))
     status = exit_status(
         lambda: command.main(args=given, prog_name="witten", standalone_mode=False), debug=debug, ranks=ranks
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ import typer
 from typer.core import TyperCommand
 
 from witten import parallel
-from witten.cli.streams import keep_output
+from witten.cli.streams import keep_output, say
+from witten.cli.tables import check_table, tables
 from witten.errors import RequestError
 from witten.number_format import as_number
 
@@ -50,18 +52,53 @@ PETSC_OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9_.:-]*", re.ASCII)
 LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
 
 
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help='Of the objective: a in "a*x**4 - x**2", or a parameter of a gallery name or of your own function.',
+    ),
+]
+Csv = Annotated[
+    str | None,
+    typer.Option("--csv", metavar="FILE.csv", help="Save the numbers of --json as a table, and print none."),
+]
+# Their JSON is no table.
+NO_TABLES = ("plot", "doctor")
+
+
 class WittenCommand(TyperCommand):
     """A command whose arguments may start with a minus, as formulas do: `-x**2/2 + x**4/4`.
 
     A word is an option if this command knows it, or if it is spelt like one (--word), so that slips are reported;
-    everything else is an argument.
+    everything else is an argument. Who takes an objective takes parameters of it, too; who prints JSON writes tables.
     """
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        own = {parameter.name for parameter in self.params}
+        param, table = _common_options()
+        self.params += [param] if "objective" in own else []
+        self.params += [table] if "as_json" in own and self.name not in NO_TABLES else []
 
     def invoke(self, ctx: Any) -> Any:
         """Run on one rank, which knows nothing of the others."""
         if parallel.world().rank:
             return None
         with parallel.alone():
+            return self.run(ctx)
+
+    def run(self, ctx: Any) -> Any:
+        """The command, once what all commands have in common is settled."""
+        parameters, table = ctx.params.pop("param", None), ctx.params.pop("csv", None)
+        if parameters:
+            ctx.params["objective"] = with_parameters(ctx.params["objective"], parameters)
+        if table is None:
+            return super().invoke(ctx)
+        path = parallel.agree(parallel.world(), lambda: check_table(table))
+        with tables(path, printed=ctx.params["as_json"]):
+            ctx.params["as_json"] = True
             return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -97,11 +134,37 @@ class WittenCommand(TyperCommand):
         return found
 
 
+def _common_options() -> list[Any]:
+    """--param and --csv, as typer makes options."""
+    alone = typer.Typer(add_completion=False)
+
+    @alone.command()
+    def common(param: Param = None, csv: Csv = None) -> None: ...
+
+    return typer.main.get_command(alone).params
+
+
 class ParallelCommand(WittenCommand):
     """A command that runs on all ranks of `mpiexec -n N`."""
 
     def invoke(self, ctx: Any) -> Any:
-        return TyperCommand.invoke(self, ctx)
+        return self.run(ctx)
+
+
+def with_parameters(objective: str, parameters: Sequence[str]) -> str:
+    """`a*x^2` with ("a=0.3",) as `a*x^2:a=0.3`, which is the same objective as text.
+
+    Raises
+    ------
+    RequestError
+        for what is no name=value.
+    """
+    for each in parameters:
+        if not re.fullmatch(r"\s*\w+\s*=[^=]+", each):
+            raise RequestError(f"--param: cannot read {_quoted(each)}; write name=value, as in a=0.3")
+    path, suffix, rest = objective.rpartition(".py:")
+    head = objective if not suffix else rest
+    return objective + ("," if ":" in head else ":") + ",".join(each.strip() for each in parameters)
 
 
 def examples(*lines: str, notes: str = "") -> str:
@@ -122,7 +185,7 @@ Objective = Annotated[
     typer.Argument(
         metavar="OBJECTIVE",
         help="A gallery name (double-well), a name with parameters (double-well:barrier=0.5,dim=2), a formula in "
-        'x, y, z or x1, x2, ... ("(x**2-1)**2/4"), or your own file.py:name.',
+        'x, y, z or x1, x2, ... ("(x**2-1)**2/4", "a*x^2:a=0.3"), or your own file.py:name, objective or function.',
         autocompletion=complete_objective,
         show_default=False,
     ),
@@ -131,6 +194,7 @@ LearningRates = Annotated[
     str,
     typer.Option(
         "--lr",
+        "--learning-rate",
         metavar="SPEC",
         help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included.",
         show_default=False,
@@ -140,6 +204,7 @@ MomentumLearningRates = Annotated[
     str | None,
     typer.Option(
         "--lr",
+        "--learning-rate",
         metavar="SPEC",
         help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included. Required "
         "but with --friction.",
@@ -169,6 +234,9 @@ FrictionSweep = Annotated[
 Sde = Annotated[
     str,
     typer.Option("--sde", metavar="bbk|shi", help="With --momentum: the equation that SGD is, or the literature's."),
+]
+LearningRate = Annotated[
+    str, typer.Option("--lr", "--learning-rate", metavar="S", help="The learning rate.", show_default=False)
 ]
 Method = Annotated[
     str | None,
@@ -294,6 +362,8 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
     if is_file(objective):
         keep_output()
     f = resolve(objective)
+    if words := getattr(f, "taken", ""):
+        say(f"note: {words}")
     if center is None and scale is None:
         return f
     if f.formula is not None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from witten.cli.streams import output
+from witten.cli.tables import to_be_printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,15 @@ __all__ = ["print_json", "print_line", "print_table", "progress_bar"]
 
 # The width of a table that goes to a file or a pipe.
 FILE_WIDTH = 120
+# Two columns of a table, with the spaces around.
+BETWEEN = 3
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """One JSON object on standard output; what is not a finite number is null."""
-    print_line(json.dumps(_plain(values), allow_nan=False))
+    """One JSON object on standard output; what is not a finite number is null. A table, where one is asked for."""
+    plain = _plain(values)
+    if to_be_printed(plain):
+        print_line(json.dumps(plain, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -59,14 +64,27 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
+    cells, screen = [list(row) for row in rows], console()
+    widths = _widths([columns, *cells], screen.width - BETWEEN * len(columns))
+    screen.width = max(screen.width, sum(widths) + BETWEEN * len(widths))  # where no word is broken, lines may be
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right", overflow="fold")
-    for row in rows:
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, justify="left" if column in left else "right", width=width)
+    for row in cells:
         table.add_row(*(Text(cell, style="yellow" if cell.startswith("unresolved") else "") for cell in row))
-    screen = console()
     screen.print(Text(title, style="bold"))
     screen.print(table)
+
+
+def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of the columns of a table: as wide as their texts where there is room, else the widest is broken between words;
+    never narrower than a word, and a number is one."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    words = [max(map(len, " ".join(column).split()), default=0) for column in zip(*rows, strict=True)]
+    while sum(widths) > room and widths != words:
+        widest = max((width, i) for i, width in enumerate(widths) if width > words[i])[1]
+        widths[widest] -= 1
+    return widths
 
 
 @contextmanager

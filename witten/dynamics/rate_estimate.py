@@ -10,12 +10,12 @@ leaves an error of fourth order; the interval holds what is uncertain in both.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
+from witten import stopwatch
 from witten.dynamics.cost import MOST_STEPS, check_relaxation, check_transitions, expected_rate
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
 from witten.dynamics.equilibrium.under_noise import under_noise
@@ -64,7 +64,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
 
     None if it was stopped before anything was known.
     """
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     request.motion(1.0, 0)  # refuses what cannot be simulated
     ground, balanced = _ground(request)
     dt = request.learning_rate if request.scheme == SGD else request.dt or STEP / ground.stiffness
@@ -104,7 +104,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
         return None
     estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
     estimate = _elsewhere(estimate, ground, request, stop) if balanced else _apart(estimate, ground)
-    return replace(estimate, seconds=time.perf_counter() - began)
+    return replace(estimate, seconds=stopwatch.seconds() - began)
 
 
 def _ground(request: Request) -> tuple[Equilibrium, bool]:

@@ -12,7 +12,6 @@ the factors of `first_order` in masses and conductances that is 1 + O(s^2), with
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.errors import RequestError
 from witten.landscape.first_order import first_order
 from witten.landscape.landscape import Landscape, Saddle, describe_landscape
@@ -147,7 +147,7 @@ def _noisy(landscape: Landscape, diffusion: Diffusion, s: float) -> LawRate:
     """The law under noise with a covariance."""
     from witten.landscape.noisy_law import exits, noisy_log_rates  # what most requests have no use for
 
-    began, count = time.perf_counter(), len(landscape.minima)
+    began, count = stopwatch.seconds(), len(landscape.minima)
     require_law(landscape)
     values, errors = np.empty(0), np.empty(0)
     if count > 1 and not landscape.unbounded:
@@ -155,7 +155,7 @@ def _noisy(landscape: Landscape, diffusion: Diffusion, s: float) -> LawRate:
     first, error = (float(each[0]) if each.size else math.nan for each in (values, errors))
     resolved = error <= WIDEST
     return LawRate(
-        s, first, first - error, first + error, resolved, "quasi-potential", count, time.perf_counter() - began,
+        s, first, first - error, first + error, resolved, "quasi-potential", count, stopwatch.seconds() - began,
         tuple(values.tolist()), notes=() if resolved or not values.size else (TOO_WIDE,),
         log_leading=tuple(values.tolist()), log_errors=tuple(errors.tolist()),
         coefficients=(math.nan,) * values.size,
@@ -164,7 +164,7 @@ def _noisy(landscape: Landscape, diffusion: Diffusion, s: float) -> LawRate:
 
 def _record(landscape: Landscape, noise: float, order: int, learning_rate: float) -> LawRate:
     """The law at one learning rate."""
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     s = effective_learning_rate(learning_rate, noise)
     leading = law_log_rates(landscape, s)
     corrected, errors = _corrected(landscape, s, max(order, 1)) if leading.size else (leading, leading)
@@ -174,7 +174,7 @@ def _record(landscape: Landscape, noise: float, order: int, learning_rate: float
     resolved = error <= WIDEST
     return LawRate(
         learning_rate, first, first - error, first + error, resolved, "reduced generator", len(landscape.minima),
-        time.perf_counter() - began, tuple(values.tolist()), notes=() if resolved or not leading.size else (TOO_WIDE,),
+        stopwatch.seconds() - began, tuple(values.tolist()), notes=() if resolved or not leading.size else (TOO_WIDE,),
         log_leading=tuple(leading.tolist()), log_errors=tuple(errors.tolist()),
         coefficients=tuple(_coefficients(landscape, s, leading, noise)),
     )  # fmt: skip

@@ -100,7 +100,16 @@ class Landscape(Displayed):
     def height(self, point: CriticalPoint) -> float:
         """f at a critical point as it is shown: 0 for what is rounding beside the differences between them."""
         span = float(np.ptp(_values((*self.minima, *self.saddles, *self.others))))
-        return point.value if abs(point.value) > ROUNDED * span else 0.0
+        step = 4 * np.finfo(float).eps * np.linalg.norm(point.x)  # of coordinates that are rounded
+        rounding = max(ROUNDED * span, float(np.abs(point.curvatures).max()) * step**2)
+        return point.value if abs(point.value) > rounding else 0.0
+
+    @property
+    def extent(self) -> float:
+        """How far apart critical points are along an axis; how far from the origin, if there is one; 1 there."""
+        points = np.array([point.x for point in (*self.minima, *self.saddles, *self.others)])
+        apart = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+        return apart or float(np.abs(points).max(initial=0.0)) or 1.0
 
     @property
     def barrier(self) -> float | None:

@@ -3,7 +3,8 @@ user derived.
 
 The rule for shapes: a function is first called with points (d, n) at once, n different from d. If that gives one
 value (or gradient, or Hessian) per point it is taken as vectorised; if it fails or gives another shape, but works for
-a single point (d,), it is called point by point, which is right but slow."""
+a single point (d,), it is called point by point, which is right but slow. In one dimension functions of numbers are
+tried in the same two ways after that."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = [
     "complete",
     "complete_unchecked",
     "differentiated",
+    "point_by_point",
     "twice_differentiated",
     "vectorised",
 ]
@@ -75,6 +77,16 @@ def _point_by_point(function: Function, leading: tuple[int, ...], points: Array)
     return np.stack(columns, axis=-1) if columns else np.empty((*leading, 0))
 
 
+def _of_numbers(function: Function, order: int, points: Array) -> Array:
+    """A function of n numbers, or of one, as one of points (1, n), or (1,): value, gradient or Hessian."""
+    return np.reshape(function(points[0]), (1,) * order + points.shape[1:])
+
+
+def point_by_point(function: Evaluated) -> bool:
+    """Whether a function that `vectorised` made is called for each point by itself."""
+    return isinstance(function, partial) and function.func is _point_by_point
+
+
 def _together(function: Function, points: Array) -> Array:
     return np.asarray(function(points), dtype=float)
 
@@ -120,6 +132,18 @@ def vectorised(function: Function, dimension: int, order: int, what: str, place:
 
     RequestError if it works in neither way, or if the value at a point depends on the other points it is called
     with."""
+    try:
+        return _vectorised(function, dimension, order, what, place)
+    except RequestError as error:
+        if dimension > 1:
+            raise
+        try:
+            return _vectorised(partial(_of_numbers, function, order), dimension, order, what, place)
+        except RequestError:
+            raise error from None
+
+
+def _vectorised(function: Function, dimension: int, order: int, what: str, place: Place) -> Evaluated:
     leading = (dimension,) * order
     points = place.sample(dimension, dimension + 2)
     together, why = _attempt(function, points, (*leading, points.shape[1]))

@@ -1,6 +1,6 @@
 """An objective f: R^d -> R, stated once as a formula; everything else about it is derived, never retyped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from witten.errors import RequestError
 from witten.objectives import callables
 from witten.objectives.symbolic import codegen
 from witten.objectives.symbolic.derivatives import Derivatives
-from witten.objectives.symbolic.formula import parse
+from witten.objectives.symbolic.formula import exact, parse
 from witten.objectives.symbolic.functions import from_sympy_functions
 from witten.objectives.symbolic.grammar import quoted
 from witten.objectives.symbolic.numpy_code import Arrays
@@ -29,6 +29,7 @@ MAX_DIMENSION = 1_000
 LONG = 600
 # Places at which f must be known before it is called constant.
 FEW = 20
+NO_PARAMETERS: Mapping[str, Any] = {}
 # Dimensions up to which derivatives that were given are checked again where f is searched from.
 MOST_DOUBTED = 20
 
@@ -49,8 +50,9 @@ class Objective:
     """f: R^d -> R with gradient, Hessian and Laplacian, from one SymPy formula in real symbols.
 
     Points are (d, n) or (d,), or (d, ...) in general: f(x) is then (n,) or a float, f.gradient(x) (d, n),
-    f.hessian(x) (d, d, n), f.laplacian(x) (n,). Values that overflow are inf, values that are not real are nan. Two
-    objectives are equal if their name, formula and symbols are. Make one with `from_formula`, `from_sympy`,
+    f.hessian(x) (d, d, n), f.laplacian(x) (n,). Where d = 1 a number is a point and n numbers are n points. Values
+    that overflow are inf, values that are not real are nan. Two objectives are equal if their name, formula and symbols
+    are. Make one with `from_formula`, `from_sympy`,
     `from_callable`, or take one from the gallery. An objective on a circle or a torus is made by `periodic`: `periods`
     holds the interval (low, high) of each coordinate, None of one that is not periodic. `mobility` holds a_i, the
     variance of the noise along each axis, where f is the potential of noise that is not the same everywhere: the
@@ -68,9 +70,17 @@ class Objective:
     mobility: "tuple[Objective, ...]" = ()
 
     @classmethod
-    def from_formula(cls, text: str, *, name: str | None = None) -> "Objective":
-        """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`)."""
-        formula, symbols = parse(text)
+    def from_formula(
+        cls, text: str, *, name: str | None = None, parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> "Objective":
+        """f from text such as "(x^2-1)^2/4 + y^2/2"; RequestError for anything but a formula (see `formula.parse`).
+
+        >>> witten.Objective.from_formula("a*x^2/2", parameters={"a": 3})
+        <Objective a*x^2/2:a=3: 3*x^2/2, d = 1>
+        """
+        values = {key: exact(value) for key, value in parameters.items()}
+        formula, symbols = parse(text, values)
+        name = name or ":".join((text.strip(), ",".join(f"{key}={value}" for key, value in values.items()))).rstrip(":")
         objective = Objective(name or text.strip(), formula, symbols)
         if not objective._is_somewhere_finite():
             raise RequestError(f"the formula {quoted(text)} is complex, undefined or infinite everywhere")
@@ -327,6 +337,8 @@ class Objective:
 
     def _points(self, x: ArrayLike) -> Array:
         points = np.asarray(x, dtype=float)
+        if self.dimension == 1 and (points.ndim == 0 or (points.ndim == 1 and points.size != 1)):
+            return points[None]
         if points.ndim == 0 or points.shape[0] != self.dimension:
             raise ValueError(
                 f"{self.name!r} takes points of shape ({self.dimension}, n) or ({self.dimension},), got {points.shape}"
@@ -360,6 +372,7 @@ class CallableObjective(Objective):
     functions: dict[str, callables.Evaluated] = field(default_factory=dict, compare=False, repr=False)
     center: tuple[float, ...] | None = None
     scale: float = 1.0
+    taken: str = field(default="", compare=False)  # as what a bare function was taken, in words
 
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
         place = _place(self.dimension, center, scale)

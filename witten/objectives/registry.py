@@ -14,6 +14,7 @@ import sympy as sp
 
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.objectives.symbolic.formula import exact
 from witten.objectives.symbolic.grammar import nearest, variables
 
 __all__ = ["ENTRIES", "Entry", "entry", "make", "names"]
@@ -72,7 +73,7 @@ def entry[**P](positive: str = "", nonnegative: str = "") -> Callable[[Callable[
             values = {key: _exact(name, key, value, defaults[key]) for key, value in bound.arguments.items()}
             _check_signs(name, values, positive, nonnegative)
             expression = sp.sympify(function(**values))  # type: ignore[call-arg]
-            changed = [f"{key}={_short(value)}" for key, value in values.items() if value != _rational(defaults[key])]
+            changed = [f"{key}={_short(value)}" for key, value in values.items() if value != exact(defaults[key])]
             dimension = values.get("dim", max(len(expression.free_symbols), 1))
             return Objective(f"{name}:{','.join(changed)}" if changed else name, expression, variables(int(dimension)))
 
@@ -84,19 +85,13 @@ def entry[**P](positive: str = "", nonnegative: str = "") -> Callable[[Callable[
     return register
 
 
-def _rational(value: Any) -> sp.Rational:
-    """The exact number that was written: 0.1 is 1/10, not the double next to it."""
-    fraction = Fraction(value) if isinstance(value, numbers.Rational) else Fraction(repr(float(value)))
-    return sp.Rational(fraction.numerator, fraction.denominator)
-
-
 def _exact(name: str, key: str, value: Any, default: Any) -> Any:
     """The parameter as an exact number (dim as an int); RequestError if it is not a finite number of the right kind."""
     number = isinstance(value, numbers.Real | sp.Rational) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         raise RequestError(f"{name}: {key} must be a finite number, got {str(value)[:60]!r}")
     if not isinstance(default, int):
-        return _rational(value)
+        return exact(value)
     if value != int(value) or not 1 <= value <= MAX_DIMENSION:
         raise RequestError(f"{name}: {key} must be a whole number from 1 to {MAX_DIMENSION}, got {value}")
     return int(value)

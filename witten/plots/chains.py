@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened
+from witten.plots.curves import learning_rate_ticks
+from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, log_ticks, new_figure, shortened
 from witten.rates import RateCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plain_ticks", "plot_chain"]
+__all__ = ["plot_chain"]
 
 
 def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None = None) -> Figure:
@@ -55,17 +56,9 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
         axes.grid(True, color="0.9", linewidth=0.6)
     panels[-1].set_xlabel("learning rate $s$")
     if scale == "log":
-        plain_ticks(panels[-1])
+        learning_rate_ticks(panels[-1], chain.learning_rates)
+        log_ticks(rates.yaxis)
     return finished(figure, path)
-
-
-def plain_ticks(axes: Axes) -> None:
-    """Learning rates as numbers, 0.02, 0.05, 0.1, not as powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_ratio(axes: Axes, chain: RateCurve, sde: RateCurve, style: str) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened
+from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, log_ticks, new_figure, shortened
 from witten.rates import RateCurve, sensible_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LogScale", "learning_rate_axis", "plot_curve"]
+__all__ = ["LogScale", "learning_rate_axis", "learning_rate_ticks", "plot_curve"]
 
 # Below this a double has no logarithmic axis left, and log10 is drawn instead.
 LOWEST_DECADE = -300.0
@@ -129,6 +129,8 @@ def _room(axes: Axes, curve: RateCurve) -> None:
     if points_first:
         labels, handles = (list(column) for column in zip(*points_first, strict=True))
         axes.legend(handles, labels, frameon=False, fontsize=9, loc="upper right")
+    if axes.get_yscale() == "log":
+        log_ticks(axes.yaxis)
 
 
 def _bars(curve: RateCurve, rows: NDArray[np.bool_], scale: LogScale) -> Array:
@@ -169,6 +171,17 @@ def learning_rate_axis(axes: Axes, inverse: Array) -> None:
     top.set_xticks([1 / s for s in chosen], [f"{s:g}" for s in chosen])
     top.minorticks_off()
     top.set_xlabel("learning rate $s$")
+
+
+def learning_rate_ticks(axes: Axes, s: Array) -> None:
+    """Both ends of the learning rates and round ones between, on a logarithmic axis."""
+    low, high = np.log(axes.get_xlim())
+    chosen: list[float] = []
+    for value in (float(s.min()), float(s.max()), *_round_values(1 / s)):
+        if all(abs(math.log(value / other)) > 0.06 * (high - low) for other in chosen):
+            chosen.append(value)
+    axes.set_xticks(chosen, [f"{value:.3g}" for value in chosen])
+    axes.minorticks_off()
 
 
 def _round_values(inverse: Array) -> list[float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from witten.errors import RequestError
 from witten.plots.style import (
@@ -34,12 +35,18 @@ __all__ = ["plot_basins", "plot_bifurcation", "plot_descent"]
 
 # Points of an orbit diagram that are drawn, at most: more cannot be distinguished.
 MOST_POINTS = 400_000
-# Learning rates up to which a pixel for each point is too little to be seen.
-MANY = 200
+# Learning rates up to which points of orbits are drawn one by one, and those of exponents.
+FEW, MANY = 30, 200
+# Heights that are told apart otherwise, and how dark a place is at least to which an orbit comes.
+BINS, PALE = 240, 0.3
 # Exponents below are drawn there, as arrows downwards where single points can be seen.
 LOWEST = -2.5
+# Steps of a run that are joined by a line.
+ONE_BY_ONE = 100
 # Points of a run that are drawn, of however many.
 MOST_STEPS = 2000
+# How white the fastest starts are.
+PALEST = 0.6
 # Behind labels: points of an attractor may lie there.
 WHITE_GROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
 
@@ -85,11 +92,28 @@ def _orbit_panel(axes: Axes, s: Array, points: Array, colour: str) -> None:
     up = points.ravel()
     good = np.flatnonzero(np.isfinite(up))
     good = good[:: max(good.size // MOST_POINTS, 1)]
-    if s.size > MANY:
-        axes.plot(across[good], up[good], ",", color=colour, alpha=0.5, rasterized=True)
+    if s.size > FEW:
+        _orbit_density(axes, s, points, colour)
     else:
         axes.plot(across[good], up[good], "o", color=colour, markersize=1.2 + 16 / (4 + s.size), markeredgewidth=0,
                   alpha=0.8, rasterized=True)  # fmt: skip
+
+
+def _orbit_density(axes: Axes, s: Array, points: Array, colour: str) -> None:
+    """A column for each learning rate, as dark as the orbit comes often to a place; a cycle is darkest."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    order = np.argsort(s)
+    low, high = float(np.nanmin(points)), float(np.nanmax(points))
+    margin = 0.03 * (high - low) or 1.0
+    edges = np.linspace(low - margin, high + margin, BINS + 1)
+    counts = np.array([np.histogram(points[i][np.isfinite(points[i])], edges)[0] for i in order], dtype=float)
+    counts[:, 1:-1] += (counts[:, 2:] + counts[:, :-2]) / 2  # a cycle is a line, and few points are no speckles
+    shade = np.sqrt(counts / np.maximum(counts.max(axis=1, keepdims=True), 1.0))
+    shade = np.where(counts > 0, PALE + (1 - PALE) * shade, np.nan)
+    colours = LinearSegmentedColormap.from_list("orbit", ["white", colour])
+    middle = (edges[1:] + edges[:-1]) / 2
+    axes.pcolormesh(s[order], middle, shade.T, cmap=colours, vmin=0.0, vmax=1.0, shading="nearest", rasterized=True)
 
 
 def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
@@ -107,8 +131,8 @@ def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
 
 
 def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
-    """The plane of starts, coloured by attractor (or by period, where attractors fill curves), darker where it takes
-    more steps to get there; white where a start diverges, grey where it does not converge."""
+    """The plane of starts, coloured by attractor (or by period, where attractors fill curves), paler where it takes
+    fewer steps to get there; white where a start diverges, grey where it does not converge."""
     if path is not None:
         check_plot(path)
     image, names = _coloured(found)
@@ -119,8 +143,9 @@ def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
     extent = (u[0] - du / 2, u[-1] + du / 2, v[0] - dv / 2, v[-1] + dv / 2)
     axes.imshow(image, origin="lower", extent=extent, interpolation="antialiased", aspect="auto")
     for name, colour in names.items():
-        axes.plot([], [], "s", color=colour, markersize=9, markeredgecolor=GREY, markeredgewidth=0.5, label=name)
-    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+        edge = GREY if colour != "none" else "none"
+        axes.plot([], [], "s", color=colour, markersize=9, markeredgecolor=edge, markeredgewidth=0.5, label=name)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", fontsize=8, frameon=False, ncols=3)
     axes.set_xlabel("$u$")
     axes.set_ylabel("$v$")
     if found.objective.dimension == 2:
@@ -139,6 +164,7 @@ def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
     try:
         labels, points = found.labels()
         titles = [_place(point) for point in points.T]
+        labels, titles = _joined(labels, titles)
     except RequestError:
         labels = found.period.astype(np.int16)
         kinds = np.unique(labels[labels > 0])
@@ -152,14 +178,23 @@ def _coloured(found: Basins) -> tuple[Array, dict[str, str]]:
     speed = np.clip((np.log(found.steps) - fast) / max(slow - fast, 0.2), 0.0, 1.0)
     for label, colour in colours.items():
         here = labels == label
-        shade = 1.15 - 0.6 * speed[here, None] if label >= 0 else 1.0
-        image[here] = np.minimum(np.array(to_rgb(colour)) * shade, 1.0)
+        pale = PALEST * (1.0 - speed[here, None]) if label >= 0 else 0.0
+        image[here] = pale + (1.0 - pale) * np.array(to_rgb(colour))
     names = {title: colours[i] for i, title in enumerate(titles[:8])}
+    if slow - fast > 0.2:
+        names[f"pale: {np.exp(fast):.0f} steps or fewer; full: {np.exp(slow):.0f} or more"] = "none"
     if (labels == -1).any():
         names["diverges"] = "white"
     if (labels == -2).any():
         names["does not converge"] = "#bbbbbb"
     return image, names
+
+
+def _joined(labels: NDArray[np.int16], titles: list[str]) -> tuple[NDArray[np.int16], list[str]]:
+    """Attractors of one name have one number, and one colour: `Basins.labels` may part one at the edge of a cell."""
+    names = list(dict.fromkeys(titles))
+    number = np.array([names.index(title) for title in titles], dtype=labels.dtype)
+    return (np.where(labels >= 0, number[np.maximum(labels, 0)], labels) if titles else labels), names
 
 
 def _place(point: Array) -> str:
@@ -175,7 +210,10 @@ def plot_descent(descent: DescentMap, start: Array, steps: int, path: str | Path
     f = descent.objective
     figure, panels = new_figure(1, 2, (11.0, 4.8))
     values = np.asarray(f(points))
-    panels[0].plot(values, color=BLUE, linewidth=0.8, marker=".", markersize=2)
+    panels[0].plot(values[:ONE_BY_ONE], color=BLUE, linewidth=0.8, marker=".", markersize=3)
+    late = np.arange(ONE_BY_ONE - 1, values.size)
+    # a line would fill the panel
+    panels[0].plot(late, values[late], ".", color=BLUE, markersize=2, markeredgewidth=0, alpha=0.6)
     if (values > 0).all():
         panels[0].set_yscale("log")
     panels[0].set_xlabel("step $k$")

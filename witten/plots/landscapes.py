@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
+from witten.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    VERMILION,
+    Array,
+    check_plot,
+    finished,
+    new_figure,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +35,12 @@ __all__ = ["plot_barrier_tree", "plot_landscape"]
 # Points that are numbered in the picture at most, saddles whose paths are drawn, leaves of a tree that are named.
 MOST_NUMBERS, MOST_PATHS, MOST_NAMES = 30, 200, 40
 POINTS = 300
+# Paths downhill from saddles, in a legend.
+SEPARATING, OTHERS = "paths over the barriers", "other paths downhill"
 
 
 def plot_landscape(landscape: Landscape, path: str | Path | None = None) -> Figure:
-    """The graph of f in 1-D, contours with paths in 2-D, beside the tree of barriers; the tree alone above that.
+    """The graph of f in 1-D, contours with paths in 2-D, f along the paths above that, beside the tree of barriers.
 
     Raises
     ------
@@ -39,11 +52,11 @@ def plot_landscape(landscape: Landscape, path: str | Path | None = None) -> Figu
     if not landscape.minima:
         raise RequestError(f"nothing to plot: {landscape.objective.name} has no minimum")
     dimension = landscape.objective.dimension
-    if dimension > 2:
+    if dimension > 2 and not landscape.saddles:
         figure, (tree,) = new_figure(1, 1, (6.4, 4.8))
     else:
         figure, (view, tree) = new_figure(1, 2, (11.0, 4.8))
-        (_draw_graph if dimension == 1 else _draw_contours)(view, landscape)
+        {1: _draw_graph, 2: _draw_contours}.get(dimension, _draw_paths)(view, landscape)
     _draw_tree(tree, landscape)
     figure.suptitle(shortened(landscape.objective.name), fontsize=11)
     return finished(figure, path)
@@ -115,21 +128,42 @@ def _draw_contours(axes: Axes, landscape: Landscape) -> None:
     levels = bottom + (top - bottom) * np.linspace(0, 1, 19)[1:] ** 1.3
     shown = np.where(np.isfinite(f), f, np.inf)
     axes.contourf(x, y, np.minimum(shown, 2 * top - bottom), levels=[bottom - 1e-9, *levels], cmap="Greys", alpha=0.45)
-    axes.contour(
+    lines = axes.contour(
         x, y, np.minimum(shown, 2 * top - bottom), levels=levels, colors="0.55", linewidths=0.5, linestyles="solid"
     )
+    axes.clabel(lines, levels[::3], fmt=lambda level: f"{level:.2g}", fontsize=6.5, colors="0.25")
     separating = {pair.saddle for pair in landscape.pairs}
     if len(landscape.saddles) <= MOST_PATHS:
         for k, sides in enumerate(descent_paths(landscape.objective, landscape.saddles)):
+            color, width, name = (VERMILION, 1.4, SEPARATING) if k in separating else (ORANGE, 0.9, OTHERS)
             for side in sides:
-                color, width = (VERMILION, 1.4) if k in separating else (ORANGE, 0.9)
                 axes.plot(*side, color=color, linewidth=width, zorder=2)
+            if name not in axes.get_legend_handles_labels()[1]:
+                axes.plot([], [], color=color, linewidth=width, label=name)
     _mark(axes, landscape, lambda p: (p.x[0], p.x[1]))
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_xlabel("$x$")
     axes.set_ylabel("$y$")
     axes.set_aspect("equal" if 0.4 < (high[1] - low[1]) / (high[0] - low[0]) < 2.5 else "auto")
+
+
+def _draw_paths(axes: Axes, landscape: Landscape) -> None:
+    """f along the paths downhill from the saddles that separate, against the length from the saddle."""
+    from witten.landscape.saddle_connections import descent_paths
+
+    separating = sorted({pair.saddle for pair in landscape.pairs if pair.saddle is not None})[: len(PALETTE)]
+    chosen = tuple(landscape.saddles[k] for k in separating)
+    for k, colour, sides in zip(separating, PALETTE, descent_paths(landscape.objective, chosen), strict=False):
+        for sign, side in zip((-1, 1), sides, strict=True):
+            length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(side, axis=1), axis=0))])
+            axes.plot(sign * length, landscape.objective(side), color=colour, linewidth=1.4)
+        i, j = ("?" if end is None else end for end in landscape.saddles[k].connects)
+        axes.plot([0.0], [landscape.saddles[k].value], "X", color=colour, markeredgecolor="black", markersize=7,
+                  label=f"saddle {k}: minima {i} and {j}")  # fmt: skip
+    axes.set_xlabel("length along the path downhill, from the saddle")
+    axes.set_ylabel("objective $f$")
+    axes.legend(frameon=False, fontsize=8)
 
 
 def _mark(axes: Axes, landscape: Landscape, place: Callable[[CriticalPoint], tuple[float, float]]) -> None:
@@ -161,7 +195,9 @@ def _draw_tree(axes: Axes, landscape: Landscape) -> None:
     """Each minimum hangs from the height at which it joins a deeper one; red where the barrier is H_f."""
     order = _leaves(landscape.pairs)
     place = {minimum: i for i, minimum in enumerate(order)}
-    top = _top(landscape)
+    joins = [landscape.saddles[pair.saddle].value for pair in landscape.pairs if pair.saddle is not None]
+    low = landscape.minima[0].value
+    top = max(joins) + 0.12 * (max(joins) - low) if joins and max(joins) > low else _top(landscape)
     highest = landscape.barrier
     thin = len(order) > MOST_NAMES
     for pair in landscape.pairs:

@@ -9,7 +9,7 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.curves import LogScale, learning_rate_axis
-from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, shortened
+from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, log_ticks, new_figure, shortened
 from witten.rates import LawRate, RateCurve, RateRecord
 
 if TYPE_CHECKING:
@@ -42,13 +42,17 @@ def plot_law(law: RateCurve, computed: RateCurve | None = None, path: str | Path
     axes.plot(inverse, scale(law.log_rates[order]), style, color=GREY, linewidth=1.4, label="Eyring-Kramers law")
     if computed is not None and both:
         good = computed.resolved
-        axes.plot(1 / computed.learning_rates[good], scale(computed.log_rates[good]), "o", color=BLUE, markersize=5,
-                  label=computed.method.replace("-", " "))  # fmt: skip
+        heights = scale(computed.log_rates[good])
+        bars = np.array([heights - scale(computed.lower[good]), scale(computed.upper[good]) - heights])
+        axes.errorbar(1 / computed.learning_rates[good], heights, yerr=np.maximum(bars, 0.0), fmt="o", color=BLUE,
+                      markersize=5, capsize=3, label=computed.method.replace("-", " "))  # fmt: skip
         _draw_ratio(panels[1], law, computed)
     scale.label(axes)
     axes.set_xlabel("$1/s$")
     axes.grid(True, color="0.9", linewidth=0.6)
     learning_rate_axis(axes, inverse)
+    if axes.get_yscale() == "log":
+        log_ticks(axes.yaxis)
     axes.legend(frameon=False, fontsize=9)
     axes.set_title(shortened(law.objective), pad=10, fontsize=11)
     return finished(figure, path)

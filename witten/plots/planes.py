@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.chains import plain_ticks
-from witten.plots.style import check_plot, finished, new_figure, shortened
+from witten.plots.style import check_plot, finished, log_ticks, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ def plot_plane(plane: Plane, path: str | Path | None = None) -> Figure:
         )
         figure.colorbar(image, ax=axes, shrink=0.9).set_label(label)
         _lines(axes, plane)
-        plain_ticks(axes)
+        log_ticks(axes.xaxis)
     _draw_descent(panels[1], plane)
     panels[0].set_ylabel("temperature $T$")
     panels[0].legend(fontsize=8, loc="lower left", framealpha=0.8)

@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.display import Displayed
 from witten.errors import RequestError
-from witten.plots.style import GREY, PALETTE, check_plot, finished, new_figure, shortened
+from witten.plots.style import GREY, PALETTE, check_plot, finished, log_ticks, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,15 +48,17 @@ def plot_risks(curves: RiskCurve | Sequence[RiskCurve], path: str | Path | None 
             _draw(axes, curve, at, colour)
     _mark_crossing(by_time, curves)
     if any(_plateau(curve).any() for curve in curves):
-        by_step.plot([], [], color=GREY, linewidth=1.0, linestyle="--", label="plateau at the learning rate")
+        colour = PALETTE[0] if len(curves) == 1 else "black"
+        by_step.plot([], [], color=colour, linewidth=1.0, linestyle="--", label="plateau at the learning rate")
     for axes, label in ((by_step, "step $k$"), (by_time, r"time $t = \sum s_k$")):
         axes.set_xlabel(label)
         _shorten(axes, [float((curve.steps if axes is by_step else curve.time)[-1]) for curve in curves])
         axes.set_yscale("log")
         axes.grid(True, color="0.9", linewidth=0.6)
     by_step.set_ylabel(r"excess risk $\mathrm{E} f(X_k) - \min f$")
-    stretched = by_step.get_xscale() != "linear"
-    by_step.legend(frameon=False, fontsize=8.5, loc="lower left" if stretched else "upper right")
+    log_ticks(by_step.yaxis)
+    drawn = by_step.get_legend_handles_labels()
+    figure.legend(*drawn, frameon=False, fontsize=8.5, loc="outside lower center", ncols=2)
     start = ", ".join(f"{x:.4g}" for x in curves[0].start)
     figure.suptitle(f"{shortened(curves[0].objective)} from ({start})", fontsize=11)
     return finished(figure, path)
@@ -65,9 +67,8 @@ def plot_risks(curves: RiskCurve | Sequence[RiskCurve], path: str | Path | None 
 def _draw(axes: Axes, curve: RiskCurve, at: np.ndarray, colour: str) -> None:
     name = f"{LAWS.get(curve.method, curve.method)}: {shortened(curve.schedule.text, 34)}"
     axes.plot(at, curve.excess_risk, color=colour, linewidth=1.5, label=name)
-    if curve.method == "simulate":
-        low = np.maximum(curve.lower, 1e-2 * curve.excess_risk)
-        axes.fill_between(at, low, curve.upper, color=colour, alpha=0.25, linewidth=0)
+    low = np.maximum(curve.lower, 1e-2 * curve.excess_risk)  # no bar is cut off by the end of a logarithmic axis
+    axes.fill_between(at, low, curve.upper, color=colour, alpha=0.25, linewidth=0)
     shown = _plateau(curve)
     if shown.any():
         level = np.where(shown, curve.plateau, np.nan)

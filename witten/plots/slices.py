@@ -72,7 +72,24 @@ class Lattice:
         return float(columns[0]), float(columns[-1]), float(rows[0]), float(rows[-1])
 
     def fill(self, axes: Axes, values: Array, **style: Any) -> Any:
-        return axes.pcolormesh(self.x, self.y, values.T, shading="nearest", rasterized=True, **style)
+        image = axes.pcolormesh(self.x, self.y, values.T, shading="nearest", rasterized=True, **style)
+        self._cut_off(axes, image)
+        return image
+
+    def _cut_off(self, axes: Axes, image: Any) -> None:
+        """Let the picture end at the highest level line that lies within, and not at the steps of cells."""
+        f = self.values.get("objective")
+        if f is None or np.isfinite(f).all():
+            return
+        inside = np.pad(np.isfinite(f), 1)  # beyond the lattice there is nothing
+        core = inside[2:, 1:-1] & inside[:-2, 1:-1] & inside[1:-1, 2:] & inside[1:-1, :-2]
+        level, lowest, highest = float(np.nanmin(np.where(core, np.nan, f))), float(np.nanmin(f)), float(np.nanmax(f))
+        if level <= lowest:
+            return
+        whole = np.where(np.isfinite(f), f, highest).T
+        lines = axes.contourf(self.x, self.y, whole, levels=[2 * lowest - highest, level])
+        image.set_clip_path(lines.get_paths()[0], axes.transData)
+        lines.remove()
 
     def contour(self, axes: Axes, values: Array, **style: Any) -> Any:
         return axes.contour(self.x, self.y, values.T, **style)

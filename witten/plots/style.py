@@ -13,6 +13,7 @@ from witten.io import netcdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Array",
     "check_plot",
     "finished",
+    "log_ticks",
     "new_figure",
     "shortened",
     "tex_number",
@@ -39,6 +41,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY = "#555555"
+# Beyond, powers of ten are enough.
+MANY_DECADES = 2.5
 
 
 def check_plot(path: str | Path) -> Path:
@@ -73,6 +77,24 @@ def finished(figure: Figure, path: str | Path | None) -> Figure:
         figure.savefig(image, format=Path(path).suffix[1:].lower(), dpi=160)
         netcdf.write_bytes(path, image.getvalue())
     return figure
+
+
+def log_ticks(axis: Axis) -> None:
+    """Numbers for a logarithmic axis whose limits are set, where powers of ten alone would leave one or two."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low)
+    if decades > MANY_DECADES:
+        return
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    ticks = np.outer(powers, (1.0, 2.0, 5.0) if decades > 1 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)).ravel()
+    ticks = ticks[(low <= ticks) & (ticks <= high)]
+    if ticks.size < 2:
+        return
+    axis.set_major_locator(FixedLocator(ticks.tolist()))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"${tex_number(value)}$"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def shortened(text: str, width: int = 70) -> str:

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.curves import LOWEST_DECADE, learning_rate_axis
-from witten.plots.style import BLUE, GREY, ORANGE, VERMILION, Array, check_plot, finished, new_figure, shortened
+from witten.plots.curves import LOWEST_DECADE, learning_rate_axis, learning_rate_ticks
+from witten.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    Array,
+    check_plot,
+    finished,
+    log_ticks,
+    new_figure,
+    shortened,
+)
 from witten.rates import CurveSet, LawRate, RateCurve, RateRecord
 from witten.validation import ROUTES, Validation
 from witten.validation.routes import SECOND_LOOK
@@ -106,8 +117,8 @@ def _draw_rates(axes: Axes, found: Answers) -> None:
     if s.size:
         order = np.argsort(s)
         style = "-" if s.size > 1 else "_"
-        axes.plot(1 / s[order], height(logs[order]), style, color=GREY, linewidth=1.4, label="theory (Eyring-Kramers)",
-                  zorder=1)  # fmt: skip
+        axes.plot(1 / s[order], height(logs[order]), style, color="black", linewidth=1.0, zorder=4,
+                  label="theory (Eyring-Kramers)")  # fmt: skip
     s, logs, low, high = columns["monte_carlo"]
     if s.size:
         bars = np.array([height(logs) - height(np.maximum(low, logs - 50)), height(high) - height(logs)])
@@ -116,7 +127,7 @@ def _draw_rates(axes: Axes, found: Answers) -> None:
     s, logs, low, high = columns["spectral"]
     if s.size:
         bars = np.array([height(logs) - height(np.maximum(low, logs - 50)), height(high) - height(logs)])
-        axes.errorbar(1 / s, height(logs), yerr=np.maximum(bars, 0), fmt="o", color=BLUE, markersize=4, capsize=3,
+        axes.errorbar(1 / s, height(logs), yerr=np.maximum(bars, 0), fmt="o", color=BLUE, markersize=6, capsize=3,
                       label="spectral", zorder=3)  # fmt: skip
     if underflow:
         axes.set_ylabel(r"$\log_{10}\,\lambda_s$")
@@ -130,6 +141,8 @@ def _draw_rates(axes: Axes, found: Answers) -> None:
     axes.margins(x=0.05, y=0.08)
     axes.grid(True, color="0.9", linewidth=0.6)
     learning_rate_axis(axes, 1 / np.array(list(found[ROUTES[0]])))
+    if not underflow:
+        log_ticks(axes.yaxis)
     axes.legend(frameon=False, fontsize=9, loc="upper right")
 
 
@@ -164,19 +177,11 @@ def _draw_sampled_ratio(axes: Axes, found: Answers) -> None:
     there = any(a and b for _, a, b in rows)
     _finish(axes, f"Monte Carlo / {other}", "no learning rate where both are known", there)
     axes.set_xscale("log")
-    _round_ticks(axes)
+    if sampled:
+        learning_rate_ticks(axes, np.array(list(sampled)))
     for s, a, b in rows:
         if there and (a is None or b is None):
             axes.axvline(s, color=ORANGE, linewidth=0.8, linestyle=":", zorder=0)
-
-
-def _round_ticks(axes: Axes) -> None:
-    """1, 2 and 5 times powers of ten, as plain numbers."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _draw_ratio(axes: Axes, rows: list[tuple[float, RateRecord | None, RateRecord | None]], color: str) -> None:

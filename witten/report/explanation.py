@@ -25,7 +25,20 @@ from witten.explanation.words import (
 from witten.plots.explanations import plot_passage
 from witten.plots.landscapes import plot_landscape
 from witten.rates import LawRate, RateRecord
-from witten.report.pages import Block, Facts, Figure, Section, Table, Text, Verdict, page, picture, typeset, write_page
+from witten.report.pages import (
+    Block,
+    Facts,
+    Figure,
+    Section,
+    Table,
+    Text,
+    Verdict,
+    formula,
+    page,
+    picture,
+    typeset,
+    write_page,
+)
 
 __all__ = ["explanation_page", "explanation_sections", "write_explanation"]
 
@@ -57,8 +70,7 @@ def explanation_page(found: Explanation) -> str:
     blocks: list[Block] = [Verdict(None, typeset(says)), *(Text(typeset(each)) for each in more)]
     sections = [Section(first.title, blocks), *rest]
     sections.insert(2, Section("Picture", list(_figures(found))))
-    text = found.objective.text
-    return page(title, [s for s in sections if s.blocks], lead=f"f = {text[:400]}{' …' if len(text) > 400 else ''}")
+    return page(title, [s for s in sections if s.blocks], lead=formula(found.objective))
 
 
 def explanation_sections(found: Explanation) -> list[Section]:

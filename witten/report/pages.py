@@ -8,8 +8,11 @@ HTML with a button that copies them, tab between columns, for a spreadsheet.
 
 from __future__ import annotations
 
+import html
 import io
+import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure as Drawing
 
+    from witten.objectives import Objective
+
 __all__ = [
     "Block",
     "Facts",
@@ -36,6 +41,7 @@ __all__ = [
     "Text",
     "Verdict",
     "check_page",
+    "formula",
     "page",
     "picture",
     "typeset",
@@ -49,6 +55,12 @@ NAMES = re.compile(r'(\bid="|url\(#|href="#)')
 WIDTH = re.compile(r' width="([0-9.]+pt)"')
 # Outlines to a hundredth of a point.
 OUTLINE = re.compile(r'(?<=\bd=")[^"]*')
+# e^( ... ), with brackets within.
+EXPONENT = re.compile(r"(?<=\w)\^\(((?:[^()]|\([^()]*\))*)\)")
+# What XML does not know by name.
+ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")
+# A formula of more letters is not typeset.
+LONGEST = 400
 DIGITS = re.compile(r"(\.\d\d)\d+")
 
 
@@ -142,9 +154,42 @@ class Section:
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "section"
 
 
-def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
+def page(title: str, sections: Sequence[Section], *, lead: str | Markup = "") -> str:
     """The whole page as text; sections follow in order, with links to them where there are more than two."""
-    return _template().render(title=title, lead=lead, sections=list(sections), version=__version__)
+    return _template().render(
+        title=title, lead=lead, sections=list(sections), version=__version__, tables=_tables(sections)
+    )
+
+
+def _tables(sections: Sequence[Section]) -> str:
+    """All tables as JSON in base64, for a link that holds them; "" where there is none."""
+    found = [
+        {"section": section.title, "caption": block.caption, "headings": block.headings,
+         "rows": [row.cells for row in block.lines]}
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, Table)
+    ]  # fmt: skip
+    return b64encode(json.dumps(found).encode()).decode() if found else ""
+
+
+def raised(text: str) -> Markup:
+    """Escaped text in which e^(-2f/s) has its exponent raised."""
+    from markupsafe import Markup, escape
+
+    return Markup(EXPONENT.sub(r"<sup>\1</sup>", str(escape(text))))
+
+
+def formula(objective: Objective, rest: str = "", *, name: bool = True) -> Markup:
+    """f = ..., in MathML, or as text where there is no formula or a long one; and what is said of it."""
+    from markupsafe import Markup
+    from sympy import mathml
+
+    shown: str | Markup = objective.text if len(objective.text) <= LONGEST else objective.text[:LONGEST] + " …"
+    if objective.formula is not None and len(objective.text) <= LONGEST:
+        markup = mathml(objective.formula.doit(), printer="presentation").replace("&ExponentialE;", "e")
+        shown = Markup(f'<math displaystyle="true">{ENTITY.sub(lambda found: html.unescape(found[0]), markup)}</math>')
+    return Markup("{}{}{}").format("f = " if name else "", shown, rest)
 
 
 @cache
@@ -152,6 +197,7 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["raised"] = raised
     source = resources.files("witten.report").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(source)
 

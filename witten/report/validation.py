@@ -29,6 +29,7 @@ from witten.report.pages import (
     Table,
     Text,
     Verdict,
+    formula,
     page,
     picture,
     typeset,
@@ -62,12 +63,7 @@ def validation_page(found: Validation) -> str:
     span = f"s = {rates[0]:g}" if len(rates) == 1 else f"{len(rates)} learning rates, {min(rates):g} to {max(rates):g}"
     title = f"{found.objective.name}: the rate of convergence by three routes"
     sections = [section for section in _sections(found) if section.blocks]
-    return page(title, sections, lead=f"f = {_formula(found)}; {span}")
-
-
-def _formula(found: Validation) -> str:
-    text = found.objective.text
-    return text if len(text) <= 400 else text[:400] + " …"
+    return page(title, sections, lead=formula(found.objective, f"; {span}"))
 
 
 def _sections(found: Validation) -> Iterator[Section]:
@@ -179,8 +175,9 @@ def _fit_words(fit: BarrierFit | None) -> tuple[str, str, str]:
 
 def _objective(found: Validation) -> Iterator[Block]:
     landscape = found.landscape
-    yield Facts({"Name": found.objective.name, "f": _formula(found), "Dimension": str(found.objective.dimension),
-                 **({} if landscape is None else _conditions(landscape))})  # fmt: skip
+    facts = {"Name": found.objective.name, "f": formula(found.objective, name=False)}
+    facts |= {"Dimension": str(found.objective.dimension)}
+    yield Facts(facts | ({} if landscape is None else _conditions(landscape)))
     if landscape is None:
         return
     if landscape.minima:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eig
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 
+from witten import stopwatch
 from witten.errors import ConvergenceError, RequestError
 from witten.linalg.gth_elimination import StateReduction
 from witten.linalg.iteration_limits import bounded
@@ -126,7 +126,7 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
     A gap below 1e-3 is computed again by elimination without a subtraction (`StateReduction`), or, where the chain is
     too large for that and eigenvalues know little of the gap, by committors (`small_gap`).
     """
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     balanced = Balanced.of(operator)
     found = _leading(balanced, k)
     values, errors, masses = found.values[:k], found.errors[:k], found.masses
@@ -145,7 +145,7 @@ def operator_spectrum(operator: TransferOperator, k: int = 6) -> TransferSpectru
         masses, leak = slow.weighted(masses), 0.0
     return TransferSpectrum(
         operator.step_size, values, errors, leak, gap, error, masses, operator,
-        operator.objective, operator.n_dofs, time.perf_counter() - began, solver,
+        operator.objective, operator.n_dofs, stopwatch.seconds() - began, solver,
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.domains.box import Box
 from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError, RequestError
@@ -93,7 +93,7 @@ def transfer_spectrum(
         if mass keeps leaving every box: there is no stationary distribution, nor a quasi-stationary one.
     """
     f = resolve(objective)
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     if isinstance(noise, AtomicNoise):
         return _of_atoms(AtomicMap(f, noise, float(step_size)), k, box)
     step = _step_noise(f, step_size, noise, temperature)
@@ -102,7 +102,7 @@ def transfer_spectrum(
         found = _of_sum(f, parts, step_size, k, step, box)
     else:
         found = _of_box(f, step_size, k, step, box)
-    return replace(found, seconds=time.perf_counter() - began)
+    return replace(found, seconds=stopwatch.seconds() - began)
 
 
 def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float:
@@ -235,7 +235,7 @@ def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectr
     """On Chebyshev points, more of them until the eigenvalues agree."""
     f, h = atoms.objective, atoms.step_size
     positive("learning rate", h)
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     start = Box.of(box) if box is not None else sublevel(f, h, wells=k, margin=2.0).box
     domain = atoms.invariant_box(start)
     values, change = np.zeros(k, dtype=complex), np.full(k, np.inf)
@@ -248,7 +248,7 @@ def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectr
     gap = 1.0 - abs(values[1])
     return TransferSpectrum(
         h, values, errors, max(0.0, 1.0 - float(values[0].real)), gap, float(errors[:2].sum()), None, None, f.name,
-        n**f.dimension, time.perf_counter() - began, "collocation",
+        n**f.dimension, stopwatch.seconds() - began, "collocation",
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 # ruff: noqa: I001  (witten.parallel.load_dolfinx has to come first)
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import dolfinx.mesh
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.domains.box import Box
 from witten.domains.mesh import grid_mesh, read_mesh, refined
 from witten.domains.nodal_mesh import NodalMesh
@@ -104,14 +104,14 @@ def adapted_spectrum(
     p = default_degree(objective.dimension) if degree is None else degree
     if mesh is not None and box is not None:
         raise RequestError("give a mesh or a box, not both: the mesh is the domain")
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     within = None if box is None else Box.of(box)
     if mesh is None:
         grid, pairs_needed, cut, bottom, edge, said = agree(
             ranks, lambda: _domain(objective, learning_rate, k - 1, rtol, box)
         )
         if edge is not None:
-            return _at_the_edge(objective, learning_rate, bottom, edge, time.perf_counter() - began, rtol)
+            return _at_the_edge(objective, learning_rate, bottom, edge, stopwatch.seconds() - began, rtol)
         first = grid_mesh(ranks.mpi, grid.coarsened() if p > 1 else grid)
     else:
         first = mesh if isinstance(mesh, dolfinx.mesh.Mesh) else read_mesh(mesh, objective.dimension, comm=ranks)
@@ -132,7 +132,7 @@ def adapted_spectrum(
         objective=objective.name,
         solver=f"fe P{p} {found.solver}",
         n_dofs=found.operator.n_dofs,
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
         modes_counted=found.counted,
         notes=said,
         examined="the mesh, whose boundary reflects" if mesh is not None else examined(objective, within),

@@ -12,7 +12,7 @@ from witten.domains.box import Box
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.number_format import scientific
 from witten.objectives.growth.conditions import Bottom
-from witten.objectives.objective import Objective
+from witten.objectives.objective import CallableObjective, Objective
 from witten.objectives.topography.critical_set import reach
 from witten.request import positive
 from witten.spectra.continuous_spectrum import continuous_from
@@ -118,4 +118,5 @@ def examined(objective: Objective, box: Box | None) -> str:
     if box is not None:
         return f"the box {box}, whose walls reflect"
     known = reach(objective)
-    return "" if known.complete else known.examined
+    taken = [objective.taken] if isinstance(objective, CallableObjective) and objective.taken else []
+    return "" if known.complete else "; ".join([*taken, known.examined])

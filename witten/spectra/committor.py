@@ -5,7 +5,6 @@ k_AB the rate at which paths that were last in A come to B, and J their current 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sets import Ball, Predicate, predicate
@@ -77,7 +77,7 @@ def committor(
     ConvergenceError
         if a well outside A and B is so deep that rounding is all there is.
     """
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     f = resolve(objective, on_torus=True)
     f = on_circles(f, periodic) if periodic else f
     s = effective_learning_rate(learning_rate, noise)
@@ -116,7 +116,7 @@ def committor(
         log_rate=float(logs[1]),
         log_rate_back=float(logs[2]),
         relative_errors=errors,
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from witten import stopwatch
 from witten.domains.msh import require_file
 from witten.errors import ConvergenceError, RequestError
 from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
+from witten.objectives.callables import Function
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
@@ -54,7 +55,7 @@ class Discretisation(Protocol):
 
 
 def spectrum(
-    objective: Objective | str,
+    objective: Objective | str | Function,
     learning_rate: float,
     k: int = 6,
     *,
@@ -67,6 +68,9 @@ def spectrum(
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
+    dimension: int | None = None,
+    gradient: Function | None = None,
+    hessian: Function | None = None,
     comm: Any = None,
 ) -> Spectrum:
     """The k lowest rates of dX = -grad f dt + sigma sqrt(s) dW, zero included, with error bars and modes.
@@ -76,7 +80,8 @@ def spectrum(
 
     Parameters
     ----------
-    objective : an Objective, or its text: a gallery name, `name:key=value`, or a formula; dimension 1 to 3
+    objective : an Objective, or its text: a gallery name, `name:key=value`, or a formula; or a function of points
+        (d, n) or (d,), or of d coordinates; dimension 1 to 3
     learning_rate : s > 0
     k : number of eigenvalues, the zero counted
     rtol : wanted error, relative to each rate
@@ -92,6 +97,8 @@ def spectrum(
     mesh : a gmsh file (.msh) or a DOLFINx mesh, with reflecting walls, instead of automatic truncation
     petsc : options for PETSc and SLEPc, {'eps_ncv': '40', 'st_mat_mumps_icntl_14': '50'}, where they compute: finite
         elements, and finite differences on grids that several ranks share
+    dimension, gradient, hessian : of a function of points, where the dimension is not clear, and its derivatives, which
+        are checked; made by finite differences where left out
     comm : the ranks that compute it together, all of which call this and get the same; all there are where left out
 
     Raises
@@ -102,7 +109,7 @@ def spectrum(
     how = _method(method, degree, mesh)
     ranks = communicator(comm)
     _require_use(petsc, how, ranks)
-    f = _posed(objective, periodic, how)
+    f = _posed(objective, periodic, how, dimension, gradient, hessian)
     walls = _walls(boundary, how)
     sigma, model = parted(noise, f)
     require_room(model, how is not None, bool(walls))
@@ -115,9 +122,16 @@ def spectrum(
     return found
 
 
-def _posed(objective: Objective | str, periods: Periods | None, how: Mapping[str, Any] | None) -> Objective:
+def _posed(
+    objective: Objective | str | Function,
+    periods: Periods | None,
+    how: Mapping[str, Any] | None,
+    dimension: int | None,
+    gradient: Function | None,
+    hessian: Function | None,
+) -> Objective:
     """The objective with its periodic axes, which finite differences know."""
-    f = resolve(objective, on_torus=True)
+    f = resolve(objective, on_torus=True, dimension=dimension, gradient=gradient, hessian=hessian)
     f = on_circles(f, periods) if periods else f
     if f.periods and how is not None:
         raise RequestError(f"finite elements know no periodic axes, and {f.name} has some; use finite differences")
@@ -164,7 +178,7 @@ def _spectrum(
 
 
 def gap(
-    objective: Objective | str,
+    objective: Objective | str | Function,
     learning_rates: float | Iterable[float],
     *,
     rtol: float = 1e-4,
@@ -176,6 +190,9 @@ def gap(
     degree: int | None = None,
     mesh: str | PathLike[str] | Mesh | None = None,
     petsc: Mapping[str, str | None] | None = None,
+    dimension: int | None = None,
+    gradient: Function | None = None,
+    hessian: Function | None = None,
     seed: int = 0,
     output: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -192,10 +209,13 @@ def gap(
 
     >>> print(f"{witten.gap('double-well', 0.1).rates[0]:.6f}")
     0.002776
+    >>> print(f"{witten.gap(lambda x: (x**2 - 1) ** 2 / 4, 0.1).rates[0]:.6f}")
+    0.002776
 
     Parameters
     ----------
-    objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc, comm : as in `spectrum`
+    objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`
+    dimension, gradient, hessian, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
     output : netCDF file, rewritten whole after each learning rate
@@ -218,7 +238,7 @@ def gap(
     """
     ranks = communicator(comm)
     how = _method(method, degree, mesh)
-    f, walls = _posed(objective, periodic, how), _walls(boundary, how)
+    f, walls = _posed(objective, periodic, how, dimension, gradient, hessian), _walls(boundary, how)
     _require_use(petsc, how, ranks)
     sigma, model = parted(noise, f)
     require_room(model, how is not None, bool(walls))
@@ -300,10 +320,10 @@ def sweep(
         raise RequestError(f"a gap needs at least 2 eigenvalues, the zero counted; got k = {k}")
     records, operator = [], None
     for s in learning_rates:
-        began = time.perf_counter()
+        began = stopwatch.seconds()
         operator = discretisation.assemble(float(s), out=operator)
         found = eigensolve(operator, k, solver=solver)
-        records.append(rate_record(replace(found, seconds=time.perf_counter() - began)))
+        records.append(rate_record(replace(found, seconds=stopwatch.seconds() - began)))
     return RateCurve(tuple(records), discretisation.method, discretisation.objective.name)
 
 

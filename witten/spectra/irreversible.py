@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import Sublevel, sublevel
@@ -56,7 +56,7 @@ def generator_spectrum(
     RequestError, ConvergenceError
         where Sigma is not positive definite, the domain has no end, or a solver fails.
     """
-    began, s = time.perf_counter(), float(learning_rate)
+    began, s = stopwatch.seconds(), float(learning_rate)
     within = None if box is None else given_box(diffusion.objective, box)
     first, wider = _domain(diffusion, s, rtol, within)
     levels = _Levels(diffusion, s, k, rtol)
@@ -74,7 +74,7 @@ def generator_spectrum(
         objective=diffusion.objective.name,
         solver=f"generator {levels.solver}",
         n_dofs=grid.n_nodes,
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
         examined=f"the domain {grid.box}" if within is None else f"the box {within}, whose walls reflect",
         reversible=False,
         imaginary=np.append(0.0, imaginary),

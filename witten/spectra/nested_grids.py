@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.domains.grid import Grid
 from witten.domains.sublevel import LARGEST_GRID, sublevel
 from witten.errors import RequestError
@@ -82,7 +82,7 @@ def refined_spectrum(
     """
     require_request(objective, learning_rate, k, rtol, box)
     require_walls(objective, box, absorbing)
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     bottom = essential_spectrum(objective, learning_rate) if box is None else Bottom(np.inf)
     within = None if box is None else given_box(objective, box)
     kept = truncation(objective, learning_rate, k if absorbing else k - 1, rtol, within, absorbing)
@@ -90,7 +90,7 @@ def refined_spectrum(
     found = grids.solve(kept.grid, kept.pairs_needed, kept.cut)
     log_rates, errors, continuous = found.log_rates, found.errors, False
     if absorbing:
-        return exits(found, objective, rtol, time.perf_counter() - began)
+        return exits(found, objective, rtol, stopwatch.seconds() - began)
     if np.isfinite(bottom.rate) and k == 2:
         gap = grids.gap_beside(bottom, found)
         log_rates, errors, continuous, found = np.log([gap.rate]), np.array([gap.error]), gap.continuous, gap.result
@@ -105,7 +105,7 @@ def refined_spectrum(
         objective=objective.name,
         solver=found.solver,
         n_dofs=found.operator.n_dofs,
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
         continuous=continuous,
         notes=notes(objective, learning_rate, bottom, within, kept),
         examined=examined(objective, within),

@@ -29,7 +29,7 @@ HOW = 'write the coordinates of a point, and the radius of a ball if it is one: 
 
 def committor(
     objective: options.Objective,
-    lr: Annotated[str, typer.Option("--lr", metavar="S", help="The learning rate.", show_default=False)],
+    lr: options.LearningRate,
     start: Annotated[
         str, typer.Option("--from", metavar="A", help='A: the well around "x=-1,y=0", or a ball "x=-1,y=0,r=0.2".')
     ],

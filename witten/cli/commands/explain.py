@@ -33,7 +33,7 @@ Simulate = Annotated[bool, typer.Option("--simulate", help="Estimate the rate fr
 
 def explain(
     objective: options.Objective,
-    lr: Annotated[str, typer.Option("--lr", metavar="S", help="The learning rate.", show_default=False)],
+    lr: options.LearningRate,
     simulate: Simulate = False,
     rtol: options.Rtol = "1e-3",
     noise: options.Noise = "1",

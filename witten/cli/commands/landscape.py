@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.streams import say
+from witten.number_format import coordinates
 
 if TYPE_CHECKING:
     from witten.landscape.critical_point import CriticalPoint
@@ -128,12 +129,12 @@ def _count(found: Landscape) -> str:
 
 def _words(found: Landscape, point: CriticalPoint) -> tuple[str, str, str]:
     """Place, value and curvatures as text."""
-    return _numbers(point.x, ".6f"), f"{found.height(point):.8g}", _numbers(point.curvatures, ".5g")
+    place, curvatures = coordinates(point.x, found.extent), [f"{k:.5g}" for k in point.curvatures]
+    return _cut(place), f"{found.height(point):.8g}", _cut(curvatures)
 
 
-def _numbers(values: Any, form: str) -> str:
-    shown = [f"{value:{form}}" for value in values[:MOST_COORDINATES]]
-    return " ".join(shown + (["..."] if len(values) > MOST_COORDINATES else []))
+def _cut(shown: list[str]) -> str:
+    return " ".join(shown[:MOST_COORDINATES] + (["..."] if len(shown) > MOST_COORDINATES else []))
 
 
 def _conditions(found: Landscape) -> str:

@@ -16,6 +16,8 @@ from witten.cli.sweeps import swept
 from witten.number_format import scientific
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from witten.rates import RateCurve, RateRecord
 
 EXAMPLES = options.examples(
@@ -94,7 +96,7 @@ def simulate(
         partial(simulate_rate, f, learning_rates, output=output, resume=resume, **request), kept,
         what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
-    parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
+    parallel.agree(parallel.world(), lambda: _draw(f, curve, request["noise"], plot))
     if as_json:
         named = options.about_noise(request["noise"])
         print_json(
@@ -106,6 +108,20 @@ def simulate(
         output_files.say_where(output, plot)
     if ending is not None:
         raise ending
+
+
+def _draw(f: Any, curve: RateCurve | None, noise: float, plot: Path | None) -> None:
+    """The rates beside the law and over it, where there is one; else alone."""
+    from witten.errors import ConvergenceError, RequestError
+    from witten.landscape import eyring_kramers
+    from witten.plots import plot_law
+
+    if curve is None or plot is None:
+        return
+    try:
+        plot_law(eyring_kramers.eyring_kramers(f, curve.learning_rates, noise=noise), curve, plot)
+    except (ConvergenceError, RequestError):  # no law for this objective
+        output_files.draw_curve(curve, plot)
 
 
 def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the fo
 
 def spectrum(
     objective: options.Objective,
-    lr: Annotated[str, typer.Option("--lr", metavar="S", help="The learning rate.", show_default=False)],
+    lr: options.LearningRate,
     k: Count = "6",
     method: options.Method = None,
     rtol: options.Rtol = "1e-4",

@@ -10,6 +10,7 @@ import typer
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
+from witten.number_format import coordinates
 
 if TYPE_CHECKING:
     from witten.stability import Stability
@@ -25,7 +26,10 @@ EXAMPLES = options.examples(
 MOST_ROWS, MOST_RATES = 30, 6
 
 Rates = Annotated[
-    str | None, typer.Option("--lr", metavar="SPEC", help="Learning rates: 0.1, or 0.05,0.1, or 0.02:0.5:12.")
+    str | None,
+    typer.Option(
+        "--lr", "--learning-rate", metavar="SPEC", help="Learning rates: 0.1, or 0.05,0.1, or 0.02:0.5:12."
+    ),
 ]
 Thresholds = Annotated[
     bool, typer.Option("--thresholds", help="Also list the closed forms that are known, predicted and measured.")
@@ -119,12 +123,13 @@ def _json(objective: str, found: Stability, measured: list[float | None] | None)
 
 
 def _show(found: Stability, measured: list[float | None] | None) -> None:
+    known = found.landscape
     rates = found.learning_rates[:MOST_RATES]
     columns = ["minimum", "x", "f", "sharpness", "critical lr", *(["measured"] if measured is not None else [])]
     rows = []
     for i, (m, row) in enumerate(zip(found.minima[:MOST_ROWS], found.stable, strict=False)):
-        cells = [str(i), " ".join(f"{c:.6f}" for c in m.x[:6]), f"{m.value:.8g}", f"{m.sharpness:.8g}"]
-        cells.append(f"{m.critical_learning_rate:.8g}")
+        place, height = coordinates(m.x[:6], known.extent), known.height(known.minima[i])
+        cells = [str(i), " ".join(place), f"{height:.8g}", f"{m.sharpness:.8g}", f"{m.critical_learning_rate:.8g}"]
         if measured is not None:
             cells.append("" if measured[i] is None else f"{measured[i]:.4g}")
         rows.append((*cells, *("stable" if yes else "no" for yes in row[: len(rates)])))

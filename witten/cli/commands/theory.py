@@ -195,6 +195,7 @@ def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: A
 
     computed = None
     if landscape.objective.dimension <= 3 and len(landscape.minima) > 1:
+        say("note: --plot sets computed rates beside the law; the spectral route computes them, which may take longer")
         try:
             computed = witten.gap(landscape.objective, law.learning_rates, **request)
         except (ConvergenceError, RequestError):  # the picture of the law alone is still right

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Annotated
+
+import typer
 
 from witten.cli import options
 from witten.cli.output import progress_bar
+from witten.errors import RequestError
 
 EXAMPLES = options.examples(
     "witten warm",
+    "witten warm gap theory",
     "NUMBA_CACHE_DIR=/scratch/kernels witten warm",
     notes="Once after every installation or update, by whoever may write the package's folder, or for one's own cache.",
 )
+Commands = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="COMMAND", help="Those that are wanted (default: all).", show_default=False),
+]
 # Small requests that between them call the kernels of every command; kernels of rare requests are compiled by these.
 REQUESTS = (
     "gap double-well --lr 0.1",
@@ -32,16 +41,26 @@ REQUESTS = (
 THREADED = REQUESTS[:5]
 
 
-def warm() -> None:
+def warm(commands: Commands = None) -> None:
     """Compile what most commands compile when they first need it, and keep it: they then start in seconds."""
+    known = sorted({_command(request) for request in REQUESTS})
+    wanted = commands or known
+    for name in wanted:
+        if name not in known:
+            raise RequestError(f"nothing is compiled ahead for {name!r}, but for {', '.join(known)}; leave it out")
     from witten.operators import kernels
 
     rows = kernels.SERIAL_BELOW
-    with progress_bar(len(REQUESTS) + len(THREADED), "compiling for") as advance:
-        for kernels.SERIAL_BELOW, requests in ((0, THREADED), (rows, REQUESTS)):
-            for request in requests:
-                advance(request)
-                _run(*request.split())
+    asked = [(least, request) for least, requests in ((0, THREADED), (rows, REQUESTS))
+             for request in requests if _command(request) in wanted]  # fmt: skip
+    with progress_bar(len(asked), "compiling for") as advance:
+        for kernels.SERIAL_BELOW, request in asked:
+            advance(request)
+            _run(*request.split())
+
+
+def _command(request: str) -> str:
+    return request.split()[0]
 
 
 def _run(name: str, *words: str) -> None:

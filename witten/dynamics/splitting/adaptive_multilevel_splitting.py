@@ -12,7 +12,6 @@ comes from independent repetitions of everything, left out one by one (jackknife
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, stdtrit
 
+from witten import stopwatch
 from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.splitting.transitions import LONGEST, Plan, Sample, compile_kernels, make_plan
 from witten.errors import ConvergenceError
@@ -72,7 +72,7 @@ def rate_by_splitting(
     ConvergenceError
         if every population dies out.
     """
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     f, ranks = resolve(objective), communicator(comm)
     s = effective_learning_rate(learning_rate, noise)
     plan = agree(ranks, lambda: make_plan(equilibrium(f, s, seed), seed_of(seed, learning_rate, noise), dt))
@@ -87,7 +87,7 @@ def rate_by_splitting(
         stopped = 2 * found.error > width and stop() is not None
         if stopped or 2 * found.error <= width:
             break
-    return _estimate(plan, learning_rate, samples, found, time.perf_counter() - began, stopped)
+    return _estimate(plan, learning_rate, samples, found, stopwatch.seconds() - began, stopped)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ kinds allowed here. Every constant part carries its value in doubles beside the 
 large, undefined or complex is refused before SymPy would try to compute it: 9^9^9^9 costs nothing."""
 
 import ast
+import keyword
 import math
+import numbers
 import operator
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import sympy as sp
 
@@ -41,24 +43,46 @@ from witten.objectives.symbolic.grammar import (
     spine,
 )
 
-__all__ = ["parse"]
+__all__ = ["exact", "parse"]
 
 INFINITE = (sp.nan, sp.zoo, sp.oo, -sp.oo)
+NONE: Mapping[str, sp.Expr] = {}
 
 
-def parse(text: str) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
+def parse(text: str, parameters: Mapping[str, sp.Expr] = NONE) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
     """The expression and the symbols, in the order of the axes, of a formula such as "(x^2-1)^2/4 + y^2/2".
 
     Numbers (decimals are exact: 0.1 is 1/10), + - * / ** ^, parentheses, pi, E, exp log sqrt sin cos tan sinh cosh
     tanh abs min max, and the variables x, y, z or x1, x2, ... The dimension is that of the last variable that occurs;
     those before it must occur too (y alone is refused; write 0*x + y^2 if f really does not depend on x), and a
-    formula without variables has dimension 1. RequestError, one line that quotes the offending part, for anything
+    formula without variables has dimension 1. Parameters are names of one's own, "a*x^2" with a = 0.3: exact constants
+    take their place, and each must occur. RequestError, one line that quotes the offending part, for anything
     else: other syntax and names, complex or infinite constants, and formulas too long, too deep, or with numbers too
     large to be meant."""
-    reader = _Reader(_checked(text))
+    reader = _Reader(_checked(text), {name: _parameter(name, value) for name, value in parameters.items()})
     expression = reader.read()
+    for name in parameters:
+        if name not in reader.met:
+            raise RequestError(f"the formula {quoted(text)} has no parameter {quoted(name)}{nearest(name, reader.met)}")
     _refuse_unreal(expression, reader.source)
     return expression, axes(reader.used)
+
+
+def exact(value: Any) -> sp.Expr:
+    """The number that was written: 0.1 is 1/10, not the double next to it; constants of SymPy are what they are.
+
+    Raises
+    ------
+    RequestError
+        for what is no finite number.
+    """
+    if isinstance(value, sp.Expr) and not value.is_Float:
+        return value
+    try:
+        fraction = Fraction(value) if isinstance(value, numbers.Rational) else Fraction(repr(float(value)))
+    except (TypeError, ValueError):
+        raise RequestError(f"a parameter must be a finite number, got {quoted(str(value))}") from None
+    return sp.Rational(fraction.numerator, fraction.denominator)
 
 
 def _checked(text: str) -> str:
@@ -76,10 +100,26 @@ def _checked(text: str) -> str:
     return text.strip()
 
 
-class _Reader:
-    """One formula being read: its text, and the variables met so far."""
+def _parameter(name: str, value: sp.Expr) -> Part:
+    """What stands for a parameter; refused where the name means something else or the value is no real constant."""
+    taken = "a coordinate" if VARIABLE.fullmatch(name) else "a function or constant" if name in NAMES else ""
+    if taken or not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
+        why = f"it is {taken}" if taken else "one is a word of letters, digits and _, and none of Python's own"
+        raise RequestError(f"{quoted(name)} cannot be the name of a parameter: {why}; use another, such as a or theta")
+    if value.free_symbols or not value.is_finite:
+        raise RequestError(f"the parameter {name} must be a finite number, got {quoted(str(value))}")
+    number = as_double(value) if value.is_Rational else float(value)
+    if not math.isfinite(number):
+        raise RequestError(f"the parameter {name} is too large for a double: {quoted(str(value))}")
+    return Part(value, number)
 
-    def __init__(self, text: str) -> None:
+
+class _Reader:
+    """One formula being read: its text, its parameters, and the names met so far."""
+
+    def __init__(self, text: str, parameters: Mapping[str, Part]) -> None:
+        self.parameters = parameters
+        self.met: set[str] = set()
         self.caret = "^" in text and "**" not in text
         self.source = text.replace("^", "**")
         self.used: set[str] = set()
@@ -161,6 +201,9 @@ class _Reader:
         return Part(exact, as_double(exact))
 
     def _name(self, name: str) -> Part:
+        self.met.add(name)
+        if name in self.parameters:
+            return self.parameters[name]
         if name in CONSTANTS:
             return Part(*CONSTANTS[name])
         if VARIABLE.fullmatch(name):
@@ -169,7 +212,8 @@ class _Reader:
         if name in FUNCTIONS or name in CHOICES:
             raise RequestError(f"{name} in the formula is a function: write {name}(...)")
         raise RequestError(
-            f"unknown variable {quoted(name)} in the formula{nearest(name, NAMES)}; there are x, y, z or x1, x2, ..."
+            f"unknown variable {quoted(name)} in the formula{nearest(name, NAMES)}; there are x, y, z or x1, x2, ..., "
+            f"and parameters that are given a value: --param {quoted(name)[1:-1]}=0.3"
         )
 
     def _sum(self, node: ast.BinOp, depth: int) -> Part:

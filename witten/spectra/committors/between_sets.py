@@ -8,7 +8,6 @@ Edges are cut where they enter a set. Sources: [Bovier2004], [E2006]."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
+from witten import stopwatch
 from witten.display import Displayed, shortened
 from witten.domains.grid import Grid
 from witten.domains.sets import Predicate
@@ -175,7 +175,7 @@ def committor_on(discretisation: FiniteDifferences, learning_rate: float, a: Pre
     """
     if not isinstance(discretisation, FiniteDifferences) or discretisation.grid.absorbing:
         raise RequestError("a committor lives on a grid whose faces reflect; give FiniteDifferences(objective, grid)")
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     f, grid = discretisation.objective, discretisation.grid
     label = _labels(f, grid.points, (a, b))
     operator = _cut(discretisation.assemble(learning_rate), f, (a, b), label)
@@ -209,7 +209,7 @@ def committor_on(discretisation: FiniteDifferences, learning_rate: float, a: Pre
         operator=operator,
         objective=f.name,
         solver="fd committor",
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten import stopwatch
 from witten.operators.distributed_laplacian import DistributedLaplacian
 from witten.spectra.solvers.distributed_lobpcg import Preconditioned
 from witten.spectra.solvers.krylov_schur import KrylovSchur
@@ -50,7 +50,7 @@ def distributed_eigensolve(
     solver : KrylovSchur(), Preconditioned(); chosen by size where left out
     """
     solver = solver or distributed_solver(operator.n_dofs, operator.dimension)
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     pairs = solver.solve(operator, k - 1 + GUARDS)
     nodes, modes = operator.gathered_modes(np.column_stack([operator.ground_state, pairs.psi[:, : k - 1]]))
     return Spectrum(
@@ -62,5 +62,5 @@ def distributed_eigensolve(
         objective=operator.objective,
         solver=solver.name,
         n_dofs=operator.n_dofs,
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
     )

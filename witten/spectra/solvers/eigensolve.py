@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 
+from witten import stopwatch
 from witten.domains.grid import Grid
 from witten.errors import GridError, RequestError
 from witten.operators.witten_laplacian import WittenLaplacian
@@ -75,7 +75,7 @@ def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
             f"cells are too coarse for learning rate {operator.learning_rate:g}: from one to the next e^(f/s) "
             "changes by more than a double holds; refine the grid, or mask it to a sublevel set"
         )
-    began = time.perf_counter()
+    began = stopwatch.seconds()
     if solver is None:
         fast = default_solver(operator.grid)
         solver, pairs = planned(operator, k - 1 + GUARDS, k - 1, fast)
@@ -92,5 +92,5 @@ def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
         objective=operator.objective,
         solver=solver.name,
         n_dofs=operator.n_dofs,
-        seconds=time.perf_counter() - began,
+        seconds=stopwatch.seconds() - began,
     )
