@@ -214,13 +214,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stability": SHARED | ROUTES,
     "gap_plane": SHARED | ROUTES,
     "explanation": SHARED | ROUTES,  # a question that uses several routes
+    "forms": SHARED | ROUTES,  # critical points beside the rates that they make small
     "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "explanation", "studies", "plots"},
     "cli": SHARED
     | ROUTES
-    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""}
+    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", "", "forms"}
     | {"certified"},
     "__main__": {"cli"},
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.errors import ConvergenceError, RequestError
     from witten.explanation.explanation import Explanation
     from witten.explanation.routes import explain
+    from witten.forms.form_spectrum import form_spectrum
     from witten.landscape.eyring_kramers import eyring_kramers
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
     from witten.landscape.poincare_bounds import rate_bounds
@@ -72,6 +73,7 @@ _HOME = {
     "explain": "witten.explanation.routes",
     "eyring_kramers": "witten.landscape.eyring_kramers",
     "fate": "witten.descent.attractor",
+    "form_spectrum": "witten.forms.form_spectrum",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
     "noise": "witten.noise",
@@ -115,6 +117,7 @@ __all__ = [
     "explain",
     "eyring_kramers",
     "fate",
+    "form_spectrum",
     "gallery",
     "gap",
     "noise",
