@@ -221,8 +221,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "explanation", "studies", "plots"},
     "cli": SHARED
     | ROUTES
-    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", "", "forms"}
-    | {"certified"},
+    | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""}
+    | {"certified", "forms"},
     "__main__": {"cli"},
 }
 

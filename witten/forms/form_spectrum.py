@@ -13,6 +13,7 @@ from witten.errors import ConvergenceError, RequestError
 from witten.forms.top_form import top_rates
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
+from witten.parallel.communicators import agree, communicator
 from witten.request import checked_learning_rates
 from witten.spectra.gap import spectrum
 
@@ -188,7 +189,8 @@ def _singular(
         points = (*known.minima, *known.saddles, *known.others)
         if not points:
             raise ConvergenceError(f"{f.name} has no critical point that is known; give a box")
-        found = top_rates(f, s, k, rtol, max(point.value for point in points))
+        highest = max(point.value for point in points)
+        found = agree(communicator(None), lambda: top_rates(f, s, k, rtol, highest))
         return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
     g = f if q == 0 else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
     reflects = (boundary == ABSOLUTE) == (q == 0)
@@ -213,10 +215,10 @@ def _merged(
 def _counted(known: Landscape) -> tuple[int, ...] | None:
     """c_0, ..., c_d; None where a point is degenerate, or it is not proved that there are no others."""
     points = (*known.minima, *known.saddles, *known.others)
-    if any(point.degenerate for point in points) or not known.search.complete:
+    proved = known.search.complete and (known.search.box is None or known.search.everywhere)
+    if not proved or any(point.degenerate for point in points):
         return None
-    indices = [int(np.count_nonzero(np.asarray(point.curvatures) < 0)) for point in points]
-    return tuple(np.bincount(indices, minlength=known.objective.dimension + 1).tolist())
+    return tuple(np.bincount([point.index for point in points], minlength=known.objective.dimension + 1).tolist())
 
 
 def _small(known: Landscape, log_rates: Array, errors: Array) -> int | None:
