@@ -147,3 +147,17 @@ def test_what_is_wrong_is_refused(wrong, words):
     given = {"objective": "x^2+y^2", "learning_rate": 0.1, "form": 1} | wrong
     with pytest.raises(witten.RequestError, match=words):
         witten.form_spectrum(**given)
+
+
+def test_a_maximum_is_left_as_the_law_of_minus_f_says():
+    """sum_z (nu/2pi) sqrt(det H(max)/|det H(z)|) e^{-2(f(max)-f(z))/s}, to O(s), over the saddles around a maximum."""
+    f = "(x^2-1)^2/4 + (y^2-1)^2/3 + x*y/10"
+    ridge = witten.describe_landscape(f)
+    top = ridge.others[0]
+    s = 0.05
+    law = sum(
+        z.curvatures[-1] / (2 * np.pi) * np.sqrt(np.prod(top.curvatures) / -np.prod(z.curvatures))
+        * np.exp(-2 * (top.value - z.value) / s) for z in ridge.saddles
+    )  # fmt: skip
+    found = witten.form_spectrum(f, s, 2, 1, rtol=3e-2)
+    assert found.rates[0] / law == pytest.approx(0.9593, abs=1e-3)

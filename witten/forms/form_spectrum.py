@@ -192,7 +192,7 @@ def _singular(
         highest = max(point.value for point in points)
         found = agree(communicator(None), lambda: top_rates(f, s, k, rtol, highest))
         return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
-    g = f if q == 0 else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
+    g = f if q == 0 or f.formula is None else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
     reflects = (boundary == ABSOLUTE) == (q == 0)
     first = 1 if reflects else 0
     of_g = spectrum(g, s, k + first, rtol=rtol, box=box, boundary="reflecting" if reflects else "absorbing")

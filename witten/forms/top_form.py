@@ -104,7 +104,7 @@ def top_rates(objective: Objective, s: float, k: int, rtol: float, highest: floa
     for _ in range(MOST_WIDENED):
         level = max(level + WIDENING * s, _slow_level(objective, s, grid, float(np.exp(logs[-1]))))
         wide, wider = _measured(region, coarse, level, k)
-        cut = abs(np.expm1(wider - logs))
+        cut: Array = abs(np.expm1(wider - logs))
         grid, logs = wide, wider
         if (cut <= 0.2 * rtol).all():
             return _refined(objective, s, grid, k, rtol, cut)
