@@ -160,6 +160,11 @@ def _refined(objective: Objective, s: float, grid: Grid, k: int, rtol: float, cu
     """Grids whose cells are halved, extrapolated, until errors are small enough or the next is too large."""
     levels, noise = [], np.zeros(k)
     grid = grid.cropped()
+    if CubicalComplex(grid.refined()).betti[1:] != (0,) * grid.dimension:
+        raise ConvergenceError(
+            f"{objective.name} at learning rate {s:g}: the domain that was kept has holes, where f is higher than at "
+            "any critical point that is known, and a mode may live in each; give a box"
+        )
     while True:
         found, error = _rates(objective, grid, s, k)
         levels.append(found)
