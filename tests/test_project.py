@@ -219,6 +219,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stability": SHARED | ROUTES,
     "gap_plane": SHARED | ROUTES,
     "explanation": SHARED | ROUTES,  # a question that uses several routes
+    "forms": SHARED | ROUTES,  # critical points beside the rates that they make small
     "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "plots"},
@@ -226,7 +227,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": SHARED
     | ROUTES
     | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""}
-    | {"certified"},
+    | {"certified", "forms"},
     "__main__": {"cli"},
 }
 

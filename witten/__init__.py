@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.errors import ConvergenceError, RequestError
     from witten.explanation.explanation import Explanation
     from witten.explanation.routes import explain
+    from witten.forms.form_spectrum import form_spectrum
     from witten.kinetic.momentum_gap import langevin_gap, momentum_gap
     from witten.kinetic.turnover import friction_sweep
     from witten.landscape.eyring_kramers import eyring_kramers
@@ -77,6 +78,7 @@ _HOME = {
     "explain": "witten.explanation.routes",
     "eyring_kramers": "witten.landscape.eyring_kramers",
     "fate": "witten.descent.attractor",
+    "form_spectrum": "witten.forms.form_spectrum",
     "friction_sweep": "witten.kinetic.turnover",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
@@ -125,6 +127,7 @@ __all__ = [
     "explain",
     "eyring_kramers",
     "fate",
+    "form_spectrum",
     "friction_sweep",
     "gallery",
     "gap",

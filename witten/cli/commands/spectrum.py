@@ -15,6 +15,7 @@ from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
+    from witten.forms.form_spectrum import FormSpectrum
     from witten.spectra.spectrum import Spectrum
 
 EXAMPLES = options.examples(
@@ -22,7 +23,9 @@ EXAMPLES = options.examples(
     "witten spectrum triple-well --lr 0.1 -k 4 --modes modes.nc --plot modes.png",
     "witten spectrum mueller-brown --lr 0.2 -k 3 --modes modes.xdmf",
     "witten spectrum double-well --lr 0.1 -k 3 --json",
+    "witten spectrum himmelblau --lr 0.1 --form 2 -k 3",
 )
+FORM_BOUNDARIES = ("absolute", "relative")
 MODES_SUFFIXES = (".nc", ".xdmf", ".bp")
 
 Modes = Annotated[
@@ -30,7 +33,15 @@ Modes = Annotated[
     typer.Option("--modes", metavar="FILE", help="Save the modes: .nc with the rates, .xdmf or .bp for ParaView."),
 ]
 Count = Annotated[str, typer.Option("-k", metavar="K", help="How many eigenvalues, the zero included.")]
-Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the forms; only 0, functions, today.")]
+Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the forms, 0 to d; 0 are functions.")]
+Boundary = Annotated[
+    str,
+    typer.Option(
+        "--boundary",
+        metavar="reflecting|absorbing|absolute|relative",
+        help="Of the --box, for functions; absolute or relative for forms (absolute where left out).",
+    ),
+]
 
 
 def spectrum(
@@ -44,7 +55,7 @@ def spectrum(
     noise_model: options.NoiseModel = None,
     drift: options.Drift = None,
     box: options.Box = None,
-    boundary: options.Boundary = "reflecting",
+    boundary: Boundary = "reflecting",
     periodic: options.Periodic = None,
     degree: options.Degree = None,
     mesh: options.Mesh = None,
@@ -60,6 +71,22 @@ def spectrum(
 ) -> None:
     """The K lowest rates at one learning rate, the zero of the ground state included, and their modes."""
     learning_rate = options.parse_learning_rate(lr)
+    degree_of_forms = options.whole("--form", form, 0)
+    if degree_of_forms or boundary in FORM_BOUNDARIES:
+        given = {
+            "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
+            "--periodic": periodic, "--degree": degree, "--mesh": mesh, "--modes": modes, "-o": output,
+            "--plot": plot, "--petsc": petsc, "--noise": None if noise == "1" else noise,
+        }  # fmt: skip
+        _refuse_beside_forms({name: value for name, value in given.items() if value}, boundary)
+        of_forms = {
+            "rtol": options.positive("--rtol", rtol),
+            "box": options.parse_box(box),
+            "boundary": boundary if boundary in FORM_BOUNDARIES else FORM_BOUNDARIES[0],
+        }
+        count = options.whole("-k", k, 1)
+        _of_forms(options.resolved(objective, center, scale), learning_rate, degree_of_forms, count, of_forms, as_json)
+        return
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
         "noise": options.parse_noise(noise, covariance, noise_model, drift),
@@ -73,8 +100,6 @@ def spectrum(
     }
     options.whole("--seed", seed, 0)
     count = options.whole("-k", k, 1)
-    if options.whole("--form", form, 0) != 0:
-        raise RequestError(f"--form {form}: forms of degree above 0 are not available yet; use --form 0")
     files = [path for path in (output, modes) if path is not None]
     ranks = parallel.world()
     parallel.agree(ranks, lambda: _check_files(output, modes, plot))
@@ -91,6 +116,78 @@ def spectrum(
         print_json(_json(found) | ({"periodic": request["periodic"]} if periodic else {}))
     else:
         _show(found, [*files, *([plot] if plot is not None else [])])
+
+
+def _refuse_beside_forms(given: dict[str, Any], boundary: str) -> None:
+    """Forms are computed by differences on grids, in unit noise, and have rates alone."""
+    if given:
+        raise RequestError(f"{next(iter(given))} is not available for forms (--form above 0, or --boundary absolute or "
+                           "relative); leave it out")  # fmt: skip
+    if boundary not in (*FORM_BOUNDARIES, "reflecting"):
+        raise RequestError(f"--boundary {boundary}: forms have an absolute or a relative boundary; use one of these")
+
+
+def _of_forms(f: Any, learning_rate: float, form: int, k: int, request: dict[str, Any], as_json: bool) -> None:
+    """Compute and print."""
+    import witten
+
+    with progress_bar(1, f.name):
+        found = witten.form_spectrum(f, learning_rate, form, k, **request)
+    if as_json:
+        print_json(_json_of_forms(found))
+    else:
+        _show_forms(found)
+
+
+def _json_of_forms(found: FormSpectrum) -> dict[str, Any]:
+    """Null is what is not resolved, or a rate that no double holds."""
+    from witten.rates.record import SMALLEST
+
+    known = found.resolved.tolist()
+    columns = zip(found.rates.tolist(), found.log_rates.tolist(), known, strict=True)
+    rates = [rate if ok and (rate >= SMALLEST or math.isinf(log)) else None for rate, log, ok in columns]
+    errors = found.errors.tolist()
+    logs = [log / math.log(10) if ok and not math.isinf(log) else None
+            for log, ok in zip(found.log_rates.tolist(), known, strict=True)]  # fmt: skip
+    return {
+        "objective": found.objective,
+        "learning_rate": found.learning_rate,
+        "form": found.form,
+        "boundary": found.boundary,
+        "rates": rates,
+        "rate_errors": [error if rate is not None else None for error, rate in zip(errors, rates, strict=True)],
+        "log10_rates": logs,
+        "resolved": known,
+        "betti": list(found.betti),
+        "parts": [{"rate": rate, "partner_form": partner}
+                  for rate, partner in zip(rates, found.partner_forms, strict=True)],
+        "critical_points": None if found.critical_points is None else list(found.critical_points),
+        "small_counted": found.small_counted,
+        "morse_inequalities_hold": found.morse_inequalities_hold,
+        "n_dofs": found.n_dofs,
+    }  # fmt: skip
+
+
+def _show_forms(found: FormSpectrum) -> None:
+    shift = math.log(2.0 * found.learning_rate)
+    columns = (found.log_rates, found.log_rates + shift, found.relative_errors, found.resolved)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    partners = ["" if partner is None else str(partner) for partner in found.partner_forms]
+    print_table(
+        f"{found.objective}: lowest rates of {found.form}-forms at learning rate {found.learning_rate:g}",
+        ("mode", "rate", "Witten eigenvalue", "also of form"),
+        [(str(i), *_row(*row), partners[i]) for i, row in enumerate(rows)],
+    )
+    print_line(f"Betti numbers {_listed(found.betti)} ({found.boundary} boundary)")
+    if found.critical_points is not None:
+        print_line(f"critical points of each index {_listed(found.critical_points)}")
+    if found.small_counted is not None:
+        print_line(f"exponentially small rates, zeros counted: {found.small_counted}")
+    print_line(f"{found.n_dofs} unknowns, {found.seconds:.2f} s")
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> None:

@@ -1,0 +1,232 @@
+"""The spectrum of the Witten-Laplacian on p-forms, merged from singular values of d_f of degrees p and p - 1."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witten.errors import ConvergenceError, RequestError
+from witten.forms.top_form import top_rates
+from witten.landscape.landscape import Landscape, describe_landscape
+from witten.objectives import Objective, resolve
+from witten.parallel.communicators import agree, communicator
+from witten.request import checked_learning_rates
+from witten.spectra.gap import spectrum
+
+__all__ = ["BOUNDARIES", "FormSpectrum", "form_spectrum"]
+
+Array = NDArray[np.float64]
+Intervals = Sequence[tuple[float, float]]
+BOUNDARIES = ABSOLUTE, RELATIVE = "absolute", "relative"
+# A rate whose error bar is wider than this part of it is not resolved.
+RESOLVED = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class FormSpectrum:
+    """The k lowest rates lambda = delta/(2s) of p-forms, ascending, the b_p zeros first.
+
+    Attributes
+    ----------
+    objective : the objective's name
+    learning_rate : s
+    form : p
+    boundary : 'absolute' or 'relative'
+    log_rates : natural logarithms, -inf for zeros, shape (k,)
+    relative_errors : error bars as parts of the rates, 0 for zeros, shape (k,)
+    partner_forms : of each rate the degree, p + 1 or p - 1, that has it, too; None for zeros
+    betti : b_0, ..., b_d of the domain (relative ones for a relative boundary)
+    critical_points : c_0, ..., c_d, how many of each index; None in a box, or where some are degenerate
+    small_counted : how many rates are exponentially small, zeros included: below half of the smallest curvature at a
+        critical point, which no other rate is below as s -> 0. None where the last rate computed is small, too, one is
+        too close to that bound, or points are not known
+    n_dofs : nodes or cells of the finest grid
+    seconds : wall time
+    """
+
+    objective: str
+    learning_rate: float
+    form: int
+    boundary: str
+    log_rates: Array
+    relative_errors: Array
+    partner_forms: tuple[int | None, ...]
+    betti: tuple[int, ...]
+    critical_points: tuple[int, ...] | None
+    small_counted: int | None
+    n_dofs: int
+    seconds: float = field(repr=False)
+
+    @property
+    def rates(self) -> Array:
+        """lambda_j, 0 where no double holds it, shape (k,)."""
+        return np.exp(self.log_rates)
+
+    @property
+    def errors(self) -> Array:
+        """|true - rate| <= error, shape (k,)."""
+        return self.relative_errors * self.rates
+
+    @property
+    def resolved(self) -> NDArray[np.bool_]:
+        """Whether the bar is at most a tenth of the rate."""
+        return self.relative_errors <= RESOLVED
+
+    @property
+    def morse_inequalities_hold(self) -> bool | None:
+        """sum_{q<=p} (-1)^{p-q} (c_q - b_q) >= 0 for every p, with equality for p = d; None where c is not known."""
+        if self.critical_points is None:
+            return None
+        sums, last = [], 0
+        for c, b in zip(self.critical_points, self.betti, strict=True):
+            last = c - b - last
+            sums.append(last)
+        return min(sums) >= 0 and sums[-1] == 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Singular:
+    """sigma(A_q)^2/(2s), ascending: rates that q-forms and (q+1)-forms share."""
+
+    degree: int
+    log_rates: Array
+    relative: Array
+    n_dofs: int
+
+
+def form_spectrum(
+    objective: Objective | str,
+    learning_rate: float,
+    form: int,
+    k: int = 6,
+    *,
+    rtol: float = 1e-3,
+    boundary: str = ABSOLUTE,
+    box: Intervals | None = None,
+) -> FormSpectrum:
+    """The k lowest eigenvalues of Delta^(p)/(2s), Delta^(p) = d_f^* d_f + d_f d_f^*, with error bars.
+
+    The nonzero ones are the squares of the singular values of d_f from p to p + 1 and from p - 1 to p. Those of degree
+    0 are the rates of functions; those of degree d - 1 the rates of functions of -f, killed at the boundary. Zeros are
+    as many as the Betti number. Source: [Witten1982].
+
+    >>> found = witten.form_spectrum("x^2/2", 0.1, 1, 3)
+    >>> print(*(f"{rate:.3f}" for rate in found.rates), found.betti)
+    1.000 2.000 3.000 (1, 0)
+
+    Parameters
+    ----------
+    objective : an Objective, or its text; dimension 1 or 2, or 3 for forms of degree 0 and 3
+    learning_rate : s > 0
+    form : p, from 0 to d
+    k : how many, zeros included
+    rtol : wanted error, relative to each rate
+    boundary : 'absolute', which reflects for p = 0 and kills for p = d, or 'relative', the other way about; the latter
+        needs a box
+    box : (low, high) per axis, instead of all of space; then f must be a formula for p > 0
+
+    Raises
+    ------
+    RequestError
+        if the request is wrong, or for forms of degree 1 and 2 in three dimensions.
+    ConvergenceError
+        where a solver fails, or slow modes have no end.
+    """
+    began = time.perf_counter()
+    f = resolve(objective)
+    (s,) = checked_learning_rates(learning_rate, 1.0)
+    _check(f, form, k, rtol, boundary, box)
+    known = describe_landscape(f) if box is None else None
+    betti = (1,) + (0,) * f.dimension
+    betti = betti if boundary == ABSOLUTE else betti[::-1]
+    wanted = max(k - betti[form], 1)
+    degrees = [q for q in (form, form - 1) if 0 <= q < f.dimension]
+    lists = [_singular(f, s, q, wanted, rtol, boundary, box, known) for q in degrees]
+    log_rates, errors, partners = _merged(lists, form, k, betti[form])
+    points = None if known is None else _counted(known)
+    small = _small(known, log_rates, errors) if known is not None and points is not None else None
+    n_dofs = max(each.n_dofs for each in lists)
+    seconds = time.perf_counter() - began
+    return FormSpectrum(
+        f.name, s, form, boundary, log_rates, errors, partners, betti, points, small, n_dofs, seconds
+    )
+
+
+def _check(f: Objective, form: int, k: int, rtol: float, boundary: str, box: Intervals | None) -> None:
+    d = f.dimension
+    if d > 3:
+        raise RequestError(f"forms are computed in up to 3 dimensions, and {f.name} has {d}")
+    if not 0 <= form <= d:
+        raise RequestError(f"forms of {f.name} have degrees from 0 to {d}, got {form}")
+    if d == 3 and form in (1, 2):
+        raise RequestError(
+            "forms of degree 1 and 2 in three dimensions need the curl-curl part, which is not computed; take degree "
+            "0 or 3"
+        )
+    if k < 1 or not 0 < rtol < 1:
+        raise RequestError(f"k must be at least 1 and rtol between 0 and 1, got {k} and {rtol:g}")
+    if boundary not in BOUNDARIES:
+        raise RequestError(f"boundary {boundary!r} is not known for forms; use {' or '.join(map(repr, BOUNDARIES))}")
+    if boundary == RELATIVE and box is None:
+        raise RequestError("all of space has no boundary, and 'relative' is about one; give a box")
+    if f.periodic_axes.any():
+        raise RequestError("forms know no periodic axes; give an objective without")
+    if box is not None and f.formula is None:
+        raise RequestError(f"forms in a box need a formula, and {f.name} has none; leave the box out")
+
+
+def _singular(
+    f: Objective, s: float, q: int, k: int, rtol: float, boundary: str, box: Intervals | None, known: Landscape | None
+) -> _Singular:
+    """The k lowest of degree q, by functions of f (q = 0) or of -f (q = d - 1).
+
+    Of what a box makes reflect, functions of f know the absolute boundary and those of -f the relative one."""
+    if q > 0 and known is not None:
+        points = (*known.minima, *known.saddles, *known.others)
+        if not points:
+            raise ConvergenceError(f"{f.name} has no critical point that is known; give a box")
+        highest = max(point.value for point in points)
+        found = agree(communicator(None), lambda: top_rates(f, s, k, rtol, highest))
+        return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
+    g = f if q == 0 or f.formula is None else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
+    reflects = (boundary == ABSOLUTE) == (q == 0)
+    first = 1 if reflects else 0
+    of_g = spectrum(g, s, k + first, rtol=rtol, box=box, boundary="reflecting" if reflects else "absorbing")
+    return _Singular(q, of_g.log_rates[first:], of_g.relative_errors[first:], of_g.n_dofs)
+
+
+def _merged(
+    lists: list[_Singular], form: int, k: int, zeros: int
+) -> tuple[Array, Array, tuple[int | None, ...]]:
+    """The k lowest of all, zeros first."""
+    log_rates = np.concatenate([np.full(zeros, -np.inf), *(each.log_rates for each in lists)])
+    errors = np.concatenate([np.zeros(zeros), *(each.relative for each in lists)])
+    partners: list[int | None] = [None] * zeros
+    for each in lists:
+        partners += [form + 1 if each.degree == form else form - 1] * each.log_rates.size
+    order = np.argsort(log_rates, kind="stable")[:k]
+    return log_rates[order], errors[order], tuple(partners[i] for i in order)
+
+
+def _counted(known: Landscape) -> tuple[int, ...] | None:
+    """c_0, ..., c_d; None where a point is degenerate, or it is not proved that there are no others."""
+    points = (*known.minima, *known.saddles, *known.others)
+    proved = known.search.complete and (known.search.box is None or known.search.everywhere)
+    if not proved or any(point.degenerate for point in points):
+        return None
+    return tuple(np.bincount([point.index for point in points], minlength=known.objective.dimension + 1).tolist())
+
+
+def _small(known: Landscape, log_rates: Array, errors: Array) -> int | None:
+    """How many rates are exponentially small, if that is certain of each, and one is not."""
+    points = (*known.minima, *known.saddles, *known.others)
+    bound = np.log(0.5 * min(float(abs(np.asarray(point.curvatures)).min()) for point in points))
+    below = log_rates + np.log1p(errors) < bound
+    with np.errstate(divide="ignore"):
+        above = log_rates + np.log1p(-np.minimum(errors, 1.0)) > bound
+    certain = (below | above).all() and above[-1]
+    return int(np.count_nonzero(below)) if certain else None
