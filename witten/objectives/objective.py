@@ -238,15 +238,16 @@ class Objective:
 
     def along(self, x: ArrayLike, direction: ArrayLike, order: int) -> Array:
         """f(x + t v) = out[0] + out[1] t + ... + out[n] t^n + O(t^{n+1}) from a point x (d,) along v (d,), n the order:
-        by Taylor arithmetic from the formula, to rounding.
+        by Taylor arithmetic from the formula, to rounding. Along m directions (d, m) the shape is (n + 1, m).
 
         Raises
         ------
         RequestError
             for an objective without a formula.
         """
-        found = constant(self._run_along("value", x, np.asarray(direction, dtype=float), order))
-        return np.array([*map(float, found.parts), *[0.0] * (order + 1 - len(found.parts))])
+        v = np.asarray(direction, dtype=float)
+        found = constant(self._run_along("value", x, v, order)).parts
+        return np.array([np.broadcast_to(part, v.shape[1:]) for part in (*found, *[0.0] * (order + 1 - len(found)))])
 
     def _run_along(self, program: str, x: ArrayLike, v: Array, order: int, *out: Any) -> Any:
         """A program of the formula on the lines x + t v."""
