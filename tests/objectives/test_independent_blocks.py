@@ -83,9 +83,9 @@ def test_blocks_of_rotated_sums_are_found(seed):
     np.testing.assert_allclose(axes.T @ axes, np.eye(f.dimension), atol=1e-12)
 
 
-@pytest.mark.parametrize("coupling", [1.0, 1e-3, 1e-6])
-def test_a_common_term_is_no_sum(coupling):
-    assert independent_blocks(rotated(3, (2, 3, 2), coupling=coupling)) == ()
+@pytest.mark.parametrize(("seed", "coupling"), [(3, 1.0), (5, 1e-3), (6, 1e-6), (40, 1e-5), (97, 1e-6)])
+def test_a_common_term_is_no_sum(seed, coupling):
+    assert independent_blocks(rotated(seed, (2, 2, 2, 3), coupling=coupling)) == ()
 
 
 def test_a_formula_gives_formulas():

@@ -21,7 +21,6 @@ from scipy.sparse.csgraph import connected_components
 from witten.objectives.callables import complete_unchecked
 from witten.objectives.objective import CallableObjective, Objective
 from witten.objectives.symbolic.grammar import variables
-from witten.objectives.topography.scaled_coordinates import units_around
 
 __all__ = ["Block", "independent_blocks", "remainder"]
 
@@ -32,8 +31,14 @@ SAMPLES, NEAR, FAR = 12, 0.3, 3.0
 MOST_TURNED = 100
 # Entries of a Hessian that are rounding, beside its norm: tried one after the other.
 ROUNDING = (1e-13, 1e-11, 1e-9, 1e-7)
-# Points at which f is compared with the sum, and how well it has to agree, relative to its terms.
-POINTS, AGREES = 256, 1e-9
+# Points at which f is compared with the sum, their distances in units of length, how many must have finite values, and
+# how well it has to agree, relative to its terms.
+POINTS, INNER, OUTER, ENOUGH, AGREES = 640, 1e-2, 1e8, 128, 1e-9
+# Distances at which the Hessian is compared with that at the centre, what rounding lets see of them beside |x|, and
+# from what part of it on it is another one.
+LENGTHS, KNOWN, CHANGED = 4.0 ** np.arange(-20, 40), 1e-8, 0.2
+# The centre is rounded to this part of the unit of length: its digits then are few.
+FINE = 2.0**-8
 # Coefficients of a form that turning should have made zero, beside its length.
 NOTHING = 1e-12
 
@@ -68,8 +73,8 @@ def remainder(objective: Objective, blocks: tuple[Block, ...], places: list[Arra
 def independent_blocks(objective: Objective, most: int = 3) -> tuple[Block, ...]:
     """The blocks of f, none of more than `most` coordinates; empty where there are no such blocks.
 
-    Compared with the sum at 256 points at up to 30 units of length from a minimum; without a formula that is all that
-    is known."""
+    Compared with the sum at 640 points around a minimum, at 0.01 to 10^8 units of length or as far as f is finite;
+    unless they are the coordinates of a formula that is all that is known."""
     centre, unit = _place(objective)
     rng = np.random.default_rng(0)
     for groups in _proposed(objective, centre, unit, rng):
@@ -89,10 +94,20 @@ def _place(objective: Objective) -> tuple[Array, float]:
         start = np.array(objective.center)
     with np.errstate(all="ignore"):
         end = minimize(objective, start, jac=lambda x: _gradient(objective, x), method="BFGS").x
-    by_value = CallableObjective(objective.name, None, objective.symbols, given=(objective, None, None),
-                                 functions={"value": objective})  # fmt: skip
-    units = units_around(by_value, (end if np.isfinite(end).all() else start)[:, None])
-    return np.array(units.centre), units.length
+    centre = end if np.isfinite(end).all() else start
+    length = float(2.0 ** np.round(np.log2(_length(objective, centre))))
+    return np.round(centre / (FINE * length)) * FINE * length, length
+
+
+def _length(objective: Objective, x: Array) -> float:
+    """How far from x the Hessian becomes another one, within a factor of four; for a parabola any length."""
+    here, largest = _hessian(objective, x), float(abs(x).max())
+    for length in LENGTHS[KNOWN * largest < LENGTHS]:
+        step = np.random.default_rng(0).normal(size=x.size)
+        there = _hessian(objective, x + length * step / np.linalg.norm(step))
+        if np.linalg.norm(there - here) > CHANGED * (np.linalg.norm(there) + np.linalg.norm(here)):
+            return float(length)
+    return largest or 1.0
 
 
 def _proposed(objective: Objective, centre: Array, unit: float, rng: np.random.Generator) -> Iterator[list[Array]]:
@@ -154,13 +169,13 @@ def _hessian(objective: Objective, x: Array) -> Array:
 
 def _is_sum(objective: Objective, blocks: tuple[Block, ...], unit: float, rng: np.random.Generator) -> bool:
     """Whether the remainder is the same at points of many sizes, to rounding."""
-    sizes = unit * np.geomspace(1e-2, 30.0, POINTS)
+    sizes = unit * np.geomspace(INNER, OUTER, POINTS)
     places = [rng.normal(size=(block.axes.shape[1], POINTS)) * sizes for block in blocks]
     rest, size = remainder(objective, blocks, places)
     origin, least = remainder(objective, blocks, [np.zeros((len(t), 1)) for t in places])
     known = np.isfinite(rest) & np.isfinite(size)
     agrees = abs(rest - origin) <= AGREES * (size + least)
-    return bool(np.isfinite(origin).all() and known.sum() > POINTS // 2 and agrees[known].all())
+    return bool(np.isfinite(origin).all() and known.sum() >= ENOUGH and agrees[known].all())
 
 
 def _block(objective: Objective, centre: Array, axes: Array, unit: float, name: str) -> Block:

@@ -254,7 +254,7 @@ class Objective:
         rest = (0.0,) * (order - 1)
         lines = [Taylor((start, slope, *rest)) for start, slope in zip(np.asarray(x, dtype=float), v, strict=True)]
         with np.errstate(all="ignore"):
-            return self._program(program, taylor_vocabulary())(lines, *out)
+            return self._on_lines(program)(lines, *out)
 
     @property
     def singularities(self) -> list[sp.Expr]:
@@ -313,6 +313,16 @@ class Objective:
 
     def _program(self, what: str, vocabulary: dict[str, Any]) -> Callable[..., Any]:
         return codegen.compile_program(self.symbols, self.derivatives.results(what), vocabulary)
+
+    def _on_lines(self, what: str) -> Callable[..., Any]:
+        """A program in Taylor arithmetic, compiled once."""
+        if what not in self._compiled_on_lines:
+            self._compiled_on_lines[what] = self._program(what, taylor_vocabulary())
+        return self._compiled_on_lines[what]
+
+    @cached_property
+    def _compiled_on_lines(self) -> dict[str, Callable[..., Any]]:
+        return {}
 
     @cached_property
     def _arrays(self) -> Arrays:
