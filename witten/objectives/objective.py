@@ -116,6 +116,30 @@ class Objective:
         )
         return made._checked_center()
 
+    @staticmethod
+    def from_jax(
+        function: Callable[[Any], Any],
+        dimension: int,
+        name: str | None = None,
+        center: ArrayLike | None = None,
+        scale: float | None = None,
+    ) -> "CallableObjective":
+        """f from a function of one point (d,) written in JAX: gradient and Hessian by automatic differentiation, in
+        float64, compiled by XLA. The rest as `from_callable`, which checks them against finite differences. Needs the
+        extra `jax`.
+
+        Raises
+        ------
+        RequestError
+            if JAX is not there, the function cannot be traced, gives no number in float64, or is not the same twice.
+        """
+        from witten.objectives.jax_functions import functions_of_points
+
+        _check_dimension(dimension)
+        value, gradient, hessian = functions_of_points(function, dimension)
+        title = name or str(getattr(function, "__name__", "loss"))
+        return Objective.from_callable(value, dimension, gradient, hessian, title, center, scale)
+
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
         """The same f, its wells sought around `center` (d,), too, and derivatives that are not given taken in steps
         that go by `scale`, a length over which f changes.
