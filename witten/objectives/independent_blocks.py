@@ -94,7 +94,8 @@ def _place(objective: Objective) -> tuple[Array, float]:
         start = np.array(objective.center)
     with np.errstate(all="ignore"):
         end = minimize(objective, start, jac=lambda x: _gradient(objective, x), method="BFGS").x
-    centre = end if np.isfinite(end).all() else start
+        flatter = np.linalg.norm(_gradient(objective, end)) < np.linalg.norm(_gradient(objective, start))
+    centre = end if np.isfinite(end).all() and flatter else start
     length = float(2.0 ** np.round(np.log2(_length(objective, centre))))
     return np.round(centre / (FINE * length)) * FINE * length, length
 

@@ -74,7 +74,7 @@ def functions_of_points(function: Callable[[Any], Any], dimension: int) -> tuple
     try:
         import jax
     except ImportError:
-        raise RequestError("Objective.from_jax needs the package jax, which is not there; install witten[jax]") from None
+        raise RequestError("Objective.from_jax needs the package jax, which is missing; install witten[jax]") from None
     title = getattr(function, "__name__", type(function).__name__)
     with jax.enable_x64(True):
         try:

@@ -228,7 +228,8 @@ def gap(
     asked = checked_learning_rates(learning_rates, sigma)
     covariance = {} if model is None else {"covariance": model.text}
     options = _options(rtol, sigma, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls | covariance))
-    apart = f.dimension > 3 and model is None and box is None and not walls and how is None
+    in_all_of_space = not (f.periods or f.mobility or walls) and box is None
+    apart = f.dimension > 3 and in_all_of_space and model is None and how is None
     if apart:
         require_blocks(f)
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
