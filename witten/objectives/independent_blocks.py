@@ -36,7 +36,7 @@ ROUNDING = (1e-13, 1e-11, 1e-9, 1e-7)
 POINTS, INNER, OUTER, ENOUGH, AGREES = 640, 1e-2, 1e8, 128, 1e-9
 # Distances at which the Hessian is compared with that at the centre, what rounding lets see of them beside |x|, and
 # from what part of it on it is another one.
-LENGTHS, KNOWN, CHANGED = 4.0 ** np.arange(-20, 40), 1e-8, 0.2
+LENGTHS, KNOWN, CHANGED, DEGENERATE = 4.0 ** np.arange(-20, 40), 1e-8, 0.2, 1e-9
 # The centre is rounded to this part of the unit of length: its digits then are few.
 FINE = 2.0**-8
 # Coefficients of a form that turning should have made zero, beside its length.
@@ -106,7 +106,9 @@ def _length(objective: Objective, x: Array) -> float:
     for length in LENGTHS[KNOWN * largest < LENGTHS]:
         step = np.random.default_rng(0).normal(size=x.size)
         there = _hessian(objective, x + length * step / np.linalg.norm(step))
-        if np.linalg.norm(there - here) > CHANGED * (np.linalg.norm(there) + np.linalg.norm(here)):
+        before, after = np.linalg.norm(here), np.linalg.norm(there)
+        # Where it vanishes at x any other is another one.
+        if before > DEGENERATE * after and np.linalg.norm(there - here) > CHANGED * (before + after):
             return float(length)
     return largest or 1.0
 
