@@ -329,7 +329,7 @@ def test_warm_compiles_the_kernels_of_every_command_and_prints_nothing():
         (("gap", "3", "--lr", "0.1"), "constant"),
         (("gap", "-x**2", "--lr", "0.1"), "no Gibbs measure"),
         (("gap", "log(1 + x**2)", "--lr", "0.1"), "no spectral gap"),
-        (("gap", "quadratic:dim=4", "--lr", "0.1"), "dimension 4"),
+        (("gap", "x1^4 + x4^4 + x1^2*x2^2*x3^2*x4^2", "--lr", "0.1"), "dimension 4"),
         (("spectrum", "double-well", "--lr", "0.1", "-k", "0"), "-k must be at least 1, got 0"),
         (("spectrum", "double-well", "--lr", "0.1", "-ksix"), "-k: 'six' is not a whole number"),
         (("spectrum", "double-well", "--lr", "0.1,0.2", "-k", "2"), "takes one learning rate"),

@@ -135,7 +135,8 @@ def test_the_report_holds_what_a_supplement_would(report, found):
 
 def test_a_report_of_one_well_in_four_dimensions(tmp_path):
     """No theory, no spectral rate, no picture of the objective, no modes: still a page."""
-    wells = validate("quadratic:dim=4", 0.1, monte_carlo=lambda f, s: off_by(0.0)(witten.gallery.quadratic(), s))
+    coupled = "x1^2 + x2^2 + x3^2 + x4^2 + x1^2*x2^2 + x2^2*x3^2 + x3^2*x4^2"
+    wells = validate(coupled, 0.1, monte_carlo=lambda f, s: off_by(0.0)(witten.gallery.quadratic(), s))
     write_validation(wells, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "grids and meshes end at three dimensions" in text and "one minimum" in text

@@ -126,6 +126,30 @@ class Objective:
         )
         return made._checked_center()
 
+    @staticmethod
+    def from_jax(
+        function: Callable[[Any], Any],
+        dimension: int,
+        name: str | None = None,
+        center: ArrayLike | None = None,
+        scale: float | None = None,
+    ) -> "CallableObjective":
+        """f from a function of one point (d,) written in JAX: gradient and Hessian by automatic differentiation, in
+        float64, compiled by XLA. The rest as `from_callable`, which checks them against finite differences. Needs the
+        extra `jax`.
+
+        Raises
+        ------
+        RequestError
+            if JAX is not there, the function cannot be traced, gives no number in float64, or is not the same twice.
+        """
+        from witten.objectives.jax_functions import functions_of_points
+
+        _check_dimension(dimension)
+        value, gradient, hessian = functions_of_points(function, dimension)
+        title = name or str(getattr(function, "__name__", "loss"))
+        return Objective.from_callable(value, dimension, gradient, hessian, title, center, scale)
+
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
         """The same f, its wells sought around `center` (d,), too, and derivatives that are not given taken in steps
         that go by `scale`, a length over which f changes.
@@ -248,22 +272,23 @@ class Objective:
 
     def along(self, x: ArrayLike, direction: ArrayLike, order: int) -> Array:
         """f(x + t v) = out[0] + out[1] t + ... + out[n] t^n + O(t^{n+1}) from a point x (d,) along v (d,), n the order:
-        by Taylor arithmetic from the formula, to rounding.
+        by Taylor arithmetic from the formula, to rounding. Along m directions (d, m) the shape is (n + 1, m).
 
         Raises
         ------
         RequestError
             for an objective without a formula.
         """
-        found = constant(self._run_along("value", x, np.asarray(direction, dtype=float), order))
-        return np.array([*map(float, found.parts), *[0.0] * (order + 1 - len(found.parts))])
+        v = np.asarray(direction, dtype=float)
+        found = constant(self._run_along("value", x, v, order)).parts
+        return np.array([np.broadcast_to(part, v.shape[1:]) for part in (*found, *[0.0] * (order + 1 - len(found)))])
 
     def _run_along(self, program: str, x: ArrayLike, v: Array, order: int, *out: Any) -> Any:
         """A program of the formula on the lines x + t v."""
         rest = (0.0,) * (order - 1)
         lines = [Taylor((start, slope, *rest)) for start, slope in zip(np.asarray(x, dtype=float), v, strict=True)]
         with np.errstate(all="ignore"):
-            return self._program(program, taylor_vocabulary())(lines, *out)
+            return self._on_lines(program)(lines, *out)
 
     @property
     def singularities(self) -> list[sp.Expr]:
@@ -322,6 +347,16 @@ class Objective:
 
     def _program(self, what: str, vocabulary: dict[str, Any]) -> Callable[..., Any]:
         return codegen.compile_program(self.symbols, self.derivatives.results(what), vocabulary)
+
+    def _on_lines(self, what: str) -> Callable[..., Any]:
+        """A program in Taylor arithmetic, compiled once."""
+        if what not in self._compiled_on_lines:
+            self._compiled_on_lines[what] = self._program(what, taylor_vocabulary())
+        return self._compiled_on_lines[what]
+
+    @cached_property
+    def _compiled_on_lines(self) -> dict[str, Callable[..., Any]]:
+        return {}
 
     @cached_property
     def _arrays(self) -> Arrays:

@@ -25,6 +25,7 @@ from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
 from witten.rates import NoisyRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
+from witten.spectra.blocks import gap_of_blocks, require_blocks
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.noisy import noisy_spectrum, require_room
@@ -214,7 +215,9 @@ def gap(
 
     Parameters
     ----------
-    objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`
+    objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`; in more than
+        three dimensions an objective that is a sum of blocks of at most three coordinates, turned ones included, which
+        are found (`independent_blocks`), with noise of one strength in all of space, by finite differences
     dimension, gradient, hessian, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
@@ -245,12 +248,21 @@ def gap(
     asked = checked_learning_rates(learning_rates, sigma)
     covariance = {} if model is None else {"covariance": model.text}
     options = _options(rtol, sigma, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls | covariance))
+    in_all_of_space = not (f.periods or f.mobility or walls) and box is None
+    apart = f.dimension > 3 and in_all_of_space and model is None and how is None
+    if apart:
+        require_blocks(f)
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
 
     def compute(s: float, group: Communicator) -> RateRecord:
         if model is not None:
             return noisy_record(_noisy(f, s, 2, model, group, rtol=rtol, box=box, modes=False))
+        if apart:
+            return gap_of_blocks(
+                f, effective_learning_rate(s, sigma),
+                lambda block: _spectrum(block, s, 2, sigma, None, group, rtol=rtol, petsc=petsc), rate_record,
+            )  # fmt: skip
         quickly = how and {**how, "modes": False}
         wanted = 1 if walls else 2
         return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))

@@ -22,6 +22,7 @@ from witten.noise import Noise, parted
 from witten.number_format import scientific
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
+from witten.objectives.independent_blocks import independent_blocks
 from witten.parallel import Communicator, agree, communicator
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates
@@ -197,9 +198,9 @@ def _described(f: Objective, box: Intervals | None, seed: int) -> tuple[Landscap
 
 
 def _no_grid(f: Objective) -> str | None:
-    if f.dimension <= 3:
+    if f.dimension <= 3 or independent_blocks(f):
         return None
-    return f"grids and meshes end at three dimensions, {f.name} has {f.dimension}"
+    return f"grids and meshes end at three dimensions, {f.name} has {f.dimension} and is no sum of blocks of so many"
 
 
 def _no_law(landscape: Landscape | None) -> str | None:
