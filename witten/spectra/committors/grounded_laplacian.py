@@ -128,8 +128,8 @@ class Grounded:
     def longest_inside(self) -> float:
         """A bound on the mean time on the way to the lowest node of a core, without leaving it; 0 for single nodes.
 
-        sum_k m_k R_k over its nodes, R_k the resistance of one way from k to the lowest node: no less than what all ways
-        have together, whatever the heights of the nodes hide of what lies between them.
+        sum_k m_k R_k over its nodes, R_k the resistance of one way from k to the lowest node: no less than that of
+        all ways together, whatever the heights of the nodes hide of what lies between them.
         """
         a, c, operator = self.operator.matrix, self.cores, self.operator
         with np.errstate(divide="ignore"):
