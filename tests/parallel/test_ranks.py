@@ -14,6 +14,7 @@ from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.parallel import agree, alone, collectively, communicator, world
 from witten.parallel.task_farm import deal
 from witten.rates import RateCurve
+from witten.sgd.sde_comparison import SDE, chain_beside_sde
 
 pytestmark = pytest.mark.ranks
 RATES = {0.4: 1.3477798375e-1, 0.2: 3.3545287308e-2, 0.1: 2.7761406366e-3}
@@ -254,3 +255,10 @@ def test_a_wrong_request_is_wrong_on_all_ranks(shared):
         witten.gap("double-well", [0.1], groups=world().size + 1)
     with pytest.raises(RequestError, match="no Gibbs measure"):
         witten.gap("-x**2", [0.1])
+
+
+def test_each_rank_takes_rates_of_a_chain_and_all_know_them():
+    found = chain_beside_sde("x^2/2", [0.4, 0.2, 0.1])
+    for name, truth in (("", -np.log1p([-0.4, -0.2, -0.1]) / [0.4, 0.2, 0.1]), (SDE, np.ones(3))):
+        np.testing.assert_allclose(found.curves[name].rates, truth, rtol=1e-6)
+    assert len(set(world().allgather(tuple(found.curves[""].rates)))) == 1

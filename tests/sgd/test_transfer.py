@@ -470,3 +470,8 @@ def test_a_learning_rate_out_of_all_proportion_is_refused(s, words):
     noise = 1e200 if s > 1 else 1e-200
     with pytest.raises(witten.RequestError, match=re.escape(f"noise {noise:g} is {words}")):
         chain("double-well", [0.1], noise=noise)
+
+
+def test_steps_that_leave_no_place_for_two_nodes_are_refused():
+    with pytest.raises(witten.ConvergenceError, match="for two nodes; take a smaller step"):
+        transfer_spectrum("double-well", 9.0)

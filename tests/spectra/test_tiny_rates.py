@@ -6,7 +6,7 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from properties import examples
 from references import double_well, rates_1d, shi_su_jordan
@@ -152,6 +152,7 @@ def random_graph(seed, decades):
 
 
 @given(st.integers(0, 10**6), st.floats(5, 300))
+@example(61, 206.0)  # two nodes of one core that exchange slowly, without a barrier between them
 @examples(12)
 def test_small_rates_of_random_graphs_over_300_decades(seed, decades):
     operator = random_graph(seed, decades)

@@ -12,7 +12,7 @@ from witten.errors import ConvergenceError, RequestError, Stopped
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.topography.convexity import separate
-from witten.parallel import Communicator
+from witten.parallel import agree, alone, communicator
 from witten.rates import CurveSet, RateCurve, RateRecord
 from witten.request import checked_learning_rates
 from witten.sgd.transfer_spectrum import CHAIN, chain_options, chain_rate
@@ -58,6 +58,7 @@ def chain_beside_sde(
     progress: Callable[[RateRecord], Any] = lambda record: None,
     walltime: float | None = None,
     stop: Stop = lambda: None,
+    comm: Any = None,
 ) -> CurveSet:
     """The rates of SGD, curve "" of the set, and of the SDE that stands for it, curve "sde".
 
@@ -67,7 +68,8 @@ def chain_beside_sde(
     ----------
     objective, noise, box : as in `transfer_spectrum`; the box is that of SGD alone
     learning_rates : s > 0, one or many
-    output, resume, progress, walltime, stop : of a sweep, as in `gap`; each process computes its own
+    output, resume, progress, walltime, stop : of a sweep, as in `gap`
+    comm : the ranks, each of which computes one rate after the other; all there are where left out
 
     Raises
     ------
@@ -77,15 +79,19 @@ def chain_beside_sde(
         at the walltime or by `stop`, with the curves so far.
     """
     f = resolve(objective)
-    mark = {"fingerprint": fingerprint(f)}
+    ranks = communicator(comm)
+    mark = {"fingerprint": agree(ranks, lambda: fingerprint(f))}
     rtol = RTOL[1] if f.dimension > 1 and separate(f) is not None else RTOL.get(f.dimension, 1e-4)
     parts = {
-        "": Part(lambda s, alone: chain_rate(f, s, noise, box), CHAIN, chain_options(noise, box) | mark),
-        SDE: Part(lambda s, alone: _sde_rate(f, s, noise), FINITE_DIFFERENCES, {"rtol": rtol, "noise": noise} | mark),
+        "": Part(lambda s, one: _by_itself(chain_rate, f, s, noise, box), CHAIN, chain_options(noise, box) | mark),
+        SDE: Part(
+            lambda s, one: _by_itself(_sde_rate, f, s, noise), FINITE_DIFFERENCES,
+            {"rtol": rtol, "noise": noise} | mark,
+        ),
     }
     sweep = Sweep(
-        f.name, parts, checked_learning_rates(learning_rates, noise), Communicator(), output,
-        lambda name, record: progress(record), walltime=walltime, stop=stop,
+        f.name, parts, checked_learning_rates(learning_rates, noise), ranks, output,
+        lambda name, record: progress(record), groups=ranks.size, walltime=walltime, stop=stop,
     )  # fmt: skip
     sweep.open(resume)
     reason = sweep.run()
@@ -93,6 +99,12 @@ def chain_beside_sde(
     if reason is not None:
         raise Stopped(reason, found)
     return found
+
+
+def _by_itself(compute: Callable[..., RateRecord], *given: Any) -> RateRecord:
+    """A record that one rank computes while others compute theirs."""
+    with alone():
+        return compute(*given)
 
 
 def _sde_rate(f: Objective, learning_rate: float, noise: float) -> RateRecord:

@@ -318,6 +318,11 @@ def _operator(
     if cells <= MOST_CELLS:
         out = transfer_operator(f, step_size, domain.box, noise=step, per_deviation=per_deviation, level=domain.level)
         cells = out.n_dofs
+        if cells < 2:
+            raise ConvergenceError(
+                f"at step size {step_size:g} the chain on {f.name} takes steps so long that {domain.box} has no place "
+                "for two nodes; take a smaller step"
+            )
         if cells <= MOST_NODES[f.dimension]:
             return out
     raise RequestError(

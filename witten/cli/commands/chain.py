@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
 from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
-    from witten.rates import RateRecord
+    from pathlib import Path
+
+    from witten.rates import RateCurve, RateRecord
 
 EXAMPLES = options.examples(
     "witten chain shi-su-jordan-1d --lr 0.1,0.075",
@@ -44,7 +47,7 @@ def chain(
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     options.parse_walltime(walltime)
-    output_files.check_places(output, plot, resume)
+    parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)
     from witten.rates import ChainRate, CurveSet, RateCurve
     from witten.sgd.sde_comparison import SDE, chain_beside_sde
@@ -61,10 +64,7 @@ def chain(
     )  # fmt: skip
     found = found or kept(())
     sgd, sde = found.curves[""], found.curves[SDE]
-    if plot is not None and sgd.records:
-        from witten.plots import plot_chain
-
-        plot_chain(sgd, sde if sde.resolved.any() else None, plot)
+    parallel.agree(parallel.world(), lambda: _draw(sgd, sde, plot))
     known = {record.learning_rate: record for record in sde.records}
     rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
     why = next((note for record in sde.records if not record.resolved for note in record.notes), None)
@@ -77,6 +77,13 @@ def chain(
         output_files.say_where(output, plot)
     if ending is not None:
         raise ending
+
+
+def _draw(sgd: RateCurve, sde: RateCurve, plot: Path | None) -> None:
+    if plot is not None and sgd.records:
+        from witten.plots import plot_chain
+
+        plot_chain(sgd, sde if sde.resolved.any() else None, plot)
 
 
 def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.errors import DISAGREEMENT
 from witten.cli.output import print_json, print_line, print_table, progress_bar
@@ -61,7 +62,7 @@ def validate(
     }
     request |= {"output": output, "resume": resume}
     options.parse_walltime(walltime)
-    _check_files(output, resume, report, plot)
+    parallel.agree(parallel.world(), lambda: _check_files(output, resume, report, plot))
     if report is not None and not isinstance(request["noise"], float):
         raise RequestError("--report: pages are made for noise of one strength; leave it out, or the covariance")
     f = options.resolved(objective, center, scale)
@@ -74,14 +75,7 @@ def validate(
             f, learning_rates, stop=stop, walltime=seconds_left(walltime),
             progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"), **request,
         )  # fmt: skip
-    if report is not None:
-        from witten.report.validation import write_validation
-
-        write_validation(found, report)
-    if plot is not None:
-        from witten.plots.validation import plot_validation
-
-        plot_validation(found, plot)
+    parallel.agree(parallel.world(), lambda: _keep(found, report, plot))
     if as_json:
         print_json(_json(objective, found))
     else:
@@ -100,6 +94,19 @@ def _check_files(output: Path | None, resume: bool, report: Path | None, plot: P
         from witten.report import check_page
 
         check_page(report)
+
+
+def _keep(found: Validation, report: Path | None, plot: Path | None) -> None:
+    """The page and the picture, where they were asked for, by one rank."""
+    with parallel.alone():
+        if report is not None:
+            from witten.report.validation import write_validation
+
+            write_validation(found, report)
+        if plot is not None:
+            from witten.plots.validation import plot_validation
+
+            plot_validation(found, plot)
 
 
 def _json(objective: str, found: Validation) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _direct(grounded: Grounded) -> Reduced:
     inverse = factorised(grounded)
     h, log_conductances, wrong = absorbed(grounded, inverse)
     back = np.maximum(inverse(h), 0.0)
-    longest = float(back.sum(axis=1).max(initial=0.0))
+    longest = max(float(back.sum(axis=1).max(initial=0.0)), grounded.longest_inside)
     return Reduced.of(grounded, log_conductances, h, back, longest, 8 * wrong)
 
 
@@ -177,7 +177,7 @@ def _iterative(grounded: Grounded) -> Reduced:
         log_conductances = np.log(np.maximum(energies, 0.0)) + c.log_scale[:, None] + c.log_scale
     # An estimate: tau itself is lost in rounding where psi_0 is small.
     longest = 10 * float(((later**2).sum(axis=0) / (psi * later).sum(axis=0)).max())
-    return Reduced.of(grounded, log_conductances, h, back, longest, 1e-10)
+    return Reduced.of(grounded, log_conductances, h, back, max(longest, grounded.longest_inside), 1e-10)
 
 
 @kernel

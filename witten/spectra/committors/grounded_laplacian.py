@@ -23,6 +23,8 @@ Nodes = NDArray[np.int64]
 DISSECT_FROM = 40_000
 # Exponents beyond this only meet factors that are smaller still.
 LARGEST_EXPONENT = 300.0
+# Ways are shortened as long as the logarithm of their resistance falls by so much.
+MUCH_LESS = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,24 @@ class Grounded:
         out = _inflow(c.nodes, c.well, self.label, a.indptr, a.indices, a.data, log_psi0, c.log_scale, symmetric)
         return out[self.inner]
 
+    @property
+    def longest_inside(self) -> float:
+        """A bound on the mean time on the way to the lowest node of a core, without leaving it; 0 for single nodes.
+
+        sum_k m_k R_k over its nodes, R_k the resistance of one way from k to the lowest node: no less than that of
+        all ways together, whatever the heights of the nodes hide of what lies between them.
+        """
+        a, c, operator = self.operator.matrix, self.cores, self.operator
+        with np.errstate(divide="ignore"):
+            log_data = np.log(np.maximum(-a.data, 0.0))
+        times = [0.0]
+        for well in np.flatnonzero(np.bincount(c.well) > 1):
+            nodes = c.nodes[c.well == well]
+            nodes = nodes[np.argsort(operator.values[nodes], kind="stable")]
+            log_r = _log_resistances(nodes, a.indptr, a.indices, log_data, operator.log_ground_state)
+            times.append(float(np.exp(np.logaddexp.reduce(2.0 * operator.log_ground_state[nodes] + log_r))))
+        return max(times)
+
     def everywhere(self, inner: Array) -> Array:
         """Values on the inner nodes, completed by 1 in the core of each column and 0 in the others."""
         out = np.zeros((self.operator.n_dofs, self.cores.count))
@@ -137,6 +157,27 @@ class Grounded:
         )
         with np.errstate(divide="ignore"):
             return np.log(flows) + 2.0 * c.log_scale[:, None]
+
+
+@numba.njit(cache=True)
+def _log_resistances(nodes, indptr, indices, log_data, log_psi0):  # type: ignore[no-untyped-def]
+    """log of the resistance of a way of little resistance from each of the nodes to the first of them, within them."""
+    log_r = np.full(log_psi0.size, np.nan)
+    log_r[nodes] = np.inf
+    log_r[nodes[0]] = -np.inf
+    shorter = True
+    while shorter:
+        shorter = False
+        for i in nodes[1:]:
+            for e in range(indptr[i], indptr[i + 1]):
+                j = indices[e]
+                if j != i and log_r[j] < np.inf:
+                    last = -log_data[e] - log_psi0[i] - log_psi0[j]
+                    high = max(log_r[j], last)
+                    way = high + np.log1p(np.exp(min(log_r[j], last) - high))
+                    if way < log_r[i] - MUCH_LESS:
+                        log_r[i], shorter = way, True
+    return log_r[nodes]
 
 
 @numba.njit(cache=True)
@@ -188,7 +229,7 @@ class Reduced:
     ----------
     wells : what is left
     h, back : committors h and G M h on the inner nodes, shape (inner, m)
-    longest : a bound on the mean time on the way to a core
+    longest : a bound on the mean time on the way to a core, and in a core to its lowest node
     extra : a relative error of all rates
     """
 
