@@ -52,7 +52,7 @@ class MarkovStates(Decay):
         """The cell of every point, nan for paths that have left for infinity."""
         y = self.mode.coordinates(snapshots)
         inside = (np.abs(snapshots) < FAR).all(axis=1)
-        _, cells = cKDTree(self.centres).query(np.where(inside, y, 0.0).reshape(len(y), -1).T)
+        _, cells = cKDTree(self.centres).query(np.where(inside, y, 0.0).reshape(len(y), inside.size).T)
         return np.where(inside, cells.reshape(inside.shape), np.nan)
 
     @property

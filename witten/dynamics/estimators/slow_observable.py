@@ -74,11 +74,12 @@ class SlowMode:
     def features(self, x: Array) -> Array:
         """1, the coordinates and the Gaussians at points (..., d, n), shape (1 + p + q, ..., n)."""
         y = self.coordinates(x)
-        flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
+        # Sizes are spelled out: a rank may have no paths.
+        flat = np.ascontiguousarray(y.reshape(y.shape[0], math.prod(y.shape[1:])))
         bumps = np.empty((len(self.centres), flat.shape[1]))
         _gaussians(flat, self.centres, 0.5 / self.width**2, bumps)
         found = np.concatenate([np.ones((1, flat.shape[1])), flat, bumps])
-        return found.reshape(-1, *y.shape[1:])
+        return found.reshape(len(found), *y.shape[1:])
 
 
 def _column(values: Array, like: Array) -> Array:
