@@ -188,7 +188,7 @@ def test_points_of_few_learning_rates_can_be_seen_and_minus_infinity_too():
     (arrow,) = [line for line in exponents.lines if line.get_marker() == "v"]
     assert arrow.get_xydata().tolist() == [[0.5, -2.5]]
     many = plot_bifurcation(bifurcation_diagram(f, np.linspace(0.6, 0.9, 300), [[0.9]], burn=10, keep=8))
-    assert many.axes[0].lines[0].get_marker() == ","
+    assert not many.axes[0].lines and len(many.axes[0].images) == 1  # as a density
 
 
 def test_a_superstable_exponent_is_null_in_json_and_written_in_the_table():
@@ -207,7 +207,7 @@ def test_pictures_of_any_dimension():
         figure = plot_descent(DescentMap(deep_scalar(1.0, depth=depth), 0.1), np.full(depth, 0.5), 100)
         assert len(figure.axes) == 2
     found = basins(scalar_factorisation(1.0), 1.1, ((-2, 2), (-2, 2)), (32, 32))
-    names = [text.get_text() for text in plot_basins(found).axes[0].get_legend().get_texts()]
+    names = [text.get_text() for text in plot_basins(found).legends[0].get_texts()]
     assert any("(" in name for name in names)
 
 

@@ -251,6 +251,7 @@ NOT_FOR_SMALL_REQUESTS = {
     "sgd.transfer_operator._apply_plane",
     "sgd.transfer_operator._apply_plane_serial",
     "spectra.committors.graph._energies",
+    "spectra.committors.grounded_laplacian._log_resistances",
     "spectra.committors.graph._energies_serial",
 }
 COMPILED = """

@@ -93,7 +93,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
         if 2 * QUANTILE * found[1] <= request.width or n_steps > most_steps:
             break
         errors.append(found[1])
-        if name == HITTING and len(errors) > IDLE and errors[-1] > SAME * errors[-1 - IDLE]:
+        if not balanced and len(errors) > IDLE and errors[-1] > SAME * errors[-1 - IDLE]:
             break
         if done >= UNSEEN and name in (AUTOCORRELATION, MSM) and not math.isfinite(found[1]):
             break

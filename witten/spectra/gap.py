@@ -25,7 +25,6 @@ from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
 from witten.rates import NoisyRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
-from witten.spectra.blocks import gap_of_blocks, require_blocks
 from witten.spectra.continuous_spectrum import continuous_from
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.noisy import noisy_spectrum, require_room
@@ -251,6 +250,8 @@ def gap(
     in_all_of_space = not (f.periods or f.mobility or walls) and box is None
     apart = f.dimension > 3 and in_all_of_space and model is None and how is None
     if apart:
+        from witten.spectra.blocks import gap_of_blocks, require_blocks
+
         require_blocks(f)
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
