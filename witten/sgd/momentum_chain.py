@@ -32,10 +32,12 @@ Array = NDArray[np.float64]
 COARSE = 1.25
 # Half the width of the strip |x - x-|, in standard deviations of that difference on a slope.
 STRIP = 9.0
-# How often, and by what part, box and strip are widened until they make no difference.
-ENLARGED, WIDER = 8, 0.15
+# How often box and strip are widened until they make no difference, how often if nothing leaves, and by what part.
+ENLARGED, PATIENCE, WIDER = 8, 2, 0.15
 # What is lost in a step, relative to the gap, and the relative change by widening, below which that is enough.
 LOST, SETTLED = 1e-10, 1e-9
+# What leaves in a step from wherever, beyond which there are no eigenvalues to compute.
+ALL = 0.999
 # Nodes of the result, beyond which a chain is refused.
 MOST_NODES = 300_000
 
@@ -154,7 +156,7 @@ class _Strip:
         """P and the probability to leave in one step, from each pair."""
         (n, m), sigma, low = self.shape, self.step.deviation, self.box.lower[0]
         h = float(self.box.widths[0]) / n
-        x = low + h * (np.arange(n) + 0.5)
+        x = np.asarray(low + h * (np.arange(n) + 0.5), dtype=float)
         i, o = (part.ravel() for part in np.meshgrid(np.arange(n), np.arange(2 * m + 1), indexing="ij"))
         y = self.step.images(x[i], x[i] - h * (o - m))
         least, most = np.maximum(i - m, 0), np.minimum(i + m, n - 1)
@@ -184,6 +186,8 @@ def _require(step: _Momentum, k: int, box: Sequence[tuple[float, float]] | None)
     if f.dimension != 1 or f.periods:
         what = f"dimension {f.dimension}" if f.dimension != 1 else "a periodic axis"
         raise RequestError(f"{f.name} has {what}; the chain with momentum is there for one variable on a line")
+    if step.deviation**2 == 0:
+        raise RequestError(f"learning rate {step.s:g} is too small for a chain: its square is none of a double")
     if k < 2:
         raise RequestError(f"a gap takes two eigenvalues, got k = {k}")
     if box is not None and len(box) != 1:
@@ -211,11 +215,13 @@ def _enclosing(
     if larger is not domain:
         strip = replace(strip, box=larger.box)
         found = _spectrum(strip, k)
-    for _ in range(ENLARGED):
+    for times in range(ENLARGED):
         strip, before = strip.wider(), found
         found = _spectrum(strip, k)
         known = max(found.gap, found.gap_error)
-        if found.leak <= LOST * known and abs(found.gap - before.gap) <= SETTLED * known + found.gap_error:
+        settled = abs(found.gap - before.gap) <= SETTLED * known + found.gap_error
+        # At kinks other nodes make a difference that no width takes away; it is in the bar.
+        if found.leak <= LOST * known and (settled or times >= PATIENCE):
             return found, before, strip
     raise ConvergenceError(
         f"at learning rate {step.s:g} with momentum {step.alpha:g} the chain on {step.objective.name} leaves every box "
@@ -229,6 +235,11 @@ def _spectrum(strip: _Strip, k: int) -> TransferSpectrum:
     """The leading eigenvalues of one matrix, from the right and from the left; bars are those of the solver alone."""
     matrix, step, began = strip.matrix, strip.step, stopwatch.seconds()
     n, enough = matrix.shape[0], k + 2
+    if strip.killed.min() > ALL:
+        raise ConvergenceError(
+            f"at learning rate {step.s:g} the chain on {step.objective.name} leaves {strip.box} in one step from "
+            "wherever; take a smaller learning rate"
+        )
     adjoint = matrix.T.tocsr()
     values, right = arnoldi(lambda u: matrix @ u, n, enough)
     left_values, left = arnoldi(lambda u: adjoint @ u, n, enough)
