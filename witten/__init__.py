@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.risk.excess_risk import excess_risk
     from witten.risk.planning.optimal_schedule import plan_schedule
     from witten.schedules import Schedule
+    from witten.sgd.momentum_chain import momentum_chain
     from witten.sgd.transfer_spectrum import transfer_spectrum
     from witten.spectra.committor import Committor, committor
     from witten.spectra.gap import gap, spectrum, sweep
@@ -84,6 +85,7 @@ _HOME = {
     "gap": "witten.spectra.gap",
     "kramers_law": "witten.landscape.kramers_law",
     "langevin_gap": "witten.kinetic.momentum_gap",
+    "momentum_chain": "witten.sgd.momentum_chain",
     "momentum_gap": "witten.kinetic.momentum_gap",
     "noise": "witten.noise",
     "periodic": "witten.objectives.periodicity",
@@ -133,6 +135,7 @@ __all__ = [
     "gap",
     "kramers_law",
     "langevin_gap",
+    "momentum_chain",
     "momentum_gap",
     "noise",
     "periodic",

@@ -21,7 +21,7 @@ from witten.sgd.balanced_basis import Balanced, conditions
 from witten.sgd.committors import SlowChain, small_gap, spread_states
 from witten.sgd.transfer_operator import TransferOperator
 
-__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "by_modulus", "leading_eigenvalues",
+__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "arnoldi", "by_modulus", "leading_eigenvalues",
            "leading_masses", "operator_spectrum"]
 
 Array = NDArray[np.float64]
@@ -218,8 +218,8 @@ def _leading(balanced: Balanced, k: int) -> _Leading:
         values, left, right = eig(balanced.dense(), left=True, right=True)
         left_values = values
     else:
-        values, right = _arnoldi(balanced.apply, n, enough)
-        left_values, left = _arnoldi(balanced.adjoint, n, enough)
+        values, right = arnoldi(balanced.apply, n, enough)
+        left_values, left = arnoldi(balanced.adjoint, n, enough)
         left = left.conj()
     order, others = _order(values)[:enough], _order(left_values)[:enough]
     values, right, left_values, left = values[order], right[:, order], left_values[others], left[:, others]
@@ -251,7 +251,7 @@ def _masses_by_squaring(matrix: Array) -> Array:
 
 def leading_masses(adjoint: Callable[[Array], Array], n: int, start: Array | None = None) -> Array:
     """The leading left eigenvector of an operator on n nodes, non-negative and of sum 1; from a guess where given."""
-    masses = np.abs(_arnoldi(adjoint, n, 1, start)[1][:, 0].real)
+    masses = np.abs(arnoldi(adjoint, n, 1, start)[1][:, 0].real)
     return np.asarray(masses / masses.sum())
 
 
@@ -264,7 +264,7 @@ def _order(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.lexsort((-values.imag, -values.real.round(12), -np.abs(values).round(12)))
 
 
-def _arnoldi(
+def arnoldi(
     apply: Callable[[Array], Array], n: int, k: int, start: Array | None = None
 ) -> tuple[Complex, Complex]:
     """The k eigenvalues of largest modulus and their vectors."""

@@ -32,6 +32,7 @@ __all__ = [
     "first_domain",
     "gibbs_distance",
     "transfer_spectrum",
+    "with_allowed_region",
 ]
 
 Array = NDArray[np.float64]
@@ -291,7 +292,7 @@ def _enclosing(
     domain = first_domain(f, step_size, k, step, box)
     rough = operator_spectrum(_operator(f, step_size, domain, step, COARSE[f.dimension]), k)
     for _ in range(ALLOWED_REGION_MODES):
-        larger = _with_allowed_region(domain, rough, k, step)
+        larger = with_allowed_region(domain, rough, k, step)
         if larger is domain:
             break
         domain = larger
@@ -348,7 +349,7 @@ def first_domain(
     return Domain(_around(found.box, step), found.level, unit, found)
 
 
-def _with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
+def with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
     """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
 
     Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells

@@ -23,6 +23,7 @@ EXAMPLES = options.examples(
     "witten chain double-well --lr 0.01:0.4:12 --plot chain.png",
     "witten chain triple-well --lr 0.2 --json",
     "witten chain rastrigin --lr 0.15,0.3 -o chain.nc --resume",
+    "witten chain double-well --lr 0.05 --momentum 0.5",
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
     "variable. A survival below 1 says that it escapes in the end; the rate is then that of the runs that have not.",
 )
@@ -41,12 +42,22 @@ def chain(
     plot: options.Plot = None,
     resume: options.Resume = False,
     walltime: options.Walltime = None,
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     as_json: options.Json = False,
 ) -> None:
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     options.parse_walltime(walltime)
+    alpha = options.parse_momentum(momentum, nesterov)
+    if momentum is not None:
+        from witten.cli import momentum_chain
+
+        sweep = {"-o": output, "--plot": plot, "--resume": resume, "--walltime": walltime}
+        f = options.resolved(objective, center, scale)
+        momentum_chain.run(f, learning_rates, alpha, nesterov, request, sweep, as_json)
+        return
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)
     from witten.rates import ChainRate, CurveSet, RateCurve
@@ -91,7 +102,7 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     known = sde is not None and sde.resolved and sde.rate is not None
     rate, error = (found.rate, found.rate_error) if found.resolved else (None, None)
     sde_rate, sde_error = (sde.rate, sde.rate_error) if known and sde is not None else (None, None)
-    ratio, ratio_error = _ratio(rate, error, sde_rate, sde_error)
+    ratio, ratio_error = ratio_with_error(rate, error, sde_rate, sde_error)
     return {
         "learning_rate": found.learning_rate,
         "chain_rate": rate,
@@ -111,7 +122,7 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     }
 
 
-def _ratio(a: float | None, a_error: float | None, b: float | None, b_error: float | None) -> tuple[Any, Any]:
+def ratio_with_error(a: float | None, a_error: float | None, b: float | None, b_error: float | None) -> tuple[Any, Any]:
     """a/b and its error; None where something is not known."""
     if a is None or a_error is None or b is None or b_error is None:
         return None, None
