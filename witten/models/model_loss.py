@@ -83,8 +83,8 @@ class ModelLoss:
         value = self.called("value", x)
         if self.gradient is None:
             raise RequestError(
-                f"{self.name} comes without its gradient, from which all is computed: define a function of the same name "
-                "and _gradient beside it, or give an objective (Objective.from_jax)"
+                f"{self.name} comes without its gradient, from which all is computed: define a function of the same "
+                "name and _gradient beside it, or give an objective (Objective.from_jax)"
             )
         for what, first, shape in (("value", value, ()), ("gradient", self.slope(x), (x.size,))):
             again = self.called(what, x, *shape)
