@@ -34,7 +34,8 @@ class Eigenvalue:
 
 @dataclass(frozen=True)
 class HessianSpectrum:
-    """
+    """The upper end of the spectrum of a symmetric matrix.
+
     Attributes
     ----------
     largest : eigenvalues, descending; the first is at most the largest eigenvalue, but for its error

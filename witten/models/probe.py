@@ -25,7 +25,12 @@ WORSE = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """
+    """What `probe` found at a point.
+
+    >>> found = witten.probe(lambda x: x[0]**2 + 3*x[1]**2, [1.0, 1.0], 0.5, gradient=lambda x: np.array([2, 6]) * x)
+    >>> [round(each.value, 6) for each in found.spectrum.largest], found.stable
+    ([6.0, 2.0], False)
+
     Attributes
     ----------
     learning_rate : s

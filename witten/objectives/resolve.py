@@ -153,7 +153,7 @@ def _from_file(path: Path, name: str, text: str | None) -> Objective:
 
 
 def beside(text: str, *suffixes: str) -> dict[str, Any]:
-    """What stands beside `name` in "path.py:name", which has been run: `name_gradient` by "gradient", or None."""
+    """What stands beside `name` in "path.py:name", which has been run: "gradient" is its name_gradient, or None."""
     location, _, name = text.rpartition(":")
     module = sys.modules[_title(Path(location))]
     return {suffix: getattr(module, f"{name}_{suffix}", None) for suffix in suffixes}
