@@ -70,6 +70,15 @@ def test_a_given_hessian_and_differences_say_the_same():
     assert one.spectrum.negative == other.spectrum.negative == np.count_nonzero(np.linalg.eigvalsh(net.hessian(w)) < 0)
 
 
+def test_an_objective_brings_what_it_knows_exactly():
+    f = witten.Objective.from_callable(lambda x: (x**4).sum(axis=0), 2, gradient=lambda x: 4 * x**3)
+    found = witten.probe(f, [1.0, 2.0], 0.1)
+    assert found.products == "differences" and abs(found.sharpness - 48) <= found.sharpness_error
+    assert witten.probe(witten.Objective.from_formula("x^4+y^4"), [1.0, 2.0], 0.1).products == "hessian"
+    with pytest.raises(RequestError, match="without its gradient"):
+        witten.probe(witten.Objective.from_callable(lambda x: (x**4).sum(axis=0), 2), [1.0, 2.0], 0.1)
+
+
 def test_eigenvalues_are_found_once_for_each_multiplicity():
     found = witten.probe(lambda x: x @ x, np.ones(30), 1.1, gradient=lambda x: 2 * x, count=40)
     assert [each.value for each in found.spectrum.largest] == pytest.approx([2.0] * 30)

@@ -46,9 +46,10 @@ class ModelLoss:
         f = self.value
         if not isinstance(f, Objective):
             return
-        derived = not isinstance(f, CallableObjective) or f.given[1] is not None
-        for what in ("gradient", "hessian"):
-            if getattr(self, what) is None and derived:
+        # What an objective has by finite differences has no error bar: it is left out.
+        known = f.given if isinstance(f, CallableObjective) else (f, f, f)
+        for what, exact in zip(("gradient", "hessian"), known[1:], strict=True):
+            if getattr(self, what) is None and exact is not None:
                 object.__setattr__(self, what, getattr(f, what))
 
     def called(self, what: str, x: Array, *shape: int | None) -> Array:
