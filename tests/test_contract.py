@@ -124,6 +124,7 @@ RUNS = {
         "minima.0.critical_lr": SOLVED,
         "minima.0.measured_lr": SOLVED,
     },
+    "probe liar.py:f --lr 0.1 --x0 0.5": {"sharpness": SOLVED, "loss": EXACT},
     'descend "(1-x^2)^2/4" --lr 0.5,1.2,1.7 --x0 0.3 --steps 1000': {
         "records.1.orbit.0.0": SOLVED,
         "records.1.multipliers.0.0": SOLVED,

@@ -213,6 +213,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "landscape": SHARED | {"noise", "objectives", "domains"},
     "dynamics": SHARED | {"noise", "objectives", "domains"},
     "descent": SHARED | {"objectives", "domains"},  # gradient descent without noise
+    "models": BASE | {"objectives", "request"},  # losses of many parameters, from their gradients alone
     # on top
     "risk": SHARED | ROUTES,
     "annealing": BASE | {"schedules"},
@@ -227,7 +228,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": SHARED
     | ROUTES
     | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "studies", "plots", "report", ""}
-    | {"certified", "forms"},
+    | {"certified", "forms", "models"},
     "__main__": {"cli"},
 }
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
     from witten.landscape.poincare_bounds import rate_bounds
     from witten.langevin import Langevin
+    from witten.models.probe import Probe, probe
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.objectives.periodicity import periodic
@@ -63,6 +64,7 @@ _HOME = {
     "Landscape": "witten.landscape.landscape",
     "Langevin": "witten.langevin",
     "Objective": "witten.objectives.objective",
+    "Probe": "witten.models.probe",
     "RateCurve": "witten.rates",
     "RequestError": "witten.errors",
     "Schedule": "witten.schedules",
@@ -90,6 +92,7 @@ _HOME = {
     "noise": "witten.noise",
     "periodic": "witten.objectives.periodicity",
     "plan_schedule": "witten.risk.planning.optimal_schedule",
+    "probe": "witten.models.probe",
     "rate_bounds": "witten.landscape.poincare_bounds",
     "read_mesh": "witten.domains.mesh",
     "simulate_rate": "witten.dynamics.simulation",
@@ -112,6 +115,7 @@ __all__ = [
     "Landscape",
     "Langevin",
     "Objective",
+    "Probe",
     "RateCurve",
     "RequestError",
     "Schedule",
@@ -140,6 +144,7 @@ __all__ = [
     "noise",
     "periodic",
     "plan_schedule",
+    "probe",
     "rate_bounds",
     "read_mesh",
     "simulate_rate",

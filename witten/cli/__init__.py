@@ -39,6 +39,7 @@ COMMANDS = {
     "schedule": "The fewest steps to a target risk with at most M constant learning rates; a decay may take fewer.",
     "anneal": "Annealing against small steps on convex regression: test losses at equal train loss.",
     "stability": "Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay.",
+    "probe": "A model at one of its points: sharpness against 2/s, the top of the Hessian, the noise of the gradient.",
     "descend": "Run x+ = x - s grad f(x) from one start at each learning rate, and say what becomes of it.",
     "bifurcate": "The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent.",
     "study": "Run the experiments of a paper and set what it says beside what is observed.",
@@ -53,6 +54,7 @@ GROUPS = {
     "the rate": ("gap", "spectrum", "theory", "simulate", "validate"),
     "why": ("explain", "landscape", "committor"),
     "discrete time": ("chain", "stability", "descend", "bifurcate"),
+    "models": ("probe",),
     "schedules": ("risk", "schedule", "anneal"),
     "files and tools": ("study", "objectives", "plot", "warm", "doctor"),
 }

@@ -21,7 +21,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.symbolic import formula
 from witten.objectives.symbolic.grammar import NAMES, nearest, quoted
 
-__all__ = ["from_file", "is_file", "resolve"]
+__all__ = ["beside", "from_file", "is_file", "resolve"]
 
 FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[^:]*)(:(?P<parameters>.*))?")
 WITH_PARAMETERS = re.compile(r"(?P<formula>[^:]*):(?P<parameters>[^:]*)")
@@ -147,10 +147,16 @@ def _from_file(path: Path, name: str, text: str | None) -> Objective:
         if parameters:
             raise RequestError(f"{where} is an objective and takes no parameters; a function in a file may have some")
         return found
-    module = sys.modules[_title(path)]
-    beside = {what: getattr(module, f"{name}_{what}", None) for what in ("gradient", "hessian")}
     dimension = parameters.pop("dim", None)
-    return from_function(found, dimension, parameters=parameters, name=where, **beside)
+    derivatives = beside(where, "gradient", "hessian")
+    return from_function(found, dimension, parameters=parameters, name=where, **derivatives)
+
+
+def beside(text: str, *suffixes: str) -> dict[str, Any]:
+    """What stands beside `name` in "path.py:name", which has been run: "gradient" is its name_gradient, or None."""
+    location, _, name = text.rpartition(":")
+    module = sys.modules[_title(Path(location))]
+    return {suffix: getattr(module, f"{name}_{suffix}", None) for suffix in suffixes}
 
 
 def from_file(text: str, kind: Any, what: str, remedy: str) -> Any:

@@ -1,0 +1,187 @@
+"""A loss with many parameters at one point: sharpness against 2/s, and the noise of the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from witten.errors import RequestError
+from witten.models.derivatives import derivative_along, unit
+from witten.models.gradient_noise import SAME, GradientNoise, gradient_noise
+from witten.models.hessian_spectrum import COMPLETE, HessianSpectrum, Product, hessian_spectrum
+from witten.models.model_loss import DIGITS, DOUBT, Function, ModelLoss
+from witten.request import checked_seed, positive
+
+__all__ = ["Probe", "probe"]
+
+Array = NDArray[np.float64]
+EPS = float(np.finfo(float).eps)
+# A product that is so much worse than usual, and than sqrt(eps), is made with another step.
+WORSE = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What `probe` found at a point.
+
+    >>> found = witten.probe(lambda x: x[0]**2 + 3*x[1]**2, [1.0, 1.0], 0.5, gradient=lambda x: np.array([2, 6]) * x)
+    >>> [round(each.value, 6) for each in found.spectrum.largest], found.stable
+    ([6.0, 2.0], False)
+
+    Attributes
+    ----------
+    learning_rate : s
+    parameters : n
+    loss, gradient_norm : f(x), |grad f(x)|
+    spectrum : the largest eigenvalues of Hess f(x), each with its bound
+    products : "hessian", or "differences" of gradients: of what H v is made
+    noise : of the gradient, None where nothing is known of samples
+    notes : what should be known, in words
+    """
+
+    learning_rate: float
+    parameters: int
+    loss: float
+    gradient_norm: float
+    spectrum: HessianSpectrum
+    products: str
+    noise: GradientNoise | None
+    notes: tuple[str, ...]
+
+    @property
+    def sharpness(self) -> float:
+        """The largest eigenvalue of Hess f(x), as Lanczos has it: an eigenvalue is within `sharpness_error`."""
+        return self.spectrum.largest[0].value
+
+    @property
+    def sharpness_error(self) -> float:
+        """|H q - sharpness q| of the Ritz vector q, and what is not known of H q."""
+        return self.spectrum.largest[0].error
+
+    @property
+    def threshold(self) -> float:
+        """2/s."""
+        return 2 / self.learning_rate
+
+    @property
+    def stable(self) -> bool | None:
+        """Whether the sharpness is at most 2/s: True if its upper bound is, False if sharpness - error is above, None
+        where 2/s lies between."""
+        if self.spectrum.upper <= self.threshold:
+            return True
+        return False if self.sharpness - self.sharpness_error > self.threshold else None
+
+
+def probe(
+    loss: Function,
+    x: ArrayLike,
+    learning_rate: float,
+    *,
+    gradient: Function | None = None,
+    hessian: Function | None = None,
+    sample_losses: Function | None = None,
+    sample_gradients: Function | None = None,
+    count: int = 5,
+    seed: int = 0,
+    name: str = "the loss",
+) -> Probe:
+    """Sharpness lambda_1(Hess f(x)) against 2/s, and tr Sigma/|grad f|^2, from gradients alone.
+
+    The eigenvalues come from Lanczos with Hessian-vector products, (grad f(x + h v) - grad f(x - h v))/(2h), or those
+    of a Hessian that is given, up to 400 parameters; never is there an n x n matrix of more.
+
+    >>> found = witten.probe(lambda x: x @ x, np.ones(30), 0.5, gradient=lambda x: 2 * x)
+    >>> round(found.sharpness, 6), found.threshold, found.stable
+    (2.0, 4.0, True)
+
+    Parameters
+    ----------
+    loss : f, a function of one point (n,); an Objective brings its derivatives
+    x : the point, (n,)
+    learning_rate : s
+    gradient, hessian : of one point, (n,) and (n, n)
+    sample_losses, sample_gradients : (N,) and (N, n), of N samples each by itself
+    count : eigenvalues that are wanted
+    seed : of random directions
+
+    Raises
+    ------
+    RequestError
+        where the loss is not finite, not in float64, has no gradient or the wrong one, or changes from call to call.
+    """
+    point, s = _point(x), positive("learning rate", learning_rate)
+    if count < 1:
+        raise RequestError(f"the number of eigenvalues must be positive, got {count}")
+    f = ModelLoss(loss, gradient, hessian, sample_losses, sample_gradients, name)
+    f.check(point)
+    slope = f.slope(point)
+    given = f.hessian is not None and point.size <= COMPLETE
+    product = _of_hessian(f, point) if given else _of_differences(f, point, checked_seed(seed))
+    spectrum = hessian_spectrum(product, point.size, count=count, seed=seed)
+    noise = gradient_noise(f, point, slope, spectrum.largest[0].vector, seed)
+    size, products = float(np.linalg.norm(slope)), "hessian" if given else "differences"
+    value = float(f.called("value", point))
+    return Probe(s, point.size, value, size, spectrum, products, noise, tuple(_notes(spectrum, noise)))
+
+
+def _point(x: ArrayLike) -> Array:
+    try:
+        point = np.atleast_1d(np.array(x, dtype=float))
+    except (TypeError, ValueError):
+        raise RequestError("the point must be a vector of numbers") from None
+    if point.ndim != 1 or not point.size or not np.isfinite(point).all():
+        raise RequestError(f"the point must be a vector of finite numbers, got one of shape {point.shape}")
+    return point
+
+
+def _of_differences(f: ModelLoss, x: Array, seed: int) -> Product:
+    """With the step that is best for a random direction, where it serves; else, as at kinks, with the best of all."""
+    usual = derivative_along(f.slope, x, _random(x.size, seed))
+
+    def product(v: Array) -> tuple[Array, float]:
+        found = derivative_along(f.slope, x, v, usual.step)
+        if found.error > WORSE * max(usual.error, np.sqrt(EPS) * float(np.linalg.norm(found.value))):
+            found = min(found, derivative_along(f.slope, x, v), key=lambda each: each.error)
+        return found.value, found.error
+
+    return product
+
+
+def _of_hessian(f: ModelLoss, x: Array) -> Product:
+    """Products with the Hessian that is given, if it is symmetric and that of the gradient."""
+    matrix = f.called("hessian", x, x.size, x.size)
+    size = float(np.linalg.norm(matrix))
+    if np.linalg.norm(matrix - matrix.T) > DIGITS * size:
+        raise RequestError(f"the Hessian of {f.name} is not symmetric")
+    direction = _random(x.size, 0)
+    found = derivative_along(f.slope, x, direction)
+    off = float(np.linalg.norm(matrix @ direction - found.value))
+    if off > DOUBT * found.error + DIGITS * size:
+        raise RequestError(
+            f"the Hessian of {f.name} does not belong to its gradient: along one direction the product is off by "
+            f"{off:.3g} of {float(np.linalg.norm(found.value)):.3g}"
+        )
+    error = float(np.linalg.norm(matrix - matrix.T)) / 2 + 4 * EPS * np.sqrt(x.size) * size
+    symmetric = (matrix + matrix.T) / 2
+    return lambda v: (symmetric @ v, error)
+
+
+def _random(n: int, seed: int) -> Array:
+    return unit(np.random.default_rng(seed).normal(size=n))
+
+
+def _notes(spectrum: HessianSpectrum, noise: GradientNoise | None) -> list[str]:
+    notes: list[Any] = []
+    if spectrum.negative:
+        notes.append("the Hessian has negative eigenvalues: the point is no minimum, and descent leaves it anyway")
+    if noise is None:
+        notes.append("the noise of the gradient is not known: losses or gradients of the samples are not given")
+    elif noise.difference > SAME:
+        notes.append(
+            f"the mean of the samples' gradients is off the gradient by {noise.difference:.2g} of it: the samples are "
+            "a part of the data, or a sum, or the loss has terms that they have not"
+        )
+    return notes
