@@ -54,7 +54,8 @@ def run(
         asked |= {"noise": options.positive("--noise", noise), "equation": sde}
         _recursion(options.resolved(objective, center, scale), learning_rates, alpha, asked, plot, as_json, sweep)
         return
-    _require_plain({"--lr": lr, "--noise": noise, "--sde": sde, **{_OPTIONS[key]: text for key, text in sweep.items()}})
+    swept_by = {_OPTIONS[key]: value for key, value in sweep.items()}
+    _require_plain({"--lr": lr, "--noise": noise, "--sde": sde, **swept_by})
     if temperature is None or (friction is None) == (friction_sweep is None):
         raise RequestError("a Langevin equation has a --temperature, and --friction or --friction-sweep: give both")
     t = options.positive("--temperature", temperature)
@@ -77,8 +78,8 @@ def _require_known(elsewhere: Mapping[str, Any]) -> None:
 def _require_plain(given: Mapping[str, Any]) -> None:
     """A Langevin equation has no recursion, and is no sweep of learning rates that could be kept or shared."""
     for name, value in given.items():
-        if value and value != _USUAL.get(name):
-            raise RequestError(f"{name} is about learning rates, which --friction and --temperature replace; leave it out")
+        if value not in (None, False, _USUAL.get(name)):
+            raise RequestError(f"{name} is about learning rates, and --friction takes their place: leave it out")
 
 
 def _frictions(text: str) -> tuple[float, ...]:
