@@ -76,7 +76,8 @@ def theory(
         if covariance is not None or noise_model is not None:
             raise RequestError("momentum takes noise of one strength; leave out --covariance and --noise-model")
         of_sgd = options.from_zero_to_one("--momentum", momentum)
-        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], (order, output, plot, walltime), as_json)
+        elsewhere = order, output, plot, walltime
+        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], elsewhere, as_json)
         return
     law, ending = swept(
         partial(
