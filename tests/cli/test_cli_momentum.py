@@ -50,6 +50,13 @@ def test_theory_and_stability():
         (("gap", "x^2", "--lr", "0.1", "--momentum", "1"), "from 0 to below 1"),
         (("gap", "x^2", "--lr", "0.1", "--momentum", "0.5", "--friction", "1"), "--momentum"),
         (("gap", "x^2", "--lr", "0.1", "--friction", "1", "--temperature", "1"), "--lr"),
+        *(
+            (("gap", "x^2", "--friction", "1", "--temperature", "1", name, value), name)
+            for name, value in {"--sde": "shi", "--groups": "2", "--walltime": "1:00:00", "--seed": "3"}.items()
+        ),
+        (("gap", "x^2", "--lr", "0.1", "--momentum", "0.5", "--seed", "3"), "--seed"),
+        (("theory", "x^2", "--lr", "0.1", "--momentum", "0.5", "--walltime", "1:00:00"), "--walltime"),
+        (("spectrum", "x^2", "--lr", "0.1", "--form", "1", "--seed", "3"), "--seed"),
         (("gap", "x^2", "--friction", "1"), "--temperature"),
         (("gap", "x^2", "--friction-sweep", "1:", "--temperature", "1"), "--friction-sweep"),
         (("gap", "x^2", "--lr", "0.1", "--momentum", "0.5", "--degree", "2"), "--degree"),

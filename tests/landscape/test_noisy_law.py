@@ -94,3 +94,13 @@ def test_what_has_no_law_is_refused():
     with pytest.raises(RequestError, match="no law for a drift"):
         witten.eyring_kramers(PLANE, 0.1, noise=noise.with_drift("-y,x"))
     assert not witten.eyring_kramers("x^2/2", 0.1, noise=noise.formula("1+x^2")).resolved[0]
+
+
+def test_noise_that_is_weak_in_a_place_between_two_images_is_in_the_bar():
+    """V = int 2 f'/Sigma dx, here by quadrature."""
+    x = np.linspace(-1.0, 0.0, 400_001)
+    middle = (x[1:] + x[:-1]) / 2
+    exact = float((2 * (middle**3 - middle) / (1 - 0.99 * np.exp(-1e6 * (middle + 0.53) ** 2)) * np.diff(x)).sum())
+    dip = noise.formula("1 - 0.99*exp(-1000000*(x+0.53)^2)").bind(witten.gallery.double_well())
+    found = instanton(dip, np.array([-1.0]), np.array([0.0]))
+    assert found.error >= abs(found.action - exact) > 1e-3

@@ -125,3 +125,10 @@ def test_parameters_of_a_formula_are_exact_numbers():
 def test_what_is_no_parameter(text, why):
     with pytest.raises(RequestError, match=why):
         resolve(text)
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(RequestError, match="the parameter 'a' must be a number"):
+        from_function(lambda x, a=2: a * x[0] ** 2, parameters={"a": "b"})
+    with pytest.raises(RequestError, match="takes points of no dimension"):
+        from_function(lambda x: "a")

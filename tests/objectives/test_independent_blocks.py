@@ -111,3 +111,10 @@ def test_scales_of_coordinates_do_not_hide_a_term():
     """Beside the Hessian of x1, that of x2 is below rounding."""
     f = witten.Objective.from_formula("(x1^2-1)^2/4 + (x1-x2)^2/2e12 + x2^2/1e13 + x3^4 + x4^2")
     assert sorted(block.axes.shape[1] for block in independent_blocks(f)) == [1, 1, 2]
+
+
+def test_a_narrow_well_that_no_sample_of_points_sees_joins_the_coordinates_of_a_formula():
+    plain = "(x1^2-1)^2/4 + x2^2 + x3^2 + x4^2"
+    well = "3*exp(-100*((x1-0.7)^2 + (x2-1.7)^2 + (x3-0.5)^2 + (x4-0.6)^2))"
+    assert len(independent_blocks(witten.Objective.from_formula(plain))) == 4
+    assert independent_blocks(witten.Objective.from_formula(f"{plain} - {well}")) == ()

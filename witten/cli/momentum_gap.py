@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from witten.rates import KineticRate, RateCurve, RateRecord
 
 METHOD = "hermite-elements"
+# Options of a sweep of learning rates, and what they are where they are left out.
+_OPTIONS = {"output": "-o", "resume": "--resume", "groups": "--groups", "walltime": "--walltime"}
+_USUAL = {"--noise": "1", "--sde": "bbk", "--groups": "1"}
 
 
 def run(
@@ -51,8 +54,8 @@ def run(
         asked |= {"noise": options.positive("--noise", noise), "equation": sde}
         _recursion(options.resolved(objective, center, scale), learning_rates, alpha, asked, plot, as_json, sweep)
         return
-    if lr is not None or noise != "1" or sweep["output"] or sweep["resume"]:
-        raise RequestError("--friction and --temperature take the place of --lr, --noise and -o: leave out these")
+    swept_by = {_OPTIONS[key]: value for key, value in sweep.items()}
+    _require_plain({"--lr": lr, "--noise": noise, "--sde": sde, **swept_by})
     if temperature is None or (friction is None) == (friction_sweep is None):
         raise RequestError("a Langevin equation has a --temperature, and --friction or --friction-sweep: give both")
     t = options.positive("--temperature", temperature)
@@ -70,6 +73,13 @@ def _require_known(elsewhere: Mapping[str, Any]) -> None:
     for name, value in elsewhere.items():
         if value:
             raise RequestError(f"{name} is not known with momentum or friction yet; leave it out")
+
+
+def _require_plain(given: Mapping[str, Any]) -> None:
+    """A Langevin equation has no recursion, and is no sweep of learning rates that could be kept or shared."""
+    for name, value in given.items():
+        if value not in (None, False, _USUAL.get(name)):
+            raise RequestError(f"{name} is about learning rates, and --friction takes their place: leave it out")
 
 
 def _frictions(text: str) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 import mpmath
 import numpy as np
@@ -41,6 +42,9 @@ ENDS, DIFFERENCE = (0.06, 0.03, 0.015), 1e-4
 # Places along a path where coefficients are evaluated.
 PLACES = 401
 TOLERANCES = {"rtol": 1e-8, "atol": 1e-10}
+# Evaluations beyond which the Riccati equation is taken to blow up, or to be too stiff.
+MOST_CALLS = 50_000
+NO_PREFACTOR = "no prefactor was found: the quasi-potential has a caustic on the way, or bends much; use witten gap"
 # What is left out, of first order in s: so many times the anharmonicity of f, and what Sigma varies, at both ends.
 LEFT_OUT = 2.0
 
@@ -145,7 +149,7 @@ def _log_prefactor(diffusion: Diffusion, path: Instanton) -> tuple[float, float]
     values = [constant + _along(coefficients, first, e) for e in ENDS]
     before, last = (2 * b - a for a, b in zip(values, values[1:], strict=False))
     if not math.isfinite(last):
-        raise ConvergenceError("no prefactor was found: the quasi-potential has a caustic on the way; use witten gap")
+        raise ConvergenceError(NO_PREFACTOR)
     return last, abs(last - before)
 
 
@@ -179,9 +183,11 @@ def _third(diffusion: Diffusion, x: Array, p: Array, path: Instanton) -> Array:
 
 def _along(coefficients: CubicSpline, first: Array, end: float) -> float:
     """ln C - ln|det P|/2 at 1 - end, from P = P_m and C = 1 at end."""
-    d = len(first)
+    d, calls = len(first), count()
 
     def slope(alpha: float, y: Array) -> Array:
+        if next(calls) > MOST_CALLS or not np.isfinite(y).all():
+            raise ConvergenceError(NO_PREFACTOR)
         row = coefficients(alpha)
         p = y[:-1].reshape(d, d)
         h_xx, h_px, sigma = row[2:].reshape(3, d, d)

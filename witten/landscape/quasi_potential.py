@@ -26,6 +26,8 @@ __all__ = ["Instanton", "instanton"]
 Array = NDArray[np.float64]
 # Numbers of segments, each extrapolated with the next; and of the first tries.
 SEGMENTS, FIRST = (24, 48, 96), 24
+# Segments of the path found at which its action is looked at once more.
+FINE = 6144
 # Weight of the penalty on unequal segments, relative to the action; a longest one of so many times the shortest is none
 # that it has equalised.
 PENALTY, UNEQUAL = 20.0, 1.5
@@ -87,7 +89,9 @@ def instanton(diffusion: Diffusion, start: Array, end: Array, string: Array | No
         values.append(problem.action(points)[0])
     _require_equal(points)
     before, last = ((4 * b - a) / 3 for a, b in zip(values, values[1:], strict=False))
-    return Instanton(points, last, abs(last - before) + ROUNDING * last, tuple(actions[k] for k in order[1:]))
+    fine = problem.action(_spread(points, FINE))[0]  # what narrow noise between the images adds to this path
+    error = abs(last - before) + abs(last - fine) + ROUNDING * last
+    return Instanton(points, last, error, tuple(actions[k] for k in order[1:]))
 
 
 def _require_equal(points: Array) -> None:

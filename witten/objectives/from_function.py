@@ -65,7 +65,7 @@ def from_function(
     """
     if isinstance(function, type):
         raise RequestError(f"{function.__name__} is a class, no objective; give one of its values, or a function")
-    values = {key: float(value) for key, value in parameters.items()}
+    values = {key: _number(key, value) for key, value in parameters.items()}
     words = _coordinates(function, values)
     title = name or str(getattr(function, "__name__", type(function).__name__))
     _require_parameters(function, title, values)
@@ -74,6 +74,13 @@ def from_function(
     slope, curvature = (None if each is None else _of_points(each, values) for each in (gradient, hessian))
     made = Objective.from_callable(f, d, slope, curvature, name=title)
     return replace(made, taken=_taken(made, words))
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise RequestError(f"the parameter {name!r} must be a number, got {str(value)[:60]!r}") from None
 
 
 def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -134,7 +141,7 @@ def _called(f: Function, dimension: int) -> Evaluated | None:
     """The function on points of this dimension, or None if it fails there."""
     try:
         return vectorised(f, dimension, 0, "value")
-    except RequestError:
+    except (RequestError, TypeError, ValueError):  # numpy's, of values that are no numbers
         return None
 
 

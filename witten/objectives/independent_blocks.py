@@ -73,12 +73,13 @@ def remainder(objective: Objective, blocks: tuple[Block, ...], places: list[Arra
 def independent_blocks(objective: Objective, most: int = 3) -> tuple[Block, ...]:
     """The blocks of f, none of more than `most` coordinates; empty where there are no such blocks.
 
-    Compared with the sum at 640 points around a minimum, at 0.01 to 10^8 units of length or as far as f is finite;
-    unless they are the coordinates of a formula that is all that is known."""
+    Compared with the sum at 640 points around a minimum, at 0.01 to 10^8 units of length or as far as f is finite. Of a
+    formula what joins blocks must be a polynomial, too, which points far away tell from zero; of a function the points
+    are all that is known."""
     centre, unit = _place(objective)
     rng = np.random.default_rng(0)
     for groups in _proposed(objective, centre, unit, rng):
-        if max(axes.shape[1] for axes in groups) > most:
+        if max(axes.shape[1] for axes in groups) > most or not _no_function_joins(objective, centre, groups):
             continue
         blocks = tuple(_block(objective, centre, axes, unit, f"block {i + 1} of {len(groups)} of {objective.name}")
                        for i, axes in enumerate(groups))  # fmt: skip
@@ -168,6 +169,22 @@ def _hessian(objective: Objective, x: Array) -> Array:
     bend[i, j] = bend[j, i] = objective.along(x, one[:, i] + one[:, j], 2)[2]
     own = np.diag(bend) / 4
     return np.where(one > 0, 2 * own, bend - own[:, None] - own)
+
+
+def _no_function_joins(objective: Objective, centre: Array, groups: list[Array]) -> bool:
+    """Whether a formula joins blocks by polynomials at most: a narrow well is one that no sample of points sees."""
+    if objective.formula is None:
+        return True
+    symbols = variables(objective.dimension)
+    owner = dict(zip(symbols, np.repeat(np.arange(len(groups)), [axes.shape[1] for axes in groups]), strict=True))
+
+    def apart(part: Any) -> bool:
+        _, rest = part.as_coeff_Mul()
+        if rest.is_Add:
+            return all(map(apart, rest.args))
+        return len({owner[symbol] for symbol in rest.free_symbols}) <= 1 or bool(rest.is_polynomial(*symbols))
+
+    return apart(_Turned(objective.symbols, centre, np.hstack(groups), symbols)(objective.formula))
 
 
 def _is_sum(objective: Objective, blocks: tuple[Block, ...], unit: float, rng: np.random.Generator) -> bool:

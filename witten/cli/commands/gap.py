@@ -80,7 +80,7 @@ def gap(
         elsewhere = {
             "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
             "--periodic": periodic, "--degree": degree, "--mesh": mesh, "--petsc": petsc, "--certify": certify or None,
-            "--boundary": None if boundary == "reflecting" else boundary,
+            "--boundary": None if boundary == "reflecting" else boundary, "--seed": None if seed == "0" else seed,
         }  # fmt: skip
         momentum_gap.run(
             objective, lr, **given, sde=sde, rtol=rtol, noise=noise, box=box, center=center, scale=scale, plot=plot,

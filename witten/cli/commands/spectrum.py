@@ -77,6 +77,7 @@ def spectrum(
             "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
             "--periodic": periodic, "--degree": degree, "--mesh": mesh, "--modes": modes, "-o": output,
             "--plot": plot, "--petsc": petsc, "--noise": None if noise == "1" else noise,
+            "--seed": None if seed == "0" else seed,
         }  # fmt: skip
         _refuse_beside_forms({name: value for name, value in given.items() if value}, boundary)
         of_forms = {

@@ -76,7 +76,8 @@ def theory(
         if covariance is not None or noise_model is not None:
             raise RequestError("momentum takes noise of one strength; leave out --covariance and --noise-model")
         of_sgd = options.from_zero_to_one("--momentum", momentum)
-        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], (order, output, plot), as_json)
+        elsewhere = order, output, plot, walltime
+        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], elsewhere, as_json)
         return
     law, ending = swept(
         partial(
@@ -157,15 +158,17 @@ def _show_ways(landscape: Landscape, law: RateCurve, ways: tuple[Exit, ...]) -> 
 
 def _with_momentum(
     objective: str, landscape: Landscape, learning_rates: Sequence[float], momentum: float, noise: float,
-    elsewhere: tuple[str, Any, Any], as_json: bool,
+    elsewhere: tuple[str, Any, Any, str | None], as_json: bool,
 ) -> None:  # fmt: skip
     """The law with the growth rate at the saddle that momentum makes of its curvature."""
     import witten
     from witten.errors import RequestError
     from witten.langevin import Langevin
 
-    if elsewhere != ("1", None, None):
-        raise RequestError("the law with momentum is of leading order, neither saved nor drawn: no --order, -o, --plot")
+    if elsewhere != ("1", None, None, None):
+        raise RequestError(
+            "the law with momentum is of leading order, neither saved nor drawn: no --order, -o, --plot, --walltime"
+        )
     law = witten.kramers_law(landscape, learning_rates, momentum, noise=noise)
     equations = [Langevin.of_momentum(s, momentum, noise) for s in learning_rates]
     if as_json:
