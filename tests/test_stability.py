@@ -188,7 +188,7 @@ def test_points_of_few_learning_rates_can_be_seen_and_minus_infinity_too():
     (arrow,) = [line for line in exponents.lines if line.get_marker() == "v"]
     assert arrow.get_xydata().tolist() == [[0.5, -2.5]]
     many = plot_bifurcation(bifurcation_diagram(f, np.linspace(0.6, 0.9, 300), [[0.9]], burn=10, keep=8))
-    assert not many.axes[0].lines and len(many.axes[0].images) == 1  # as a density
+    assert not many.axes[0].lines and len(many.axes[0].collections) == 1  # as a density
 
 
 def test_a_superstable_exponent_is_null_in_json_and_written_in_the_table():
