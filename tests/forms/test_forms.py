@@ -1,13 +1,13 @@
 """The complex against its identities, and rates of forms against closed forms and the Eyring-Kramers law of -f."""
 
-
-
 import numpy as np
 import pytest
 
 import witten
 from witten.forms.cubical_complex import CubicalComplex
+from witten.forms.curl_form import CurlForms, curl_pairs
 from witten.forms.top_form import top_form_operator
+from witten.forms.whole_space import refined_rates
 
 DOUBLE = "(x^2-1)^2/4"
 SHAPES = {1: (7,), 2: (6, 5), 3: (5, 4, 4)}
@@ -133,6 +133,55 @@ def test_forms_of_a_product_in_a_box_are_sums():
     assert abs(found.rates[1] - min(each[1] for each in along)) <= found.errors[1] + 1e-4 * found.rates[1]
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_curls_are_told_from_gradients(relative, monkeypatch):
+    """Against a dense SVD, by multigrid; f is round, so that rates are multiple, and shared with functions."""
+    monkeypatch.setattr("witten.forms.curl_form.DENSE", 0)
+    f = witten.Objective.from_formula("(x^2+y^2+z^2)/2")
+    cells = CubicalComplex(box_grid((7, 7, 7)), relative)
+    a0, a1 = (cells.witten_differential(p, f, 0.7) for p in (0, 1))
+    expected = np.linalg.svd(a1.toarray(), compute_uv=False)[::-1] ** 2
+    expected = expected[expected > 1e-9 * expected[-1]][:8]
+    pairs = curl_pairs(a0, a1, 8)
+    np.testing.assert_allclose(pairs.rates[:8], expected, rtol=1e-10)
+    assert (pairs.relative_errors(8) < 1e-9).all()
+
+
+@pytest.mark.parametrize("boundary", ["absolute", "relative"])
+def test_curls_of_a_product_in_a_box_are_sums(boundary, monkeypatch):
+    """A 1-form on one axis, or on two of them, by functions on the others: those of two axes are curls."""
+    monkeypatch.setattr(CurlForms, "largest", 5000)
+    factors, box = ("0.5*x^2", "0.3*x^2", "0.4*x^2"), [(-1, 1), (-1, 1.2), (-0.9, 1)]
+    along = [[witten.form_spectrum(f, 0.2, q, 3, rtol=1e-5, box=[b], boundary=boundary).rates for q in (0, 1)]
+             for f, b in zip(factors, box, strict=True)]  # fmt: skip
+    degrees = [(1, 1, 0), (1, 0, 1), (0, 1, 1)] if boundary == "absolute" else [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    sums = np.sort([sum(rates[p][0] for p, rates in zip(ps, along, strict=True)) for ps in degrees])
+    problem = CurlForms(witten.Objective.from_formula("0.5*x^2 + 0.3*y^2 + 0.4*z^2"), 0.2, boundary == "relative")
+    found = refined_rates(problem, witten.Grid(witten.Box.of(box), (4, 4, 4)), 3, 1e-2)
+    assert (abs(np.exp(found.log_rates) / sums - 1) <= found.relative_errors + 1e-5).all()
+    assert (found.relative_errors < 0.05).all()
+
+
+def test_where_curls_may_live():
+    """V^(2) = |grad f|^2 + s (mu_1 + mu_2 - mu_3) of a quadratic, and V^(1) = |grad f|^2 + s (mu_1 - mu_2 - mu_3) below
+    it; around a maximum V^(1) is the larger."""
+    x = np.random.default_rng(0).standard_normal((3, 5))
+    f = witten.Objective.from_formula("0.5*x^2 + 0.6*y^2 + 0.75*z^2")
+    expected = x[0] ** 2 + (1.2 * x[1]) ** 2 + (1.5 * x[2]) ** 2 + 0.3 * (1 + 1.2 - 1.5)
+    np.testing.assert_allclose(CurlForms(f, 0.3).potential(x), expected)
+    top = witten.Objective.from_formula("-0.5*x^2 - 0.6*y^2 - 0.75*z^2")
+    np.testing.assert_allclose(CurlForms(top, 0.3).potential(x), expected + 0.3 * (-1.5 + 1.2 + 1 - (1 + 1.2 - 1.5)))
+
+
+def test_rates_of_functions_far_below_are_no_curls():
+    """A barrier of 8 at s = .5: gradients of rate 1e-13, about the square of what vectors are known to."""
+    f = witten.Objective.from_formula("8*(x^2-1)^2 + y^2 + z^2")
+    grid = witten.Grid(witten.Box((-1.6, -1.2, -1.2), (1.6, 1.2, 1.2)), (12, 6, 6))
+    rates, errors = CurlForms(f, 0.5).rates(grid, 2)
+    assert (rates > 0).all()
+    assert (errors < 1e-6).all()
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -140,7 +189,7 @@ def test_forms_of_a_product_in_a_box_are_sums():
         ({"boundary": "relative"}, "give a box"),
         ({"boundary": "open"}, "is not known"),
         ({"k": 0}, "at least 1"),
-        ({"objective": "x^2+y^2+z^2"}, "curl-curl"),
+        ({"objective": "x^2+y^2+z^2", "form": 4}, "from 0 to 3"),
     ],
 )
 def test_what_is_wrong_is_refused(wrong, words):

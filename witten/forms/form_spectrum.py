@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.domains.box import Box
 from witten.errors import ConvergenceError, RequestError
-from witten.forms.top_form import top_rates
+from witten.forms.curl_form import CurlForms, first_grid
+from witten.forms.top_form import TopForms
+from witten.forms.whole_space import form_rates, refined_rates
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import agree, communicator
@@ -111,8 +114,8 @@ def form_spectrum(
     """The k lowest eigenvalues of Delta^(p)/(2s), Delta^(p) = d_f^* d_f + d_f d_f^*, with error bars.
 
     The nonzero ones are the squares of the singular values of d_f from p to p + 1 and from p - 1 to p. Those of degree
-    0 are the rates of functions; those of degree d - 1 the rates of functions of -f, killed at the boundary. Zeros are
-    as many as the Betti number. Source: [Witten1982].
+    0 are the rates of functions; those of degree d - 1 the rates of functions of -f, killed at the boundary; in space
+    those of degree 1 are apart (`curl_form`). Zeros are as many as the Betti number. Source: [Witten1982].
 
     >>> found = witten.form_spectrum("x^2/2", 0.1, 1, 3)
     >>> print(*(f"{rate:.3f}" for rate in found.rates), found.betti)
@@ -120,7 +123,7 @@ def form_spectrum(
 
     Parameters
     ----------
-    objective : an Objective, or its text; dimension 1 or 2, or 3 for forms of degree 0 and 3
+    objective : an Objective, or its text; dimension 1, 2 or 3
     learning_rate : s > 0
     form : p, from 0 to d
     k : how many, zeros included
@@ -132,7 +135,7 @@ def form_spectrum(
     Raises
     ------
     RequestError
-        if the request is wrong, or for forms of degree 1 and 2 in three dimensions.
+        if the request is wrong.
     ConvergenceError
         where a solver fails, or slow modes have no end.
     """
@@ -162,11 +165,6 @@ def _check(f: Objective, form: int, k: int, rtol: float, boundary: str, box: Int
         raise RequestError(f"forms are computed in up to 3 dimensions, and {f.name} has {d}")
     if not 0 <= form <= d:
         raise RequestError(f"forms of {f.name} have degrees from 0 to {d}, got {form}")
-    if d == 3 and form in (1, 2):
-        raise RequestError(
-            "forms of degree 1 and 2 in three dimensions need the curl-curl part, which is not computed; take degree "
-            "0 or 3"
-        )
     if k < 1 or not 0 < rtol < 1:
         raise RequestError(f"k must be at least 1 and rtol between 0 and 1, got {k} and {rtol:g}")
     if boundary not in BOUNDARIES:
@@ -190,7 +188,12 @@ def _singular(
         if not points:
             raise ConvergenceError(f"{f.name} has no critical point that is known; give a box")
         highest = max(point.value for point in points)
-        found = agree(communicator(None), lambda: top_rates(f, s, k, rtol, highest))
+        problem = TopForms(f, s) if q == f.dimension - 1 else CurlForms(f, s)
+        found = agree(communicator(None), lambda: form_rates(problem, k, rtol, highest))
+        return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
+    if box is not None and 0 < q < f.dimension - 1:
+        curls = CurlForms(f, s, boundary == RELATIVE)
+        found = agree(communicator(None), lambda: refined_rates(curls, first_grid(f, s, Box.of(box)), k, rtol))
         return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
     g = f if q == 0 or f.formula is None else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
     reflects = (boundary == ABSOLUTE) == (q == 0)

@@ -15,7 +15,7 @@ from witten.linalg.iteration_limits import bounded
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs, rayleigh_ritz
 
-__all__ = ["Multigrid"]
+__all__ = ["Multigrid", "multigrid_cycle"]
 
 # Relative errors above this are not results.
 GOOD_ENOUGH = 0.01
@@ -100,13 +100,19 @@ class Multigrid:
         return float(np.clip(np.sqrt(self.tolerance * theta * apart).min(), 1e-9 * last, 1e-4 * last))
 
     def _preconditioner(self, a: csr_matrix, shift: float, k: int) -> LinearOperator:
-        from pyamg import ruge_stuben_solver
-
-        shifted = csr_matrix(a + shift * eye_array(a.shape[0]))
-        sweeps = [("gauss_seidel", {"sweep": direction}) for direction in ("forward", "backward")]
-        hierarchy = ruge_stuben_solver(shifted, presmoother=sweeps[0], postsmoother=sweeps[1])
-        cycle = hierarchy.aspreconditioner(cycle="V")
+        cycle = multigrid_cycle(a, shift)
         # Each of k columns, in each iteration of each attempt.
         most = 2 * k * (self.iterations + 1) * self.attempts
         what, remedy = f"multigrid LOBPCG on {a.shape[0]} nodes", "ask for fewer eigenvalues, or a larger rtol"
         return LinearOperator(a.shape, matvec=bounded(cycle.matvec, most, what, remedy), dtype=float)
+
+
+def multigrid_cycle(a: csr_matrix, shift: float) -> LinearOperator:
+    """One symmetric V-cycle for A + shift."""
+    from pyamg import ruge_stuben_solver
+
+    shifted = csr_matrix(a + shift * eye_array(a.shape[0]))
+    sweeps = [("gauss_seidel", {"sweep": direction}) for direction in ("forward", "backward")]
+    hierarchy = ruge_stuben_solver(shifted, presmoother=sweeps[0], postsmoother=sweeps[1])
+    cycle: LinearOperator = hierarchy.aspreconditioner(cycle="V")
+    return cycle
