@@ -39,7 +39,7 @@ def plot_ratio(ratio: RateRatio, path: str | Path | None = None) -> Figure:
     figure, (axes,) = new_figure(1, 1, (7.2, 4.8))
     draw_ratio(axes, ratio, "o")
     axes.set_xscale("log")
-    learning_rate_ticks(axes, ratio.learning_rates)
+    learning_rate_ticks(axes, ratio.learning_rates[ratio.resolved])
     axes.set_xlabel("learning rate $s$")
     axes.set_ylabel("ratio of rates")
     axes.grid(True, color="0.9", linewidth=0.6)
