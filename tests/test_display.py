@@ -9,7 +9,7 @@ import pytest
 
 import witten
 from witten.display import MOST_ROWS, Displayed, Table, same
-from witten.rates import RateCurve, RateRecord
+from witten.rates import RateCurve, RateRatio, RateRecord
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,39 @@ def test_what_holds_the_same_is_equal(curve, spectrum, tmp_path):
     assert not same((1,), [1]) and not same(np.zeros(2), np.zeros(3)) and not same(1.0, "1")
 
 
+def test_one_curve_over_another(tmp_path):
+    """Rates of any size, in the order of the learning rates, where both have them; bars hold the true ratio."""
+    a = RateCurve([record(0.2, -3.0, 0.1), record(0.1, -5000.0, 0.01), record(0.4, -1.0, 0.1)], "one", "f")
+    others = record(0.1, -5000.5, 0.02), record(0.2, -3.0, 0.3), RateRecord.empty(0.4), record(1.0, 0, 1)
+    b = RateCurve(others, "two", "f")
+    ratio = a / b
+    assert ratio.learning_rates.tolist() == [0.1, 0.2, 0.4] and ratio.resolved.tolist() == [True, True, False]
+    assert np.allclose(ratio.log_ratios, [0.5, 0.0, np.nan], equal_nan=True)
+    assert np.allclose(ratio.lower, [0.47, -0.4, np.nan], equal_nan=True)
+    assert np.allclose(ratio.upper, [0.53, 0.4, np.nan], equal_nan=True)
+    assert np.allclose(ratio.log_ratios, -(b / a).log_ratios, equal_nan=True)
+    assert repr(ratio) == "<RateRatio f (one) / f (two): 1.65(6) at s = 0.1 to 1.0(5) at s = 0.2, 1 unresolved>"
+    assert ratio.to_pandas().loc[0.2, "ratios"] == 1.0 and len(list(html(ratio).iter("svg"))) == 2
+    assert (a / a).ratios.tolist() == [1.0, 1.0, 1.0]
+    ratio.plot(tmp_path / "ratio.png")
+    assert (tmp_path / "ratio.png").stat().st_size > 5000
+
+
+def test_what_has_no_ratio(curve):
+    with pytest.raises(witten.RequestError, match="no learning rate in common"):
+        curve / replace(curve, records=[RateRecord.empty(0.3)])
+    with pytest.raises(witten.RequestError, match="exclude each other"):
+        replace(curve, records=[record(0.1, 0, 0.1), record(0.1, 1, 0.1)]) / curve
+    with pytest.raises(TypeError):
+        curve / 2
+    with pytest.raises(witten.RequestError, match="no learning rate where both rates are resolved"):
+        (curve / replace(curve, records=[RateRecord.empty(0.1)])).plot()
+
+
+def record(s, log_rate, error):
+    return RateRecord(s, log_rate, log_rate - error, log_rate + error, True, "hand", 1, 0.0)
+
+
 def test_as_data_frames(curve, spectrum):
     frame = curve.to_pandas()
     assert frame.index.name == "learning_rate" and frame["log_rate"].tolist() == curve.log_rates.tolist()
@@ -119,7 +152,7 @@ def test_every_result_names_a_picture():
     from witten.validation import Validation
 
     results = RateCurve, witten.Spectrum, witten.Committor, witten.Landscape, witten.Explanation, RiskCurve, Validation
-    for result in (*results, Diagram, Basins, Plane, Comparison):
+    for result in (*results, RateRatio, Diagram, Basins, Plane, Comparison):
         assert issubclass(result, Displayed) and callable(getattr(plots, result.picture))
     with pytest.raises(AttributeError, match="no attribute 'plot_all'"):
         plots.plot_all  # noqa: B018

@@ -98,8 +98,8 @@ def _bar(bar: tuple[float, float, float], left: float, width: float) -> str:
     return (
         f'<svg width="{WIDTH}" height="12" role="img" aria-label="error bar" style="vertical-align:middle">'
         f'<path d="M0 6H{WIDTH}" stroke="currentColor" stroke-opacity=".2"/>'
-        f'<path d="M{low:.1f} 6H{high:.1f}" stroke="#0072B2" stroke-width="3"/>'
-        f'<circle cx="{at:.1f}" cy="6" r="3.5" fill="#0072B2"/></svg>'
+        f'<path d="M{low:.1f} 6H{high:.1f}" stroke="#2E8BC8" stroke-width="3"/>'
+        f'<circle cx="{at:.1f}" cy="6" r="3.5" fill="#2E8BC8"/></svg>'
     )
 
 

@@ -6,6 +6,7 @@ import xml.dom.minidom
 from base64 import b64decode
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from browser import Browser, needs_browser
 from hypothesis import given
@@ -17,6 +18,7 @@ from witten.errors import RequestError
 from witten.explanation import explain
 from witten.objectives import Objective
 from witten.plots import plot_landscape
+from witten.plots.style import new_figure
 from witten.plots.validation import plot_validation
 from witten.report import Facts, Figure, Row, Section, Table, Text, Verdict, check_page, page, picture
 from witten.report.explanation import explanation_page
@@ -25,7 +27,23 @@ from witten.report.validation import validation_page, write_validation
 from witten.validation import validate
 
 NASTY = '<script>alert("x")</script> & <b>\'bold\'</b> ${} {{ 7*7 }}'
+# The last point of the first figure is touched where it is drawn.
+TOUCH = """(() => {
+    const point = [...document.querySelector("svg").querySelectorAll("circle.point")].pop();
+    point.scrollIntoView({block: "center", inline: "center"});
+    const box = point.getBoundingClientRect();
+    const touched = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    touched.dispatchEvent(new Event("click", {bubbles: true}));
+    const words = point.querySelector("title").textContent;
+    return [touched === point, point.closest("figure").querySelector("output").textContent === words];
+})()"""
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def embedded(text):
+    """The JSON of all links that hold it."""
+    links = [each for each in Reader(text).addresses if each.startswith("data:application/json;base64,")]
+    return [json.loads(b64decode(each.partition(",")[2])) for each in links]
 
 
 class Reader(HTMLParser):
@@ -153,10 +171,50 @@ def test_formulas_are_typeset_and_exponents_raised():
 
 
 def test_the_tables_are_in_the_page(report, whole_page):
-    (address,) = [each for each in Reader(whole_page).addresses if each.startswith("data:application/json;base64,")]
-    (table,) = json.loads(b64decode(address.partition(",")[2]))
+    (table,), _ = embedded(whole_page)
     assert table["headings"] == ["s", NASTY] and table["rows"] == [["1", NASTY], ["2", "bad"]]
     assert 'download="tables.json"' in report and "download" not in page("t", [Section("s", [Text("no table")])])
+
+
+def drawn_with_bars():
+    """Three points with bars, one of them outside of the axes, beside a line that is interrupted and a guide."""
+    figure, (axes, other) = new_figure(1, 2, (7.0, 3.0))
+    axes.errorbar([1, 2, 9], [0.1, 0.01, 0.1], yerr=[[0.05, 0.001, 0.0], [0.2, 0.002, 0.0]], fmt="o", label="<a>")
+    axes.plot([1, 1.5, 2], [0.02, np.nan, 0.05], label=r"$\lambda_{s}$")
+    axes.axhline(0.03)
+    axes.set(yscale="log", xlim=(0, 4), ylim=(1e-3, 1), xlabel=r"$1/s$", ylabel=r"rate $\lambda_s$", title="A & B")
+    other.scatter([0.3, 0.6], [5.0, 7.0])
+    return picture(figure)
+
+
+def test_a_point_of_a_figure_tells_its_numbers():
+    drawn = drawn_with_bars()
+    line, bars, cloud = drawn.series
+    assert (line.panel, line.label, line.x_label, line.y_label) == ("A & B", "λ_s", "1/s", "rate λ_s")
+    assert bars.told(0) == "<a>: 1/s = 1, rate λ_s = 0.1, from 0.05 to 0.3"
+    assert bars.told(1) == "<a>: 1/s = 2, rate λ_s = 0.01, from 0.009 to 0.012"
+    assert [each.shown() for each in drawn.series] == [[0, 2], [0, 1], [0, 1]]
+    assert cloud.told(1) == "x = 0.6, y = 7"
+    xml.dom.minidom.parseString(drawn.svg)
+    assert drawn.svg.count("<title>") == 6 and "<title>&lt;a&gt;: 1/s = 1" in drawn.svg
+
+
+def test_what_tells_a_point_is_where_it_is_drawn():
+    """matplotlib places its markers itself."""
+    markers = set(re.findall(r'<use xlink:href="#\S+" x="(\S+)" y="(\S+)" style="fill', drawn_with_bars().svg))
+    circles = re.findall(r'<circle cx="(\S+)" cy="(\S+)"', drawn_with_bars().svg)
+    there = [min(abs(float(x) - float(u)) + abs(float(y) - float(v)) for u, v in circles) for x, y in markers]
+    assert len(there) > 3 and sorted(there)[3] < 0.02
+
+
+def test_the_points_of_figures_are_in_the_page(report, found):
+    figures = embedded(report)[1]
+    assert [figure["section"] for figure in figures] == ["Rates", "Rates", "Objective", "Modes"]
+    (spectral,) = [each for each in figures[0]["series"] if each["label"] == "spectral"]
+    known = [c.spectral for c in found.records]
+    assert np.allclose(spectral["x"], [1 / record.learning_rate for record in known], rtol=1e-15)
+    assert np.allclose(np.log(spectral["low"]), [record.lower for record in known], rtol=1e-12)
+    assert np.allclose(np.log(spectral["high"]), [record.upper for record in known], rtol=1e-12)
 
 
 def test_other_names_are_refused():
@@ -196,6 +254,7 @@ def test_the_report_in_a_browser(browser, report, tmp_path):
         assert min(scale) * 8 >= 6, "letters of 8 points are at least 6 pixels high"
         sizes = "[...document.querySelectorAll('p, td, dd')].map(e => parseFloat(getComputedStyle(e).fontSize))"
         assert min(browser.evaluate(sizes)) >= 12
+        assert browser.evaluate(TOUCH) == [True, True], "a point that is touched tells its numbers below the figure"
         assert browser.screenshot().startswith(b"\x89PNG")
     assert browser.complaints() == []
     assert {address.split(":")[0] for address in browser.requests()} <= {"file", "data"}

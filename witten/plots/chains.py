@@ -9,11 +9,11 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.curves import learning_rate_ticks
-from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.ratios import draw_ratio
+from witten.plots.style import BLUE, VERMILION, check_plot, finished, log_ticks, new_figure, shortened
 from witten.rates import RateCurve
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["plot_chain"]
@@ -50,7 +50,8 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
     rates.legend(frameon=False, fontsize=9)
     rates.set_title(shortened(chain.objective), fontsize=11)
     if sde is not None:
-        _draw_ratio(panels[1], chain, sde, style)
+        draw_ratio(panels[1], chain / sde, style)
+        panels[1].set_ylabel("SGD / SDE")
     for axes in panels:
         axes.set_xscale(scale)
         axes.grid(True, color="0.9", linewidth=0.6)
@@ -59,23 +60,3 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
         learning_rate_ticks(panels[-1], chain.learning_rates)
         log_ticks(rates.yaxis)
     return finished(figure, path)
-
-
-def _draw_ratio(axes: Axes, chain: RateCurve, sde: RateCurve, style: str) -> None:
-    s, ratio, bars = _ratios(chain, sde)
-    axes.axhline(1.0, color=GREY, linewidth=1.0, linestyle="--")
-    if s.size:
-        axes.plot(s, ratio, style, color=BLUE, markersize=4, linewidth=1.3)
-        axes.errorbar(s, ratio, yerr=bars, fmt="none", color=BLUE, capsize=3)
-        if ratio.max() > 20 * ratio.min():
-            axes.set_yscale("log")
-    axes.set_ylabel("SGD / SDE")
-
-
-def _ratios(chain: RateCurve, sde: RateCurve) -> tuple[Array, Array, Array]:
-    """Learning rates where both are known, ascending; chain/sde there, and its error bar."""
-    both = np.flatnonzero(chain.resolved & sde.resolved)
-    both = both[np.argsort(chain.learning_rates[both])]
-    ratio = np.exp(chain.log_rates[both] - sde.log_rates[both])
-    bars = sum((curve.upper - curve.log_rates)[both] for curve in (chain, sde))
-    return chain.learning_rates[both], ratio, np.asarray(ratio * np.minimum(bars, 10.0))

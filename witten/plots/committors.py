@@ -10,6 +10,7 @@ import numpy as np
 
 from witten.display import Displayed
 from witten.errors import RequestError
+from witten.plots.slices import cut_off
 from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened, tex_number
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ def _plane(figure: Figure, axes: Axes, found: xarray.Dataset) -> None:
     x, y, q, sets = (found[name].values for name in ("x", "y", "committor", "set"))
     shown = axes.contourf(x, y, q.T, levels=LEVELS, cmap="RdYlBu_r", alpha=0.8)
     figure.colorbar(shown, ax=axes, label="committor $q$")
-    axes.contour(x, y, found["objective"].values.T, levels=16, colors=GREY, linewidths=0.5)
-    axes.contour(x, y, q.T, levels=[0.5], colors="black", linewidths=1.4)
+    f = np.where(np.isfinite(q), found["objective"].values, np.nan)
+    lines = axes.contour(x, y, f.T, levels=16, colors=GREY, linewidths=0.5)
+    half = axes.contour(x, y, q.T, levels=[0.5], colors="black", linewidths=1.4)
+    cut_off(axes, x, y, f, shown, lines, half)
     _streamlines(axes, x, y, found["current"].values)
     for core in (0, 1):
         i, j = np.nonzero(sets == core)

@@ -19,6 +19,7 @@ from witten.plots.style import (
     Array,
     check_plot,
     finished,
+    log_ticks,
     new_figure,
     shortened,
 )
@@ -220,11 +221,22 @@ def plot_descent(descent: DescentMap, start: Array, steps: int, path: str | Path
     panels[0].set_ylabel("$f(x_k)$")
     panels[0].set_xscale("symlog", linthresh=10)
     panels[0].set_xlim(left=0)
+    named = _step_ticks(points.shape[1] - 1)
+    panels[0].set_xticks(named, [str(step) for step in named])
+    if panels[0].get_yscale() == "log":
+        log_ticks(panels[0].yaxis)
     panels[0].grid(True, color="0.9", linewidth=0.6)
     draw = {1: _cobweb, 2: _over_levels}.get(f.dimension, _coordinates)
     draw(panels[1], descent, points)
     figure.suptitle(f"{shortened(f.name)}, learning rate {descent.learning_rate:g}", fontsize=11)
     return finished(figure, path)
+
+
+def _step_ticks(last: int) -> list[int]:
+    """Steps to name on an axis that is linear up to 10: 0, 5, 10, 20, 50, ..., of many decades powers of ten alone."""
+    parts = (1, 2, 5) if last < 2000 else (1,)
+    beyond = [part * 10**power for power in range(1, len(str(last))) for part in parts]
+    return [0, 5, *(step for step in beyond if step <= last)]
 
 
 def _cobweb(axes: Axes, descent: DescentMap, points: Array) -> None:

@@ -47,6 +47,7 @@ def plot_plane(plane: Plane, path: str | Path | None = None) -> Figure:
         _lines(axes, plane)
         log_ticks(axes.xaxis)
     _draw_descent(panels[1], plane)
+    log_ticks(panels[0].yaxis)
     panels[0].set_ylabel("temperature $T$")
     panels[0].legend(fontsize=8, loc="lower left", framealpha=0.8)
     figure.suptitle(f"{shortened(plane.objective)}: " + r"$x^+ = x - h f'(x) + \sqrt{2hT}\,\xi$", fontsize=11)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.tri import Triangulation
 
-__all__ = ["Sheet", "sheet"]
+__all__ = ["Sheet", "cut_off", "sheet"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -56,6 +56,22 @@ def sheet(dataset: xarray.Dataset) -> Sheet:
     return _simplices(dataset) if "cells" in dataset else _lattice(dataset)
 
 
+def cut_off(axes: Axes, x: Array, y: Array, f: Array, *pictures: Any) -> None:
+    """Let pictures end at the highest level line of f (nx, ny), nan outside, and not at the steps of cells."""
+    if np.isfinite(f).all():
+        return
+    inside = np.pad(np.isfinite(f), 1)  # beyond the lattice there is nothing
+    core = inside[2:, 1:-1] & inside[:-2, 1:-1] & inside[1:-1, 2:] & inside[1:-1, :-2]
+    level, lowest, highest = float(np.nanmin(np.where(core, np.nan, f))), float(np.nanmin(f)), float(np.nanmax(f))
+    if level <= lowest:
+        return
+    whole = np.where(np.isfinite(f), f, highest).T
+    lines = axes.contourf(x, y, whole, levels=[2 * lowest - highest, level])
+    for each in pictures:
+        each.set_clip_path(lines.get_paths()[0], axes.transData)
+    lines.remove()
+
+
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """Values at x_i, y_j, arrays (..., nx, ny)."""
@@ -73,23 +89,9 @@ class Lattice:
 
     def fill(self, axes: Axes, values: Array, **style: Any) -> Any:
         image = axes.pcolormesh(self.x, self.y, values.T, shading="nearest", rasterized=True, **style)
-        self._cut_off(axes, image)
+        if "objective" in self.values:
+            cut_off(axes, self.x, self.y, self.values["objective"], image)
         return image
-
-    def _cut_off(self, axes: Axes, image: Any) -> None:
-        """Let the picture end at the highest level line that lies within, and not at the steps of cells."""
-        f = self.values.get("objective")
-        if f is None or np.isfinite(f).all():
-            return
-        inside = np.pad(np.isfinite(f), 1)  # beyond the lattice there is nothing
-        core = inside[2:, 1:-1] & inside[:-2, 1:-1] & inside[1:-1, 2:] & inside[1:-1, :-2]
-        level, lowest, highest = float(np.nanmin(np.where(core, np.nan, f))), float(np.nanmin(f)), float(np.nanmax(f))
-        if level <= lowest:
-            return
-        whole = np.where(np.isfinite(f), f, highest).T
-        lines = axes.contourf(self.x, self.y, whole, levels=[2 * lowest - highest, level])
-        image.set_clip_path(lines.get_paths()[0], axes.transData)
-        lines.remove()
 
     def contour(self, axes: Axes, values: Array, **style: Any) -> Any:
         return axes.contour(self.x, self.y, values.T, **style)

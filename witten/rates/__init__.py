@@ -1,10 +1,11 @@
 """Rates against the learning rate, the one value in which every route answers: `record` holds one learning rate,
-`curve` several of them, `curve_set` several curves, `rate_dataset` says what they look like in a file. Start with
-`RateRecord`."""
+`curve` several of them, `curve_set` several curves, `ratio` one of them over another; `rate_dataset` says what they
+look like in a file. Start with `RateRecord`."""
 
 from witten.barrier_fit import BarrierFit
 from witten.rates.curve import KIND, RateCurve, sensible_fit
 from witten.rates.curve_set import CurveSet
+from witten.rates.ratio import RateRatio
 from witten.rates.record import ChainRate, KineticRate, LawRate, NoisyRate, RateRecord, SampledRate
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LawRate",
     "NoisyRate",
     "RateCurve",
+    "RateRatio",
     "RateRecord",
     "SampledRate",
     "sensible_fit",

@@ -16,6 +16,7 @@ from witten.display import Displayed, Table, same, shortened
 from witten.errors import RequestError
 from witten.io import netcdf
 from witten.rates.rate_dataset import ALONG, about, read_records, variables
+from witten.rates.ratio import RateRatio
 from witten.rates.record import RateRecord
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ Array = NDArray[np.float64]
 class RateCurve(netcdf.Saved, Displayed):
     """lambda_s at several learning rates, in the order asked for.
 
-    `len`, iteration and `curve[0.1]` are those of its records; two curves are equal if all that they hold is.
+    `len`, iteration and `curve[0.1]` are those of its records; two curves are equal if all that they hold is, and
+    `curve / law` is a `RateRatio`.
 
     >>> curve = witten.gap("double-well", (0.05, 0.1))
     >>> bool(np.all(curve.lower < curve.log_rates) and np.all(curve.log_rates < curve.upper))
@@ -82,6 +84,23 @@ class RateCurve(netcdf.Saved, Displayed):
 
     def __hash__(self) -> int:
         return hash((self.objective, self.method, *self.learning_rates.tolist()))
+
+    def __truediv__(self, other: RateCurve) -> RateRatio:
+        """The ratio to another curve, as computed rates to a law, with the bars of both, where both have a record.
+
+        Raises
+        ------
+        RequestError
+            where no learning rate is in both curves, or one of them is there twice with rates that exclude each other.
+        """
+        if not isinstance(other, RateCurve):
+            return NotImplemented
+        above, below = self.each_once(), other.each_once()
+        common = sorted(s for s in above.learning_rates.tolist() if s in below)
+        if not common:
+            raise RequestError("the two curves have no learning rate in common; compute both at the same ones")
+        names = [f"{shortened(each.objective, 30)} ({each.method})" for each in (self, other)]
+        return RateRatio((names[0], names[1]), [(above[s], below[s]) for s in common])
 
     @property
     def summary(self) -> str:

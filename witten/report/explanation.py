@@ -25,6 +25,7 @@ from witten.explanation.words import (
 from witten.plots.explanations import plot_passage
 from witten.plots.landscapes import plot_landscape
 from witten.rates import LawRate, RateRecord
+from witten.report.drawings import picture
 from witten.report.pages import (
     Block,
     Facts,
@@ -35,7 +36,6 @@ from witten.report.pages import (
     Verdict,
     formula,
     page,
-    picture,
     typeset,
     write_page,
 )

@@ -9,25 +9,23 @@ HTML with a button that copies them, tab between columns, for a spreadsheet.
 from __future__ import annotations
 
 import html
-import io
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from witten import __version__
 from witten.io import netcdf
+from witten.report.drawings import Drawn
 
 if TYPE_CHECKING:
     from jinja2 import Template
     from markupsafe import Markup
-    from matplotlib.figure import Figure as Drawing
 
     from witten.objectives import Objective
 
@@ -43,25 +41,17 @@ __all__ = [
     "check_page",
     "formula",
     "page",
-    "picture",
     "typeset",
     "write_page",
 ]
 
 SUFFIXES = (".html", ".htm")
-# What matplotlib writes before the picture and about it, and a style that would reach the whole page.
-BESIDE = re.compile(r"\A.*?(?=<svg)|<metadata>.*?</metadata>\s*|<style[^>]*>.*?</style>\s*", re.DOTALL)
-NAMES = re.compile(r'(\bid="|url\(#|href="#)')
-WIDTH = re.compile(r' width="([0-9.]+pt)"')
-# Outlines to a hundredth of a point.
-OUTLINE = re.compile(r'(?<=\bd=")[^"]*')
 # e^( ... ), with brackets within.
 EXPONENT = re.compile(r"(?<=\w)\^\(((?:[^()]|\([^()]*\))*)\)")
 # What XML does not know by name.
 ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")
 # A formula of more letters is not typeset.
 LONGEST = 400
-DIGITS = re.compile(r"(\.\d\d)\d+")
 
 
 @dataclass(frozen=True)
@@ -130,9 +120,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """An SVG made by `picture`, and what it shows; a wide one is not squeezed on a narrow screen but scrolls."""
+    """What `picture` drew, and what it shows; a wide one is not squeezed on a narrow screen but scrolls."""
 
-    svg: Markup
+    drawn: Drawn
     caption: str
     wide: bool = False
     kind: ClassVar[str] = "figure"
@@ -157,20 +147,37 @@ class Section:
 def page(title: str, sections: Sequence[Section], *, lead: str | Markup = "") -> str:
     """The whole page as text; sections follow in order, with links to them where there are more than two."""
     return _template().render(
-        title=title, lead=lead, sections=list(sections), version=__version__, tables=_tables(sections)
-    )
+        title=title, lead=lead, sections=list(sections), version=__version__,
+        tables=_tables(sections), points=_points(sections),
+    )  # fmt: skip
 
 
 def _tables(sections: Sequence[Section]) -> str:
-    """All tables as JSON in base64, for a link that holds them; "" where there is none."""
-    found = [
+    """All tables, for a link that holds them; "" where there is none."""
+    return _embedded(
         {"section": section.title, "caption": block.caption, "headings": block.headings,
          "rows": [row.cells for row in block.lines]}
         for section in sections
         for block in section.blocks
         if isinstance(block, Table)
-    ]  # fmt: skip
-    return b64encode(json.dumps(found).encode()).decode() if found else ""
+    )  # fmt: skip
+
+
+def _points(sections: Sequence[Section]) -> str:
+    """The points of all figures, as `_tables`."""
+    return _embedded(
+        {"section": section.title, "caption": block.caption,
+         "series": [series.to_json() for series in block.drawn.series]}
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, Figure)
+    )  # fmt: skip
+
+
+def _embedded(found: Iterable[Mapping[str, object]]) -> str:
+    """JSON in base64."""
+    values = list(found)
+    return b64encode(json.dumps(values, allow_nan=False).encode()).decode() if values else ""
 
 
 def raised(text: str) -> Markup:
@@ -207,20 +214,6 @@ def typeset(words: str) -> str:
     for typed, sign in ((" +- ", " ± "), ("<=", "≤"), (">=", "≥"), (" -> ", " → ")):
         words = words.replace(typed, sign)
     return words
-
-
-def picture(drawing: Drawing) -> Markup:
-    """A matplotlib figure as SVG to put into a page: letters as outlines, names of its parts like no other figure's."""
-    import matplotlib
-    from markupsafe import Markup
-
-    image = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "witten", "svg.fonttype": "path"}):
-        drawing.savefig(image, format="svg", metadata={"Date": None})
-    text = OUTLINE.sub(lambda found: DIGITS.sub(r"\1", found[0]), BESIDE.sub("", image.getvalue()))
-    own = f"f{sha256(text.encode()).hexdigest()[:10]}-"
-    text = NAMES.sub(lambda found: found[1] + own, text)
-    return Markup(WIDTH.sub(r' style="width:\1"', text, count=1))
 
 
 def check_page(path: str | Path) -> Path:

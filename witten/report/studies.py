@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from witten import __version__
+from witten.report.drawings import picture
 from witten.report.pages import (
     Block,
     Facts,
@@ -17,7 +18,6 @@ from witten.report.pages import (
     Text,
     Verdict,
     page,
-    picture,
     typeset,
     write_page,
 )

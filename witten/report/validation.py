@@ -20,6 +20,7 @@ from witten.plots.landscapes import plot_landscape
 from witten.plots.modes import plot_spectrum
 from witten.plots.validation import plot_rates, plot_ratios
 from witten.rates import RateRecord
+from witten.report.drawings import picture
 from witten.report.pages import (
     Block,
     Facts,
@@ -31,7 +32,6 @@ from witten.report.pages import (
     Verdict,
     formula,
     page,
-    picture,
     typeset,
     write_page,
 )
