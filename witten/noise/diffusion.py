@@ -66,7 +66,7 @@ class Diffusion:
 
     def sigma(self, x: Array) -> Array:
         """Sigma at points (d, n), shape (d, d, n)."""
-        return self._evaluated(self.entries, x)
+        return np.array([self._evaluated(row, x) for row in self.entries])
 
     def slopes(self, x: Array) -> Array:
         """d_k Sigma_ij at points (d, n), shape (d, d, d, n), the derivative last of the three."""
@@ -144,8 +144,8 @@ class Diffusion:
     def _function(self, entry: sp.Expr) -> Objective:
         return Objective.from_sympy(entry, self.objective.symbols, name="covariance")
 
-    def _evaluated(self, functions: list, x: Array) -> Array:  # type: ignore[type-arg]
-        return np.array([self._evaluated(f, x) if isinstance(f, list) else f(x) for f in functions], dtype=float)
+    def _evaluated(self, functions: Sequence[Objective], x: Array) -> Array:
+        return np.array([f(x) for f in functions], dtype=float)
 
 
 def _place(x: Array, bad: NDArray[np.bool_]) -> str:
