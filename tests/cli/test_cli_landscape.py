@@ -204,3 +204,11 @@ def test_there_is_no_picture_of_a_law_with_one_minimum():
         plots.plot_law(witten.eyring_kramers("quadratic", 0.1))
     with pytest.raises(witten.RequestError, match="no minimum"):
         plots.plot_landscape(witten.describe_landscape("x^2-y^2"))
+
+
+def test_landscape_under_noise_with_a_covariance():
+    found = as_json("landscape", "(x^2-1)^2/4", "--covariance", "1 + tanh(2*x)/2")["exits"]
+    assert [way["quasi_potential"] for way in found] == pytest.approx([0.805424, 0.368352], abs=1e-5)
+    assert as_json("landscape", "x^2/2", "--covariance", "1+x^2")["exits"] == []
+    assert "exits" not in as_json("landscape", "x^2/2")
+    assert "not positive definite at" in refused("landscape", "(x^2-1)^2/4", "--covariance", "x^2")

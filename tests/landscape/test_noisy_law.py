@@ -5,7 +5,7 @@ import pytest
 
 import witten
 from witten import noise
-from witten.errors import RequestError
+from witten.errors import ConvergenceError, RequestError
 from witten.landscape.noisy_law import _chain_rates, exits, limiting_law, noisy_log_rates
 from witten.landscape.quasi_potential import _inequality, _Problem, instanton
 
@@ -104,3 +104,31 @@ def test_noise_that_is_weak_in_a_place_between_two_images_is_in_the_bar():
     dip = noise.formula("1 - 0.99*exp(-1000000*(x+0.53)^2)").bind(witten.gallery.double_well())
     found = instanton(dip, np.array([-1.0]), np.array([0.0]))
     assert found.error >= abs(found.action - exact) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("covariance", "s", "rate"),
+    [
+        ("1+3*exp(-100*y^2)", 0.1, -4.1569),
+        ("1+3*exp(-100*y^2)", 0.02, -10.4048),
+        ("1+3*exp(-100*(y-0.15)^2)", 0.05, -6.4952),
+    ],
+)
+def test_noise_that_changes_over_the_width_of_the_tube_is_in_the_bar(covariance, s, rate):
+    """A ridge of noise along the path, narrower than what paths spread across it: the law is off by a factor of 20.
+
+    Rates are those of the generator on [-2.3, 2.3] x [-2, 2]."""
+    record = witten.eyring_kramers("(x^2-1)^2/4 + y^2/2 + x/20", s, noise=noise.formula(covariance)).records[0]
+    assert not record.resolved and record.lower < rate < record.upper and abs(rate - record.log_rate) > 1.5
+
+
+def test_a_bump_beside_the_path_widens_the_bar_where_paths_reach_it():
+    _, ways = law("(x^2-1)^2/4 + y^2/2 + x/20", noise.formula("1+3*exp(-100*((x+0.5)^2+(y-0.3)^2))"))
+    left, right = sorted(ways, key=lambda way: -way.action)
+    assert left.tube.log_error(0.1) > 0.3 and left.tube.log_error(1e-3) < 0.05 and right.tube.log_error(0.1) < 1e-3
+
+
+def test_noise_narrower_than_what_is_looked_at_has_no_law():
+    for covariance in ("1+3*exp(-100000000*((x+0.5031)^2+y^2))", "1-0.999*exp(-100000000*(x+0.5031)^2)"):
+        with pytest.raises(ConvergenceError, match=r"changes too fast near \(-0\.50"):
+            law("(x^2-1)^2/4 + y^2/2 + x/20", noise.formula(covariance))

@@ -1,5 +1,7 @@
 """Noise without a potential: the Markov generator, its eigenvalues and its small rates."""
 
+from decimal import Decimal, localcontext
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from witten.linalg.block_elimination import censored, mean_visits
 from witten.operators.markov_generator import markov_generator
 from witten.operators.selling import selling
 from witten.spectra.irreversible import generator_spectrum
+from witten.spectra.solvers.lowest_rates import _blocks, nodes_of_wells, stationary_law
 
 PLANE = witten.Objective.from_formula("(x^2-1)^2/4 + y^2/2 + x/10")
 LOSSES = [
@@ -89,28 +92,67 @@ def test_a_tiny_rate_keeps_its_digits():
     assert abs(logs[0] - np.log(8.616200742e-23)) < errors[0] < 1e-2 and "elimination" in found.solver
 
 
-def test_elimination_agrees_with_fifty_digits():
-    """A chain of two wells whose rates are 1e-60, watched in these."""
-    grid = witten.Grid.uniform([(-1.6, 1.6), (-0.8, 0.8)], (11, 5))
+def _eliminated(q, order):
+    """Gauss's elimination of states, all but the last two, in Decimal: rates between these, and the law of all."""
+    rows = [{int(j): Decimal(float(v)) for j, v in zip(q.indices[a:b], q.data[a:b], strict=True)}
+            for a, b in zip(q.indptr, q.indptr[1:], strict=False)]  # fmt: skip
+    columns = [set() for _ in rows]
+    for i, row in enumerate(rows):
+        for j in row:
+            columns[j].add(i)
+    gone = []
+    for k in order:
+        total = sum(rows[k].values())
+        sources = [(i, rows[i].pop(k)) for i in columns[k]]
+        gone.append((k, total, sources))
+        for j in rows[k]:
+            columns[j].discard(k)
+        for i, value in sources:
+            for j, rate in rows[k].items():
+                if j != i:
+                    rows[i][j] = rows[i].get(j, Decimal(0)) + value * rate / total
+                    columns[j].add(i)
+    return rows, gone
+
+
+def test_a_thousand_nodes_in_many_digits():
+    """Rates near 1e-100 and the stationary law, entry by entry, against elimination in 120 digits."""
+    grid, s = witten.Grid.uniform([(-1.5, 1.5), (-0.8, 0.8)], (63, 16)), 0.002
     bound = noise.formula("1 + y^2/2, x/4; x/4, 1").bind(PLANE)
-    s = 0.004
-    rates = markov_generator(grid, bound.sigma, bound.pull, bound.divergence, s).rates
-    kept = np.array([int(abs(grid.points - np.array([[x], [0.0]])).sum(axis=0).argmin()) for x in (-1.0, 1.0)])
-    rest = np.delete(np.arange(grid.n_nodes), kept)
-    found = censored(rates, [rest[:27], rest[27:]], kept)
-    q = mp.matrix(rates.toarray().tolist())
-    with mp.workdps(150):
-        n = rest.size
-        inner = mp.matrix(n, n)
-        for a in range(n):
-            for b in range(n):
-                inner[a, b] = -q[int(rest[a]), int(rest[b])]
-            inner[a, a] += mp.fsum(q[int(rest[a]), :])
-        reached = mp.lu_solve(inner, mp.matrix([q[int(i), int(kept[1])] for i in rest]))
-        first, second = map(int, kept)
-        expected = q[first, second] + mp.fsum(q[first, int(i)] * reached[a] for a, i in enumerate(rest))
-        off = abs(mp.mpf(float(found.rates[0, 1])) / expected - 1)
-    assert 0 < expected < 1e-20 and off < 1e-12
+    chain = markov_generator(grid, bound.sigma, bound.pull, bound.divergence, s)
+    wells = nodes_of_wells(PLANE, grid)
+    with localcontext() as context:
+        context.prec = 120
+        rows, gone = _eliminated(chain.rates, [k for k in range(grid.n_nodes) if k not in wells])
+        a, b = map(int, wells)
+        law = {a: rows[b][a], b: rows[a][b]}
+        for k, total, sources in reversed(gone):
+            law[k] = sum(law[i] * value for i, value in sources) / total
+        whole = sum(law.values())
+        exact = [float(law[k] / whole) for k in range(grid.n_nodes)]
+        rates = float(rows[a][b]), float(rows[b][a])
+    found = censored(chain.rates, _blocks(chain, wells), wells).rates
+    assert grid.n_nodes > 1000 and 0 < rates[0] < 1e-60
+    np.testing.assert_allclose([found[0, 1], found[1, 0]], rates, rtol=1e-12)
+    np.testing.assert_allclose(stationary_law(chain, wells), exact, rtol=1e-10)
+
+
+def test_the_contraction_rate_of_an_ornstein_uhlenbeck_process():
+    """The smallest eigenvalue of Sigma C^{-1}/2, C the stationary covariance: A C + C A^T = Sigma."""
+    given = noise.with_drift(("-y", "x"), noise.constant([[1, 0.6], [0.6, 1]]))
+    record = witten.gap("x^2/2 + y^2", 0.3, noise=given, rtol=1e-2, box=[(-2.5, 2.5), (-2.0, 2.0)]).records[0]
+    assert abs(record.contraction_rate / 1.3920276 - 1) < min(record.contraction_error, 1e-2)
+    assert record.contraction_rate + record.rate / 20 < record.rate and record.contraction_error < 0.1
+
+
+def test_with_detailed_balance_the_contraction_rate_is_the_rate():
+    record = witten.gap("x^2/2", 0.1, noise=noise.formula("1 + x^2/4"), box=[(-2, 2)]).records[0]
+    assert record.contraction_rate == record.rate and record.contraction_error > 0
+    grid = witten.Grid.uniform([(-2, 2), (-1.5, 1.5)], (24, 20))
+    bound = noise.isotropic(1.0).bind(PLANE)
+    chain = markov_generator(grid, bound.sigma, bound.pull, bound.divergence, 0.3)
+    mean = chain.symmetrised(stationary_law(chain, nodes_of_wells(PLANE, grid)))
+    assert abs(mean.rates - chain.rates).max() < 1e-9 * chain.rates.max()
 
 
 def test_mean_visits_of_a_graded_chain():

@@ -27,6 +27,14 @@ def test_every_claim_is_observed(name):
     assert [(check["what"], check["expected"]) for check in page] == [(c.what, c.expected) for c in found.checks]
 
 
+def test_what_the_noise_of_minibatches_changes():
+    found = study.run("minibatch-noise", quick=True)
+    assert [check for check in found.checks if not check.ok] == [] and len(found.checks) >= 20
+    page = json.loads((ROOT / "docs" / "papers" / "minibatch-noise.json").read_text())["checks"]
+    assert {check.what for check in found.checks} < {check["what"] for check in page}
+    assert all(each.draw().axes for each in found.figures)
+
+
 def test_a_wrong_formula_is_noticed(monkeypatch):
     from witten.studies import large_learning_rate
 

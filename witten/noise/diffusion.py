@@ -66,15 +66,15 @@ class Diffusion:
 
     def sigma(self, x: Array) -> Array:
         """Sigma at points (d, n), shape (d, d, n)."""
-        return self._evaluated(self._entries, x)
+        return np.array([self._evaluated(row, x) for row in self.entries])
 
     def slopes(self, x: Array) -> Array:
         """d_k Sigma_ij at points (d, n), shape (d, d, d, n), the derivative last of the three."""
-        return np.array([[entry.gradient(x) for entry in row] for row in self._entries])
+        return np.array([[entry.gradient(x) for entry in row] for row in self.entries])
 
     def bends(self, x: Array) -> Array:
         """d_k d_l Sigma_ij at points (d, n), shape (d, d, d, d, n)."""
-        return np.array([[entry.piecewise_hessian(x) for entry in row] for row in self._entries])
+        return np.array([[entry.piecewise_hessian(x) for entry in row] for row in self.entries])
 
     def divergence(self, x: Array) -> Array:
         """(div Sigma)_a = sum_b d_b Sigma_ab at points (d, n), shape (d, n)."""
@@ -91,7 +91,7 @@ class Diffusion:
     @property
     def is_smooth(self) -> bool:
         """Whether no formula is seen to have kinks."""
-        functions = [self.objective, *self._current, *(entry for row in self._entries for entry in row)]
+        functions = [self.objective, *self._current, *(entry for row in self.entries for entry in row)]
         return not any(each.singularities for each in functions)
 
     def root(self, x: Array) -> Array:
@@ -119,7 +119,7 @@ class Diffusion:
     @property
     def formulas(self) -> list[list[sp.Expr]]:
         """The entries of Sigma as objectives know formulas, with their functions, rows of them."""
-        return [[entry.formula for entry in row] for row in self._entries]
+        return [[entry.formula for entry in row] for row in self.entries]
 
     @property
     def is_constant(self) -> bool:
@@ -127,7 +127,8 @@ class Diffusion:
         return not self.matrix.free_symbols
 
     @cached_property
-    def _entries(self) -> list[list[Objective]]:
+    def entries(self) -> list[list[Objective]]:
+        """The entries of Sigma as functions of a place, rows of them."""
         return [[self._function(entry) for entry in row] for row in self.matrix.tolist()]
 
     @cached_property
@@ -143,8 +144,8 @@ class Diffusion:
     def _function(self, entry: sp.Expr) -> Objective:
         return Objective.from_sympy(entry, self.objective.symbols, name="covariance")
 
-    def _evaluated(self, functions: list, x: Array) -> Array:  # type: ignore[type-arg]
-        return np.array([self._evaluated(f, x) if isinstance(f, list) else f(x) for f in functions], dtype=float)
+    def _evaluated(self, functions: Sequence[Objective], x: Array) -> Array:
+        return np.array([f(x) for f in functions], dtype=float)
 
 
 def _place(x: Array, bad: NDArray[np.bool_]) -> str:

@@ -12,6 +12,7 @@ quadrature along one variable:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from witten.errors import RequestError
 from witten.noise.diffusion import Diffusion
+from witten.noise.models import formula_of
 from witten.noise.primitive import Primitive
 from witten.objectives import Objective
 from witten.objectives.topography.critical_set import reach
@@ -72,21 +74,21 @@ def _loss_like(diffusion: Diffusion, s: sp.Rational) -> Objective | None:
     a = matrix[0, 0]
     if matrix != a * sp.eye(f.dimension) or not a.free_symbols:
         return None
-    ratio = _ratio(a, f)
+    ratio = _ratio(a, formula_of(f), f.symbols)
     if ratio is None:
         return None
     return _with_mobility(f, (1 / ratio + s / 2) * sp.log(a), [a] * f.dimension)
 
 
-def _ratio(a: sp.Expr, f: Objective) -> sp.Rational | None:
+def _ratio(a: sp.Expr, f: sp.Expr, symbols: Sequence[sp.Symbol]) -> sp.Rational | None:
     """c > 0 with a - c f constant; None where there is none."""
-    for x in f.symbols:
-        slope = f.formula.diff(x)  # type: ignore[union-attr]
+    for x in symbols:
+        slope = f.diff(x)
         if slope == 0:
             continue
         c = sp.simplify(a.diff(x) / slope)
         constant = c.is_number and c.is_positive and c.is_rational
-        return c if constant and sp.expand(a - c * f.formula).is_number else None
+        return c if constant and sp.expand(a - c * f).is_number else None
     return None
 
 
@@ -108,11 +110,11 @@ def _diagonal(diffusion: Diffusion, s: sp.Rational) -> Objective | None:
 
 def _parts(f: Objective) -> list[sp.Expr] | None:
     """f_i(x_i), of which f is the sum but for a constant; None where it is none."""
-    slopes = [sp.expand(f.formula.diff(x)) for x in f.symbols]  # type: ignore[union-attr]
+    slopes = [sp.expand(formula_of(f).diff(x)) for x in f.symbols]
     if any(slope.free_symbols - {x} for slope, x in zip(slopes, f.symbols, strict=True)):
         return None
     others = [{y: sp.Integer(0) for y in f.symbols if y != x} for x in f.symbols]
-    return [f.formula.subs(at) for at in others]  # type: ignore[union-attr]
+    return [formula_of(f).subs(at) for at in others]
 
 
 def _constant(diffusion: Diffusion, s: sp.Rational) -> Reversible | None:
@@ -123,7 +125,7 @@ def _constant(diffusion: Diffusion, s: sp.Rational) -> Reversible | None:
     values, vectors = np.linalg.eigh(np.array(matrix.tolist(), dtype=float))
     turned = {x: sum(sp.Rational(float(v)) * y for v, y in zip(row, f.symbols, strict=True))
               for x, row in zip(f.symbols, vectors, strict=True)}  # fmt: skip
-    formula = f.formula.xreplace(turned)  # type: ignore[union-attr]
+    formula = formula_of(f).xreplace(turned)
     if not _is_sum(replace(f, formula=formula)):
         return None
     others = [{y: sp.Integer(0) for y in f.symbols if y != x} for x in f.symbols]

@@ -27,6 +27,8 @@ TINY = 1e-13
 UNRESOLVED = 16.0
 # theta beyond which an edge is in doubt.
 RESOLVED = 2.0
+# A stationary law below this is none.
+NOTHING = 1e-290
 # What is added to the diagonal where steps are too long, in parts of the trace.
 LIFTS = 1e-4 * 2.0 ** np.arange(12)
 # The part of the nodes at which that may be.
@@ -56,6 +58,22 @@ class MarkovGenerator:
     def matrix(self) -> csr_array:
         """-Q: its rows sum to zero, its other entries are not positive."""
         return csr_array(diags_array(self.rates.sum(axis=1)) - self.rates)
+
+    def symmetrised(self, law: Array) -> MarkovGenerator:
+        """(Q + Q*)/2, Q*_ij = law_j q_ji/law_i the adjoint in L2 of the stationary law (n,): with detailed balance.
+
+        Nodes to which nothing comes, or less than doubles hold, are left out: L2 does not know them."""
+        there = np.flatnonzero(law > NOTHING)
+        mask = np.zeros(self.grid.shape, dtype=bool)
+        mask[tuple(place[there] for place in np.nonzero(self.grid.mask))] = True
+        weigh, divide = diags_array(law[there]), diags_array(1 / law[there])
+
+        def mean(rates: csr_array) -> csr_array:
+            inner = rates[there][:, there]
+            return csr_array((inner + divide @ inner.T @ weigh) / 2)
+
+        grid = Grid(self.grid.box, self.grid.shape, mask)
+        return MarkovGenerator(grid, mean(self.rates), self.reach, mean(self.doubtful))
 
     def in_doubt(self, u: NDArray[np.inexact[Any]], law: Array) -> float:
         """The part of <u, -L u>/<u, u> under a law that is on edges in doubt, for a mode u (n,)."""

@@ -31,6 +31,15 @@ def selling(matrices: Array) -> tuple[Array, NDArray[np.int64]]:
     return weights, offsets
 
 
+@numba.njit(cache=True)
+def _product(matrix, v, w):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for p in range(len(matrix)):
+        for q in range(len(matrix)):
+            total += v[p] * matrix[p, q] * w[q]
+    return total
+
+
 @kernel
 def _decompose(matrices, start, weights, offsets):  # type: ignore[no-untyped-def]
     for at in numba.prange(len(matrices)):
@@ -43,10 +52,7 @@ def _decompose(matrices, start, weights, offsets):  # type: ignore[no-untyped-de
             worst, first, second = NOTHING * trace, -1, -1
             for i in range(d + 1):
                 for j in range(i + 1, d + 1):
-                    product = 0.0
-                    for p in range(d):
-                        for q in range(d):
-                            product += base[i, p] * matrix[p, q] * base[j, q]
+                    product = _product(matrix, base[i], base[j])
                     if product > worst:
                         worst, first, second = product, i, j
             if first < 0:
@@ -64,11 +70,7 @@ def _decompose(matrices, start, weights, offsets):  # type: ignore[no-untyped-de
         k = 0
         for i in range(d + 1):
             for j in range(i + 1, d + 1):
-                product = 0.0
-                for p in range(d):
-                    for q in range(d):
-                        product += base[i, p] * matrix[p, q] * base[j, q]
-                weights[k, at] = max(-product, 0.0)
+                weights[k, at] = max(-_product(matrix, base[i], base[j]), 0.0)
                 if d == 2:
                     third = 3 - i - j
                     offsets[k, 0, at], offsets[k, 1, at] = -base[third, 1], base[third, 0]

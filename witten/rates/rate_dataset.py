@@ -114,6 +114,8 @@ VARIABLES = {
     NoisyRate: (
         Variable("reversible", "reversible", "1 where there is detailed balance, else 0", kind=bool),
         Variable("imaginary", "imaginary", "imaginary part of the eigenvalue of -L whose real part is the rate"),
+        Variable("log_contraction", "log_contraction", "natural logarithm of the gap of the symmetrised generator"),
+        Variable("contraction_error", "contraction_error", "its relative error"),
     ),
     KineticRate: (
         Variable("momentum", "momentum", "alpha of the recursion; nan where there is none"),

@@ -139,10 +139,19 @@ class NoisyRate(RateRecord):
     ----------
     reversible : whether there is detailed balance
     imaginary : the imaginary part of that eigenvalue, not negative; 0 where it is real
+    log_contraction, contraction_error : logarithm of the gap of (L + L*)/2, at which L2 of the stationary law contracts
+        from the start on, and its relative error; nan where it is not known. At most the rate; the rate, if reversible
     """
 
     reversible: bool
     imaginary: float = 0.0
+    log_contraction: float = math.nan
+    contraction_error: float = math.nan
+
+    @property
+    def contraction_rate(self) -> float | None:
+        """kappa with |P_t u| <= e^{-kappa t} |u| in L2 for u with mean 0; None where it is not known."""
+        return _double(self.log_contraction)
 
 
 @dataclass(frozen=True, kw_only=True)

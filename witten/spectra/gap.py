@@ -365,7 +365,17 @@ def rate_record(found: Spectrum) -> RateRecord:
 
 def noisy_record(found: Spectrum) -> NoisyRate:
     """The gap under noise with a covariance."""
-    return NoisyRate(**vars(rate_record(found)), reversible=found.reversible, imaginary=float(found.imaginary[1]))
+    record = rate_record(found)
+    contraction = found.log_contraction, found.contraction_error
+    if found.reversible:
+        contraction = record.log_rate, float(found.relative_errors[1])
+    return NoisyRate(
+        **vars(record),
+        reversible=found.reversible,
+        imaginary=float(found.imaginary[1]),
+        log_contraction=contraction[0],
+        contraction_error=contraction[1],
+    )
 
 
 def _method(

@@ -13,14 +13,13 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import RequestError
-from witten.linalg.block_elimination import censored
-from witten.linalg.gth_elimination import StateReduction
 from witten.linalg.richardson import extrapolated, extrapolated_logs
 from witten.noise import Diffusion
-from witten.objectives.topography.critical_set import reach
 from witten.operators.markov_generator import MarkovGenerator, markov_generator
 from witten.spectra.checks import given_box, warn_if_wide
-from witten.spectra.solvers.generator_pairs import GeneratorPairs, all_eigenvalues, generator_pairs
+from witten.spectra.contraction import log_contraction
+from witten.spectra.solvers.generator_pairs import GeneratorPairs, all_eigenvalues
+from witten.spectra.solvers.lowest_rates import lowest_rates, nodes_of_wells
 from witten.spectra.spectrum import Spectrum
 from witten.spectra.truncation import WIDENING
 
@@ -32,12 +31,6 @@ DENSE, LARGEST = {1: 400, 2: 500, 3: 250}, {1: 400_000, 2: 160_000, 3: 20_000}
 LEVELS = {1: 3, 2: 3, 3: 2}
 # Nodes from which on two domains are compared.
 FEWEST = {1: 1000, 2: 3000, 3: 1000}
-# Rates below this part of the next are those of the chain of wells, which is exact to that part.
-SMALL = 1e-7
-# Digits of a rate that the solver may lose, in parts of the rate at its shift.
-ROUNDING = 1e-12
-# Digits that rates between wells lose beside larger ones, in parts of the largest; the smallest loses none.
-OF_WELLS = 1e-13
 # How often the strength of the noise and the domain that it asks for are matched, and how much it may grow each time.
 MATCHED, FASTEST = 12, 30.0
 
@@ -48,8 +41,7 @@ def generator_spectrum(
     """The k eigenvalues of -L with the smallest real parts, zero included, each with an error bar.
 
     All eigenvalues of a coarse grid say how many lie nearer to zero; finer ones compute as many by Arnoldi's method
-    around a shift below zero, until the limit is known. Real parts below SMALL of the next are those of the chain of
-    wells, eliminated without a subtraction.
+    around a shift below zero, until the limit is known (`lowest_rates`).
 
     Raises
     ------
@@ -63,6 +55,9 @@ def generator_spectrum(
     cut = np.zeros(k - 1) if wider is None else levels.cut(first, wider)
     log_rates, errors, imaginary = levels.refine(first if wider is None else wider)
     errors = errors + cut
+    contraction, doubt = log_contraction(
+        diffusion.objective, levels.generator, _resized(levels.grid, DENSE[levels.grid.dimension]), levels.grid
+    )
     warn_if_wide(diffusion.objective, s, log_rates, errors, rtol)
     pairs, grid = levels.pairs, levels.grid
     return Spectrum.above_zero(
@@ -78,6 +73,8 @@ def generator_spectrum(
         examined=f"the domain {grid.box}" if within is None else f"the box {within}, whose walls reflect",
         reversible=False,
         imaginary=np.append(0.0, imaginary),
+        log_contraction=contraction,
+        contraction_error=doubt + float(cut[0]),
         potential=-0.5 * s * pairs.log_density,
     )
 
@@ -124,24 +121,10 @@ class _Levels:
 
     def level(self, grid: Grid, known: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], Array]:
         """The k - 1 eigenvalues on a grid, and what rounding and the chain of wells may have lost."""
-        generator = self.generator(grid)
-        self.grid, self.pairs = grid, generator_pairs(generator, self.k, known)
-        found = self.pairs.eigenvalues[1 : self.k]
-        loss = ROUNDING * (1 + self.pairs.distance / np.maximum(abs(found), 1e-300))
-        for j, value in enumerate(found, 1):
-            loss[j - 1] += generator.in_doubt(self.pairs.vectors[:, j], self.pairs.density) / max(value.real, 1e-300)
-        wells = _wells(self.diffusion, grid)
-        m = wells.size
-        if m > 1 and self.pairs.eigenvalues.size > m:
-            small, next_one = max(abs(self.pairs.eigenvalues[m - 1]), 0.0), self.pairs.eigenvalues[m].real
-            if small < SMALL * next_one:
-                self.solver = "elimination"
-                chain = _of_wells(generator, wells)
-                rounding = OF_WELLS * abs(chain).max() / abs(chain)
-                rounding[0] = 0.0  # is the last to be eliminated, without a subtraction
-                lost, n = 1e-11 + rounding + 2 * abs(chain) / next_one, min(chain.size, self.k - 1)
-                found, loss = np.append(chain[:n], found[n:]), np.append(lost[:n], loss[n:])
-        return found, loss
+        wells = nodes_of_wells(self.diffusion.objective, grid)
+        found = lowest_rates(self.generator(grid), self.k, known, wells)
+        self.grid, self.pairs, self.solver = grid, found.pairs, found.solver
+        return found.values, found.loss
 
     def cut(self, inner: Grid, outer: Grid) -> Array:
         """What the domain beyond the inner one changes, relative; the outer one is computed on, and lacks less."""
@@ -154,37 +137,6 @@ class _Levels:
             coarse = all_eigenvalues(self.generator(_resized(grid, DENSE[grid.dimension])).matrix)
             rates.append(np.log(self.level(grid, coarse)[0].real))
         return np.asarray(abs(np.expm1(rates[1] - rates[0])))
-
-
-def _of_wells(generator: MarkovGenerator, wells: NDArray[np.int64]) -> NDArray[np.complex128]:
-    """The small eigenvalues of the chain watched in the wells, the smallest to full relative accuracy."""
-    chain = censored(generator.rates, _blocks(generator, wells), wells).generator
-    if wells.size == 2:
-        return np.array([chain.sum()], dtype=complex)
-    found = StateReduction.of(chain, 0).small_eigenvalues(wells.size - 1)
-    return np.asarray(found[np.argsort(found.real)])
-
-
-def _blocks(generator: MarkovGenerator, kept: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Slices along the longest axis as thick as the longest step along it, without what is kept."""
-    grid = generator.grid
-    axis = int(np.argmax(np.array(grid.shape) / np.maximum(generator.reach, 1)))
-    layer = np.nonzero(grid.mask)[axis] // max(int(generator.reach[axis]), 1)
-    layer[kept] = -1
-    return [np.flatnonzero(layer == each) for each in np.unique(layer[layer >= 0])]
-
-
-def _wells(diffusion: Diffusion, grid: Grid) -> NDArray[np.int64]:
-    """The nodes nearest to the minima of f in the domain."""
-    f, known = diffusion.objective, reach(diffusion.objective)
-    inside = grid.box.holds(known.points)
-    points = known.points[:, inside]
-    with np.errstate(all="ignore"):
-        hessian = np.moveaxis(f.piecewise_hessian(points), 2, 0)
-    lowest = [x for x, h in zip(points.T, hessian, strict=True) if np.linalg.eigvalsh(h)[0] > 0]
-    nodes = grid.points
-    near = [int((((nodes - x[:, None]) / grid.spacing[:, None]) ** 2).sum(axis=0).argmin()) for x in lowest]
-    return np.unique(near).astype(np.int64)
 
 
 def _resized(grid: Grid, nodes: int) -> Grid:

@@ -23,6 +23,7 @@ STUDIES = {
     "large-learning-rate": "witten.studies.large_learning_rate",
     "annealing": "witten.studies.annealing",
     "later-results": "witten.studies.later_results",
+    "minibatch-noise": "witten.studies.minibatch_noise",
 }
 
 

@@ -204,7 +204,13 @@ def _under_noise(record: RateRecord) -> dict[str, Any]:
     if not isinstance(record, NoisyRate):
         return {}
     known = record.resolved and record.rate is not None
-    return {"reversible": record.reversible, "eigenvalue": [record.rate, record.imaginary] if known else None}
+    kappa = record.contraction_rate
+    return {
+        "reversible": record.reversible,
+        "eigenvalue": [record.rate, record.imaginary] if known else None,
+        "contraction_rate": kappa,
+        "contraction_error": None if kappa is None else kappa * record.contraction_error,
+    }
 
 
 def _json_proof(proof: Certificate) -> dict[str, Any]:
@@ -229,6 +235,7 @@ def _show_proofs(proofs: Mapping[float, Certificate]) -> None:
 def _show(curve: RateCurve, quantity: str) -> None:
     """The table, and the barrier where the rates have one."""
     from witten.barrier_fit import plus_minus
+    from witten.number_format import readable, with_log_error
     from witten.rates import NoisyRate, sensible_fit
 
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
@@ -245,6 +252,9 @@ def _show(curve: RateCurve, quantity: str) -> None:
     for record in curve.records:
         if isinstance(record, NoisyRate) and record.imaginary:
             print_line(f"the eigenvalue at {record.learning_rate:g} is complex: imaginary part {record.imaginary:.6g}")
+        if isinstance(record, NoisyRate) and not record.reversible and record.contraction_rate is not None:
+            kappa = readable(with_log_error(record.log_contraction, 0.0, record.contraction_error))
+            print_line(f"L2 of the stationary law contracts from the start on at the rate {kappa}")
     for line in dict.fromkeys(note for record in curve.records for note in record.notes):
         print_line(f"note: {line}")
     fit = sensible_fit(curve)

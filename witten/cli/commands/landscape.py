@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
+from witten.cli.exits import json_of_exits, show_exits
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.streams import say
 from witten.number_format import coordinates
@@ -12,10 +13,12 @@ from witten.number_format import coordinates
 if TYPE_CHECKING:
     from witten.landscape.critical_point import CriticalPoint
     from witten.landscape.landscape import Landscape
+    from witten.landscape.noisy_law import Exit
 
 EXAMPLES = options.examples(
     "witten landscape himmelblau --plot landscape.png",
     'witten landscape "(x**2-1)**2/4 + x/10" --json',
+    'witten landscape double-well --covariance "1 + tanh(2*x)/2"',
     'witten landscape rastrigin --box "-5.12:5.12,-5.12:5.12"',
 )
 # Rows of a table for a person, and coordinates of a point in it.
@@ -29,6 +32,8 @@ def landscape(
     scale: options.Scale = None,
     seed: options.Seed = "0",
     plot: options.Plot = None,
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     as_json: options.Json = False,
 ) -> None:
     """Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f."""
@@ -38,6 +43,7 @@ def landscape(
     import witten
 
     found = witten.describe_landscape(options.resolved(objective, center, scale), box=intervals, seed=number)
+    ways = _ways(found, options.parse_noise("1", covariance, noise_model))
     if plot is not None:
         from witten.plots import plot_landscape
 
@@ -45,10 +51,21 @@ def landscape(
     for note in found.cut:
         say(f"note: {note}")
     if as_json:
-        print_json(_json(objective, found))
+        print_json(_json(objective, found) | ({} if ways is None else {"exits": json_of_exits(ways)}))
     else:
         _show(found)
+        if ways:
+            show_exits(ways)
         output_files.say_where(plot=plot)
+
+
+def _ways(found: Landscape, noise: Any) -> tuple[Exit, ...] | None:
+    """The ways out of wells and their quasi-potentials under noise with a covariance; None where none is given."""
+    if isinstance(noise, float):
+        return None
+    from witten.landscape.noisy_law import exits
+
+    return exits(found, noise.bind(found.objective))
 
 
 def _json(objective: str, found: Landscape) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
+from witten.cli.exits import json_of_exits, show_exits
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.streams import say
 from witten.cli.sweeps import swept
@@ -126,14 +127,8 @@ def _json_of_noise(law: RateCurve, ways: tuple[Exit, ...]) -> dict[str, Any]:
     from witten.landscape.noisy_law import limiting_law
 
     action, alpha = limiting_law(ways, 1 + max(way.minimum for way in ways))
-    shown = [
-        {"minimum": way.minimum, "saddle": way.saddle, "into": way.into, "quasi_potential": way.action,
-         "quasi_potential_error": way.path.error, "prefactor": math.exp(way.log_prefactor),
-         "prefactor_error": math.exp(way.log_prefactor) * math.expm1(way.error)}
-        for way in ways
-    ]  # fmt: skip
     order = {"order": 0, "notes": [LEAST]}
-    return named | {"barrier": action / 2, "prefactor": alpha, "exits": shown} | order
+    return named | {"barrier": action / 2, "prefactor": alpha, "exits": json_of_exits(ways)} | order
 
 
 def _show_ways(landscape: Landscape, law: RateCurve, ways: tuple[Exit, ...]) -> None:
@@ -144,13 +139,7 @@ def _show_ways(landscape: Landscape, law: RateCurve, ways: tuple[Exit, ...]) -> 
     columns = ("learning rate", *(f"rate {k + 1}" for k in range(count)))
     title = f"{landscape.objective.name}: rates by paths of least action, covariance {law.options['covariance']}"
     print_table(title, columns, rows)
-    lines = [
-        (f"{way.minimum}", f"{way.saddle}", f"{way.into}", f"{way.action:.7g}", f"{way.path.error:.1g}",
-         f"{math.exp(way.log_prefactor):.4g}", f"{math.exp(way.log_prefactor) * math.expm1(way.error):.1g}")
-        for way in ways
-    ]  # fmt: skip
-    columns = ("from minimum", "over saddle", "into", "V", "error", "prefactor", "error")
-    print_table("ways out: k = prefactor exp(-V/s)", columns, lines)
+    show_exits(ways)
     action, alpha = limiting_law(ways, len(landscape.minima))
     print_line(f"rate 1 = a exp(-V/s) as s -> 0: V = {action:.7g}, a = {alpha:.4g}")
     print_line(f"note: {LEAST}")
