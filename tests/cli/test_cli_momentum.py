@@ -63,7 +63,7 @@ def test_theory_and_stability():
         (("gap", "x^2", "--lr", "0.1", "--sde", "shi"), "--sde"),
         (("theory", "x^2", "--lr", "0.1", "--momentum", "0.5", "--order", "2"), "--order"),
         (("stability", "x^2", "--nesterov"), "--momentum"),
-        (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--scheme", "heun"), "sgd, bbk"),
+        (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--scheme", "euler-maruyama"), "sgd, bbk"),
         (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--estimator", "splitting"), "hitting"),
         (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--covariance", "2"), "covariance"),
         (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5"), "no second well"),

@@ -45,14 +45,16 @@ Step = Annotated[
     typer.Option("--dt", metavar="DT", help="The finer of two time steps (default: from the curvature of f)."),
 ]
 Scheme = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--scheme",
         metavar="NAME",
-        help="heun (the default), euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, "
-        "as it is. With --momentum: sgd, the default, or bbk, its Langevin equation.",
+        help="heun, euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, as it is. "
+        "With --momentum it is SGD itself, or with bbk its Langevin equation.",
     ),
 ]
+# The usual scheme; with --momentum there is none of this name, and the recursion itself is the usual one.
+HEUN = "heun"
 Seed = Annotated[str, typer.Option("--seed", metavar="S", help="Seed of the random numbers.")]
 
 
@@ -62,7 +64,7 @@ def simulate(
     estimator: Estimator = "auto",
     paths: Paths = None,
     dt: Step = None,
-    scheme: Scheme = None,
+    scheme: Scheme = HEUN,
     noise: options.Noise = "1",
     covariance: options.Covariance = None,
     noise_model: options.NoiseModel = None,
@@ -94,14 +96,14 @@ def simulate(
         from witten.cli import momentum_simulation
 
         momentum_simulation.run(
-            f, learning_rates, alpha, nesterov=nesterov, scheme=scheme or options.SGD_ITSELF, output=output, plot=plot,
-            resume=resume, walltime=walltime, as_json=as_json, **request,
+            f, learning_rates, alpha, nesterov=nesterov, output=output, plot=plot, resume=resume,
+            scheme=options.SGD_ITSELF if scheme == HEUN else scheme, walltime=walltime, as_json=as_json, **request,
         )  # fmt: skip
         return
     from witten.dynamics.simulation import METHOD, simulate_rate
     from witten.rates import RateCurve
 
-    request["scheme"] = scheme or "heun"
+    request["scheme"] = scheme
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
         return RateCurve(tuple(done), METHOD, f.name, options.about_noise(request["noise"]))
