@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from witten.dynamics.momentum import BBK, SGD, simulate_momentum
+from witten.dynamics.momentum import BBK, simulate_momentum
+from witten.dynamics.request import SGD
 from witten.errors import RequestError
 from witten.kinetic.momentum_gap import momentum_gap
 from witten.landscape.kramers_law import kramers_law
@@ -97,7 +98,7 @@ def validate_momentum(
     def paths(scheme: str) -> Callable[[Objective, float], RateCurve]:
         return lambda g, s: simulate_momentum(g, s, alpha, scheme=scheme, noise=noise, seed=seed, stop=stop)
 
-    common = {"noise": noise, "seed": seed, "progress": progress, "stop": stop}
+    common: dict[str, Any] = {"noise": noise, "seed": seed, "progress": progress, "stop": stop}
     equation = validate(
         f, asked, **common, monte_carlo=paths(BBK),
         spectral=lambda g, s: momentum_gap(g, s, alpha, rtol=rtol, noise=noise),
