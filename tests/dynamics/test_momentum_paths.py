@@ -61,10 +61,10 @@ def test_a_path_that_is_fast_is_not_in_a_core():
     # Of the step before only what the first step makes of it is seen: none, without momentum.
     paths = Paths(motion, states, cores=cores)
     paths.watch(1, 1)
-    assert paths._state[0].tolist() == [1, 1, 0]
+    assert paths.of_home(1).tolist() == [True, True, False]
     drifting = Paths(replace(motion, momentum=0.999), states, cores=cores)
     drifting.watch(1, 1)
-    assert drifting._state[0].tolist() == [1, -1, 0]
+    assert drifting.of_home(1).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("objective", ["double-well", "(x^2-1)^2/4+y^2"])
