@@ -34,3 +34,11 @@ def test_the_equation_of_the_literature_is_colder():
 def test_refused(wrong):
     with pytest.raises(RequestError):
         Langevin.of_momentum(0.1, **wrong)
+
+
+def test_its_recursions_keep_friction_and_temperature():
+    equation = Langevin.of_momentum(0.05, 0.5)
+    s, alpha, noise = equation.recursion(0.03)
+    again = Langevin.of_momentum(s, alpha, noise)
+    for name, value in {"friction": equation.friction, "temperature": 0.05, "step_time": 0.03}.items():
+        assert getattr(again, name) == pytest.approx(value, rel=1e-13)

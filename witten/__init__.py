@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.domains.grid import Grid
     from witten.domains.mesh import read_mesh
     from witten.domains.sets import Ball
+    from witten.dynamics.momentum import simulate_momentum
     from witten.dynamics.simulation import simulate_rate
     from witten.errors import ConvergenceError, RequestError
     from witten.explanation.explanation import Explanation
@@ -95,6 +96,7 @@ _HOME = {
     "probe": "witten.models.probe",
     "rate_bounds": "witten.landscape.poincare_bounds",
     "read_mesh": "witten.domains.mesh",
+    "simulate_momentum": "witten.dynamics.momentum",
     "simulate_rate": "witten.dynamics.simulation",
     "spectrum": "witten.spectra.gap",
     "sweep": "witten.spectra.gap",
@@ -147,6 +149,7 @@ __all__ = [
     "probe",
     "rate_bounds",
     "read_mesh",
+    "simulate_momentum",
     "simulate_rate",
     "spectrum",
     "sweep",

@@ -48,6 +48,27 @@ class Langevin:
         """s = 2T, at which SGD without momentum has the same Gibbs measure."""
         return 2 * self.temperature
 
+    def relaxation_rate(self, curvature: float) -> float:
+        """The smaller real part of (gamma -+ sqrt(gamma^2 - 4 theta))/2: how fast a well of curvature theta relaxes.
+
+        >>> round(witten.Langevin(3, 0.1).relaxation_rate(1), 6), witten.Langevin(1, 0.1).relaxation_rate(4)
+        (0.381966, 0.5)
+        """
+        root = math.sqrt(max(self.friction**2 - 4 * curvature, 0.0))
+        return 2 * curvature / (self.friction + root) if root else self.friction / 2
+
+    def recursion(self, dt: float) -> tuple[float, float, float]:
+        """s, alpha and sigma of the recursion whose steps take the time dt; of `of_momentum` the inverse.
+
+            s = dt^2/(1 + gamma dt/2),  alpha = (1 - gamma dt/2)/(1 + gamma dt/2),  sigma = sqrt(2 gamma T/dt)
+
+        >>> equation = witten.Langevin.of_momentum(0.05, 0.5)
+        >>> [round(value, 12) for value in equation.recursion(equation.step_time)]
+        [0.05, 0.5, 1.0]
+        """
+        half = self.friction * dt / 2
+        return dt**2 / (1 + half), (1 - half) / (1 + half), math.sqrt(2 * self.friction * self.temperature / dt)
+
     @staticmethod
     def of_momentum(learning_rate: float, momentum: float, noise: float = 1.0, equation: str = BBK) -> Langevin:
         """The equation of x_{k+1} = x_k + alpha (x_k - x_{k-1}) - s grad f(x_k) + s sigma xi.

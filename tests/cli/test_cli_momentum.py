@@ -63,9 +63,21 @@ def test_theory_and_stability():
         (("gap", "x^2", "--lr", "0.1", "--sde", "shi"), "--sde"),
         (("theory", "x^2", "--lr", "0.1", "--momentum", "0.5", "--order", "2"), "--order"),
         (("stability", "x^2", "--nesterov"), "--momentum"),
+        (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--scheme", "euler-maruyama"), "sgd, bbk"),
+        (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--estimator", "splitting"), "hitting"),
+        (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--covariance", "2"), "covariance"),
+        (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5"), "no second well"),
         (("stability", "x^2", "--momentum", "0.5", "--measure"), "--measure"),
     ],
 )
 def test_refused(arguments, why):
     done = in_process(*arguments)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1 and why in done.stderr
+
+
+def test_simulate_with_momentum():
+    found = answer("simulate", "double-well", "--lr", "0.06", "--momentum", "0.5", "--nesterov", "--paths", "256")
+    (record,) = found["records"]
+    assert (found["momentum"], found["nesterov"], found["scheme"]) == (0.5, True, "sgd")
+    assert record["rate_per_step"] == pytest.approx(record["rate"] * record["step_time"])
+    assert record["ci_low"] < record["rate"] < record["ci_high"]

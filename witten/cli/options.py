@@ -647,6 +647,10 @@ def parse_petsc(text: str | None) -> dict[str, str | None]:
     return found
 
 
+# --scheme of `simulate`: SGD as it is, with and without momentum.
+SGD_ITSELF = "sgd"
+
+
 def parse_momentum(momentum: str | None, nesterov: bool) -> float:
     """alpha, 0 where left out; RequestError for none of [0, 1), and for --nesterov without it."""
     if momentum is None and nesterov:

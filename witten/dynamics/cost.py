@@ -33,12 +33,12 @@ def check_relaxation(request: Request, equilibrium: Equilibrium, dt: float) -> N
         )
 
 
-def check_transitions(request: Request, equilibrium: Equilibrium, dt: float) -> None:
-    """ConvergenceError if hardly any transition would be seen in all the steps that are affordable."""
-    most, rate = affordable(request.motion(dt, 0), MOST_STEPS), expected_rate(equilibrium)
+def check_transitions(request: Request, rate: float, dt: float) -> None:
+    """ConvergenceError if hardly any transition of about this rate would be seen in all affordable steps."""
+    most = affordable(request.motion(dt, 0), MOST_STEPS)
     if most * rate * dt < FEW_TRANSITIONS:
         raise ConvergenceError(
             f"at learning rate {request.learning_rate:g} paths of {request.objective.name} leave their wells at a rate "
             f"of about {rate:.1g}: the {most:.1g} steps of {dt:.1g} that are affordable would show no more than "
-            f"{most * rate * dt:.1g} transitions; take a larger learning rate, --estimator splitting, or witten gap"
+            f"{most * rate * dt:.1g} transitions; take a larger learning rate, {request.otherwise}"
         )

@@ -32,7 +32,7 @@ from witten.objectives.growth.conditions import continuous_spectrum
 from witten.rates import SampledRate
 from witten.request import seed_of
 
-__all__ = ["ESTIMATORS", "chosen", "estimate_rate"]
+__all__ = ["ESTIMATORS", "apart", "chosen", "estimate_rate", "run_levels"]
 
 ESTIMATORS = AUTO, AUTOCORRELATION, HITTING, SPLITTING, MSM = (
     "auto",
@@ -79,21 +79,36 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
             width=request.width, stop=stop, comm=request.comm,
         )  # fmt: skip
     if name == HITTING and len(ground.deep) > 1:
-        check_transitions(request, ground, dt)
+        check_transitions(request, expected_rate(ground), dt)
     levels, extra = _levels(name, ground, request, dt, stop)
     if not levels:
         return None
+    estimate = run_levels(request, name, levels, dt, stop, before=extra, idles=not balanced)
+    if estimate is None:
+        return None
+    estimate = _elsewhere(estimate, ground, request, stop) if balanced else apart(estimate, ground.softness)
+    return replace(estimate, seconds=stopwatch.seconds() - began)
+
+
+def run_levels(
+    request: Request, name: str, levels: list[Level], dt: float, stop: Stop, *, before: int = 0, idles: bool = False
+) -> SampledRate | None:
+    """Rounds of each level until the interval is narrow enough, or steps are as many as are affordable.
+
+    None if it was stopped before anything was known. `before` are steps already done; `idles` ends rounds that make no
+    error smaller.
+    """
     errors: list[float] = []
     stopped, most_steps = False, affordable(request.motion(dt, 0), MOST_STEPS)
     for done in count(1):
         for level in levels:
             level.more(stop)
         found = combined(levels, request.order)
-        n_steps = extra + sum(level.n_steps for level in levels)
+        n_steps = before + sum(level.n_steps for level in levels)
         if 2 * QUANTILE * found[1] <= request.width or n_steps > most_steps:
             break
         errors.append(found[1])
-        if not balanced and len(errors) > IDLE and errors[-1] > SAME * errors[-1 - IDLE]:
+        if idles and len(errors) > IDLE and errors[-1] > SAME * errors[-1 - IDLE]:
             break
         if done >= UNSEEN and name in (AUTOCORRELATION, MSM) and not math.isfinite(found[1]):
             break
@@ -102,9 +117,7 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
             break
     if stopped and not math.isfinite(found[1]):
         return None
-    estimate = replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
-    estimate = _elsewhere(estimate, ground, request, stop) if balanced else _apart(estimate, ground)
-    return replace(estimate, seconds=stopwatch.seconds() - began)
+    return replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
 
 
 def _ground(request: Request) -> tuple[Equilibrium, bool]:
@@ -131,20 +144,20 @@ def _require_known(name: str, ground: Equilibrium, balanced: bool, learning_rate
         )
 
 
-def _apart(estimate: SampledRate, ground: Equilibrium) -> SampledRate:
+def apart(estimate: SampledRate, relaxation: float) -> SampledRate:
     """Residence times without detailed balance: right to the ratio of the rate and those within wells, which the
-    interval then holds.
+    interval then holds; `relaxation` is the smallest of these.
 
     Raises
     ------
     ConvergenceError
         if that is not small.
     """
-    ratio = math.exp(estimate.log_rate) / ground.softness
+    ratio = math.exp(estimate.log_rate) / relaxation
     if ratio > LARGEST_RATIO:
         raise ConvergenceError(
             f"at learning rate {estimate.learning_rate:g} wells are left at a rate of about "
-            f"{math.exp(estimate.log_rate):.2g}, hardly slower than paths move about in them ({ground.softness:.2g}): "
+            f"{math.exp(estimate.log_rate):.2g}, hardly slower than paths move about in them ({relaxation:.2g}): "
             "residence times tell no rate; use a smaller learning rate, or witten gap"
         )
     off = math.log1p(BIAS * ratio)
@@ -200,7 +213,7 @@ def _levels(name: str, ground: Equilibrium, request: Request, dt: float, stop: S
                 f"{request.objective.name} has no second well deeper than {1.5 * request.s:.3g} at learning rate "
                 f"{request.learning_rate:g}: nothing is hit; use --estimator autocorrelation"
             )
-        levels += [Hitting(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
+        levels += [Hitting.between_wells(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
         return levels, 0
     seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
@@ -235,7 +248,7 @@ def _estimate(
     if not (math.isfinite(log_rate) and math.isfinite(log_error)):
         raise ConvergenceError(
             f"no decay was seen at learning rate {request.learning_rate:g} in {n_steps:.2g} steps of {n_paths} paths; "
-            "ask for more paths, or use --estimator splitting"
+            f"ask for more paths, or use {request.otherwise}"
         )
     notes = [levels[0].remark]
     if diverged:

@@ -83,6 +83,11 @@ class Request:
         return {SGD: None, schemes.HEUN: 2}.get(self.scheme, 1)
 
     @property
+    def otherwise(self) -> str:
+        """What to ask where transitions are too rare for paths."""
+        return "--estimator splitting, or witten gap"
+
+    @property
     def s(self) -> float:
         """s sigma^2."""
         return self.learning_rate * self.noise**2

@@ -20,6 +20,7 @@ __all__ = [
     "factor",
     "in_words",
     "left_out",
+    "outcome",
 ]
 
 SPECTRAL, THEORY, MONTE_CARLO = ROUTES = ("spectral", "theory", "monte_carlo")
@@ -30,11 +31,12 @@ MOST_SPELT = 4
 
 def in_words(found: Validation) -> str:
     """The verdict: what agrees or which route stands apart, what is left out, the barriers."""
-    lines = [*_outcome(found), *(f"theory is not whole: {flaw}" for flaw in found.flaws), *_barriers(found)]
+    lines = [*outcome(found), *(f"theory is not whole: {flaw}" for flaw in found.flaws), *_barriers(found)]
     return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
-def _outcome(found: Validation) -> Iterator[str]:
+def outcome(found: Validation) -> Iterator[str]:
+    """What agrees with what, or does not; and what is left out."""
     judged = [c for c in found.records if c.agree is not None]
     wrong = [c for c in judged if not c.agree]
     total = len(found.records)

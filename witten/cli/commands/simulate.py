@@ -25,6 +25,7 @@ EXAMPLES = options.examples(
     "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
     "witten simulate double-well --lr 0.2 --scheme sgd",
     "witten simulate double-well --lr 0.5 --noise-model loss:c=1,floor=0.2",
+    "witten simulate double-well --lr 0.05 --momentum 0.5",
     "mpiexec -n 4 witten simulate triple-well --lr 0.05:0.3:6 -o paths.nc --plot paths.png",
     "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --walltime 00:10:00",
     "witten simulate triple-well --lr 0.02:0.3:6 -o paths.nc --resume",
@@ -48,9 +49,12 @@ Scheme = Annotated[
     typer.Option(
         "--scheme",
         metavar="NAME",
-        help="heun, euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, as it is.",
+        help="heun, euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, as it is. "
+        "With --momentum it is SGD itself, or with bbk its Langevin equation.",
     ),
 ]
+# The usual scheme; with --momentum there is none of this name, and the recursion itself is the usual one.
+HEUN = "heun"
 Seed = Annotated[str, typer.Option("--seed", metavar="S", help="Seed of the random numbers.")]
 
 
@@ -60,7 +64,7 @@ def simulate(
     estimator: Estimator = "auto",
     paths: Paths = None,
     dt: Step = None,
-    scheme: Scheme = "heun",
+    scheme: Scheme = HEUN,
     noise: options.Noise = "1",
     covariance: options.Covariance = None,
     noise_model: options.NoiseModel = None,
@@ -71,6 +75,8 @@ def simulate(
     plot: options.Plot = None,
     resume: options.Resume = False,
     walltime: options.Walltime = None,
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     as_json: options.Json = False,
 ) -> None:
     """The rate by Monte Carlo: simulated paths of the SDE, with 95 % confidence intervals."""
@@ -79,15 +85,25 @@ def simulate(
         "estimator": estimator,
         "paths": None if paths is None else options.whole("--paths", paths, 128),
         "dt": None if dt is None else options.positive("--dt", dt),
-        "scheme": scheme,
         "noise": options.parse_noise(noise, covariance, noise_model),
         "seed": options.whole("--seed", seed, 0),
     }
     options.parse_walltime(walltime)
+    alpha = options.parse_momentum(momentum, nesterov)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)
+    if momentum is not None:
+        from witten.cli import momentum_simulation
+
+        momentum_simulation.run(
+            f, learning_rates, alpha, nesterov=nesterov, output=output, plot=plot, resume=resume,
+            scheme=options.SGD_ITSELF if scheme == HEUN else scheme, walltime=walltime, as_json=as_json, **request,
+        )  # fmt: skip
+        return
     from witten.dynamics.simulation import METHOD, simulate_rate
     from witten.rates import RateCurve
+
+    request["scheme"] = scheme
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
         return RateCurve(tuple(done), METHOD, f.name, options.about_noise(request["noise"]))
@@ -126,10 +142,11 @@ def _draw(f: Any, curve: RateCurve | None, noise: float, plot: Path | None) -> N
 
 def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:
     """The records that CLI users are promised; rates below the doubles by their logarithms alone."""
-    return [] if curve is None else [_row(record) for record in curve.records]
+    return [] if curve is None else [json_row(record) for record in curve.records]
 
 
-def _row(record: Any) -> dict[str, Any]:
+def json_row(record: Any) -> dict[str, Any]:
+    """One learning rate."""
     return {
         "learning_rate": record.learning_rate,
         "rate": record.rate if record.resolved else None,
@@ -150,7 +167,7 @@ def _show(curve: RateCurve) -> None:
     print_table(
         f"{curve.objective}: rate of convergence by Monte Carlo{noise}",
         ("learning rate", "rate", "95 % interval", "estimator", "paths", "steps", "dt", "seconds"),
-        [_cells(record) for record in curve.records],
+        [cells(record) for record in curve.records],
         left=("estimator",),
     )
     for record in curve.records:
@@ -158,7 +175,8 @@ def _show(curve: RateCurve) -> None:
             print_line(f"s = {record.learning_rate:.6g}: {remark}")
 
 
-def _cells(record: Any) -> tuple[str, ...]:
+def cells(record: Any) -> tuple[str, ...]:
+    """One learning rate in a table."""
     rate = scientific(record.log_rate, 4) if record.resolved else "unresolved"
     return (
         f"{record.learning_rate:.6g}",

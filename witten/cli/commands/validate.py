@@ -26,6 +26,7 @@ EXAMPLES = options.examples(
     "witten validate shi-su-jordan --lr 0.05,0.02 --json",
     "witten validate mueller-brown --lr 0.03:0.3:5 --report mueller-brown.html",
     "witten validate mueller-brown --lr 0.03:0.3:5 -o routes.nc --walltime 00:50:00",
+    "witten validate double-well --lr 0.05 --momentum 0.5",
     notes="Exit status 3 if routes disagree beyond the errors they quote.",
 )
 Report = Annotated[
@@ -50,6 +51,7 @@ def validate(
     plot: options.Plot = None,
     resume: options.Resume = False,
     walltime: options.Walltime = None,
+    momentum: options.Momentum = None,
     as_json: options.Json = False,
 ) -> int | None:
     """The rate by all three routes, and whether they agree as far as their errors tell."""
@@ -60,6 +62,13 @@ def validate(
         "box": options.parse_box(box),
         "seed": options.whole("--seed", seed, 0),
     }
+    if momentum is not None:
+        from witten.cli import momentum_validation
+
+        sweep = {"-o": output, "--resume": resume, "--walltime": walltime, "--report": report, "--plot": plot}
+        alpha, elsewhere = options.parse_momentum(momentum, nesterov=False), sweep | {"--box": request.pop("box")}
+        f = options.resolved(objective, center, scale)
+        return momentum_validation.run(f, learning_rates, alpha, elsewhere=elsewhere, as_json=as_json, **request)
     request |= {"output": output, "resume": resume}
     options.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: _check_files(output, resume, report, plot))
@@ -114,7 +123,7 @@ def _json(objective: str, found: Validation) -> dict[str, Any]:
     fit, sampled = found.fit("spectral"), found.fit("monte_carlo")
     return {
         "objective": objective,
-        "records": [_json_record(c) for c in found.records],
+        "records": [json_record(c) for c in found.records],
         "barrier_fit": None if fit is None else fit.barrier,
         "barrier_fit_error": None if fit is None else fit.barrier_error,
         "barrier_monte_carlo": None if sampled is None else sampled.barrier,
@@ -126,7 +135,7 @@ def _json(objective: str, found: Validation) -> dict[str, Any]:
     }
 
 
-def _json_record(c: Comparison) -> dict[str, Any]:
+def json_record(c: Comparison) -> dict[str, Any]:
     """One learning rate; what a double cannot hold is null, its log10 is not."""
     sampled = c.monte_carlo
     return {
@@ -164,13 +173,14 @@ def _show(found: Validation) -> None:
     print_table(
         f"{found.objective.name}: three routes to the rate{noise}",
         ("learning rate", "spectral", "theory", "Monte Carlo", "95 % interval", "agree"),
-        [_row(c) for c in found.records],
+        [row(c) for c in found.records],
         left=("agree",),
     )
     print_line(found.verdict)
 
 
-def _row(c: Comparison) -> tuple[str, ...]:
+def row(c: Comparison) -> tuple[str, ...]:
+    """One learning rate in a table."""
     agree = {True: "yes", False: "NO", None: "nothing to compare"}[c.agree]
     return f"{c.learning_rate:.6g}", _spectral(c.spectral), _plain(c.theory), *_sampled(c.monte_carlo), agree
 

@@ -18,7 +18,7 @@ from witten.dynamics.paths.ensemble import CoreMap
 from witten.errors import ConvergenceError
 from witten.objectives import Objective
 
-__all__ = ["Ellipsoids", "ellipsoids", "ellipsoids_on_paths", "sublevel_sets"]
+__all__ = ["Ellipsoids", "core_heights", "ellipsoids", "ellipsoids_on_paths", "sublevel_sets"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -36,13 +36,19 @@ LIKE = 3.0
 WIDER = 1.15
 
 
-def sublevel_sets(gibbs: GibbsGrid, wells: Wells, kept: Integers) -> CoreMap:
-    """For each of the wells `kept` the cells connected to its minimum through cells where f is below a height."""
+def core_heights(wells: Wells, kept: Integers, s: float) -> Array:
+    """How far above their minima the cores of the wells `kept` reach at s, shape (m,)."""
+    return np.minimum(HEIGHT * wells.minima.shape[0] * s, PART * wells.exits[kept])
+
+
+def sublevel_sets(gibbs: GibbsGrid, wells: Wells, kept: Integers, part: float = 1.0) -> CoreMap:
+    """For each of the wells `kept` the cells connected to its minimum through cells where f is below (a part of) a
+    height."""
     shape = np.array(gibbs.values.shape)
     labels = np.zeros(gibbs.values.shape, dtype=np.int16)
     low = np.array(gibbs.grid.box.lower)
-    for number, k in enumerate(kept.tolist(), start=1):
-        height = min(HEIGHT * shape.size * gibbs.s, PART * wells.exits[k])
+    heights = part * core_heights(wells, kept, gibbs.s)
+    for number, (k, height) in enumerate(zip(kept.tolist(), heights.tolist(), strict=True), start=1):
         components, _ = label(gibbs.values <= wells.floors[k] + height)
         cell = tuple(np.clip(np.floor((wells.minima[:, k] - low) / gibbs.grid.spacing).astype(int), 0, shape - 1))
         labels[components == components[cell] if components[cell] else cell] = number

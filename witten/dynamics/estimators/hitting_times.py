@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.equilibrium.equilibrium import Equilibrium
-from witten.dynamics.paths.ensemble import Motion, Paths, ResidenceTimes
+from witten.dynamics.paths.ensemble import CoreMap, Motion, Paths, ResidenceTimes
 from witten.parallel.communicators import Communicator
 
-__all__ = ["Hitting", "ResidenceRates", "residence_rates", "slow_rates"]
+__all__ = ["Hitting", "ResidenceRates", "from_minima", "residence_rates", "slow_rates"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64] | Array
@@ -73,15 +73,24 @@ def residence_rates(times: ResidenceTimes, interval: float, seed: int) -> Reside
 
 
 class Hitting:
-    """Residence times of the paths of one motion, longer ones with each round."""
+    """Residence times of the paths of one motion, longer ones with each round.
 
-    def __init__(self, motion: Motion, equilibrium: Equilibrium, count: int, comm: Communicator) -> None:
-        wells = equilibrium.deep[np.arange(count) % len(equilibrium.deep)]
-        self.motion = motion
-        self.every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
-        self.paths = Paths(motion, equilibrium.wells.minima[:, wells], comm=comm, cores=equilibrium.cores)
-        self.paths.advance(max(1, round(SETTLING / (equilibrium.softness * motion.dt))))
+    They start at points (d, n), have some steps to forget that, and are observed every so many."""
+
+    def __init__(
+        self, motion: Motion, points: Array, cores: CoreMap, comm: Communicator, *, settling: int, every: int
+    ) -> None:
+        self.motion, self.every = motion, every
+        self.paths = Paths(motion, points, comm=comm, cores=cores)
+        self.paths.advance(settling)
         self.observations = 0
+
+    @classmethod
+    def between_wells(cls, motion: Motion, equilibrium: Equilibrium, count: int, comm: Communicator) -> Hitting:
+        """Paths from the minima of the deep wells, by the time scales of f."""
+        every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
+        settling = max(1, round(SETTLING / (equilibrium.softness * motion.dt)))
+        return cls(motion, from_minima(equilibrium, count), equilibrium.cores, comm, settling=settling, every=every)
 
     def more(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """One more round of observations."""
@@ -119,6 +128,12 @@ class Hitting:
         """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
         found = self.rates
         return (float(np.log(found.rates[0])), found.log_error) if found.rates[0] > 0 else (np.nan, np.inf)
+
+
+def from_minima(equilibrium: Equilibrium, count: int) -> Array:
+    """The minima of the deep wells in turn, (d, count)."""
+    wells = equilibrium.deep[np.arange(count) % len(equilibrium.deep)]
+    return equilibrium.wells.minima[:, wells]
 
 
 def slow_rates(resided: Counts, moved: Counts, transit: Counts, interval: float) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -83,6 +83,11 @@ class Motion:
         """sigma sqrt(s h), the standard deviation of the noise of a step."""
         return self.noise * math.sqrt(self.learning_rate * self.dt)
 
+    @property
+    def compiled_step(self) -> tuple[float, float, float, int]:
+        """What the compiled loop takes: step size, amplitude, momentum and the number of the scheme."""
+        return self.dt, self.amplitude, 0.0, schemes.SCHEMES.index(self.scheme)
+
     def moved(self, paths: range, x: Array, step: int) -> Array:
         """x after one step by NumPy, shape (d, n): for functions that are not compiled."""
         d, h, f = x.shape[0], self.dt, self.objective
@@ -104,7 +109,8 @@ class Motion:
 @dataclass(frozen=True, eq=False)
 class CoreMap:
     """Where a path counts as inside a well: a label 1, ..., m for each cell of a grid, 0 elsewhere; or, in more
-    dimensions than a grid can have, centres (m, d), each with its quarter of the way to any other."""
+    dimensions than a grid can have, centres (m, d), each with its quarter of the way to any other. With momentum a path
+    counts where the square of its last step is at most `slow` (m,), which is empty otherwise."""
 
     count: int
     low: Array
@@ -112,6 +118,7 @@ class CoreMap:
     shape: Counts
     labels: NDArray[np.int16]
     centres: Array
+    slow: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def on_grid(cls, low: Array, spacing: Array, labels: NDArray[np.int16]) -> CoreMap:
@@ -255,8 +262,9 @@ class Paths:
         def some(first: int, last: int) -> None:
             walk(
                 gradient, root, self.x, first, last, *words(motion.seed, motion.stream, self.first), self.step, every,
-                chunks, motion.dt, motion.amplitude, schemes.SCHEMES.index(motion.scheme), coloured, snapshots,
-                cores.low, cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts,
+                chunks, *motion.compiled_step, coloured, snapshots,
+                cores.low, cores.scale, cores.shape, cores.labels, cores.centres, cores.slow, self._state,
+                *self._counts,
             )  # fmt: skip
 
         in_threads(some, list(_slices(self.x.shape[1], numba.get_num_threads())))
@@ -272,8 +280,9 @@ class Paths:
                 snapshots[chunk] = self.x
             if cores.count:
                 schemes.observe(
-                    self.x, cores.low, cores.scale, cores.shape, cores.labels, cores.centres, self._state, *self._counts
-                )
+                    self.x, cores.low, cores.scale, cores.shape, cores.labels, cores.centres, cores.slow, self._state,
+                    *self._counts,
+                )  # fmt: skip
 
 
 def _share(count: int, rank: int, size: int) -> tuple[int, int]:
