@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.equilibrium.equilibrium import Equilibrium
-from witten.dynamics.paths.ensemble import Motion, Paths, ResidenceTimes
+from witten.dynamics.paths.ensemble import CoreMap, Motion, Paths, ResidenceTimes
 from witten.parallel.communicators import Communicator
 
 __all__ = ["Hitting", "ResidenceRates", "residence_rates", "slow_rates"]
@@ -79,7 +79,8 @@ class Hitting:
         wells = equilibrium.deep[np.arange(count) % len(equilibrium.deep)]
         self.motion = motion
         self.every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
-        self.paths = Paths(motion, equilibrium.wells.minima[:, wells], comm=comm, cores=equilibrium.cores)
+        cores = CoreMap.within(equilibrium.cores.centres, equilibrium.cores.metrics)
+        self.paths = Paths(motion, equilibrium.wells.minima[:, wells], comm=comm, cores=cores)
         self.paths.advance(max(1, round(SETTLING / (equilibrium.softness * motion.dt))))
         self.observations = 0
 

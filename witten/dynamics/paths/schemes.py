@@ -22,6 +22,7 @@ import numba
 import numpy as np
 from numba import types
 
+from witten.dynamics.paths.core_kernels import core_of
 from witten.dynamics.paths.gradient_kernels import BLOCK_GRADIENT
 from witten.dynamics.paths.philox import LANES, fill_normals
 
@@ -44,7 +45,7 @@ SIGNATURE = types.void(
     f64, f64, i64, types.boolean,  # h, amplitude, scheme, coloured
     f64[:, :, ::1],  # snapshots
     f64[::1], f64[::1], i64[::1], types.int16[::1],  # low, scale, shape, labels
-    f64[:, ::1],  # centres
+    f64[:, ::1], f64[:, :, ::1],  # centres, metrics
     i64[:, ::1], i64[:, ::1], i64[:, :, ::1], i64[:, :, ::1],  # state, resided, moved, transit
 )  # fmt: skip
 
@@ -83,25 +84,6 @@ def _core_on_grid(x, j, low, scale, shape, labels):  # type: ignore[no-untyped-d
 
 
 @numba.njit(error_model="numpy")
-def _core_by_distance(x, j, centres):  # type: ignore[no-untyped-def]
-    # i + 1 where x, projected on the line from centre i to any other one, is in its first quarter; else 0.
-    for i in range(centres.shape[0]):
-        inside = True
-        for k in range(centres.shape[0]):
-            along, length = 0.0, 0.0
-            for c in range(x.shape[0]):
-                e = centres[k, c] - centres[i, c]
-                along += e * (x[c, j] - centres[i, c])
-                length += e * e
-            if along > 0.25 * length:
-                inside = False
-                break
-        if inside:
-            return i + 1
-    return 0
-
-
-@numba.njit(error_model="numpy")
 def _watch(core, p, block, state, resided, moved, transit):  # type: ignore[no-untyped-def]
     # One observation of path p. state = (home, observations since it was there); counts are whole numbers: sums in any
     # order.
@@ -122,7 +104,7 @@ def _watch(core, p, block, state, resided, moved, transit):  # type: ignore[no-u
 
 def _walk(  # type: ignore[no-untyped-def]
     gradient, root, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, scheme, coloured,
-    snapshots, low, scale, shape, labels, centres, state, resided, moved, transit,
+    snapshots, low, scale, shape, labels, centres, metrics, state, resided, moved, transit,
 ):  # fmt: skip
     """Move the paths x[:, first:last] by chunks * every steps, the next of which is `step`.
 
@@ -183,7 +165,7 @@ def _walk(  # type: ignore[no-untyped-def]
                 for j in range(n):
                     if _finite(b, j):
                         if centres.shape[0] > 0:
-                            core = _core_by_distance(b, j, centres)
+                            core = core_of(b[:, j], centres, metrics) + 1
                         else:
                             core = _core_on_grid(b, j, low, scale, shape, labels)
                         _watch(core, start + j, block, state, resided, moved, transit)
@@ -200,12 +182,12 @@ def walker() -> Callable[..., None]:
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)
-def observe(x, low, scale, shape, labels, centres, state, resided, moved, transit):  # type: ignore[no-untyped-def]
+def observe(x, low, scale, shape, labels, centres, metrics, state, resided, moved, transit):  # type: ignore[no-untyped-def]
     """One observation of the cores that paths x (d, n) are in."""
     for p in range(x.shape[1]):
         if _finite(x, p):
             if centres.shape[0] > 0:
-                core = _core_by_distance(x, p, centres)
+                core = core_of(x[:, p], centres, metrics) + 1
             else:
                 core = _core_on_grid(x, p, low, scale, shape, labels)
             _watch(core, p, 0, state, resided, moved, transit)
