@@ -10,6 +10,7 @@ from launcher import cli, needs_mpi, ranks
 
 import witten
 from witten.dynamics.equilibrium.equilibrium import equilibrium
+from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.estimators.autocorrelation import decay_rate
 from witten.dynamics.estimators.hitting_times import residence_rates, slow_rates
 from witten.dynamics.estimators.slow_observable import slow_mode
@@ -89,7 +90,7 @@ def test_schemes_are_what_they_say(scheme):
 def test_a_python_function_moves_as_a_formula_does(scheme):
     f = gallery.triple_well()
     given = Objective.from_callable(f, 2, f.gradient)
-    start, cores = np.zeros((2, 5)), CoreMap.around(np.array([[0.3, 0.0], [-0.3, 0.1]]))
+    start, cores = np.zeros((2, 5)), CoreMap.within(np.array([[0.3, 0.0], [-0.3, 0.1]]), np.array([9 * np.eye(2)] * 2))
     runs = [Paths(Motion(g, 0.3, 0.02, scheme=scheme, seed=1), start, cores=cores) for g in (f, given)]
     for run in runs:
         run.watch(20, 2)
@@ -253,15 +254,12 @@ def test_lives_are_those_of_a_plain_loop():
     ground = equilibrium(gallery.triple_well(), 0.13)
     cores, motion = ground.cores, Motion(gallery.triple_well(), 0.13, 0.05, seed=3)
     start = np.zeros((2, 70))
-    watched, recorded = Paths(motion, start, cores=cores), Paths(motion, start)
+    watched = Paths(motion, start, cores=CoreMap.within(cores.centres, cores.metrics))
+    recorded = Paths(motion, start)
     watched.watch(900, 3)
     watched.watch(300, 3)
     points = recorded.record(1200, 3)
-    low, shape = np.array(ground.gibbs.grid.box.lower), ground.gibbs.values.shape
-    cells = np.floor((points - low[:, None]) / ground.gibbs.grid.spacing[:, None]).astype(int)
-    inside = ((cells >= 0) & (cells < np.array(shape)[:, None])).all(axis=1)
-    table = cores.labels.reshape(shape)
-    labels = np.where(inside, table[tuple(np.clip(np.moveaxis(cells, 1, 0), 0, 299))], 0)
+    labels = 1 + np.array([cores.members(each) for each in points])
     expected = [sum(each) for each in zip(*(plain_lives(labels[:, p], 3) for p in range(70)), strict=True)]
     found = watched.residence_times()
     assert found.moved.sum() > 100
@@ -269,14 +267,25 @@ def test_lives_are_those_of_a_plain_loop():
         assert np.array_equal(one, other)
 
 
-def test_cores_hang_together_and_hold_one_minimum_each():
-    ground = equilibrium(gallery.mueller_brown(), 0.02)
-    gibbs = ground.gibbs
-    labels = ground.cores.labels.reshape(gibbs.values.shape)
-    assert len(ground.deep) == labels.max() == 3
-    for number, k in enumerate(ground.deep, start=1):
-        cell = np.floor((ground.wells.minima[:, k] - gibbs.grid.box.lower) / gibbs.grid.spacing).astype(int)
-        assert labels[tuple(cell)] == number
+@pytest.mark.parametrize("name", ["mueller-brown", "abs(x^2-1) + abs(y)", "(x^2-1)^4 + y^4", "rugged"])
+def test_cores_hang_together_and_are_low(name):
+    """Also where curvatures say nothing of a well: at kinks, quartics, dimples."""
+    f = resolve(name)
+    s = 0.1 * find_wells(f).exits[0]
+    ground = equilibrium(f, s)
+    cores, kept = ground.cores, ground.deep
+    assert kept.size > 1 and cores.members(ground.wells.minima[:, kept]).tolist() == list(range(kept.size))
+    y = np.random.default_rng(0).normal(size=(f.dimension, 500))
+    edge = [c[:, None] + r @ (y / np.linalg.norm(y, axis=0)) for c, r in zip(cores.centres, cores.roots, strict=True)]
+    for x, floor, depth in zip(edge, cores.floors, ground.wells.exits[kept], strict=True):
+        assert 0.05 * min(s, depth) < np.max(f(x)) - floor < min(2.1 * f.dimension * s, 0.7 * depth)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_cores_know_no_unit_of_length(scale):
+    plain = equilibrium(resolve("(x^2-1)^4 + y^4"), 0.1)
+    other = equilibrium(resolve(f"((x/{scale!r})^2-1)^4 + (y/{scale!r})^4"), 0.1)
+    assert other.cores.roots / scale == pytest.approx(plain.cores.roots, rel=1e-3)
 
 
 def random_walk(f, s, n, reach):

@@ -13,9 +13,9 @@ from scipy.interpolate import RegularGridInterpolator
 import witten
 from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.equilibrium import equilibrium as equilibria
-from witten.dynamics.equilibrium.core_sets import ellipsoids
 from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.equilibrium.wells import find_wells
+from witten.dynamics.paths.core_kernels import core_of
 from witten.dynamics.splitting import grid_committors, location_kernels, transitions
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 from witten.dynamics.splitting.reaction_coordinate import committor
@@ -51,9 +51,9 @@ def test_one_well_has_no_depth_and_a_slope_no_well():
 def test_cores_hold_what_the_kernel_says_they_hold():
     f = resolve("mueller-brown")
     wells = find_wells(f)
-    cores = ellipsoids(f, wells, np.array([0, 1, 2]), 0.03)
+    cores = equilibrium(f, 0.03).cores
     x = np.random.default_rng(1).uniform(-1, 1, (2, 300)) * 0.3 + cores.centres[1][:, None]
-    compiled = [location_kernels.core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
+    compiled = [core_of(np.ascontiguousarray(p), cores.centres, cores.metrics) for p in x.T]
     assert cores.members(x).tolist() == compiled and {-1, 1} == set(compiled)
     edge = cores.centres[1][:, None] + cores.roots[1] @ np.array([[0.6, 0.8], [-0.8, 0.6]]).T
     away = edge - cores.centres[1][:, None]
@@ -82,7 +82,7 @@ def test_levels_interpolate_between_nodes():
 def test_the_coordinate_is_the_committor():
     f, s = resolve("double-well:tilt=0.1"), 0.02
     wells = find_wells(f)
-    cores = ellipsoids(f, wells, np.array([0, 1]), s)
+    cores = equilibrium(f, s).cores
     grid = VertexGrid.between(wells.low, wells.high, 2001)
     (x,), at = grid.points, cores.members(grid.points)
     q = committor(grid, f(grid.points), at, 0, s, wells.top)

@@ -197,7 +197,7 @@ def test_masses_of_wells_are_integrals_however_starts_are_tried(narrow, monkeypa
 def test_paths_leave_cores_where_f_has_risen_little():
     f, s = resolve(BENT), 0.05
     network = path_network(f)
-    found = core_sets.ellipsoids_on_paths(f, network, np.array([0, 1]), s)
+    found = equilibrium(f, s).cores
     (path,) = network.paths
     member = found.members(path.points.T)
     assert member[0] == path.ends[0] and member[-1] == path.ends[1] and (member == -1).any()

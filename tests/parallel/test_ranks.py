@@ -262,3 +262,15 @@ def test_each_rank_takes_rates_of_a_chain_and_all_know_them():
     for name, truth in (("", -np.log1p([-0.4, -0.2, -0.1]) / [0.4, 0.2, 0.1]), (SDE, np.ones(3))):
         np.testing.assert_allclose(found.curves[name].rates, truth, rtol=1e-6)
     assert len(set(world().allgather(tuple(found.curves[""].rates)))) == 1
+
+
+def test_each_rank_takes_laws_and_all_know_them(shared):
+    asked, file = [0.02, 0.04, 0.03], shared / "law.nc"
+    found = witten.eyring_kramers("double-well:tilt=0.1", asked, output=file)
+    again = witten.eyring_kramers("double-well:tilt=0.1", [*asked, 0.05], output=file, resume=True)
+    alone = witten.eyring_kramers("double-well:tilt=0.1", [*asked, 0.05], comm=parallel.Communicator())
+    assert found.log_rates.tolist() == alone.log_rates.tolist()[:3] and found.learning_rates.tolist() == asked
+    assert again.log_rates.tolist() == alone.log_rates.tolist()
+    assert len(set(world().allgather(tuple(again.log_rates)))) == 1
+    with pytest.raises(RequestError, match="confining"):
+        witten.eyring_kramers("log(1+x^2)", asked)

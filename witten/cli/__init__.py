@@ -59,7 +59,7 @@ GROUPS = {
     "files and tools": ("study", "objectives", "plot", "warm", "doctor"),
 }
 # Commands that run on all ranks of `mpiexec -n N`.
-PARALLEL = {"gap", "spectrum", "simulate", "validate", "chain"}
+PARALLEL = {"gap", "spectrum", "simulate", "validate", "chain", "theory"}
 ALL_RANKS = "Under mpiexec -n N it uses all ranks."
 ONE_RANK = "Under mpiexec -n N one rank works alone, and the others end."
 # Objects made before Python looks for garbage. What libraries make when they are loaded stays, and looking through it

@@ -22,7 +22,7 @@ import numpy as np
 
 from witten import stopwatch
 from witten.dynamics.cost import check_transitions
-from witten.dynamics.equilibrium.core_sets import core_heights, sublevel_sets
+from witten.dynamics.equilibrium.core_sets import core_heights
 from witten.dynamics.equilibrium.curvatures import minimum_curvatures
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
 from witten.dynamics.estimators.hitting_times import SETTLING, Hitting, from_minima
@@ -229,9 +229,6 @@ def _level(
 
 
 def _cores(ground: Equilibrium, dt: float) -> CoreMap:
-    """Sublevel sets of f and of |v|^2/2, in which |x - x-|^2 = |v|^2 dt^2."""
+    """Cores of f, of a part of their height, and of |v|^2/2, in which |x - x-|^2 = |v|^2 dt^2."""
     heights = PART * core_heights(ground.wells, ground.deep, ground.s)
-    if ground.gibbs is None:
-        raise RequestError(f"{ground.objective.name} has more than three variables")
-    cores = sublevel_sets(ground.gibbs, ground.wells, ground.deep, PART)
-    return replace(cores, slow=2 * heights * dt**2)
+    return replace(CoreMap.within(ground.cores.centres, ground.cores.metrics / PART), slow=2 * heights * dt**2)

@@ -32,7 +32,7 @@ from witten.noise import Diffusion, Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.growth.conditions import is_confining
-from witten.parallel import Communicator
+from witten.parallel.communicators import collectively, communicator
 from witten.rates import LawRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate, positive
 from witten.sweeps import Part, Stop, run_sweep
@@ -80,6 +80,7 @@ def eyring_kramers(
     progress: Callable[[RateRecord], Any] | None = None,
     walltime: float | None = None,
     stop: Stop = lambda: None,
+    comm: Any = None,
 ) -> RateCurve:
     """lambda_s of -Q at each learning rate, to first order in s, with an error bar: off by a factor 1 + O(s^2).
     On a line to any order n: off by 1 + O(s^{n+1}).
@@ -102,7 +103,9 @@ def eyring_kramers(
         next ones, of a formula of one variable alone. Their series diverge, so that each s has an order from which on
         nothing changes: about the barrier in units of s/2
     box, seed : as in `describe_landscape`
-    output, resume, progress, walltime, stop : of a sweep, as in `gap`; each process computes its own
+    output, resume, progress, walltime, stop : of a sweep, as in `gap`
+    comm : the ranks, each of which computes one law after the other; all there are where left out. Each searches the
+        landscape itself, which takes no longer than to wait for one that does
 
     Raises
     ------
@@ -112,11 +115,8 @@ def eyring_kramers(
         for a learning rate that is not positive, an f that is not confining, a degenerate minimum or a degenerate
         point where wells may join, or saddles that do not join all minima; for an order that is not there.
     """
-    if not isinstance(objective, Landscape):
-        objective = resolve(objective)
-        if box is None:
-            require_confining(objective)
-    landscape = objective if isinstance(objective, Landscape) else describe_landscape(objective, box=box, seed=seed)
+    ranks = communicator(comm)
+    landscape = collectively(ranks, lambda: _landscape(objective, box, seed))
     _require_order(order, landscape.objective)
     sigma, model = parted(noise, landscape.objective)
     if model is not None and order > 1:
@@ -127,11 +127,20 @@ def eyring_kramers(
     options |= {"fingerprint": fingerprint(landscape.objective)} | ({} if model is None else {"covariance": model.text})
     diffusion = None if model is None else model.bind(landscape.objective)
     compute = partial(_record, landscape, sigma, order) if diffusion is None else partial(_noisy, landscape, diffusion)
-    part = Part(lambda s, alone: compute(s), METHOD, options)
+    part = Part(lambda s, group: compute(s), METHOD, options)
     return run_sweep(
-        landscape.objective.name, part, asked, comm=Communicator(), output=output, resume=resume, progress=progress,
-        walltime=walltime, stop=stop,
+        landscape.objective.name, part, asked, comm=ranks, groups=ranks.size, output=output, resume=resume,
+        progress=progress, walltime=walltime, stop=stop,
     )  # fmt: skip
+
+
+def _landscape(objective: Objective | str | Landscape, box: Intervals | None, seed: int) -> Landscape:
+    if isinstance(objective, Landscape):
+        return objective
+    f = resolve(objective)
+    if box is None:
+        require_confining(f)
+    return describe_landscape(f, box=box, seed=seed)
 
 
 def _require_order(order: int, f: Objective) -> None:

@@ -110,7 +110,9 @@ def validate(
             FINITE_DIFFERENCES, mark | ({} if spectral else {"rtol": rtol, "box": walls, "seed": seed}),
         ),
         THEORY: _part(
-            f, theory or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed)),
+            f,
+            theory
+            or (lambda g, s: eyring_kramers(known or g, s, noise=noise, box=box, seed=seed, comm=Communicator())),
             lambda s: complaint or _no_law(known), LAW,
             mark | ({} if theory else {"order": 1, "box": walls, "seed": seed}),
         ),

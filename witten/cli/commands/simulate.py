@@ -135,7 +135,9 @@ def _draw(f: Any, curve: RateCurve | None, noise: float, plot: Path | None) -> N
     if curve is None or plot is None:
         return
     try:
-        plot_law(eyring_kramers.eyring_kramers(f, curve.learning_rates, noise=noise), curve, plot)
+        with parallel.alone():
+            law = eyring_kramers.eyring_kramers(f, curve.learning_rates, noise=noise)
+        plot_law(law, curve, plot)
     except (ConvergenceError, RequestError):  # no law for this objective
         output_files.draw_curve(curve, plot)
 

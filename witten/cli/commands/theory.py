@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.exits import json_of_exits, show_exits
 from witten.cli.output import print_json, print_line, print_table
@@ -63,7 +64,8 @@ def theory(
     request: dict[str, Any] = {"noise": noises, "box": options.parse_box(box)}
     number, highest = options.whole("--seed", seed, 0), options.whole("--order", order, 0)
     options.parse_walltime(walltime)
-    output_files.check_places(output, plot, resume)
+    ranks = parallel.world()
+    parallel.agree(ranks, lambda: output_files.check_places(output, plot, resume))
     import witten
     from witten.errors import RequestError
     from witten.landscape.eyring_kramers import METHOD, prefactor, require_confining
@@ -72,7 +74,9 @@ def theory(
     f = options.resolved(objective, center, scale)
     if request["box"] is None:
         require_confining(f)
-    landscape = witten.describe_landscape(f, box=request["box"], seed=number)
+    landscape = parallel.collectively(
+        ranks, lambda: witten.describe_landscape(f, box=request["box"], seed=number)
+    )
     if momentum is not None:
         if covariance is not None or noise_model is not None:
             raise RequestError("momentum takes noise of one strength; leave out --covariance and --noise-model")
@@ -92,7 +96,8 @@ def theory(
     ways = _ways(landscape, noises)
     alpha = prefactor(landscape)
     if plot is not None and law.records:
-        _draw(landscape, law, request, plot)
+        computed = _computed(landscape, law, request)
+        parallel.agree(ranks, lambda: _draw(law, computed, plot))
     for note in landscape.cut:
         say(f"note: {note}")
     if as_json:
@@ -179,19 +184,23 @@ def _with_momentum(
         print_line(f"note: {note}")
 
 
-def _draw(landscape: Landscape, law: RateCurve, request: dict[str, Any], plot: Any) -> None:
-    """The law, beside computed rates where the dimension allows and there is something to compare."""
+def _computed(landscape: Landscape, law: RateCurve, request: dict[str, Any]) -> RateCurve | None:
+    """Computed rates beside the law, where the dimension allows and there is something to compare."""
     import witten
     from witten.errors import ConvergenceError, RequestError
+
+    if landscape.objective.dimension > 3 or len(landscape.minima) < 2:
+        return None
+    say("note: --plot sets computed rates beside the law; the spectral route computes them, which may take longer")
+    try:
+        return witten.gap(landscape.objective, law.learning_rates, **request)
+    except (ConvergenceError, RequestError):  # the picture of the law alone is still right
+        return None
+
+
+def _draw(law: RateCurve, computed: RateCurve | None, plot: Any) -> None:
     from witten.plots import plot_law
 
-    computed = None
-    if landscape.objective.dimension <= 3 and len(landscape.minima) > 1:
-        say("note: --plot sets computed rates beside the law; the spectral route computes them, which may take longer")
-        try:
-            computed = witten.gap(landscape.objective, law.learning_rates, **request)
-        except (ConvergenceError, RequestError):  # the picture of the law alone is still right
-            computed = None
     plot_law(law, computed, plot)
 
 

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.dynamics.equilibrium.core_sets import sublevel_sets
+from witten.dynamics.equilibrium.core_sets import Ellipsoids, ellipsoids, ellipsoids_on_paths
 from witten.dynamics.equilibrium.curvatures import (
     largest_by_power_iteration,
     largest_curvature,
@@ -22,9 +22,8 @@ from witten.dynamics.equilibrium.curvatures import (
     unresolved_curvature,
 )
 from witten.dynamics.equilibrium.gibbs_grid import GibbsGrid, gibbs_grid
-from witten.dynamics.equilibrium.minimum_energy_paths import path_network
+from witten.dynamics.equilibrium.minimum_energy_paths import MinimumEnergyPath, path_network
 from witten.dynamics.equilibrium.wells import Wells, find_wells, scattered_minima, units_of_wells
-from witten.dynamics.paths.ensemble import CoreMap
 from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.objectives.growth.conditions import continuous_spectrum
@@ -55,6 +54,7 @@ class Equilibrium:
     softest : the smallest positive one there, however small
     gibbs : the measure on a grid; None above three dimensions
     shallowest : the depth from which on a well counts; 1.5 s where left out
+    paths : minimum-energy paths between the wells, where there is no grid
     """
 
     objective: Objective
@@ -65,6 +65,7 @@ class Equilibrium:
     softest: float
     gibbs: GibbsGrid | None = None
     shallowest: float | None = None
+    paths: tuple[MinimumEnergyPath, ...] = ()
 
     @property
     def deep(self) -> NDArray[np.int64]:
@@ -78,12 +79,18 @@ class Equilibrium:
         return float(np.max(self.wells.depths[1:], initial=0.0))
 
     @cached_property
-    def cores(self) -> CoreMap:
-        """The core sets of the deep wells that hitting times watch: sublevel sets on a grid, and without one the
-        points of which the projection on the way to any other minimum lies in the first quarter."""
+    def cores(self) -> Ellipsoids:
+        """The core sets of the deep wells, which hitting times and splitting watch.
+
+        Raises
+        ------
+        ConvergenceError
+            where f does not rise around a minimum.
+        """
+        f, wells, kept = self.objective, self.wells, self.deep
         if self.gibbs is None:
-            return CoreMap.around(np.ascontiguousarray(self.wells.minima[:, self.deep].T))
-        return sublevel_sets(self.gibbs, self.wells, self.deep)
+            return ellipsoids_on_paths(f, wells, self.paths, kept, self.s, self.stiffness)
+        return ellipsoids(f, wells, kept, self.s, self.stiffness)
 
     def sample(self, count: int, seed: int, *, without: float = 0.0) -> Array:
         """Points to start from, shape (d, count): drawn from mu_s but its highest part where there is a grid; else the
@@ -147,7 +154,7 @@ def _largest_jump(slopes: Array, explained: Array) -> float:
 
 def from_paths(objective: Objective, s: float, seed: int = 0) -> Equilibrium:
     """From descents and minimum-energy paths, in any dimension."""
-    wells = _descended_wells(objective, seed)
+    wells, paths = _descended_wells(objective, seed)
     x = wells.minima
     random = np.random.default_rng(seed)
     length = units_of_wells(objective).length
@@ -160,16 +167,17 @@ def from_paths(objective: Objective, s: float, seed: int = 0) -> Equilibrium:
     stiffness = max(largest, *largest_at(x + away))
     smallest = stiffness - max(largest_at(x, shift=stiffness))
     softness = float(max(smallest, 1e-3 * stiffness))
-    return Equilibrium(objective, s, wells, stiffness, softness, softness)
+    return Equilibrium(objective, s, wells, stiffness, softness, softness, paths=paths)
 
 
-def _descended_wells(objective: Objective, seed: int) -> Wells:
-    """Where descents end, with depths if there are minimum-energy paths between them."""
+def _descended_wells(objective: Objective, seed: int) -> tuple[Wells, tuple[MinimumEnergyPath, ...]]:
+    """Where descents end, with depths if there are minimum-energy paths between them, and these."""
     with suppress(RequestError):
-        return path_network(objective).wells
+        network = path_network(objective)
+        return network.wells, network.paths
     units = units_of_wells(objective)
     x = units.out(scattered_minima(units.objective(objective), seed))
     floors = np.asarray(objective(x), dtype=float)
     order = np.argsort(floors, kind="stable")
     depths = np.append(np.inf, np.full(floors.size - 1, np.nan))
-    return Wells(x[:, order], floors[order], depths, x.min(axis=1), x.max(axis=1))
+    return Wells(x[:, order], floors[order], depths, x.min(axis=1), x.max(axis=1)), ()

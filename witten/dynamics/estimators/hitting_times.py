@@ -90,7 +90,8 @@ class Hitting:
         """Paths from the minima of the deep wells, by the time scales of f."""
         every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
         settling = max(1, round(SETTLING / (equilibrium.softness * motion.dt)))
-        return cls(motion, from_minima(equilibrium, count), equilibrium.cores, comm, settling=settling, every=every)
+        cores = CoreMap.within(equilibrium.cores.centres, equilibrium.cores.metrics)
+        return cls(motion, from_minima(equilibrium, count), cores, comm, settling=settling, every=every)
 
     def more(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """One more round of observations."""

@@ -108,9 +108,9 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class CoreMap:
-    """Where a path counts as inside a well: a label 1, ..., m for each cell of a grid, 0 elsewhere; or, in more
-    dimensions than a grid can have, centres (m, d), each with its quarter of the way to any other. With momentum a path
-    counts where the square of its last step is at most `slow` (m,), which is empty otherwise."""
+    """Where a path counts as inside a well: ellipsoids (x - c)^T M (x - c) <= 1, centres (m, d) and M (m, d, d); or a
+    label 1, ..., m for each cell of a grid, 0 elsewhere. With momentum it counts where the square of its last step is
+    at most `slow` (m,), which is empty otherwise."""
 
     count: int
     low: Array
@@ -118,6 +118,7 @@ class CoreMap:
     shape: Counts
     labels: NDArray[np.int16]
     centres: Array
+    metrics: Array
     slow: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
@@ -125,19 +126,26 @@ class CoreMap:
         """Labels of the cells of a grid that starts at `low`, shape (n_1, ..., n_d)."""
         shape = np.array(labels.shape, dtype=np.int64)
         flat = np.ascontiguousarray(labels, dtype=np.int16).ravel()
-        return cls(int(labels.max()), np.array(low, float), 1.0 / spacing, shape, flat, np.zeros((0, labels.ndim)))
+        d = labels.ndim
+        return cls(
+            int(labels.max()), np.array(low, float), 1.0 / spacing, shape, flat, np.zeros((0, d)), np.zeros((0, d, d))
+        )
 
     @classmethod
-    def around(cls, centres: Array) -> CoreMap:
-        """Centres (m, d)."""
+    def within(cls, centres: Array, metrics: Array) -> CoreMap:
+        """Ellipsoids, centres (m, d) and M (m, d, d)."""
         m, d = centres.shape
-        nothing = np.zeros(0, dtype=np.int16)
-        return cls(m, np.zeros(d), np.ones(d), np.zeros(d, dtype=np.int64), nothing, np.ascontiguousarray(centres))
+        nothing, zeros = np.zeros(0, dtype=np.int16), np.zeros(d, dtype=np.int64)
+        return cls(m, np.zeros(d), np.ones(d), zeros, nothing, *map(np.ascontiguousarray, (centres, metrics)))
 
     @classmethod
     def none(cls, dimension: int) -> CoreMap:
         """No well is watched."""
-        return cls.around(np.zeros((0, dimension)))
+        return cls.within(np.zeros((0, dimension)), np.zeros((0, dimension, dimension)))
+
+    def as_arguments(self) -> tuple[Array, Array, Counts, NDArray[np.int16], Array, Array, Array]:
+        """As the kernels of `schemes` take them."""
+        return self.low, self.scale, self.shape, self.labels, self.centres, self.metrics, self.slow
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,8 +271,7 @@ class Paths:
             walk(
                 gradient, root, self.x, first, last, *words(motion.seed, motion.stream, self.first), self.step, every,
                 chunks, *motion.compiled_step, coloured, snapshots,
-                cores.low, cores.scale, cores.shape, cores.labels, cores.centres, cores.slow, self._state,
-                *self._counts,
+                *cores.as_arguments(), self._state, *self._counts,
             )  # fmt: skip
 
         in_threads(some, list(_slices(self.x.shape[1], numba.get_num_threads())))
@@ -279,10 +286,7 @@ class Paths:
             if snapshots.size:
                 snapshots[chunk] = self.x
             if cores.count:
-                schemes.observe(
-                    self.x, cores.low, cores.scale, cores.shape, cores.labels, cores.centres, cores.slow, self._state,
-                    *self._counts,
-                )  # fmt: skip
+                schemes.observe(self.x, *cores.as_arguments(), self._state, *self._counts)
 
 
 def _share(count: int, rank: int, size: int) -> tuple[int, int]:

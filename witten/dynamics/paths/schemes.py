@@ -26,6 +26,7 @@ import numba
 import numpy as np
 from numba import types
 
+from witten.dynamics.paths.core_kernels import core_of
 from witten.dynamics.paths.gradient_kernels import BLOCK_GRADIENT
 from witten.dynamics.paths.philox import LANES, fill_normals
 
@@ -51,7 +52,7 @@ SIGNATURE = types.void(
     f64, f64, f64, i64, types.boolean,  # h, amplitude, alpha, scheme, coloured
     f64[:, :, ::1],  # snapshots
     f64[::1], f64[::1], i64[::1], types.int16[::1],  # low, scale, shape, labels
-    f64[:, ::1], f64[::1],  # centres, slow
+    f64[:, ::1], f64[:, :, ::1], f64[::1],  # centres, metrics, slow
     i64[:, ::1], i64[:, ::1], i64[:, :, ::1], i64[:, :, ::1],  # state, resided, moved, transit
 )  # fmt: skip
 
@@ -90,28 +91,12 @@ def _core_on_grid(x, j, low, scale, shape, labels):  # type: ignore[no-untyped-d
 
 
 @numba.njit(error_model="numpy")
-def _core_by_distance(x, j, centres):  # type: ignore[no-untyped-def]
-    # i + 1 where x, projected on the line from centre i to any other one, is in its first quarter; else 0.
-    for i in range(centres.shape[0]):
-        inside = True
-        for k in range(centres.shape[0]):
-            along, length = 0.0, 0.0
-            for c in range(centres.shape[1]):
-                e = centres[k, c] - centres[i, c]
-                along += e * (x[c, j] - centres[i, c])
-                length += e * e
-            if along > 0.25 * length:
-                inside = False
-                break
-        if inside:
-            return i + 1
-    return 0
-
-
-@numba.njit(error_model="numpy")
-def _core(x, j, low, scale, shape, labels, centres, slow):  # type: ignore[no-untyped-def]
+def _core(x, j, low, scale, shape, labels, centres, metrics, slow):  # type: ignore[no-untyped-def]
     # Where there are limits: 0 for a path that moved too fast in its last step to count as in the core.
-    core = _core_by_distance(x, j, centres) if centres.shape[0] > 0 else _core_on_grid(x, j, low, scale, shape, labels)
+    if centres.shape[0] > 0:
+        core = core_of(x[:, j], centres, metrics) + 1
+    else:
+        core = _core_on_grid(x, j, low, scale, shape, labels)
     if core > 0 and slow.shape[0] > 0:
         d, squared = x.shape[0] // 2, 0.0
         for c in range(d):
@@ -142,7 +127,7 @@ def _watch(core, p, block, state, resided, moved, transit):  # type: ignore[no-u
 
 def _walk(  # type: ignore[no-untyped-def]
     gradient, root, x, first, last, seed, stream, path, step, every, chunks, h, amplitude, alpha, scheme,
-    coloured, snapshots, low, scale, shape, labels, centres, slow, state, resided, moved, transit,
+    coloured, snapshots, low, scale, shape, labels, centres, metrics, slow, state, resided, moved, transit,
 ):  # fmt: skip
     """Move the paths x[:, first:last] by chunks * every steps, the next of which is `step`.
 
@@ -215,7 +200,7 @@ def _walk(  # type: ignore[no-untyped-def]
             if watching:
                 for j in range(n):
                     if _finite(b, j):
-                        core = _core(b, j, low, scale, shape, labels, centres, slow)
+                        core = _core(b, j, low, scale, shape, labels, centres, metrics, slow)
                         _watch(core, start + j, block, state, resided, moved, transit)
         for c in range(rows):
             for j in range(n):
@@ -230,9 +215,9 @@ def walker() -> Callable[..., None]:
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)
-def observe(x, low, scale, shape, labels, centres, slow, state, resided, moved, transit):  # type: ignore[no-untyped-def]
+def observe(x, low, scale, shape, labels, centres, metrics, slow, state, resided, moved, transit):  # type: ignore[no-untyped-def]
     """One observation of the cores that paths x (d, n) are in."""
     for p in range(x.shape[1]):
         if _finite(x, p):
-            core = _core(x, p, low, scale, shape, labels, centres, slow)
+            core = _core(x, p, low, scale, shape, labels, centres, metrics, slow)
             _watch(core, p, 0, state, resided, moved, transit)

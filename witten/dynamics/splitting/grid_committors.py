@@ -15,7 +15,7 @@ from scipy.ndimage import binary_dilation
 from scipy.special import logsumexp
 
 from witten.domains.vertex_grid import VertexGrid
-from witten.dynamics.equilibrium.core_sets import Ellipsoids, ellipsoids
+from witten.dynamics.equilibrium.core_sets import Ellipsoids
 from witten.dynamics.equilibrium.curvatures import largest_curvature
 from witten.dynamics.equilibrium.equilibrium import DEEP, Equilibrium
 from witten.dynamics.equilibrium.wells import Wells
@@ -74,7 +74,7 @@ def grid_committors(equilibrium: Equilibrium) -> Committors:
         without two deep wells.
     """
     f, s, wells, kept = equilibrium.objective, equilibrium.s, equilibrium.wells, deep_wells(equilibrium)
-    cores = ellipsoids(f, wells, kept, s)
+    cores = equilibrium.cores
     grid = _coarse_grid(f, wells, s)
     values, nodes = grid.evaluate(f).ravel(), grid.points
     at = _nodes_in_cores(cores, grid)

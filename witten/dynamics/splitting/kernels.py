@@ -23,8 +23,9 @@ import numba
 import numpy as np
 from numba import types
 
+from witten.dynamics.paths.core_kernels import core_of
 from witten.dynamics.paths.philox import four_normals, normal, uniform
-from witten.dynamics.splitting.location_kernels import LEVELS, core_of, level_along, level_of
+from witten.dynamics.splitting.location_kernels import LEVELS, level_along, level_of
 
 __all__ = ["DIVERGED", "ENDLESS", "GRADIENT", "VALUE", "excursion", "splitter"]
 

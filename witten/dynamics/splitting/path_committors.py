@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from witten.dynamics.equilibrium.core_sets import Ellipsoids, ellipsoids_on_paths
+from witten.dynamics.equilibrium.core_sets import Ellipsoids
 from witten.dynamics.equilibrium.curvatures import largest_curvature
 from witten.dynamics.equilibrium.equilibrium import Equilibrium
 from witten.dynamics.equilibrium.minimum_energy_paths import MinimumEnergyPath, PathNetwork, path_network
@@ -56,7 +56,7 @@ def path_committors(equilibrium: Equilibrium) -> Committors:
         raise RequestError(
             f"no minimum-energy path was found between some wells of {f.name}; take another estimator"
         )
-    cores = ellipsoids_on_paths(f, network, kept, s)
+    cores = equilibrium.cores
     resistances = [_resistance(path, s) for path in network.paths]
     at_wells = _at_wells(network, resistances, kept)
     fields = np.array([_along_all(network, resistances, log_q) for log_q in at_wells])
