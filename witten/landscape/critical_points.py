@@ -106,11 +106,12 @@ def _looked_at(found: CriticalPoints) -> tuple[str, ...]:
     """How finely a grid looked, in words: a well between its nodes is not seen."""
     if found.box is None or found.spacing is None:
         return ()
-    across = "; ".join(f"{h:.3g} apart on {a:.6g}:{b:.6g}" for h, (a, b) in zip(found.spacing, found.box.T, strict=True))
+    sides = zip(found.spacing, found.box.T, strict=True)
+    across = "; ".join(f"{h:.3g} apart on {a:.6g}:{b:.6g}" for h, (a, b) in sides)
     count = f"{found.nodes}^{len(found.spacing)}" if len(found.spacing) > 1 else f"{found.nodes}"
     return (
-        f"found from a grid of starts: nothing proves that none was missed; f was looked at in {count} points, {across}: "
-        "narrower wells are not excluded, nor any outside",
+        "found from a grid of starts: nothing proves that none was missed; f was looked at in "
+        f"{count} points, {across}: narrower wells are not excluded, nor any outside",
     )
 
 
