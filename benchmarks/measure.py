@@ -76,7 +76,9 @@ def _status(field: str) -> float:
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """p of the fit values ~ sizes^p."""
+    """p of the fit values ~ sizes^p; nan where all sizes are the same."""
+    if len(set(sizes)) < 2:
+        return float("nan")
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 

@@ -219,6 +219,27 @@ def test_a_circle_of_minima_is_reported():
     assert any("curve or a surface" in note for note in found.notes)
 
 
+def test_a_point_that_is_only_flat_is_no_curve(monkeypatch):
+    monkeypatch.setattr("witten.landscape.critical_points.LOOK", 150_000)
+    monkeypatch.setattr("witten.landscape.critical_points.GLANCE", 10_000)
+    found = witten.describe_landscape("(x/sqrt(3)+y/sqrt(2))^2+(x-y)^4/log(3)")
+    assert places(found.minima) == pytest.approx(np.zeros((1, 2)), abs=1e-15)
+    assert not found.search.complete and found.degenerate
+    assert any("is not proved" in note for note in found.notes)
+    assert not any("fill" in note for note in found.notes)
+
+
+def test_a_callable_says_how_narrow_a_well_may_be_missed():
+    f = Objective.from_callable(lambda p: p[0] ** 2 / 2 - 2 * np.exp(-(((p[0] - 1.23456) / 2e-4) ** 2)), 1)
+    found = witten.describe_landscape(f)
+    assert len(found.minima) == 1 and not found.search.complete
+    (low, high) = found.search.box[:, 0]
+    assert found.search.spacing == pytest.approx([(high - low) / (found.search.nodes - 1)])
+    assert any(f"{found.search.spacing[0]:.3g} apart" in note and "narrower" in note for note in found.notes)
+    exact = witten.describe_landscape("double-well")
+    assert exact.search.nodes == 0 and exact.search.spacing is None
+
+
 @pytest.mark.parametrize("name", ["himmelblau", "six-hump-camel", "shi-su-jordan-1d"])
 def test_a_callable_has_the_same_landscape_as_its_formula(name):
     exact, found = witten.describe_landscape(name), witten.describe_landscape(callable_twin(name))
@@ -230,8 +251,8 @@ def test_a_callable_has_the_same_landscape_as_its_formula(name):
 
 def test_a_missed_point_is_noticed(monkeypatch):
     def blind(objective, corners):
-        x, notes = grid_search(objective, corners)
-        return x[:, x[0] < 2.5], notes
+        x, nodes, notes = grid_search(objective, corners)
+        return x[:, x[0] < 2.5], nodes, notes
 
     monkeypatch.setattr("witten.landscape.critical_points.grid_search", blind)
     found = witten.describe_landscape(callable_twin("himmelblau"), box=[(-6, 6), (-6, 6)])

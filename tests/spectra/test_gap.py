@@ -302,3 +302,10 @@ def test_bad_learning_rates_are_refused_before_anything_is_computed(learning_rat
     with pytest.raises(RequestError, match="learning rate"):
         witten.gap("double-well", learning_rates, progress=seen.append)
     assert seen == []
+
+
+def test_grids_that_do_not_resolve_a_well_are_no_series():
+    """Steps between such grids are in a ratio of 16 here, by accident. The rate is that of quadrature."""
+    well = "0.94*(x/1.9)**2/2-1.55*exp(-(((x/1.9)+1.08381)/0.00334)**2)"
+    (record,) = witten.gap(well, 0.152).records
+    assert abs(record.rate - 2.748038399114905e-4) <= record.rate_error <= 1e-4 * record.rate

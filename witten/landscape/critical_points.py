@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +33,8 @@ GLANCE, LOOK = 150_000, 1_500_000
 MOST_POINTS, MOST_OF_MORE = 100_000, 15_000
 # A zero that subdivision left open is said to be none where |grad f| is larger than this beside Hess f.
 VANISHES = 1e-4
+# Steps of Newton's method in many digits towards a degenerate point, to which each comes nearer by a fraction.
+CREEPING = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,7 @@ class CriticalPoints:
     everywhere : whether it is proved that there are none outside it, be it by a bound for polynomials or, up to 10^13
         of the units that the formula is written in, by subdivision
     notes : what is left open, in words
+    nodes : of the grid along each axis of the box, 0 for another method
     """
 
     points: tuple[CriticalPoint, ...]
@@ -55,6 +59,14 @@ class CriticalPoints:
     complete: bool
     everywhere: bool = False
     notes: tuple[str, ...] = ()
+    nodes: int = 0
+
+    @property
+    def spacing(self) -> Array | None:
+        """How far apart the nodes of the grid are, d lengths; None for another method."""
+        if self.box is None or not self.nodes:
+            return None
+        return np.asarray(np.diff(self.box, axis=0)[0] / (self.nodes - 1))
 
 
 def critical_points(objective: Objective, *, box: Intervals | None = None, seed: int = 0) -> CriticalPoints:
@@ -85,8 +97,22 @@ def critical_points(objective: Objective, *, box: Intervals | None = None, seed:
             "box that holds those of interest"
         )
     out = tuple(point.out_of(units) for point in found.points)
-    notes = (*found.notes, f"{words}; nothing is known of what may lie further out") if words else found.notes
-    return replace(found, points=out, box=None if found.box is None else units.out(found.box.T).T, notes=notes)
+    found = replace(found, points=out, box=None if found.box is None else units.out(found.box.T).T)
+    further = (f"{words}; nothing is known of what may lie further out",) if words else ()
+    return replace(found, notes=(*_looked_at(found), *found.notes, *further))
+
+
+def _looked_at(found: CriticalPoints) -> tuple[str, ...]:
+    """How finely a grid looked, in words: a well between its nodes is not seen."""
+    if found.box is None or found.spacing is None:
+        return ()
+    sides = zip(found.spacing, found.box.T, strict=True)
+    across = "; ".join(f"{h:.3g} apart on {a:.6g}:{b:.6g}" for h, (a, b) in sides)
+    count = f"{found.nodes}^{len(found.spacing)}" if len(found.spacing) > 1 else f"{found.nodes}"
+    return (
+        "found from a grid of starts: nothing proves that none was missed; f was looked at in "
+        f"{count} points, {across}: narrower wells are not excluded, nor any outside",
+    )
 
 
 def _known(objective: Objective) -> tuple[Array, bool, str]:
@@ -291,19 +317,59 @@ def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> 
         return None
     x = x[:, flat]
     few = x[:, distinct(x, 0.5 * float(np.ptp(x, axis=1).max()) / (1 + float(np.linalg.norm(x, axis=0).max())) + 1e-6)]
+    if all(_is_critical_nearby(objective, point) for point in few.T):
+        note = "critical points fill a curve or a surface: only some of them are listed"
+    else:
+        few = _followed(objective, few, corners)
+        note = (
+            "subdivision does not end around degenerate critical points: that those listed are isolated, and all that "
+            "there are, is not proved"
+        )
     regular, _ = polished(objective, found.zeros)
     regular = regular[:, _inside(regular, corners)]
     points = critical_points_at(objective, few, proved=False)
     points += critical_points_at(objective, regular[:, distinct(regular)], proved=True)
-    note = "critical points fill a curve or a surface: only some of them are listed"
     return CriticalPoints(tuple(sorted(points, key=_place)), "subdivision", corners, False, notes=(note,))
+
+
+def _is_critical_nearby(objective: Objective, x: Array) -> bool:
+    """Whether grad f = 0 has a solution beside x across the flat directions, to 80 digits.
+
+    Where f is only as flat as a power, floats cannot tell: 6 u^5 is lost beside the rounding of steeper terms."""
+    h = hessians(objective, x[:, None])[0]
+    across = mpmath.matrix(np.linalg.pinv(h, rcond=1e-9, hermitian=True).tolist())
+    with mpmath.workdps(100):
+        point = mpmath.matrix([mpmath.mpf(c) for c in x.tolist()])
+        for _ in range(20):
+            slope = mpmath.matrix(objective.mpmath_gradient(list(point)))
+            if mpmath.norm(slope) <= mpmath.mpf(10) ** -80 * float(np.linalg.norm(h)):
+                return True
+            point -= across * slope
+    return False
+
+
+def _followed(objective: Objective, x: Array, corners: Array) -> Array:
+    """Where in the box Newton's method in 100 digits leads from points (d, n); it creeps towards degenerate ones."""
+    ends = []
+    with mpmath.workdps(100):
+        for start in x.T.tolist():
+            point = mpmath.matrix([mpmath.mpf(c) for c in start])
+            for _ in range(CREEPING):
+                h = mpmath.matrix(objective.mpmath_hessian(list(point)))
+                if not mpmath.det(h):
+                    break
+                point -= mpmath.lu_solve(h, mpmath.matrix(objective.mpmath_gradient(list(point))))
+            ends.append([float(c) for c in point])
+    out = np.array(ends).T
+    out = out[:, _inside(out, corners)]
+    return out[:, distinct(out, 1e-6)]
 
 
 def _by_grid(objective: Objective, known: Array, corners: Array | None, rng: np.random.Generator) -> CriticalPoints:
     """What a grid of starts finds; ConvergenceError if it misses most of the minima that a few descents have met."""
     around, ends = _scouted(objective, known, rng)
     corners = around if corners is None else corners
-    x, notes = grid_search(objective, corners)
+    x, nodes, notes = grid_search(objective, corners)
     met, converged = polished(objective, ends, reach=1e-2)
     met = met[:, converged & _inside(met, corners)]
     both = np.hstack([x, met])
@@ -316,7 +382,7 @@ def _by_grid(objective: Objective, known: Array, corners: Array | None, rng: np.
         )
     if missed:
         notes += (f"the grid missed {missed} that descents have met",)
-    return _collected(objective, both, CriticalPoints((), "grid", corners, False, notes=notes))
+    return _collected(objective, both, CriticalPoints((), "grid", corners, False, notes=notes, nodes=nodes))
 
 
 def _scouted(objective: Objective, known: Array, rng: np.random.Generator) -> tuple[Array, Array]:

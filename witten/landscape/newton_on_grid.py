@@ -16,8 +16,8 @@ Array = NDArray[np.float64]
 NODES = {1: (2000, 16_000), 2: (120, 360), 3: (32, 72)}
 
 
-def grid_search(objective: Objective, corners: Array) -> tuple[Array, tuple[str, ...]]:
-    """The critical points (d, n) in a box with corners (2, d), and notes on what a check left open.
+def grid_search(objective: Objective, corners: Array) -> tuple[Array, int, tuple[str, ...]]:
+    """The critical points (d, n) in a box with corners (2, d), nodes along an axis, notes on what a check left open.
 
     Starts are the nodes where f, or |grad f| by differences, is smaller than at the neighbours. Where f rises out of
     the box all round, the sum of (-1)^index over all critical points is 1 (Poincaré and Hopf): if it is not, the
@@ -29,10 +29,9 @@ def grid_search(objective: Objective, corners: Array) -> tuple[Array, tuple[str,
         if not outward or total == 1 or nodes >= finest:
             break
         nodes = min(2 * nodes, finest)
-    notes = ["found from a grid of starts: nothing proves that none was missed"]
-    if outward and total != 1:
-        notes.append(f"the sum of (-1)^index is {total}, not 1: a critical point was missed, or one is degenerate")
-    return x, tuple(notes)
+    if not outward or total == 1:
+        return x, nodes, ()
+    return x, nodes, (f"the sum of (-1)^index is {total}, not 1: a critical point was missed, or one is degenerate",)
 
 
 def _searched(objective: Objective, corners: Array, nodes: int) -> tuple[Array, bool]:

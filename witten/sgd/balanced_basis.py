@@ -50,7 +50,10 @@ class Balanced:
         masses = np.exp(np.clip(exponents, DEEPEST, 0.0))
         for _ in range(STEPS):
             masses = np.maximum(operator.adjoint(masses), np.exp(DEEPEST) * masses.max())
-        plain, found = cls(operator, np.ones(operator.n_dofs)), cls(operator, np.sqrt(masses / masses.max()))
+        plain = cls(operator, np.ones(operator.n_dofs))
+        if not masses.max() > 0:  # nothing stays
+            return plain
+        found = cls(operator, np.sqrt(masses / masses.max()))
         return found if found.norm <= WORSE * plain.norm else plain
 
     def apply(self, x: Array) -> Array:

@@ -43,12 +43,14 @@ class GridLevels:
     second_order: list[Array] = field(default_factory=list)
     noise: Array | float = 0.0
     erratic: float = 0.0
+    smooth: int = 0
     lost: bool = False
 
     def add(self, discretisation: FiniteDifferences, operator: WittenLaplacian, pairs: RitzPairs) -> None:
         """The next grid. Whether f is smooth is asked of the formula, and of f itself on the last grid."""
         self.log_rates.append(pairs.log_rates)
         self.erratic = _erratic(discretisation, operator.learning_rate)
+        self.smooth = 0 if self.erratic else self.smooth + 1
         self.lost = bool((pairs.rates[: self.wanted] <= LOST * operator.scale).any())
         known = not (self.walls or discretisation.kinked.any())
         self.second_order.append(_second_order(discretisation, operator, pairs) if known else 0 * pairs.rates)
@@ -60,13 +62,21 @@ class GridLevels:
         return not (self.walls or self.erratic)
 
     def limits(self) -> tuple[Array, Array]:
-        """The wanted rates, and their errors without rounding, from two grids or more."""
-        known = min(map(len, self.log_rates))
-        levels, terms = ([each[:known] for each in grids] for grids in (self.log_rates, self.second_order))
+        """The wanted rates, and their errors without rounding, from two grids or more.
+
+        Grids that do not resolve f are no part of a series, even if their steps should look like one."""
+        alike = min(map(len, self.log_rates))
+        levels, terms = ([each[:alike] for each in grids] for grids in (self.log_rates, self.second_order))
         # A term that finer grids have lost is taken off on none, or their values would not make one series.
         everywhere = np.where((np.array(terms) == 0).any(axis=0), 0.0, np.array(terms))
-        terms_known = list(everywhere) if self.of_fourth_order else None
-        log_rates, errors = extrapolated_logs(levels, corrections=terms_known, erratic=self.erratic)
+        if self.of_fourth_order:
+            last = max(self.smooth, 2)
+            log_rates, errors = extrapolated_logs(levels[-last:], corrections=list(everywhere[-last:]))
+            if self.smooth == 1 and len(levels) > 2:  # a last step that is small by accident
+                before = levels[-3] - everywhere[-3] - levels[-2] + everywhere[-2]
+                errors = np.maximum(errors, abs(before) / 16)
+        else:
+            log_rates, errors = extrapolated_logs(levels, erratic=self.erratic)
         return log_rates[: self.wanted], errors[: self.wanted]
 
     def are_enough(self, errors: Array, grid: Grid) -> bool:

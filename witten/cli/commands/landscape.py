@@ -94,6 +94,8 @@ def _json(objective: str, found: Landscape) -> dict[str, Any]:
             "box": None if found.search.box is None else found.search.box.T,
             "complete": found.search.complete,
             "everywhere": found.search.everywhere,
+            "nodes": found.search.nodes,
+            "spacing": found.search.spacing,
         },
         "notes": found.notes,
     }  # fmt: skip
