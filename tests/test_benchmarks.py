@@ -1,6 +1,7 @@
 """Every benchmark runs, and gives the numbers that do not depend on the machine."""
 
 import importlib
+import itertools
 from pathlib import Path
 
 import numba
@@ -32,6 +33,7 @@ def test_every_benchmark_is_tested_and_listed():
         "finite_elements",
         "ranks",
         "sampling",
+        "scale",
         "eyring_kramers",
         "measure",
         "plain_schroedinger",
@@ -167,3 +169,13 @@ def test_ranks_find_the_same_rate(quickly):
     pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
     for row in quickly("ranks"):
         assert row.rates[2] == pytest.approx(row.rates[1], rel=1e-9 if "direct" in row.job else 1e-6)
+
+
+@pytest.mark.fem
+def test_options_for_large_runs_change_no_rate(quickly):
+    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    for default, large in itertools.batched(quickly("scale"), 2):
+        assert (default.options, large.options) == ("default", "large") and default.unknowns == large.unknowns
+        assert large.rate == pytest.approx(default.rate, rel=1e-6)
+        assert large.rate == pytest.approx(2.7761406e-3, rel=1e-2)
+        assert large.iterations <= default.iterations + 2 and large.memory > 0

@@ -247,6 +247,7 @@ NOT_FOR_SMALL_REQUESTS = {
     "operators.selling._decompose",
     "operators.selling._decompose_serial",
     "risk.laws.semi_lagrangian._distribute_plane",
+    "sgd.transfer_operator._adjoint_of_heavy",
     "sgd.transfer_operator._adjoint_plane",
     "sgd.transfer_operator._apply_plane",
     "sgd.transfer_operator._apply_plane_serial",

@@ -417,6 +417,9 @@ def test_options_for_petsc_are_names_and_values():
         "fancy": "two words",
     }
     assert options.parse_petsc("-eps_ncv 20 -eps_ncv 40") == {"eps_ncv": "40"}
+    assert options.parse_petsc("large -eps_ncv 40") == {"large": None, "eps_ncv": "40"}
+    with pytest.raises(RequestError, match="'larger' is not an option"):
+        options.parse_petsc("larger -eps_ncv 40")
 
 
 @pytest.mark.parametrize("text", ["eps_ncv 40", "-eps_ncv 40 50", "40", "-eps_ncv 'open", "-", "--", "-eps_ncv=4"])

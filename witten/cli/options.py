@@ -47,6 +47,8 @@ __all__ = [
 METHODS = {"fd": "finite-differences", "fe": "finite-elements"}
 # More learning rates than this in one sweep are a slip of the keyboard.
 MOST_LEARNING_RATES = 10_000
+# The name of the options for large runs, in `witten.spectra.solvers.petsc_options`.
+PETSC_PRESET = "large"
 # A minus and a letter: -0.1 is the value of an option.
 PETSC_OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9_.:-]*", re.ASCII)
 LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
@@ -338,7 +340,9 @@ Walltime = Annotated[
 ]
 Petsc = Annotated[
     str | None,
-    typer.Option("--petsc", metavar="OPTIONS", help='Options for PETSc and SLEPc: "-eps_ncv 40 -log_view".'),
+    typer.Option(
+        "--petsc", metavar="OPTIONS", help='Options for PETSc and SLEPc: "-eps_ncv 40"; large: those for large runs.'
+    ),
 ]
 Certify = Annotated[
     bool,
@@ -623,6 +627,8 @@ def parse_walltime(text: str | None) -> float | None:
 def parse_petsc(text: str | None) -> dict[str, str | None]:
     """`-eps_ncv 40 -log_view` as {'eps_ncv': '40', 'log_view': None}; quotes hold a value with spaces together.
 
+    A first word `large` stands for the options of large runs, and is handed on as it is.
+
     Raises
     ------
     RequestError
@@ -634,6 +640,8 @@ def parse_petsc(text: str | None) -> dict[str, str | None]:
         raise RequestError(f"--petsc: cannot read {_quoted(text or '')}: {str(error).lower()}") from None
     found: dict[str, str | None] = {}
     last = None
+    if words[:1] == [PETSC_PRESET]:
+        found[words.pop(0)] = None
     for word in words:
         if PETSC_OPTION.fullmatch(word):
             last = word.lstrip("-")

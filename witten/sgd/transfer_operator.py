@@ -100,8 +100,10 @@ class TransferOperator:
         masses = np.ascontiguousarray(masses, dtype=float)
         if self.grid.dimension == 1:
             out = _adjoint_line(start[0], count[0], weights[0], masses, self.grid.shape[0])
+        elif negligible > 0:
+            out = _adjoint_of_heavy(start, count, weights, masses, negligible, *self.grid.shape)
         else:
-            out = _adjoint_plane(start, count, weights, masses, negligible, *self.grid.shape)
+            out = _adjoint_plane(start, count, weights, masses, *self.grid.shape)
         return np.asarray(out[self.grid.mask])
 
     def dense(self) -> Array:
@@ -222,17 +224,23 @@ def _apply_line(start, count, weights, u):  # type: ignore[no-untyped-def]
     return out
 
 
+@numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    """In as many partial sums as a register holds: in the order of the terms it takes three times as long."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
 @kernel
 def _apply_plane(start, other, count, weights, u):  # type: ignore[no-untyped-def]
     out = np.empty(start.size)
     for i in numba.prange(start.size):
-        total = 0.0
+        total, last = 0.0, count[1, i]
+        bell = weights[1, i, :last]
         for j in range(count[0, i]):
-            row = u[start[i] + j]
-            inner = 0.0
-            for k in range(count[1, i]):
-                inner += weights[1, i, k] * row[other[i] + k]
-            total += weights[0, i, j] * inner
+            total += weights[0, i, j] * _dot(bell, u[start[i] + j, other[i] : other[i] + last])
         out[i] = total
     return out
 
@@ -247,7 +255,22 @@ def _adjoint_line(start, count, weights, masses, cells):  # type: ignore[no-unty
 
 
 @numba.njit(cache=True)
-def _adjoint_plane(start, count, weights, masses, least, rows, columns):  # type: ignore[no-untyped-def]
+def _adjoint_plane(start, count, weights, masses, rows, columns):  # type: ignore[no-untyped-def]
+    out = np.zeros((rows, columns))
+    for i in range(masses.size):
+        last = count[1, i]
+        bell = weights[1, i, :last]
+        for j in range(count[0, i]):
+            w = masses[i] * weights[0, i, j]
+            # Slices, so that the loop below is vectorised.
+            row = out[start[0, i] + j, start[1, i] : start[1, i] + last]
+            for k in range(last):
+                row[k] += w * bell[k]
+    return out
+
+
+@numba.njit(cache=True)
+def _adjoint_of_heavy(start, count, weights, masses, least, rows, columns):  # type: ignore[no-untyped-def]
     out = np.zeros((rows, columns))
     for i in range(masses.size):
         last = count[1, i]

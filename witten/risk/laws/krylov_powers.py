@@ -56,30 +56,30 @@ def krylov_powers(step: Callable[[Array], Array], masses: Array, most: int) -> K
     Up to r STRIDE steps from r vectors are no approximation, so that nothing costs more than the steps themselves.
     """
     norm = float(np.linalg.norm(masses))
-    chains, v = [], masses / norm
+    chains, v = np.empty((MOST_VECTORS, STRIDE, masses.size)), masses / norm
     h = np.zeros((MOST_VECTORS + 1, MOST_VECTORS))
     for r in range(MOST_VECTORS):
-        chains.append(_chain(step, v))
-        w = step(chains[-1][-1])
+        _follow(step, v, chains[r])
+        w, basis = step(chains[r, -1]), chains[: r + 1, 0]
         # Twice is enough.
         for _ in range(2):
-            c = np.array([chain[0] @ w for chain in chains])
+            c = basis @ w
             h[: r + 1, r] += c
-            w = w - c @ np.array([chain[0] for chain in chains])
+            w = w - c @ basis
         h[r + 1, r] = np.linalg.norm(w)
         done = most < (r + 1) * STRIDE or _neglected(h[: r + 2, : r + 1], most // STRIDE) < TRUNCATION_TOLERANCE
         if done:
             break
         v = w / h[r + 1, r]
     last = most if done else MOST_VECTORS * STRIDE - 1
-    return KrylovPowers(np.array(chains), h[: len(chains), : len(chains)], norm, last)
+    return KrylovPowers(chains[: r + 1], h[: r + 1, : r + 1], norm, last)
 
 
-def _chain(step: Callable[[Array], Array], v: Array) -> list[Array]:
-    out = [v]
-    for _ in range(STRIDE - 1):
-        out.append(step(out[-1]))
-    return out
+def _follow(step: Callable[[Array], Array], v: Array, chain: Array) -> None:
+    """Fill the rows of `chain` with v and what steps make of it."""
+    chain[0] = v
+    for j in range(1, len(chain)):
+        chain[j] = step(chain[j - 1])
 
 
 def _neglected(h: Array, cycles: int) -> float:
