@@ -39,12 +39,15 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 COUNTS = {"files": 500, "calls": 300, "kills": 200, "formulas": 1_000_000}
 QUICK = {"files": 20, "calls": 6, "kills": 1, "formulas": 200}
+# After so many of them a line says how it goes.
+SAID = {"files": 250, "calls": 50, "kills": 10, "formulas": 50_000}
 # Seconds that any of them may take; a kill is left as many again where others want the cores.
 LIMIT = 30.0
 MEMORY = 6 * 2**30
 # What most commands load, before processes are forked.
 LOADED = ("typer.rich_utils", "witten.cli.commands.gap", "witten.spectra.nested_grids", "witten.dynamics.simulation",
-          "witten.validation.comparison", "witten.descent.bifurcation", "witten.sgd.sde_comparison", "launcher")  # fmt: skip
+          "witten.validation.comparison", "witten.descent.bifurcation", "witten.sgd.sde_comparison", "launcher",
+          )  # fmt: skip
 # Events of Python's auditing that reading a formula must not cause.
 EXECUTES = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "shutil.rmtree")
 
@@ -65,6 +68,8 @@ class Tried:
         if fault is not None:
             self.failed.append(f"{self.kind}: {case}: {fault}")
             print(self.failed[-1], flush=True)
+        if self.tried % SAID[self.kind] == 0:
+            print(f"{self.kind}: {self.tried} tried, {len(self.failed)} failed", flush=True)
 
 
 class TooLong(BaseException):
@@ -82,15 +87,17 @@ def formulas(count: int, rng: random.Random) -> Tried:
     """Texts that are read or refused."""
     import hostile
 
-    found, executed = Tried("formulas"), []
-    sys.addaudithook(lambda event, arguments: executed.append(event) if event in EXECUTES else None)
-    signal.signal(signal.SIGALRM, _too_long)
+    found = Tried("formulas")
+    executed: list[str] = []
+    watching = True  # a hook cannot be removed
+    sys.addaudithook(lambda event, arguments: executed.append(event) if watching and event in EXECUTES else None)
+    heard = signal.signal(signal.SIGALRM, _too_long)
     for text in islice(hostile.formulas(rng), count):
         began = time.perf_counter()
         fault = _read_or_refused(text) or (f"executed {executed.pop()}" if executed else None)
         found.add(repr(text), fault, time.perf_counter() - began)
-        if found.tried % 50_000 == 0:
-            print(f"{found.tried} formulas, {len(found.failed)} failed", flush=True)
+    watching = False
+    signal.signal(signal.SIGALRM, heard)
     return found
 
 
@@ -340,7 +347,8 @@ def main(quick: bool = False, arguments: Sequence[str] = ()) -> list[Tried]:
     for kind in asked.kinds.split(","):
         count = asked.count or (QUICK if quick else COUNTS)[kind]
         rows.append(KINDS[kind](count, random.Random(asked.seed)))
-    table(["kind", "tried", "failed", "slowest"], [(r.kind, r.tried, len(r.failed), f"{r.slowest:.1f} s") for r in rows])
+    lines = [(row.kind, row.tried, len(row.failed), f"{row.slowest:.1f} s") for row in rows]
+    table(["kind", "tried", "failed", "slowest"], lines)
     if asked.table is not None:
         asked.table.write_text(json.dumps([vars(row) for row in rows]))
     return rows

@@ -1,5 +1,5 @@
-"""What nobody should send: text that is no formula, reckless formulas, broken files, and arguments that cannot be; for the
-tests and, in numbers, for `benchmarks/robustness.py`."""
+"""What nobody should send: text that is no formula, reckless formulas, broken files, and arguments that cannot be; for
+the tests and, in numbers, for `benchmarks/robustness.py`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def broken(whole: bytes, rng: random.Random) -> bytes:
 
 NO_NUMBERS = ["", " ", "nan", "inf", "-inf", "-1", "0", "1e400", "1e-400", "1_0", "0x1", "\u0661", "1j", "a", "--", "-",
               "0.1,,0.2", "0.1:0.2", "0.2:0.1:3", "0.1:0.2:1e9", "9" * 400, "n" * 300, "0.1;0.2", "$(id)"]  # fmt: skip
-NO_FILES = ["/dev/zero", "/dev/null", "/", ".", "", "n" * 300 + ".nc", "missing/a.nc", "a.txt", "a", "~", "\u00fc" * 200]
+NO_FILES = ["/dev/zero", "/dev/null", "/", ".", "", "n" * 300 + ".nc", "missing/a.nc", "a.txt", "a", "~", "\xfc" * 200]
+NO_OBJECTIVES = ["", "-", "x^", "n" * 5000, "missing.py:f", "double-wel", "-x^2", "\0"]
 COMMANDS = {"gap": (), "spectrum": (), "theory": (), "simulate": (), "validate": (), "chain": (), "explain": (),
             "descend": ("--x0", "1"), "bifurcate": (), "stability": (), "landscape": ()}  # fmt: skip
 # Options that are given each of the values above, beside an objective and a learning rate that are fine.
@@ -77,6 +78,6 @@ def calls() -> Iterator[tuple[str, ...]]:
     for command, options in FILES.items():
         for option, value in product(options, NO_FILES):
             yield command, "x^2/2", "--lr", "0.1", option, value
-    for command, objective in product(COMMANDS, ["", "-", "x^", "n" * 5000, "missing.py:f", "double-wel", "-x^2", "\0"]):
+    for command, objective in product(COMMANDS, NO_OBJECTIVES):
         rate = () if command in ("stability", "landscape") else ("--lr", "0.1")
         yield command, objective, *COMMANDS[command], *rate

@@ -25,6 +25,8 @@ from witten.dynamics.splitting import kernels
 from witten.dynamics.splitting.grid_committors import Committors, grid_committors
 from witten.dynamics.splitting.path_committors import path_committors
 from witten.dynamics.splitting.reaction_coordinate import Coordinate
+from witten.errors import ConvergenceError
+from witten.number_format import scientific
 from witten.objectives import Objective
 
 __all__ = ["LONGEST", "Plan", "Sample", "Transition", "compile_kernels", "make_plan"]
@@ -34,6 +36,8 @@ Array = NDArray[np.float64]
 STEP = 0.2
 # Variance of the logarithm that one population may have, the fewest and most paths in it, and the most coordinates.
 SPREAD, FEWEST, MOST, MOST_COORDINATES = 0.04, 100, 2000, 20_000
+# The variance from which on a mean over repetitions says nothing.
+HOPELESS = 10.0
 MASS_ONLY = 1000
 # Levels begin this much below the mean of log q where paths leave: those behind the core are one.
 BELOW = 1.0
@@ -115,6 +119,8 @@ def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
     ------
     RequestError
         without two wells that are deep beside s, or without grid and minimum-energy paths.
+    ConvergenceError
+        if the largest populations are too small for a way so unlikely.
     """
     f, s = equilibrium.objective, equilibrium.s
     committors = (path_committors if equilibrium.gibbs is None else grid_committors)(equilibrium)
@@ -122,7 +128,7 @@ def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
     step = dt if dt is not None else STEP / committors.stiffness
     relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
     memory = _memory(committors.flux, committors.depths / s)
-    return Plan(f, s, cores, tuple(_transitions(committors)), step, seed, max(relaxation, 1e-3 / step), memory)
+    return Plan(f, s, cores, tuple(_transitions(committors, s)), step, seed, max(relaxation, 1e-3 / step), memory)
 
 
 def compile_kernels(f: Objective) -> None:
@@ -133,13 +139,14 @@ def compile_kernels(f: Objective) -> None:
     kernels.splitter()
 
 
-def _transitions(committors: Committors) -> Iterator[Transition]:
+def _transitions(committors: Committors, s: float) -> Iterator[Transition]:
     """The pairs that matter, and the wells of which only the mass is wanted."""
     sources = set()
     flux, d = committors.flux, committors.cores.centres.shape[1]
     for (i, j), start in committors.starts.items():
         if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
             continue
+        _require_likely(f"at learning rate {s:g} the way from one well to another", start, d)
         sources.add(i)
         yield Transition(i, j, committors.coordinate(i, j, start - BELOW), _population(start, d))
     for i in set(range(len(flux))) - sources:
@@ -165,5 +172,17 @@ def _by_others(flux: Array, i: int, j: int) -> float:
 
 def _population(start: float, dimension: int) -> int:
     """So many paths that the logarithm of the estimate, at best, has the variance SPREAD."""
-    most = min(MOST, MOST_COORDINATES // dimension)
-    return int(min(max(-start / SPREAD, FEWEST), most))
+    return int(min(max(-start / SPREAD, FEWEST), _most(dimension)))
+
+
+def _most(dimension: int) -> int:
+    return min(MOST, MOST_COORDINATES // dimension)
+
+
+def _require_likely(way: str, start: float, dimension: int) -> None:
+    """ConvergenceError if the logarithm of the estimate would vary hopelessly at best."""
+    if -start > HOPELESS * _most(dimension):
+        raise ConvergenceError(
+            f"{way} has a probability of about {scientific(start, 1)}: splitting would not find it within a factor of "
+            f"{math.exp(math.sqrt(HOPELESS)):.0f}; take a larger learning rate, or witten gap"
+        )
