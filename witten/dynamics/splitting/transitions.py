@@ -24,9 +24,8 @@ from witten.dynamics.equilibrium.equilibrium import Equilibrium
 from witten.dynamics.splitting import kernels
 from witten.dynamics.splitting.grid_committors import Committors, grid_committors
 from witten.dynamics.splitting.path_committors import path_committors
-from witten.dynamics.splitting.reaction_coordinate import Coordinate
+from witten.dynamics.splitting.reaction_coordinate import SMALLEST, Coordinate
 from witten.errors import ConvergenceError
-from witten.number_format import scientific
 from witten.objectives import Objective
 
 __all__ = ["LONGEST", "Plan", "Sample", "Transition", "compile_kernels", "make_plan"]
@@ -36,8 +35,6 @@ Array = NDArray[np.float64]
 STEP = 0.2
 # Variance of the logarithm that one population may have, the fewest and most paths in it, and the most coordinates.
 SPREAD, FEWEST, MOST, MOST_COORDINATES = 0.04, 100, 2000, 20_000
-# The variance from which on a mean over repetitions says nothing.
-HOPELESS = 10.0
 MASS_ONLY = 1000
 # Levels begin this much below the mean of log q where paths leave: those behind the core are one.
 BELOW = 1.0
@@ -120,7 +117,7 @@ def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
     RequestError
         without two wells that are deep beside s, or without grid and minimum-energy paths.
     ConvergenceError
-        if the largest populations are too small for a way so unlikely.
+        if no double tells how much likelier one place next to a core is than another.
     """
     f, s = equilibrium.objective, equilibrium.s
     committors = (path_committors if equilibrium.gibbs is None else grid_committors)(equilibrium)
@@ -146,7 +143,7 @@ def _transitions(committors: Committors, s: float) -> Iterator[Transition]:
     for (i, j), start in committors.starts.items():
         if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
             continue
-        _require_likely(f"at learning rate {s:g} the way from one well to another", start, d)
+        _require_known(start, s)
         sources.add(i)
         yield Transition(i, j, committors.coordinate(i, j, start - BELOW), _population(start, d))
     for i in set(range(len(flux))) - sources:
@@ -170,19 +167,16 @@ def _by_others(flux: Array, i: int, j: int) -> float:
     return float(widest[i, j])
 
 
+def _require_known(start: float, s: float) -> None:
+    """ConvergenceError where the reaction coordinate is flat next to the core: all populations would die out."""
+    if start < math.log(SMALLEST) + 1.0:
+        raise ConvergenceError(
+            f"at s = {s:g} paths that leave a well come to the next one with a probability of less than {SMALLEST:g}, "
+            "and splitting finds no way there; take a larger learning rate, or witten gap"
+        )
+
+
 def _population(start: float, dimension: int) -> int:
     """So many paths that the logarithm of the estimate, at best, has the variance SPREAD."""
-    return int(min(max(-start / SPREAD, FEWEST), _most(dimension)))
-
-
-def _most(dimension: int) -> int:
-    return min(MOST, MOST_COORDINATES // dimension)
-
-
-def _require_likely(way: str, start: float, dimension: int) -> None:
-    """ConvergenceError if the logarithm of the estimate would vary hopelessly at best."""
-    if -start > HOPELESS * _most(dimension):
-        raise ConvergenceError(
-            f"{way} has a probability of about {scientific(start, 1)}: splitting would not find it within a factor of "
-            f"{math.exp(math.sqrt(HOPELESS)):.0f}; take a larger learning rate, or witten gap"
-        )
+    most = min(MOST, MOST_COORDINATES // dimension)
+    return int(min(max(-start / SPREAD, FEWEST), most))
