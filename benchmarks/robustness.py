@@ -309,19 +309,21 @@ def _ending(status: int, err: str, sent: signal.Signals, ranks: int, ended: bool
     return None if "Traceback" not in err or early else err[-1000:]
 
 
-def _records(path: Path) -> set[Any]:
-    """What a file holds, by the part of the sweep; nothing where there is none."""
+def _records(path: Path) -> set[str]:
+    """What a file holds, written out since no nan is equal to itself; nothing where there is none. Runs of paths that
+    were stopped are done again."""
     from witten.rates import CurveSet
 
     if not path.exists():
         return set()
-    return {(name, record) for name, curve in CurveSet.load(path).curves.items() for record in curve.records}
+    found = [(name, record) for name, curve in CurveSet.load(path).curves.items() for record in curve.records]
+    return {f"{name} {record!r}" for name, record in found if not getattr(record, "stopped", False)}
 
 
-def _kept(before: set[Any], path: Path) -> str | None:
-    """Whether the file is whole and holds what it held; runs of paths that were stopped are done again."""
+def _kept(before: set[str], path: Path) -> str | None:
+    """Whether the file is whole and holds what it held."""
     try:
-        lost = {(name, r) for name, r in before - _records(path) if not getattr(r, "stopped", False)}
+        lost = before - _records(path)
     except Exception as error:
         return f"the file is broken: {error!r}"
     return f"lost: {lost}" if lost else None

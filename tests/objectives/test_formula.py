@@ -245,6 +245,11 @@ def refused_or_read(text: str) -> None:
         assert f.dimension >= 1
 
 
+def test_what_cannot_be_a_parameter_is_quoted() -> None:
+    refused_or_read("a:b\nc=d")
+    refused_or_read("x^2:a\nb=1,a\nb=2")
+
+
 @examples(200)
 @given(st.text(max_size=60))
 def test_random_text_is_refused_or_read(text: str) -> None:
