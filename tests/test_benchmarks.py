@@ -38,6 +38,7 @@ def test_every_benchmark_is_tested_and_listed():
         "measure",
         "plain_schroedinger",
         "random_objectives",
+        "robustness",
         "six_digits",
         "splitting",
         "starting",
@@ -95,6 +96,12 @@ def test_rates_of_random_objectives_lie_inside_their_bars(quickly):
     rows = quickly("random_objectives")
     assert [(row.case, row.outcome) for row in rows if row.outcome != "inside"] == []
     assert max(row.seconds for row in rows) < PATIENCE
+
+
+def test_nothing_is_lost_and_nothing_is_silent(quickly):
+    rows = quickly("robustness")
+    assert [(row.kind, row.failed) for row in rows if row.failed] == []
+    assert all(row.tried > 0 for row in rows) and len(rows) == 4
 
 
 def test_the_machine_has_a_bandwidth(quickly):

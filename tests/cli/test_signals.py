@@ -112,3 +112,18 @@ def test_a_signal_ends_a_command_whatever_it_does(code, out):
 def test_a_second_signal_ends_even_compiled_code():
     status, _, _, seconds = ended(IN_COMPILED_CODE, signal.SIGTERM, signal.SIGTERM, limit=1000.0)
     assert status == 4 and seconds < 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_before_there_is_anything_to_keep_a_signal_ends_the_process_as_any_other(number):
+    """Without a traceback out of a library that is being loaded."""
+    code = (
+        "import time, witten.cli as cli\n"
+        "cli._ranks = lambda: (print('begun', flush=True), time.sleep(1000))\n"
+        "cli.main(['objectives'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout.readline() == "begun\n", process.communicate()
+        process.send_signal(number)
+        assert process.communicate(timeout=PATIENCE) == ("", "")
+    assert process.returncode == -number

@@ -239,6 +239,12 @@ def test_what_cannot_be_split_is_refused(objective, s, words):
         rate_by_splitting(objective, s)
 
 
+def test_ways_too_unlikely_are_refused_beforehand(monkeypatch):
+    monkeypatch.setattr(transitions.Plan, "run", lambda *arguments: pytest.fail("paths have run"))
+    with pytest.raises(ConvergenceError, match="less than 1e-290.*larger learning rate"):
+        rate_by_splitting("double-well", 1e-6)
+
+
 def test_a_function_without_a_formula_is_refused():
     f = Objective.from_callable(lambda x: (x[0] ** 2 - 1) ** 2 / 4, 1)
     with pytest.raises(RequestError, match="formula"):

@@ -11,6 +11,7 @@ import sys
 
 import h5py
 import pytest
+from hostile import broken
 from launcher import PATIENCE, in_process
 
 from witten.errors import ConvergenceError, RequestError
@@ -62,10 +63,7 @@ def test_broken_files_are_refused_in_silence(saved):
     """The file may be cut, or some of its bits flipped; what is read then is another curve, or nothing."""
     whole, rng, printed = saved.read_bytes(), random.Random(0), io.StringIO()
     for _ in range(40):
-        broken = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.3 else whole)
-        for _ in range(rng.choice((1, 5, 50))):
-            broken[rng.randrange(len(broken))] ^= 1 << rng.randrange(8)
-        saved.write_bytes(broken)
+        saved.write_bytes(broken(whole, rng))
         with contextlib.redirect_stderr(printed), contextlib.suppress(RequestError):
             RateCurve.load(saved)
     gc.collect()

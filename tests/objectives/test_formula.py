@@ -9,6 +9,7 @@ from typing import Any
 import mpmath
 import pytest
 import sympy as sp
+from hostile import FUNCTIONS, NUMBERS, OPERATORS, TOKENS
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from launcher import PATIENCE
@@ -235,10 +236,6 @@ def test_random_formulas_mean_what_they_say(tree: Tree, a: Any, b: Any) -> None:
 
 # -- what was never a formula ------------------------------------------------------------------------------------------
 
-TOKENS = r"""x y z x1 x2 e E pi 0 1 2 9 99 1e9 .5 1e308 + - * / ** ^ ( ) ( ) , . : = == < [ ] { } ' " @ ! \ #
-exp log sqrt sin tan abs min max lambda import __import__ os if else for in not and yield double-well :""".split()  # noqa: SIM905
-
-
 def refused_or_read(text: str) -> None:
     try:
         f = resolve(text)
@@ -246,6 +243,11 @@ def refused_or_read(text: str) -> None:
         assert "\n" not in str(error) and len(str(error)) < 400
     else:
         assert f.dimension >= 1
+
+
+def test_what_cannot_be_a_parameter_is_quoted() -> None:
+    refused_or_read("a:b\nc=d")
+    refused_or_read("x^2:a\nb=1,a\nb=2")
 
 
 @examples(200)
@@ -264,10 +266,10 @@ def test_random_tokens_are_refused_or_read(tokens: list[str]) -> None:
 @examples(200)
 @given(
     st.recursive(
-        st.sampled_from(["x", "y", "2", "9", "1e9", "0.5", "pi", "E", "(-1)"]),
+        st.sampled_from(NUMBERS),
         lambda c: (
-            st.builds("({}){}({})".format, c, st.sampled_from(["+", "-", "*", "/", "^", "^"]), c)
-            | st.builds("{}({})".format, st.sampled_from(["exp", "log", "sqrt", "tan", "cosh", "abs"]), c)
+            st.builds("({}){}({})".format, c, st.sampled_from(OPERATORS), c)
+            | st.builds("{}({})".format, st.sampled_from(FUNCTIONS), c)
         ),
         max_leaves=15,
     )

@@ -331,3 +331,22 @@ def test_a_callable_has_nothing_to_compile() -> None:
     for ask in (f.kernels, lambda: f.ufl([0, 0]), lambda: f.mpmath([0, 0])):
         with pytest.raises(RequestError, match="'value' is a Python callable: it has no formula"):
             ask()
+
+
+# ------------------------------------------------------------------------------------------------------ long products
+def test_a_hessian_of_sixty_factors_is_derived_in_no_time():
+    """f = prod (x - a_i): f' = f sum 1/(x - a_i), f'' = f ((sum 1/(x - a_i))^2 - sum 1/(x - a_i)^2)."""
+    f = Objective.from_formula("*".join(f"(x-{i}/10)" for i in range(60)))
+    inverse = 1 / (2.345 - np.arange(60) / 10)
+    assert f.gradient(2.345) == pytest.approx(f(2.345) * inverse.sum(), rel=1e-10)
+    assert f.hessian(2.345) == pytest.approx(f(2.345) * (inverse.sum() ** 2 - (inverse**2).sum()), rel=1e-10)
+
+
+def test_long_products_are_derived_wherever_they_stand():
+    """Against differences of the value in 40 digits."""
+    text = "exp(-({0})/50) + abs({0}) + y*({0})^3 + max({0},x)"
+    f = Objective.from_formula(text.format("*".join(f"(x-{i}/4+y)" for i in range(9))))
+    with mpmath.workdps(40):
+        for (i, j), n in {(0, 0): (2, 0), (0, 1): (1, 1), (1, 1): (0, 2)}.items():
+            expected = mpmath.diff(lambda *point: f.mpmath(point), (1.3, 0.75), n)
+            assert f.hessian(np.array([1.3, 0.75]))[i, j] == pytest.approx(float(expected), rel=1e-10)

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from witten import __version__, parallel
+from witten.cli import signals
 from witten.cli.errors import WRONG, exit_status
 from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.cli.streams import mute, open_streams, say
@@ -134,6 +135,7 @@ def witten(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
+    signals.end_at_once()
     open_streams()
     gc.set_threshold(*SELDOM)
     given = list(sys.argv[1:] if arguments is None else arguments)

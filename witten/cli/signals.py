@@ -23,7 +23,7 @@ from typing import Any
 from witten import parallel
 from witten.cli.streams import say
 
-__all__ = ["EARLY", "Interrupted", "closed", "listen", "patiently"]
+__all__ = ["EARLY", "Interrupted", "closed", "end_at_once", "listen", "patiently"]
 
 # The exit status of what was stopped early.
 EARLY = 4
@@ -119,6 +119,13 @@ class Signals:
 
 
 _signals = Signals()
+
+
+def end_at_once() -> None:
+    """Until there is something to keep, a signal ends the process as it ends any other: what Python raises for Ctrl-C
+    would come out of the libraries that are being loaded, and MPI crashes when it is left half way."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def listen() -> None:

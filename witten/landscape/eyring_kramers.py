@@ -196,7 +196,7 @@ def _corrected(landscape: Landscape, s: float, order: int) -> tuple[Array, Array
     does not know which are the smallest. Nor does it where the factors are no small corrections by far. To first order
     its bar covers what passages between wells take, too."""
     factors = (f for side in (-1, 1) for f in _log_factors(landscape, s / 2, order, side))
-    if any(float(abs(f).max()) > HOPELESS for f in factors):
+    if not all(float(abs(f).max()) <= HOPELESS for f in factors):  # or there is none: derivatives beyond doubles
         leading = law_log_rates(landscape, s)
         return leading, np.full_like(leading, np.inf)
     slowest, values, fastest = (log_rates(well_graph(landscape, s, order=order, side=side)) for side in (-1, 0, 1))
@@ -231,6 +231,8 @@ def _coefficients(landscape: Landscape, s: float, leading: Array, noise: float) 
         return []
     small, large = first_order(landscape).log_factors(s / 2)
     size = float(max(abs(small).max(), abs(large).max())) or 1.0
+    if not math.isfinite(size):
+        return [math.nan] * leading.size
     lost = np.finfo(float).eps * float(abs(leading).max())
     step = max(STEP, lost ** (1 / 3)) / size
     one, two = (log_rates(well_graph(landscape, s, order=1, share=share)) for share in (step, 2 * step))

@@ -110,7 +110,7 @@ def _parameters(name: str, text: str, read: Callable[[str, str, str], sp.Expr]) 
                 f"{quoted(name)}: cannot read the parameter {item[:60]!r}; write name=value, as in {_example(name)}"
             )
         if key in found:
-            raise RequestError(f"{quoted(name)}: {key} is given twice")
+            raise RequestError(f"{quoted(name)}: {_word(key)} is given twice")
         found[key] = read(name, key, value)
     return found
 
@@ -124,7 +124,7 @@ def _number(name: str, key: str, value: str) -> sp.Rational:
     """An exact number: 0.5, 1e-3, also 1/3."""
     number = _constant(name, key, value)
     if not number.is_Rational:
-        raise RequestError(f"{quoted(name)}: {key[:60]} must be a number, got {value[:60]!r}")
+        raise RequestError(f"{quoted(name)}: {_word(key)} must be a number, got {value[:60]!r}")
     return number
 
 
@@ -135,7 +135,7 @@ def _constant(name: str, key: str, value: str) -> sp.Expr:
     except RequestError:
         number = sp.nan
     if number is sp.nan or number.free_symbols:
-        raise RequestError(f"{quoted(name)}: {key[:60]} must be a number, got {value[:60]!r}")
+        raise RequestError(f"{quoted(name)}: {_word(key)} must be a number, got {value[:60]!r}")
     return number
 
 
@@ -206,3 +206,8 @@ def _run(path: Path) -> ModuleType:
         reason = " ".join(str(error).split())[:200]
         raise RequestError(f"running {path} failed: {type(error).__name__}: {reason}") from error
     return module
+
+
+def _word(key: str) -> str:
+    """A parameter as it is shown: what could not be one in quotes, since it may hold anything."""
+    return key if key.isidentifier() and len(key) <= 60 else quoted(key)

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import splu
 from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.splitting.location_kernels import LEVELS
 
-__all__ = ["Coordinate", "committor"]
+__all__ = ["SMALLEST", "Coordinate", "committor"]
 
 Array = NDArray[np.float64]
 # Heights above the tallest barrier, in units of s, beyond which f may as well be constant.

@@ -24,7 +24,8 @@ from witten.dynamics.equilibrium.equilibrium import Equilibrium
 from witten.dynamics.splitting import kernels
 from witten.dynamics.splitting.grid_committors import Committors, grid_committors
 from witten.dynamics.splitting.path_committors import path_committors
-from witten.dynamics.splitting.reaction_coordinate import Coordinate
+from witten.dynamics.splitting.reaction_coordinate import SMALLEST, Coordinate
+from witten.errors import ConvergenceError
 from witten.objectives import Objective
 
 __all__ = ["LONGEST", "Plan", "Sample", "Transition", "compile_kernels", "make_plan"]
@@ -115,6 +116,8 @@ def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
     ------
     RequestError
         without two wells that are deep beside s, or without grid and minimum-energy paths.
+    ConvergenceError
+        if no double tells how much likelier one place next to a core is than another.
     """
     f, s = equilibrium.objective, equilibrium.s
     committors = (path_committors if equilibrium.gibbs is None else grid_committors)(equilibrium)
@@ -122,7 +125,7 @@ def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
     step = dt if dt is not None else STEP / committors.stiffness
     relaxation = min(float(np.linalg.eigvalsh(f.hessian(c))[0]) for c in cores.centres)
     memory = _memory(committors.flux, committors.depths / s)
-    return Plan(f, s, cores, tuple(_transitions(committors)), step, seed, max(relaxation, 1e-3 / step), memory)
+    return Plan(f, s, cores, tuple(_transitions(committors, s)), step, seed, max(relaxation, 1e-3 / step), memory)
 
 
 def compile_kernels(f: Objective) -> None:
@@ -133,13 +136,14 @@ def compile_kernels(f: Objective) -> None:
     kernels.splitter()
 
 
-def _transitions(committors: Committors) -> Iterator[Transition]:
+def _transitions(committors: Committors, s: float) -> Iterator[Transition]:
     """The pairs that matter, and the wells of which only the mass is wanted."""
     sources = set()
     flux, d = committors.flux, committors.cores.centres.shape[1]
     for (i, j), start in committors.starts.items():
         if flux[i, j] < _by_others(flux, i, j) + math.log(NEGLIGIBLE):
             continue
+        _require_known(start, s)
         sources.add(i)
         yield Transition(i, j, committors.coordinate(i, j, start - BELOW), _population(start, d))
     for i in set(range(len(flux))) - sources:
@@ -161,6 +165,15 @@ def _by_others(flux: Array, i: int, j: int) -> float:
     for k in range(len(flux)):
         widest = np.maximum(widest, np.minimum(widest[:, k, None], widest[None, k, :]))
     return float(widest[i, j])
+
+
+def _require_known(start: float, s: float) -> None:
+    """ConvergenceError where the reaction coordinate is flat next to the core: all populations would die out."""
+    if start < math.log(SMALLEST) + 1.0:
+        raise ConvergenceError(
+            f"at s = {s:g} paths that leave a well come to the next one with a probability of less than {SMALLEST:g}, "
+            "and splitting finds no way there; take a larger learning rate, or witten gap"
+        )
 
 
 def _population(start: float, dimension: int) -> int:

@@ -6,6 +6,7 @@ from functools import cached_property
 import sympy as sp
 
 from witten.objectives.symbolic.functions import Log, Power, Sign, Sqrt
+from witten.objectives.symbolic.long_products import derivative
 from witten.objectives.symbolic.stable_forms import stable
 
 __all__ = ["Derivatives"]
@@ -27,13 +28,13 @@ class Derivatives:
         for term in sp.Add.make_args(self.formula):
             for symbol in term.free_symbols:
                 holding[symbol].append(term)
-        return [sp.Add(*(term.diff(symbol) for term in holding[symbol])) for symbol in self.symbols]
+        return [sp.Add(*(derivative(term, symbol) for term in holding[symbol])) for symbol in self.symbols]
 
     @cached_property
     def hessian(self) -> dict[tuple[int, int], sp.Expr]:
         """d2f/dx_i dx_j for i <= j."""
         d = len(self.symbols)
-        return {(i, j): self.gradient[i].diff(self.symbols[j]) for i in range(d) for j in range(i, d)}
+        return {(i, j): derivative(self.gradient[i], self.symbols[j]) for i in range(d) for j in range(i, d)}
 
     @cached_property
     def laplacian(self) -> sp.Expr:
