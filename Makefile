@@ -25,7 +25,8 @@ lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/mypy
 
 check: .venv/.ready slurm  ## the tests alone, two at a time (ARGS="-k name" passes options to pytest)
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@# bytecode is kept whatever the environment says: the tests start hundreds of processes, on ranks pytest itself
+	PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 docs: .venv/.ready  ## the documentation, in build/site; a warning is an error
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site

@@ -451,11 +451,12 @@ def test_a_chain_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_pat
         assert one.drop_vars(timed).identical(other.drop_vars(timed).assign_attrs(one.attrs))
 
 
-@pytest.mark.parametrize("objective", ["shi-su-jordan-1d", "abs(x)"])
-def test_a_saved_chain_is_drawn_as_it_was(tmp_path, objective):
+# abs(x) at one learning rate: it has no scale, so that another one is the same computation again.
+@pytest.mark.parametrize(("objective", "rates"), [("shi-su-jordan-1d", "0.2,0.1"), ("abs(x)", "0.2")])
+def test_a_saved_chain_is_drawn_as_it_was(tmp_path, objective, rates):
     """With the SDE and the ratio to it, also where the rate of the SDE is the bottom of a continuous spectrum."""
     first, again, file = tmp_path / "a.svg", tmp_path / "b.svg", tmp_path / "a.nc"
-    done = in_process("chain", objective, "--lr", "0.2,0.1", "-o", str(file), "--plot", str(first))
+    done = in_process("chain", objective, "--lr", rates, "-o", str(file), "--plot", str(first))
     assert done.returncode == 0 and ("continuous" in done.stderr) == (objective == "abs(x)")
     done = in_process("plot", str(file), "--plot", str(again))
     assert (done.returncode, done.stderr) == (0, "")
