@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
-from witten.cli.commands.simulate import _row
+from witten.cli.commands.simulate import json_row
 from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.estimators import unvisited_rates, unvisited_regions
@@ -107,7 +107,7 @@ def test_a_place_that_is_too_narrow_to_be_watched_leaves_no_rate(monkeypatch):
     monkeypatch.setattr(unvisited_rates, "MOST_STEPS", 1000)
     low, _, record = interval(HIGH_WELL, 0.02, paths=256, width=0.6)
     assert record.blind and not record.resolved and low == 0 and "too narrow" in record.notes[-1]
-    printed = _row(record)
+    printed = json_row(record)
     assert printed["rate"] is None and printed["log10_rate"] is None and printed["ci_low"] == 0
 
 
