@@ -71,7 +71,7 @@ def test_environment_yml_and_setup_cfg_ask_for_the_same_versions():
 
 def test_one_version_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert setup_cfg()["metadata"]["version"] == "attr: witten.__version__"
+    assert setup_cfg()["metadata"]["version"] == "attr: witten.version.__version__"
     assert citation["version"] == witten.__version__
     assert f"\n## {witten.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
@@ -176,7 +176,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 # ------------------------------------------------------------------------------------------------ direction of imports
 
 # layer (a module or folder of witten) -> the layers it may import besides itself
-BASE = {"errors", "display"}
+BASE = {"errors", "display", "version"}
 FILES = {"io", "io.netcdf", "io.spectrum_dataset"}
 TOOLS = {
     "barrier_fit", "langevin", "linalg", "memory", "number_format", "parallel", "request", "schedules", "stopwatch"
@@ -187,6 +187,7 @@ ROUTES = SPECTRAL | {"noise", "objectives", "domains", "landscape", "dynamics", 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "display": set(),
+    "version": set(),
     "parallel": BASE,  # the one package that knows mpi4py
     "linalg": BASE,  # arrays alone
     "memory": BASE,
@@ -265,7 +266,8 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imported(path: Path, *, at_import_time: bool = False) -> set[str]:
-    """The modules a file imports, by full name; `from a import b` counts as a and a.b. Inside functions too."""
+    """The modules a file imports, by full name, inside functions too; `from a import b` counts as a.b, and as a where
+    that is no module."""
     package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
     found: set[str] = set()
 
@@ -286,9 +288,8 @@ def imported(path: Path, *, at_import_time: bool = False) -> set[str]:
                 found.update(alias.name for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level):
                 base = absolute(level, module)
-                if base != "witten":  # the bare package: only the names count, and __version__ is everybody's
-                    found.add(base)
-                found.update(f"{base}.{alias.name}" for alias in names)
+                for name in (f"{base}.{alias.name}" for alias in names):
+                    found.update({name} if name in MODULES or base == "witten" else {name, base})
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(value=str(text)), *_]):
                 if name in ("import_module", "__import__"):
                     stripped = text.lstrip(".")
@@ -318,7 +319,7 @@ def layers_imported(path: Path) -> set[str]:
             continue
         public = name.removeprefix("witten.")
         layers.add(layer(witten._HOME.get(public, name)))
-    return layers - {"__version__"}  # "" is a plain `import witten`, which reaches everything
+    return layers  # "" is a plain `import witten`, which reaches everything
 
 
 def test_every_module_has_a_layer():
@@ -338,6 +339,18 @@ def test_the_table_of_layers_has_no_cycle():
     from graphlib import TopologicalSorter
 
     TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def modules_imported(module: str) -> set[str]:
+    """The modules of the package that a module imports, in functions and for type checkers, too."""
+    names = {name if name in MODULES else name.rpartition(".")[0] for name in imported(MODULES[module])}
+    return {name for name in names & set(MODULES) if layer(name) not in UPWARD.get(module, ())}
+
+
+def test_no_module_imports_itself_by_others():
+    from graphlib import TopologicalSorter
+
+    TopologicalSorter({name: modules_imported(name) for name in MODULES}).prepare()
 
 
 def test_the_routes_do_not_know_each_other():

@@ -6,6 +6,8 @@ Names are loaded when first used, so that `import witten` stays light: no MPI, n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from witten.version import __version__
+
 if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten import noise
     from witten.annealing.experiment import anneal
@@ -48,8 +50,6 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.spectra.solvers.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
     from witten.validation.routes import validate
-
-__version__ = "0.2.0"
 
 # public name -> module that defines it
 _HOME = {

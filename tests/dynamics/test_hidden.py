@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
-from witten.cli.commands.simulate import json_row
+from witten.cli.sampled_rates import json_row
 from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.equilibrium.wells import find_wells
 from witten.dynamics.estimators import unvisited_rates, unvisited_regions

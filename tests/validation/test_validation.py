@@ -22,7 +22,7 @@ from witten.number_format import scientific
 from witten.objectives import resolve
 from witten.rates import RateCurve
 from witten.validation import routes, validate
-from witten.validation.verdict import factor
+from witten.validation.judgement import factor
 
 S = (0.02, 0.04, 0.08)
 

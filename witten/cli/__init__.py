@@ -16,13 +16,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from witten import __version__, parallel
+from witten import parallel
 from witten.cli import signals
 from witten.cli.errors import WRONG, exit_status
 from witten.cli.options import ParallelCommand, WittenCommand, examples
 from witten.cli.streams import mute, open_streams, say
 from witten.errors import RequestError
 from witten.stopwatch import announce_compilation
+from witten.version import __version__
 
 __all__ = ["COMMANDS", "GROUPS", "app", "load", "main"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import witten
 from witten import parallel
-from witten.cli.commands.chain import ratio_with_error
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import ConvergenceError, RequestError
 from witten.rates import RateRecord
+from witten.rates.ratio import ratio_with_error
 
 if TYPE_CHECKING:
     from witten.objectives import Objective

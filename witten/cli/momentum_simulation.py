@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from witten import parallel
 from witten.cli import options, output_files
-from witten.cli.commands.simulate import cells, json_row
 from witten.cli.output import print_json, print_line, print_table
+from witten.cli.sampled_rates import cells, json_row
 from witten.cli.sweeps import swept
 from witten.errors import RequestError
 

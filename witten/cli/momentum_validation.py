@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from witten.cli.commands.validate import json_record, row
+from witten.cli.comparisons import json_record, row
 from witten.cli.errors import DISAGREEMENT
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.signals import Interrupted, patiently

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from witten import __version__
 from witten.errors import ConvergenceError, RequestError
+from witten.version import __version__
 
 if TYPE_CHECKING:
     import xarray

@@ -14,6 +14,7 @@ from witten.display import shortened
 from witten.errors import RequestError
 from witten.objectives import callables
 from witten.objectives.symbolic import codegen
+from witten.objectives.symbolic.affine_forms import affine_coordinates
 from witten.objectives.symbolic.derivatives import Derivatives
 from witten.objectives.symbolic.formula import exact, parse
 from witten.objectives.symbolic.functions import from_sympy_functions
@@ -224,10 +225,11 @@ class Objective:
 
     def _is_somewhere_finite(self) -> bool:
         """Whether f is finite at some place around the origin, or around that of the forms it is written in."""
-        from witten.objectives.symbolic.affine_frame import affine_frame
-
         around = _scattered(self.dimension)
-        return bool(np.isfinite(self(around)).any() or np.isfinite(self(affine_frame(self).out(around))).any())
+        if np.isfinite(self(around)).any():
+            return True
+        back, origin = (np.array(each.tolist(), dtype=float) for each in affine_coordinates(self.formula, self.symbols))
+        return bool(np.isfinite(self(back @ around + origin)).any())
 
     def __call__(self, x: ArrayLike) -> Any:
         """f(x): (d, n) -> (n,), (d,) -> float."""

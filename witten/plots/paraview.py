@@ -19,12 +19,12 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from witten import __version__
 from witten.domains.grid import Grid
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
 from witten.io import netcdf
 from witten.io.spectrum_dataset import SpectrumLike, is_mesh, nodal_fields
+from witten.version import __version__
 
 __all__ = ["SUFFIXES", "check_fields", "save_fields", "save_modes"]
 

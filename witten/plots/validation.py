@@ -25,8 +25,8 @@ from witten.plots.style import (
 )
 from witten.rates import CurveSet, LawRate, RateCurve, RateRecord
 from witten.validation import ROUTES, Validation
+from witten.validation.judgement import MONTE_CARLO
 from witten.validation.routes import SECOND_LOOK
-from witten.validation.verdict import MONTE_CARLO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

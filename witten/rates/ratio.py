@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from witten.rates.record import RateRecord
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["RateRatio"]
+__all__ = ["RateRatio", "ratio_with_error"]
 
 Array = NDArray[np.float64]
 
@@ -111,3 +111,10 @@ class RateRatio(Displayed):
 
 def _known(above: RateRecord, below: RateRecord) -> bool:
     return above.resolved and below.resolved
+
+
+def ratio_with_error(a: float | None, a_error: float | None, b: float | None, b_error: float | None) -> tuple[Any, Any]:
+    """a/b and its error; None where something is not known."""
+    if a is None or a_error is None or b is None or b_error is None:
+        return None, None
+    return a / b, a / b * (a_error / a + b_error / b)

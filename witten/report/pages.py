@@ -19,9 +19,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from witten import __version__
 from witten.io import netcdf
 from witten.report.drawings import Drawn
+from witten.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Template

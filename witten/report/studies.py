@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from witten import __version__
 from witten.report.drawings import picture
 from witten.report.pages import (
     Block,
@@ -22,6 +21,7 @@ from witten.report.pages import (
     write_page,
 )
 from witten.studies.study import Study, words
+from witten.version import __version__
 
 __all__ = ["studies_page", "write_studies"]
 

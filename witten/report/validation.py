@@ -37,7 +37,8 @@ from witten.report.pages import (
 )
 from witten.spectra.gap import spectrum
 from witten.validation import Comparison, Validation
-from witten.validation.verdict import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, left_out
+from witten.validation.judgement import MONTE_CARLO, NAMES, ROUTES, SPECTRAL
+from witten.validation.verdict import left_out
 
 if TYPE_CHECKING:
     from witten.spectra.spectrum import Spectrum
@@ -141,7 +142,7 @@ def _error(record: RateRecord) -> str:
 
 
 def _reasons(found: Validation) -> Iterator[Block]:
-    for line in left_out(found):
+    for line in left_out(found.records):
         yield Text(f"{line[0].upper()}{line[1:]}.")
     for c in found.records:
         for judgement in c.judgements:

@@ -18,9 +18,10 @@ from witten.errors import RequestError
 from witten.landscape.landscape import Landscape
 from witten.objectives import Objective
 from witten.rates import RateCurve, RateRecord
-from witten.validation.verdict import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, THEORY, factor, in_words
+from witten.validation.judgement import MONTE_CARLO, ROUTES, SPECTRAL, THEORY, Comparison, Judgement
+from witten.validation.verdict import barriers, outcome
 
-__all__ = ["Comparison", "Judgement", "Route", "Validation", "compare"]
+__all__ = ["Route", "Validation", "compare"]
 
 Range = tuple[float, float]
 # Tables of routes that are right in which chance alone makes some interval miss so far that it counts.
@@ -48,57 +49,6 @@ class Route:
         """The records there are, as a curve; None where there is none."""
         known = tuple(record for record in self.records if record is not None)
         return RateCurve(known, self.method, objective, self.options) if known else None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Whether two routes agree at one learning rate.
-
-    Attributes
-    ----------
-    pair : the routes compared, the second is the reference
-    log_ratio : log(first/second)
-    low, high : what log_ratio may be
-    """
-
-    pair: tuple[str, str]
-    log_ratio: float
-    low: float
-    high: float
-
-    @property
-    def agree(self) -> bool:
-        """low <= log(first/second) <= high."""
-        return self.low <= self.log_ratio <= self.high
-
-    def __str__(self) -> str:
-        first, second = (NAMES[name] for name in self.pair)
-        return f"{first}/{second} = {factor(self.log_ratio)}, allowed {factor(self.low)} to {factor(self.high)}"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All routes at one learning rate.
-
-    Attributes
-    ----------
-    learning_rate : s
-    spectral, theory, monte_carlo : the records, None where left out
-    why : route -> why it is left out
-    judgements : what was compared with what
-    """
-
-    learning_rate: float
-    spectral: RateRecord | None
-    theory: RateRecord | None
-    monte_carlo: RateRecord | None
-    why: Mapping[str, str]
-    judgements: tuple[Judgement, ...]
-
-    @property
-    def agree(self) -> bool | None:
-        """Whether all that was compared agrees; None where there was nothing to compare."""
-        return all(j.agree for j in self.judgements) if self.judgements else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,8 +120,11 @@ class Validation(Displayed):
 
     @property
     def verdict(self) -> str:
-        """What came out, in words."""
-        return in_words(self)
+        """What came out, in words: what agrees or which route stands apart, what is left out, the barriers."""
+        fits = {name: self.fit(name) for name in (SPECTRAL, MONTE_CARLO)}
+        flaws = (f"theory is not whole: {flaw}" for flaw in self.flaws)
+        lines = [*outcome(self.records), *flaws, *barriers(fits, self.barrier, self.barrier_agrees)]
+        return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
 def compare(

@@ -53,7 +53,7 @@ class MomentumValidation:
     def verdict(self) -> str:
         """What came out, in words."""
         parts = {"Langevin equation": self.equation, "SGD itself": self.recursion}
-        return " ".join(f"{name}: {'; '.join(outcome(found))}." for name, found in parts.items())
+        return " ".join(f"{name}: {'; '.join(outcome(found.records))}." for name, found in parts.items())
 
     @property
     def stopped(self) -> str | None:

@@ -28,8 +28,8 @@ from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates
 from witten.spectra.gap import FINITE_DIFFERENCES, gap
 from witten.sweeps import Part, Stop, Sweep, until
-from witten.validation.comparison import Judgement, Route, Validation, compare
-from witten.validation.verdict import MONTE_CARLO, ROUTES, SPECTRAL, THEORY
+from witten.validation.comparison import Route, Validation, compare
+from witten.validation.judgement import MONTE_CARLO, ROUTES, SPECTRAL, THEORY, Judgement
 
 __all__ = ["validate"]
 

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
-from witten.barrier_fit import plus_minus
+from witten.barrier_fit import BarrierFit, plus_minus
+from witten.validation.judgement import MONTE_CARLO, NAMES, ROUTES, SPECTRAL, THEORY, Comparison
 
-if TYPE_CHECKING:
-    from witten.validation.comparison import Comparison, Validation
+__all__ = ["barriers", "left_out", "outcome"]
 
-__all__ = [
-    "MONTE_CARLO",
-    "NAMES",
-    "ROUTES",
-    "SPECTRAL",
-    "THEORY",
-    "factor",
-    "in_words",
-    "left_out",
-    "outcome",
-]
-
-SPECTRAL, THEORY, MONTE_CARLO = ROUTES = ("spectral", "theory", "monte_carlo")
-NAMES = {SPECTRAL: "spectral", THEORY: "theory", MONTE_CARLO: "Monte Carlo"}
 # Disagreements that are spelt out.
 MOST_SPELT = 4
 
 
-def in_words(found: Validation) -> str:
-    """The verdict: what agrees or which route stands apart, what is left out, the barriers."""
-    lines = [*outcome(found), *(f"theory is not whole: {flaw}" for flaw in found.flaws), *_barriers(found)]
-    return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
-
-
-def outcome(found: Validation) -> Iterator[str]:
+def outcome(records: Sequence[Comparison]) -> Iterator[str]:
     """What agrees with what, or does not; and what is left out."""
-    judged = [c for c in found.records if c.agree is not None]
+    judged = [c for c in records if c.agree is not None]
     wrong = [c for c in judged if not c.agree]
-    total = len(found.records)
+    total = len(records)
     if wrong:
         yield f"the routes disagree at {len(wrong)} of {_count(total)}"
         for c in wrong[:MOST_SPELT]:
@@ -56,7 +34,7 @@ def outcome(found: Validation) -> Iterator[str]:
         yield _pairs(judged)
     else:
         yield "nothing could be compared"
-    yield from left_out(found)
+    yield from left_out(records)
 
 
 def _count(n: int) -> str:
@@ -88,36 +66,28 @@ def _suspect(c: Comparison) -> str | None:
     return MONTE_CARLO if sampled is False and law else None
 
 
-def left_out(found: Validation) -> Iterator[str]:
+def left_out(records: Sequence[Comparison]) -> Iterator[str]:
     """Each route that is missing somewhere, and why; one line for each reason."""
     for name in ROUTES:
         reasons: dict[str, list[float]] = {}
-        for c in found.records:
+        for c in records:
             if name in c.why:
                 reasons.setdefault(c.why[name], []).append(c.learning_rate)
-        everywhere = len(reasons) == 1 and sum(map(len, reasons.values())) == len(found.records)
+        everywhere = len(reasons) == 1 and sum(map(len, reasons.values())) == len(records)
         for reason, rates in reasons.items():
             where = "" if everywhere else f" at s = {', '.join(f'{s:.4g}' for s in rates)}"
             yield f"{NAMES[name]} is left out{where}: {reason}"
 
 
-def _barriers(found: Validation) -> Iterator[str]:
-    """H_f, and what the rates say of it."""
-    fits = {name: found.fit(name) for name in (SPECTRAL, MONTE_CARLO)}
+def barriers(fits: Mapping[str, BarrierFit | None], barrier: float | None, agrees: bool | None) -> Iterator[str]:
+    """H_f, and what the rates of the routes say of it."""
     told = [
         f"{plus_minus(fit.barrier, fit.barrier_error)} fitted to {NAMES[name]} rates"
         for name, fit in fits.items()
         if fit is not None and fit.is_barrier
     ]
-    if found.barrier is not None:
-        told.insert(0, f"H_f = {found.barrier:.8g}")
+    if barrier is not None:
+        told.insert(0, f"H_f = {barrier:.8g}")
     if told:
-        wrong = ", which is another one" if found.barrier_agrees is False else ""
+        wrong = ", which is another one" if agrees is False else ""
         yield f"barrier {', '.join(told)}{wrong}"
-
-
-def factor(log_ratio: float) -> str:
-    """A ratio to three digits, from its logarithm, however large."""
-    if abs(log_ratio) < 13:
-        return f"{math.exp(log_ratio):.3g}"
-    return f"10^{log_ratio / math.log(10):.1f}" if math.isfinite(log_ratio) else ("0" if log_ratio < 0 else "inf")

@@ -99,6 +99,8 @@ def _draw(sgd: RateCurve, sde: RateCurve, plot: Path | None) -> None:
 
 def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     """One learning rate; what is not resolved is null."""
+    from witten.rates.ratio import ratio_with_error
+
     known = sde is not None and sde.resolved and sde.rate is not None
     rate, error = (found.rate, found.rate_error) if found.resolved else (None, None)
     sde_rate, sde_error = (sde.rate, sde.rate_error) if known and sde is not None else (None, None)
@@ -120,13 +122,6 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
         "n_dofs": found.n_dofs,
         "seconds": found.seconds,
     }
-
-
-def ratio_with_error(a: float | None, a_error: float | None, b: float | None, b_error: float | None) -> tuple[Any, Any]:
-    """a/b and its error; None where something is not known."""
-    if a is None or a_error is None or b is None or b_error is None:
-        return None, None
-    return a / b, a / b * (a_error / a + b_error / b)
 
 
 def _show(name: str, noise: float, rows: Sequence[dict[str, Any]]) -> None:

@@ -10,9 +10,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from witten import __version__, parallel
+from witten import parallel
 from witten.cli import options
 from witten.cli.output import print_json, print_table
+from witten.version import __version__
 
 EXAMPLES = options.examples("witten doctor", "witten doctor --json")
 

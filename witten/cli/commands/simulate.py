@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +11,8 @@ import typer
 from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
+from witten.cli.sampled_rates import cells, json_row
 from witten.cli.sweeps import swept
-from witten.number_format import scientific
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,22 +146,6 @@ def _rows(curve: RateCurve | None) -> list[dict[str, Any]]:
     return [] if curve is None else [json_row(record) for record in curve.records]
 
 
-def json_row(record: Any) -> dict[str, Any]:
-    """One learning rate."""
-    return {
-        "learning_rate": record.learning_rate,
-        "rate": record.rate if record.resolved else None,
-        "ci_low": math.exp(record.lower),
-        "ci_high": math.exp(record.upper),
-        "log10_rate": record.log10_rate if record.resolved else None,
-        "confidence": record.confidence,
-        "estimator": record.solver,
-        "n_paths": record.n_dofs,
-        **{name: getattr(record, name) for name in ("n_steps", "dt", "seconds", "diverged")},
-        "remarks": record.notes,
-    }
-
-
 def _show(curve: RateCurve) -> None:
     noise = "" if curve.noise == 1 else f", noise {curve.noise:g}"
     noise += f", covariance {curve.options['covariance']}" if "covariance" in curve.options else ""
@@ -175,18 +158,3 @@ def _show(curve: RateCurve) -> None:
     for record in curve.records:
         for remark in record.notes:
             print_line(f"s = {record.learning_rate:.6g}: {remark}")
-
-
-def cells(record: Any) -> tuple[str, ...]:
-    """One learning rate in a table."""
-    rate = scientific(record.log_rate, 4) if record.resolved else "unresolved"
-    return (
-        f"{record.learning_rate:.6g}",
-        rate,
-        f"{scientific(record.lower, 4)} .. {scientific(record.upper, 4)}",
-        record.solver,
-        f"{record.n_dofs}",
-        f"{record.n_steps:.2g}",
-        f"{record.dt:.3g}",
-        f"{record.seconds:.1f}",
-    )
