@@ -108,7 +108,7 @@ def repetitions(plan, transition, count, population):
 
 def test_the_mean_is_that_of_direct_simulation(monkeypatch):
     """Flux out of a core, in direct simulation by other code, at a height where both can be done."""
-    monkeypatch.setattr(equilibria, "DEEP", 0.5)
+    monkeypatch.setattr(equilibria, "DEPTH_OF_WELLS", 0.5)
     f, s = resolve("double-well"), 0.35
     plan = transitions.make_plan(equilibrium(f, s), 5, None)
     (transition, *_) = plan.transitions

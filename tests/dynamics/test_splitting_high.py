@@ -11,7 +11,7 @@ from scipy.integrate import quad
 
 import witten
 from witten.dynamics.equilibrium import core_sets, minimum_energy_paths
-from witten.dynamics.equilibrium.equilibrium import DEEP, equilibrium
+from witten.dynamics.equilibrium.equilibrium import DEPTH_OF_WELLS, equilibrium
 from witten.dynamics.equilibrium.minimum_energy_paths import MinimumEnergyPath, PathNetwork, path_network
 from witten.dynamics.equilibrium.string_method import relaxed
 from witten.dynamics.equilibrium.wells import Wells
@@ -147,7 +147,7 @@ def straight_path(ends, length=2.0, log_determinant=0.0):
 def test_the_committor_on_paths_is_a_quotient_of_integrals():
     """Two paths in a row with a shallow well, which is no core, between them."""
     s, both = 0.06, (straight_path((0, 1)), straight_path((2, 1), 1.5, 0.7))
-    depths = np.array([math.inf, DEEP * s / 2, 1.0])
+    depths = np.array([math.inf, DEPTH_OF_WELLS * s / 2, 1.0])
     network = PathNetwork(Wells(np.zeros((4, 3)), np.zeros(3), depths, np.zeros(4), np.ones(4)), both)
     resistances = [path_committors._resistance(path, s) for path in both]
     at_wells = path_committors._at_wells(network, resistances, np.array([0, 2]))

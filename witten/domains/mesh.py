@@ -33,7 +33,7 @@ __all__ = ["Gather", "box_mesh", "dolfinx_mesh", "grid_mesh", "read_mesh", "refi
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
+SHAPE_OF_CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 
 def box_mesh(comm: Any, box: Box, cells: tuple[int, ...]) -> dolfinx.mesh.Mesh:
@@ -44,7 +44,7 @@ def box_mesh(comm: Any, box: Box, cells: tuple[int, ...]) -> dolfinx.mesh.Mesh:
     RequestError
         if the numbers of cells do not fit the box, or it has more than three dimensions.
     """
-    if len(cells) != box.dimension or min(cells) < 1 or box.dimension not in CELLS:
+    if len(cells) != box.dimension or min(cells) < 1 or box.dimension not in SHAPE_OF_CELLS:
         raise RequestError(
             f"a mesh of a {box.dimension}-dimensional box needs 1 to 3 axes and a number of cells for each, got {cells}"
         )
@@ -64,7 +64,7 @@ def grid_mesh(comm: Any, grid: Grid) -> dolfinx.mesh.Mesh:
     RequestError
         if no cell is active, or the grid has more than three dimensions.
     """
-    if grid.n_nodes == 0 or grid.dimension not in CELLS:
+    if grid.n_nodes == 0 or grid.dimension not in SHAPE_OF_CELLS:
         raise RequestError(f"no mesh of a {grid.dimension}-dimensional grid with {grid.n_nodes} active cells")
     return dolfinx_mesh(comm, cut_grid(grid) if comm.rank == 0 else None)
 
@@ -100,7 +100,7 @@ def dolfinx_mesh(comm: Any, mesh: Simplices | None) -> dolfinx.mesh.Mesh:
     d, degree, width = comm.bcast(None if mesh is None else (mesh.dimension, mesh.degree, mesh.cells.shape[1]))
     cells = np.empty((0, width), dtype=np.int64) if mesh is None else mesh.cells
     points = np.empty((0, d)) if mesh is None else np.ascontiguousarray(mesh.points.T)
-    element = basix.ufl.element("Lagrange", CELLS[d], degree, basix.LagrangeVariant.unset, shape=(d,))
+    element = basix.ufl.element("Lagrange", SHAPE_OF_CELLS[d], degree, basix.LagrangeVariant.unset, shape=(d,))
     partitioner = dolfinx.mesh.create_cell_partitioner(dolfinx.mesh.GhostMode.shared_facet, 2)
     return dolfinx.mesh.create_mesh(comm, cells, element, points, partitioner)
 

@@ -31,7 +31,7 @@ Interval = tuple[float, float]
 MARGIN, WIDENING = 12.0, 4.0
 SAMPLES = 8000
 # Wells deeper than this, in units of T, may have rates that are taken from fluxes, below that part of the frequency.
-DEEP, TINY = 14.0, 1e-9
+DEPTH_FOR_FLUXES, TINY = 14.0, 1e-9
 # Hermite orders at a friction like the frequency, and by how much less friction is too little.
 ORDERS, WEAKEST = 20, 20.0
 # Wells that the domain holds.
@@ -221,7 +221,7 @@ def _line(objective: Objective, langevin: Langevin, ends: Interval) -> Line:
     """With the wells that are deep enough for small rates."""
     t = langevin.temperature
     scan = Scan.of(objective, Box.of([ends]), SAMPLES, 2 * t)
-    deep = scan.tree.only(scan.tree.persistence > DEEP * t)
+    deep = scan.tree.only(scan.tree.persistence > DEPTH_FOR_FLUXES * t)
     wells = np.sort(scan.grid.points[0, deep.minima]) if deep.minima.size > 1 else scan.wells(0)[0]
     x, f = scan.grid.points[0], scan.values
     saddles = [x[a:b][f[a:b].argmax()] for a, b in pairwise(np.searchsorted(x, wells))]

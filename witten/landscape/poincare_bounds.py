@@ -20,7 +20,8 @@ __all__ = ["Bound", "rate_bounds"]
 
 Array = NDArray[np.float64]
 BOUNDED = (Cos, Sin, Tanh)
-CELLS = 60_000
+# Of the upper and lower sums in Muckenhoupt's criterion.
+CELLS_OF_SUMS = 60_000
 # Beyond this no tail is looked at; a formula that falls again out there is not meant.
 FARTHEST = 1e100
 # An interval that has to reach further than this to hold the mass is not taken.
@@ -134,7 +135,7 @@ def _muckenhoupt(f: Objective, s: float) -> list[Bound]:
     if ends is None:
         return []
     (a, b), (fall, rise) = ends
-    x = np.linspace(a, b, CELLS + 1)
+    x = np.linspace(a, b, CELLS_OF_SUMS + 1)
     low, high = _cell_ranges(f, x)
     width, floor = np.log(np.diff(x)), float(low.min())
     w = width - 2 * (high - floor) / s, width - 2 * (low - floor) / s

@@ -18,7 +18,7 @@ __all__ = ["modified_rate"]
 
 Array = NDArray[np.float64]
 # f at the rim above the saddle in units of the learning rate, and cells of the finest of three grids.
-MARGIN, CELLS = 14.0, 3200
+MARGIN, FINEST = 14.0, 3200
 
 
 def modified_rate(objective: Objective | str, step_size: float, temperature: float | None = None) -> float:
@@ -51,7 +51,7 @@ def _line_rate(part: sp.Expr, x: sp.Symbol, h: float, t: float) -> float:
     slope = Objective.from_sympy(part.diff(x), [x])
     found = sublevel(f, 2 * t, margin=MARGIN)
     ((low, high),) = found.box.intervals
-    rates = [_on_cells(f, slope, (low, high), h, t, CELLS // m) for m in (4, 2, 1)]
+    rates = [_on_cells(f, slope, (low, high), h, t, FINEST // m) for m in (4, 2, 1)]
     once = [b + (b - a) / 3 for a, b in zip(rates, rates[1:], strict=False)]
     return once[1] + (once[1] - once[0]) / 15
 

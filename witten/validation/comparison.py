@@ -26,8 +26,8 @@ __all__ = ["Route", "Validation", "compare"]
 Range = tuple[float, float]
 # Tables of routes that are right in which chance alone makes some interval miss so far that it counts.
 FALSE_ALARMS = 1e-3
-# A fitted barrier this many errors away from H_f is another one; asked where the smallest s is below H_f/DEEP.
-FAR, DEEP = 3.0, 6.0
+# A fitted barrier this many errors away from H_f is another one; asked where the smallest s is below H_f/ASYMPTOTIC.
+FAR, ASYMPTOTIC = 3.0, 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class Validation(Displayed):
         """Whether the barrier fitted to the spectral rates is H_f; None where they do not reach far enough to tell."""
         fit, h = self.fit(SPECTRAL), self.barrier
         smallest = min(c.learning_rate for c in self.records) * self.noise**2
-        if fit is None or h is None or not smallest < h / DEEP:
+        if fit is None or h is None or not smallest < h / ASYMPTOTIC:
             return None
         return abs(fit.barrier - h) <= FAR * fit.barrier_error
 

@@ -23,7 +23,7 @@ EXAMPLES = options.examples(
     notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged; slow is what all steps did not decide.",
 )
 # Cells along each side of a picture of basins.
-CELLS = 1024
+CELLS_OF_PICTURE = 1024
 MOST_COORDINATES = 6
 
 Start = Annotated[str, typer.Option("--x0", metavar="X", help="Where the run starts: -0.9,0.9.", show_default=False)]
@@ -91,7 +91,7 @@ def _draw_basins(f: Objective, s: float, start: tuple[float, ...], box: Any, pat
     from witten.descent.basins import basins
     from witten.plots import plot_basins
 
-    plot_basins(basins(f, s, box or _around(f, start), (CELLS, CELLS)), path)
+    plot_basins(basins(f, s, box or _around(f, start), (CELLS_OF_PICTURE, CELLS_OF_PICTURE)), path)
 
 
 def _around(f: Objective, start: tuple[float, ...]) -> list[tuple[float, float]]:

@@ -28,11 +28,11 @@ from witten.errors import RequestError
 from witten.objectives import Objective
 from witten.objectives.growth.conditions import continuous_spectrum
 
-__all__ = ["DEEP", "Equilibrium", "equilibrium", "from_paths", "on_grid"]
+__all__ = ["DEPTH_OF_WELLS", "Equilibrium", "equilibrium", "from_paths", "on_grid"]
 
 Array = NDArray[np.float64]
 # A well counts if f must rise by this many s before it joins a deeper one.
-DEEP = 1.5
+DEPTH_OF_WELLS = 1.5
 # Height, in s and per half a degree of freedom, up to which a point is one that paths often visit.
 OFTEN = 8.0
 # Hessians are computed at so many of these points.
@@ -71,7 +71,7 @@ class Equilibrium:
     def deep(self) -> NDArray[np.int64]:
         """The wells that are deep beside the noise, by their place in `wells`: the lowest always, and those of which
         no depth is known."""
-        return self.wells.deeper_than(DEEP * self.s if self.shallowest is None else self.shallowest)
+        return self.wells.deeper_than(DEPTH_OF_WELLS * self.s if self.shallowest is None else self.shallowest)
 
     @property
     def barrier(self) -> float:
@@ -119,7 +119,7 @@ def on_grid(objective: Objective, s: float) -> Equilibrium:
     continuous_spectrum(objective, s)
     wells = find_wells(objective)
     gibbs = gibbs_grid(objective, s, wells)
-    at_minima = minimum_curvatures(objective, wells.minima[:, wells.deeper_than(DEEP * s)])
+    at_minima = minimum_curvatures(objective, wells.minima[:, wells.deeper_than(DEPTH_OF_WELLS * s)])
     stiffness = _stiffness(objective, gibbs, wells, float(np.max(np.abs(at_minima), initial=0.0)))
     stiffness = max(stiffness, *(unresolved_curvature(objective, x, s, stiffness) for x in wells.minima.T))
     softness = max(float(at_minima.min()), 1e-3 * max(float(at_minima.max()), stiffness))

@@ -18,7 +18,7 @@ from witten.objectives import Objective
 __all__ = ["GibbsGrid", "gibbs_grid"]
 
 Array = NDArray[np.float64]
-CELLS = {1: 4000, 2: 300, 3: 60}
+CELLS_OF_WEIGHTS = {1: 4000, 2: 300, 3: 60}
 # f at the rim of the box is above everything that matters by so many s.
 RIM = 10.0
 MOST_GROWTH = 200
@@ -42,7 +42,7 @@ class GibbsGrid:
     @classmethod
     def on(cls, objective: Objective, s: float, box: Box) -> GibbsGrid:
         """On the cells of a box."""
-        grid = Grid(box, (CELLS[box.dimension],) * box.dimension)
+        grid = Grid(box, (CELLS_OF_WEIGHTS[box.dimension],) * box.dimension)
         return cls(s, grid, grid.evaluate(objective))
 
     def log_measure(self, values: Array, spacing: Array) -> float:

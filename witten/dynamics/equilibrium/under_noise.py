@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.equilibrium.curvatures import largest_curvature, minimum_curvatures
-from witten.dynamics.equilibrium.equilibrium import DEEP, OFTEN, Equilibrium, equilibrium
+from witten.dynamics.equilibrium.equilibrium import DEPTH_OF_WELLS, OFTEN, Equilibrium, equilibrium
 from witten.dynamics.equilibrium.gibbs_grid import GibbsGrid
 from witten.errors import RequestError
 from witten.noise import Diffusion, reversible
@@ -96,7 +96,7 @@ def _bounded(diffusion: Diffusion, s: float) -> Equilibrium:
         kappa = float(values.max())
     else:
         raise RequestError("the noise grows so fast that no domain is found where paths often are; use witten gap")
-    return replace(ground, shallowest=DEEP * s * float(values.min()))
+    return replace(ground, shallowest=DEPTH_OF_WELLS * s * float(values.min()))
 
 
 def _eigenvalues(diffusion: Diffusion, x: Array) -> Array:

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 # The lowest of the critical points known, from so many of which the box is made: its cells must tell them apart.
 MOST_POINTS = {1: 1000, 2: 150, 3: 60}
 # Cells along each axis of the grid whose merge tree is looked at.
-CELLS = {1: 4000, 2: 280, 3: 56}
+CELLS_OF_MERGE_TREE = {1: 4000, 2: 280, 3: 56}
 # The box grows until f at its faces is above all barriers by this part of the range of heights.
 MARGIN = 0.25
 MOST_GROWTH = 40
@@ -88,7 +88,7 @@ def find_wells(objective: Objective) -> Wells:
     x = known.points[:, : MOST_POINTS[objective.dimension]]
     first = low, high = _first_box(x, known.scale)
     for _ in range(MOST_GROWTH):
-        grid = VertexGrid.between(low, high, CELLS[objective.dimension])
+        grid = VertexGrid.between(low, high, CELLS_OF_MERGE_TREE[objective.dimension])
         f = grid.evaluate(objective)
         tree = merge_tree(f)
         joined = np.isfinite(tree.saddles)
@@ -192,7 +192,7 @@ def _found(objective: Objective, grid: VertexGrid, f: Array, wanted: float) -> W
     """The wells, seen again on a grid of the box that holds {f <= wanted} and no more."""
     places = [axis[where] for axis, where in zip(grid.axes, np.nonzero(f <= wanted), strict=True)]
     low, high = (np.array([side(place) for place in places]) for side in (np.min, np.max))
-    near = VertexGrid.between(low, high, CELLS[objective.dimension])
+    near = VertexGrid.between(low, high, CELLS_OF_MERGE_TREE[objective.dimension])
     tree = merge_tree(near.evaluate(objective))
     cells = np.unravel_index(tree.minima, near.shape)
     # The lowest node is within a cell of the minimum, and a descent that knows no bounds may leap into another well.

@@ -24,7 +24,7 @@ from witten.parallel.communicators import Communicator
 __all__ = ["MarkovStates", "require_deeptime"]
 
 Array = NDArray[np.float64]
-CELLS, GROUPS = 60, 32
+STATES, GROUPS = 60, 32
 # The lag, in units of 1/lambda.
 LAG = 0.5
 
@@ -44,7 +44,7 @@ class MarkovStates(Decay):
         super().__init__(motion, points, plan, comm, burn_in=burn_in)
         self.lag = max(1, round(LAG / (plan.rate * motion.dt * self.every)))
         y = plan.mode.coordinates(plan.ends)
-        chosen = np.linspace(0, y.shape[1] - 1, min(CELLS, y.shape[1])).astype(int)
+        chosen = np.linspace(0, y.shape[1] - 1, min(STATES, y.shape[1])).astype(int)
         # Evenly along the slow observable: transitions there are what matters.
         self.centres = y[:, np.argsort(plan.mode(plan.ends), kind="stable")[chosen]].T
 
@@ -92,6 +92,6 @@ class MarkovStates(Decay):
 
 
 def _counts(cells: NDArray[np.int32], lag: int) -> Array:
-    """Transitions over the lag, shape (CELLS, CELLS)."""
-    pairs = cells[:-lag].ravel() * CELLS + cells[lag:].ravel()
-    return np.bincount(pairs, minlength=CELLS**2).reshape(CELLS, CELLS).astype(float)
+    """Transitions over the lag, shape (STATES, STATES)."""
+    pairs = cells[:-lag].ravel() * STATES + cells[lag:].ravel()
+    return np.bincount(pairs, minlength=STATES**2).reshape(STATES, STATES).astype(float)

@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 from witten.domains.vertex_grid import VertexGrid
 from witten.dynamics.equilibrium.core_sets import Ellipsoids
 from witten.dynamics.equilibrium.curvatures import largest_curvature
-from witten.dynamics.equilibrium.equilibrium import DEEP, Equilibrium
+from witten.dynamics.equilibrium.equilibrium import DEPTH_OF_WELLS, Equilibrium
 from witten.dynamics.equilibrium.wells import Wells
 from witten.dynamics.splitting.reaction_coordinate import Coordinate, committor
 from witten.errors import RequestError
@@ -59,8 +59,8 @@ def deep_wells(equilibrium: Equilibrium) -> Integers:
     """The wells that are deep beside s; RequestError if they are less than two."""
     if equilibrium.deep.size < 2:
         raise RequestError(
-            f"splitting needs two wells with barriers above {DEEP:g} s, which {equilibrium.objective.name} has not at "
-            f"s = {equilibrium.s:g}; take another estimator"
+            f"splitting needs two wells with barriers above {DEPTH_OF_WELLS:g} s, which {equilibrium.objective.name} "
+            f"has not at s = {equilibrium.s:g}; take another estimator"
         )
     return equilibrium.deep
 

@@ -25,7 +25,7 @@ Function = Callable[[Array], Array]
 # Powers of t below this are taken for constants.
 CONSTANT = 0.05
 # Cells of waves are examined so many periods out; a value of f there has lost as many digits.
-CELLS, FURTHER = 1.0371 * 10.0 ** np.arange(2.0, 4.01, 0.5), 1e6
+PERIODS_OUT, FURTHER = 1.0371 * 10.0 ** np.arange(2.0, 4.01, 0.5), 1e6
 # Points in a cell, and the most multiples of the longest wave that make a period of all.
 POINTS, MULTIPLES = 600, 40
 # A phase that changes by less than this, however far one goes, makes no wave.
@@ -106,13 +106,13 @@ class End:
     def cells(self) -> Array:
         """Where cells start: so many periods out where there is a longest one that does not change, else units."""
         unit = self.line.unit
-        t = unit * CELLS
+        t = unit * PERIODS_OUT
         numbers = self._numbers(t)
         steady = numbers[(abs(numbers[:, -1] - numbers[:, -2]) <= 1e-6 * numbers[:, -1]) & (numbers[:, -1] > 0)]
         if steady.size:
             period = 2 * np.pi / float(steady[:, -1].min())
-            last = float(np.clip(30 * unit / period, CELLS[-1], FURTHER))
-            t = period * np.geomspace(CELLS[0], last, CELLS.size)
+            last = float(np.clip(30 * unit / period, PERIODS_OUT[-1], FURTHER))
+            t = period * np.geomspace(PERIODS_OUT[0], last, PERIODS_OUT.size)
         inside = t[t < 0.3 * self.line.furthest]
         return np.asarray(inside if inside.size > 1 else self.line.furthest * np.array([0.1, 0.15, 0.2]))
 

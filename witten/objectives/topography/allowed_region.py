@@ -28,7 +28,7 @@ __all__ = ["AllowedRegion", "allowed_region", "may_reach_far"]
 
 Array = NDArray[np.float64]
 # Cells along each axis.
-CELLS = {1: 2000, 2: 400, 3: 64}
+CELLS_OF_REGION = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
 GROWTH = 6
 # Critical points beyond which only those nearby are examined: there may be infinitely many.
@@ -166,7 +166,7 @@ def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
 
 def _on_grid(f: Objective, s: float, low: Array, high: Array, most: float) -> tuple[Array, Array]:
     """f and V_s^+, or a bound of it above `most`, at the centres of cells; +inf where they are not finite."""
-    n = CELLS[low.size]
+    n = CELLS_OF_REGION[low.size]
     axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     with np.errstate(all="ignore"):

@@ -42,7 +42,7 @@ SHALLOWEST = 3.0
 # their rates are larger by e^24, ...
 RELEVANT = 12.0
 # ... and lower than this many: with a deeper one left, the grounded matrix would be close to singular.
-DEEP = 8.0
+NEEDS_CORE = 8.0
 MOST_WELLS = 120
 # Numbers in an array with a row for each node and a column for each well.
 MOST_ENTRIES = 64_000_000
@@ -84,7 +84,7 @@ class Committors:
         a, s = operator.matrix, operator.learning_rate
         found = merge_tree_of_graph(a.indptr, a.indices, operator.values, SHALLOWEST * s)
         barriers = found.persistence / s
-        m = int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, DEEP)))
+        m = int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, NEEDS_CORE)))
         # Between cells so coarse that a double does not hold e^{(f_i - f_j)/s} there is nothing to be computed.
         possible = np.isfinite(a.diagonal()).all()
         if not possible or m < 2 or m > min(MOST_WELLS, MOST_ENTRIES // operator.n_dofs):
