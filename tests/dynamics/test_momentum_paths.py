@@ -54,7 +54,7 @@ def test_the_stationary_variance_of_the_recursion_is_known():
 
 
 def test_a_path_that_is_fast_is_not_in_a_core():
-    cores = replace(CoreMap.around(np.array([[-1.0], [1.0]])), slow=np.array([0.01, 0.01]))
+    cores = replace(CoreMap.within(np.array([[-1.0], [1.0]]), np.full((2, 1, 1), 4.0)), slow=np.array([0.01, 0.01]))
     still = Objective.from_callable(lambda x: 0 * x[0], 1, lambda x: 0 * x)
     states = np.array([[1.0, 1.0, -1.0], [0.95, 0.8, -1.0]])
     motion = MomentumMotion(still, 1e-30, 1.0, momentum=0.0)

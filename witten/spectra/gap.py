@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from witten import stopwatch
-from witten.domains.msh import require_file
 from witten.errors import ConvergenceError, RequestError
 from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
@@ -299,6 +298,8 @@ def _identified(
     settings = {"fingerprint": fingerprint(f), **(how or {}), "periodic": circles, "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
+        from witten.domains.msh import require_file
+
         require_file(Path(mesh))
         try:
             settings["mesh"] = f"{Path(mesh).name} sha256:{sha256(Path(mesh).read_bytes()).hexdigest()[:16]}"

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from witten.display import Displayed, Table, same, shortened
 from witten.domains.grid import Grid
-from witten.domains.nodal_mesh import NodalMesh
 from witten.io.spectrum_dataset import spectrum_dataset
 from witten.number_format import readable, with_log_error
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+
+    from witten.domains.nodal_mesh import NodalMesh
 
 __all__ = ["Spectrum"]
 
