@@ -9,7 +9,8 @@ import pytest
 
 import witten
 from witten.display import MOST_ROWS, Displayed, Table, same
-from witten.rates import RateCurve, RateRatio, RateRecord
+from witten.rates import RateCurve, RateRecord
+from witten.rates.ratio import RateRatio
 
 
 @pytest.fixture(scope="module")

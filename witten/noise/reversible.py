@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sympy as sp
@@ -22,9 +23,11 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.noise.diffusion import Diffusion
 from witten.noise.models import formula_of
-from witten.noise.primitive import Primitive
 from witten.objectives import Objective
 from witten.objectives.topography.critical_set import reach
+
+if TYPE_CHECKING:
+    from witten.noise.primitive import Primitive
 
 __all__ = ["Reversible", "reversible"]
 
@@ -192,6 +195,8 @@ class _Axis:
         drift = Objective.from_sympy(part.diff(x) / a, (x,), name="potential")
         slope = Objective.from_sympy(part.diff(x) / a + s / 2 * a.diff(x) / a, (x,), name="potential")
         variance = Objective.from_sympy(a, (x,), name="covariance")
+        from witten.noise.primitive import Primitive
+
         return cls(Primitive(lambda t: drift(t[None]), centre, unit), variance, slope, float(s))
 
     def value(self, x: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from witten.errors import RequestError
 from witten.plots.curves import learning_rate_ticks
 from witten.plots.style import BLUE, GREY, check_plot, finished, log_ticks, new_figure, shortened
-from witten.rates import RateRatio
+from witten.rates.ratio import RateRatio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

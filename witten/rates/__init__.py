@@ -5,7 +5,6 @@ look like in a file. Start with `RateRecord`."""
 from witten.barrier_fit import BarrierFit
 from witten.rates.curve import KIND, RateCurve, sensible_fit
 from witten.rates.curve_set import CurveSet
-from witten.rates.ratio import RateRatio
 from witten.rates.record import ChainRate, KineticRate, LawRate, NoisyRate, RateRecord, SampledRate
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "LawRate",
     "NoisyRate",
     "RateCurve",
-    "RateRatio",
     "RateRecord",
     "SampledRate",
     "sensible_fit",

@@ -16,12 +16,13 @@ from witten.display import Displayed, Table, same, shortened
 from witten.errors import RequestError
 from witten.io import netcdf
 from witten.rates.rate_dataset import ALONG, about, read_records, variables
-from witten.rates.ratio import RateRatio
 from witten.rates.record import RateRecord
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+
+    from witten.rates.ratio import RateRatio
 
 __all__ = ["KIND", "RateCurve", "sensible_fit"]
 
@@ -93,6 +94,8 @@ class RateCurve(netcdf.Saved, Displayed):
         RequestError
             where no learning rate is in both curves, or one of them is there twice with rates that exclude each other.
         """
+        from witten.rates.ratio import RateRatio
+
         if not isinstance(other, RateCurve):
             return NotImplemented
         above, below = self.each_once(), other.each_once()
