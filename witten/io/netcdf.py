@@ -17,7 +17,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import ConvergenceError, RequestError
-from witten.version import __version__
+from witten.version import __version__, version_of
 
 if TYPE_CHECKING:
     import xarray
@@ -296,16 +295,9 @@ def provenance(kind: str, title: str, attributes: Mapping[str, Any]) -> dict[str
         **attributes,
         "source": f"witten {__version__}",
         "witten_version": __version__,
-        **{f"{name}_version": _version(name) for name in ("numpy", "scipy")},
+        **{f"{name}_version": version_of(name) or "unknown" for name in ("numpy", "scipy")},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def dump_options(options: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, tex_number
+from witten.plots.style import BLUE, GREY, VERMILION, check_place, finished, new_figure, tex_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,7 @@ def plot_annealing(found: Comparison, path: str | Path | None = None) -> Figure:
     RequestError
         unless there are two directions, or if `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if found.losses.weights.size != 2:
         raise RequestError(f"contours are drawn of two directions, got {found.losses.weights.size}")
     figure, (whole, end) = new_figure(1, 2, (11.0, 5.0))

@@ -10,7 +10,7 @@ import numpy as np
 from witten.errors import RequestError
 from witten.plots.curves import learning_rate_ticks
 from witten.plots.ratios import draw_ratio
-from witten.plots.style import BLUE, VERMILION, check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.style import BLUE, VERMILION, check_place, finished, log_ticks, new_figure, shortened
 from witten.rates import RateCurve
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
     RequestError
         if there is nothing to draw, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if not chain.learning_rates.size:
         raise RequestError("nothing to plot: the curve holds no learning rate")
     figure, panels = new_figure(2, 1, (7.2, 7.0), sharex=True) if sde is not None else new_figure(1, 1, (7.2, 4.8))

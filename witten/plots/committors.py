@@ -11,7 +11,7 @@ import numpy as np
 from witten.display import Displayed
 from witten.errors import RequestError
 from witten.plots.slices import cut_off
-from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, new_figure, shortened, tex_number
+from witten.plots.style import BLUE, GREY, VERMILION, Array, check_place, finished, new_figure, shortened, tex_number
 
 if TYPE_CHECKING:
     import xarray
@@ -39,8 +39,7 @@ def plot_committor(found: Committor | xarray.Dataset, path: str | Path | None = 
     RequestError
         in three dimensions, and if `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if isinstance(found, Displayed):
         from witten.spectra.committor import committor_dataset
 

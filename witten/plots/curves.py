@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, VERMILION, Array, check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.style import BLUE, GREY, VERMILION, Array, check_place, finished, log_ticks, new_figure, shortened
 from witten.rates import RateCurve, sensible_fit
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def plot_curve(curve: RateCurve, path: str | Path | None = None) -> Figure:
     """
     if not curve.learning_rates.size:
         raise RequestError("nothing to plot: the curve holds no learning rate")
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     figure, (axes,) = new_figure(1, 1, (7.2, 4.8))
     inverse = 1 / curve.learning_rates
     scale = LogScale(curve)

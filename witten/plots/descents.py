@@ -17,7 +17,7 @@ from witten.plots.style import (
     PURPLE,
     VERMILION,
     Array,
-    check_plot,
+    check_place,
     finished,
     log_ticks,
     new_figure,
@@ -66,8 +66,7 @@ def plot_bifurcation(
     RequestError
         if all runs diverged, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if np.isnan(diagram.exponents).all():
         raise RequestError("nothing to plot: all runs diverge; give smaller learning rates or other starts")
     figure, panels = new_figure(2, 1, (8.0, 6.4), sharex=True)
@@ -134,8 +133,7 @@ def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
 def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
     """The plane of starts, coloured by attractor (or by period, where attractors fill curves), paler where it takes
     fewer steps to get there; white where a start diverges, grey where it does not converge."""
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     image, names = _coloured(found)
     figure, panels = new_figure(1, 1, (7.0, 6.4))
     axes = panels[0]
@@ -204,8 +202,7 @@ def _place(point: Array) -> str:
 
 def plot_descent(descent: DescentMap, start: Array, steps: int, path: str | Path | None = None) -> Figure:
     """A run: f against steps, and the run itself - as a cobweb in one dimension, over level lines in two."""
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     points = descent.path(start, min(steps, MOST_STEPS))
     points = points[:, np.isfinite(points).all(axis=0) & (abs(points).max(axis=0) < 1e6)]
     f = descent.objective

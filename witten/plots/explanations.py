@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.display import Displayed
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, new_figure, shortened
+from witten.plots.style import BLUE, GREY, VERMILION, check_place, finished, new_figure, shortened
 
 if TYPE_CHECKING:
     import xarray
@@ -33,8 +33,7 @@ def plot_passage(found: Explanation | xarray.Dataset, path: str | Path | None = 
     RequestError
         if there is no path, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if isinstance(found, Displayed):
         from witten.explanation.dataset import explanation_dataset
 

@@ -16,7 +16,7 @@ from witten.plots.style import (
     PALETTE,
     VERMILION,
     Array,
-    check_plot,
+    check_place,
     finished,
     new_figure,
     shortened,
@@ -47,10 +47,7 @@ def plot_landscape(landscape: Landscape, path: str | Path | None = None) -> Figu
     RequestError
         if there is no minimum to draw, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
-    if not landscape.minima:
-        raise RequestError(f"nothing to plot: {landscape.objective.name} has no minimum")
+    _check(landscape, path)
     dimension = landscape.objective.dimension
     if dimension > 2 and not landscape.saddles:
         figure, (tree,) = new_figure(1, 1, (6.4, 4.8))
@@ -62,6 +59,12 @@ def plot_landscape(landscape: Landscape, path: str | Path | None = None) -> Figu
     return finished(figure, path)
 
 
+def _check(landscape: Landscape, path: str | Path | None) -> None:
+    check_place(path)
+    if not landscape.minima:
+        raise RequestError(f"nothing to plot: {landscape.objective.name} has no minimum")
+
+
 def plot_barrier_tree(landscape: Landscape, path: str | Path | None = None) -> Figure:
     """The tree of barriers alone: every minimum a leaf, joined to a deeper one at the height of its saddle.
 
@@ -70,10 +73,7 @@ def plot_barrier_tree(landscape: Landscape, path: str | Path | None = None) -> F
     RequestError
         if there is no minimum to draw, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
-    if not landscape.minima:
-        raise RequestError(f"nothing to plot: {landscape.objective.name} has no minimum")
+    _check(landscape, path)
     figure, (axes,) = new_figure(1, 1, (6.4, 4.8))
     _draw_tree(axes, landscape)
     figure.suptitle(shortened(landscape.objective.name), fontsize=11)

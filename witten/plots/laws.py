@@ -9,7 +9,7 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.curves import LogScale, learning_rate_axis
-from witten.plots.style import BLUE, GREY, VERMILION, check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.style import BLUE, GREY, VERMILION, check_place, finished, log_ticks, new_figure, shortened
 from witten.rates import LawRate, RateCurve, RateRecord
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def plot_law(law: RateCurve, computed: RateCurve | None = None, path: str | Path
     RequestError
         if the law says nothing (one minimum), or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     known = np.isfinite(law.log_rates)
     if not known.any():
         raise RequestError(f"nothing to plot: the law says nothing about {law.objective}, which has one minimum")

@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.io.spectrum_dataset import SpectrumLike, spectrum_dataset
 from witten.plots.slices import Sheet, sheet
-from witten.plots.style import BLUE, GREY, PALETTE, SKY, Array, check_plot, finished, new_figure, shortened, tex_number
+from witten.plots.style import BLUE, GREY, PALETTE, SKY, Array, check_place, finished, new_figure, shortened, tex_number
 from witten.rates.record import SMALLEST
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def plot_dataset(dataset: xarray.Dataset, path: str | Path | None = None) -> Fig
     RequestError
         if `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     figure = _panels(dataset, sheet(dataset)) if "y" in dataset.coords else _draw_lines(dataset)
     return finished(figure, path)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.style import check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.style import check_place, finished, log_ticks, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,7 @@ def plot_plane(plane: Plane, path: str | Path | None = None) -> Figure:
     RequestError
         if there is nothing to draw, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if not np.isfinite(plane.rates).any() or min(plane.rates.shape) < 2:
         raise RequestError("nothing to plot: the plane needs two step sizes and two temperatures with a gap")
     figure, panels = new_figure(1, 2, (11.5, 4.8), sharey=True)

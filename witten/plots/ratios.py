@@ -9,7 +9,7 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.curves import learning_rate_ticks
-from witten.plots.style import BLUE, GREY, check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.style import BLUE, GREY, check_place, finished, log_ticks, new_figure, shortened
 from witten.rates.ratio import RateRatio
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def plot_ratio(ratio: RateRatio, path: str | Path | None = None) -> Figure:
     RequestError
         if no ratio is resolved, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     if not ratio.resolved.any():
         raise RequestError("nothing to plot: there is no learning rate where both rates are resolved")
     figure, (axes,) = new_figure(1, 1, (7.2, 4.8))

@@ -10,7 +10,7 @@ import numpy as np
 
 from witten.display import Displayed
 from witten.errors import RequestError
-from witten.plots.style import GREY, PALETTE, check_plot, finished, log_ticks, new_figure, shortened
+from witten.plots.style import GREY, PALETTE, check_place, finished, log_ticks, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,7 @@ def plot_risks(curves: RiskCurve | Sequence[RiskCurve], path: str | Path | None 
     RequestError
         if there is nothing to draw, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     curves = [curves] if isinstance(curves, Displayed) else curves
     if not curves:
         raise RequestError("nothing to plot: give at least one curve of risk")

@@ -26,6 +26,7 @@ __all__ = [
     "SKY",
     "VERMILION",
     "Array",
+    "check_place",
     "check_plot",
     "finished",
     "log_ticks",
@@ -54,6 +55,12 @@ def check_plot(path: str | Path) -> Path:
         for a suffix other than .png, .svg, .pdf, or a place that cannot be written.
     """
     return netcdf.check_writable(path, SUFFIXES)
+
+
+def check_place(path: str | Path | None) -> None:
+    """`check_plot` where the picture is to be written."""
+    if path is not None:
+        check_plot(path)
 
 
 def new_figure(

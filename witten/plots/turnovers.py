@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, VERMILION, check_plot, finished, new_figure, shortened
+from witten.plots.style import BLUE, VERMILION, check_place, finished, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +27,7 @@ def plot_turnover(sweep: FrictionSweep, name: str, path: str | Path | None = Non
     RequestError
         if no rate can be drawn, or `path` cannot be written.
     """
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     records = sorted((r for r in sweep.records if r.resolved and r.rate is not None), key=lambda r: r.friction)
     if not records:
         raise RequestError("nothing to plot: no rate of the sweep is resolved")

@@ -17,7 +17,7 @@ from witten.plots.style import (
     ORANGE,
     VERMILION,
     Array,
-    check_plot,
+    check_place,
     finished,
     log_ticks,
     new_figure,
@@ -61,8 +61,7 @@ def _resolved(curve: RateCurve) -> dict[float, RateRecord | None]:
 
 
 def _side_by_side(title: str, found: Answers, path: str | Path | None) -> Figure:
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     _require_rates(title, found)
     figure, (rates, law, sampled) = new_figure(1, 3, (16.5, 4.8))
     _draw_rates(rates, found)
@@ -78,8 +77,7 @@ def _answers(found: Validation) -> Answers:
 
 def plot_rates(found: Validation, path: str | Path | None = None) -> Figure:
     """Rates by all routes against 1/s; errors as `plot_validation`."""
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     answers = _answers(found)
     _require_rates(found.objective.name, answers)
     figure, (axes,) = new_figure(1, 1, (7.2, 4.8))
@@ -89,8 +87,7 @@ def plot_rates(found: Validation, path: str | Path | None = None) -> Figure:
 
 def plot_ratios(found: Validation, path: str | Path | None = None) -> Figure:
     """spectral/theory and Monte Carlo/spectral against s, one above the other; errors as `plot_validation`."""
-    if path is not None:
-        check_plot(path)
+    check_place(path)
     answers = _answers(found)
     _require_rates(found.objective.name, answers)
     figure, (law, sampled) = new_figure(2, 1, (7.2, 7.2))

@@ -6,7 +6,6 @@ import math
 import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,7 @@ from witten.spectra.gap import spectrum
 from witten.validation import Comparison, Validation
 from witten.validation.judgement import MONTE_CARLO, NAMES, ROUTES, SPECTRAL
 from witten.validation.verdict import left_out
+from witten.version import version_of
 
 if TYPE_CHECKING:
     from witten.spectra.spectrum import Spectrum
@@ -294,7 +294,7 @@ def _how(found: Validation) -> Iterator[Block]:
             "Seed": str(found.seed),
             "Seconds in all": f"{found.seconds:.1f}",
             "Made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "Versions": ", ".join(f"{name} {_version(name)}" for name in ("witten", *PACKAGES)),
+            "Versions": ", ".join(f"{name} {version_of(name) or 'unknown'}" for name in ("witten", *PACKAGES)),
             "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
             "Judged by": _rules(found),
         }
@@ -336,10 +336,3 @@ def _rules(found: Validation) -> str:
     )
     barrier = "" if found.barrier_agrees is None else "the barrier of the spectral rates: H_f within three errors"
     return "; ".join(each for each in (law, sampled, barrier) if each)
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"

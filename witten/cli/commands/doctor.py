@@ -7,13 +7,12 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from witten import parallel
 from witten.cli import options
 from witten.cli.output import print_json, print_table
-from witten.version import __version__
+from witten.version import __version__, version_of
 
 EXAMPLES = options.examples("witten doctor", "witten doctor --json")
 
@@ -106,18 +105,11 @@ def diagnosis() -> dict[str, Any]:
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
         "routes": {name: _probe(code) for name, code in PROBES.items()},
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "ranks": parallel.launched()[1] or 1,
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _probe(code: str) -> dict[str, Any]:

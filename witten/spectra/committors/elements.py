@@ -15,7 +15,7 @@ from petsc4py import PETSc
 
 from witten.errors import ConvergenceError
 from witten.operators.finite_elements import FiniteElementLaplacian
-from witten.spectra.committors.graph import NEEDS_CORE, FASTEST, MOST_WELLS, RELEVANT, SHALLOWEST, WRONG
+from witten.spectra.committors.graph import FASTEST, MOST_WELLS, SHALLOWEST, WRONG, wells_with_core
 from witten.linalg.graded_eigenvalues import Steps, WellGraph, slow_modes, steps
 from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
 from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, connected_sublevel, series_errors
@@ -98,8 +98,7 @@ class ElementCommittors:
         """
         graph = Graph.of(operator)
         found = merge_tree_of_graph(graph.indptr, graph.indices, graph.values, SHALLOWEST * operator.learning_rate)
-        barriers = found.persistence / operator.learning_rate
-        m = int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, NEEDS_CORE)))
+        m = wells_with_core(found, operator.learning_rate, k)
         if m < 2 or m > MOST_WELLS:
             return SmallPairs.nothing(operator)
         deepest = (14.0 if self.iterative else 20.0) if self.deepest is None else self.deepest

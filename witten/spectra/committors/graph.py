@@ -83,8 +83,7 @@ class Committors:
         """The k lowest pairs above the ground state, or fewer where fewer are small; `start` is not needed."""
         a, s = operator.matrix, operator.learning_rate
         found = merge_tree_of_graph(a.indptr, a.indices, operator.values, SHALLOWEST * s)
-        barriers = found.persistence / s
-        m = int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, NEEDS_CORE)))
+        m = wells_with_core(found, s, k)
         # Between cells so coarse that a double does not hold e^{(f_i - f_j)/s} there is nothing to be computed.
         possible = np.isfinite(a.diagonal()).all()
         if not possible or m < 2 or m > min(MOST_WELLS, MOST_ENTRIES // operator.n_dofs):
@@ -178,6 +177,12 @@ def _iterative(grounded: Grounded) -> Reduced:
     # An estimate: tau itself is lost in rounding where psi_0 is small.
     longest = 10 * float(((later**2).sum(axis=0) / (psi * later).sum(axis=0)).max())
     return Reduced.of(grounded, log_conductances, h, back, max(longest, grounded.longest_inside), 1e-10)
+
+
+def wells_with_core(found: MergeTree, s: float, k: int) -> int:
+    """How many wells need a core for the k lowest rates above zero."""
+    barriers = found.persistence / s
+    return int(np.count_nonzero(barriers >= min(barriers[min(k, barriers.size - 1)] - RELEVANT, NEEDS_CORE)))
 
 
 @kernel
