@@ -18,9 +18,8 @@ demo: .venv/.ready  ## the gap of the double well against the learning rate: tab
 	@echo "compiling kernels (once)"; $(BIN)/witten warm gap
 	$(BIN)/witten gap double-well --lr 0.02:0.5:12 -o results/double-well.nc --plot results/double-well.png
 
-test: .venv/.ready  ## lint, the documentation, and the tests
+test: check  ## the tests, lint, and the documentation
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint docs
-	@$(MAKE) --no-print-directory check
 
 lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
