@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from witten.errors import RequestError
 from witten.request import effective_learning_rate, positive
 
-__all__ = ["BBK", "SHI", "Langevin", "checked_momentum"]
+__all__ = ["BBK", "SHI", "Langevin", "checked_momentum", "step_time"]
 
 # The Langevin equation that SGD is step for step, and the one of the literature.
 EQUATIONS = BBK, SHI = "bbk", "shi"
@@ -19,6 +19,11 @@ def checked_momentum(momentum: float) -> float:
     if not 0 <= momentum < 1:
         raise RequestError(f"momentum must be from 0 to below 1, got {momentum}")
     return float(momentum)
+
+
+def step_time(learning_rate: float, momentum: float) -> float:
+    """dt = sqrt(2s/(1 + alpha)), the time that a step of SGD with momentum takes [Bruenger1984]."""
+    return math.sqrt(2 * learning_rate / (1 + momentum))
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Langevin:
         s, alpha = positive("learning rate", learning_rate), checked_momentum(momentum)
         strength = effective_learning_rate(s, noise)
         if equation == BBK:
-            dt = math.sqrt(2 * s / (1 + alpha))
+            dt = step_time(s, alpha)
             return Langevin(2 * (1 - alpha) / ((1 + alpha) * dt), strength / (2 * (1 - alpha)), dt)
         if equation != SHI:
             raise RequestError(f"the equation {equation!r} is not known; use {' or '.join(map(repr, EQUATIONS))}")

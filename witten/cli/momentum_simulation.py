@@ -65,10 +65,10 @@ def run(
 
 def _of_steps(record: Any, alpha: float, noise: float) -> dict[str, float | None]:
     """The Langevin equation, and the rate per step and per unit of k s."""
-    from witten.langevin import Langevin
+    from witten.langevin import Langevin, step_time
 
     s, equation = record.learning_rate, Langevin.of_momentum(record.learning_rate, alpha, noise)
-    time: float = equation.step_time  # type: ignore[assignment]
+    time = step_time(s, alpha)
     known = record.resolved and record.rate is not None
     return {
         "friction": equation.friction,

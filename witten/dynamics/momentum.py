@@ -32,7 +32,7 @@ from witten.dynamics.rate_estimate import HITTING, apart, run_levels
 from witten.dynamics.request import PATHS, SGD, WIDTH, Level, Request, Stop
 from witten.dynamics.simulation import METHOD
 from witten.errors import RequestError, Stopped
-from witten.langevin import Langevin, checked_momentum
+from witten.langevin import Langevin, checked_momentum, step_time
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import Communicator, agree, communicator
@@ -208,7 +208,7 @@ def _finer_step(request: _MomentumRequest, stiffness: float) -> float:
     """dt of the recursion; or of the finer one for the equation, small beside its frequency and its friction."""
     equation = request.langevin
     if request.scheme == SGD:
-        return float(equation.step_time)  # type: ignore[arg-type]
+        return step_time(request.learning_rate, request.momentum)
     if request.dt is None:
         return min(STEP / math.sqrt(stiffness), STEP_OF_FRICTION / equation.friction)
     if request.dt * equation.friction > 1:

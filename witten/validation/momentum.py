@@ -16,7 +16,7 @@ from witten.dynamics.request import SGD
 from witten.errors import RequestError
 from witten.kinetic.momentum_gap import momentum_gap
 from witten.landscape.kramers_law import kramers_law
-from witten.langevin import Langevin, checked_momentum
+from witten.langevin import checked_momentum, step_time
 from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates
@@ -117,8 +117,7 @@ def _chain(f: Objective, s: float, alpha: float, noise: float) -> RateCurve:
     found = momentum_chain(f, s, alpha, noise=noise)
     if not found.resolved:
         return RateCurve((RateRecord.empty(s, "its gap is too small for its eigenvalues"),), "", f.name, {})
-    time: float = Langevin.of_momentum(s, alpha, noise).step_time  # type: ignore[assignment]
-    log_rate, error = math.log(found.rate * s / time), found.rate_error / found.rate
+    log_rate, error = math.log(found.rate * s / step_time(s, alpha)), found.rate_error / found.rate
     record = RateRecord(
         s, log_rate, log_rate + math.log1p(-min(error, 0.5)), log_rate + math.log1p(error), True, "arnoldi",
         found.n_dofs, found.seconds, log_rates=(log_rate,),
