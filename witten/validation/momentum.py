@@ -119,7 +119,7 @@ def _chain(f: Objective, s: float, alpha: float, noise: float) -> RateCurve:
         return RateCurve((RateRecord.empty(s, "its gap is too small for its eigenvalues"),), "", f.name, {})
     log_rate, error = math.log(found.rate * s / step_time(s, alpha)), found.rate_error / found.rate
     record = RateRecord(
-        s, log_rate, log_rate + math.log1p(-min(error, 0.5)), log_rate + math.log1p(error), True, "arnoldi",
+        s, log_rate, log_rate + math.log1p(-error), log_rate + math.log1p(error), True, "arnoldi",
         found.n_dofs, found.seconds, log_rates=(log_rate,),
     )  # fmt: skip
     return RateCurve((record,), "transfer-operator", f.name, {})
