@@ -12,7 +12,8 @@ from properties import examples
 import witten
 from witten.domains.box import Box
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Scan, sublevel
+from witten.domains.scan import Scan
+from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.conditions import continuous_spectrum

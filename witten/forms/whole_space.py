@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, rounding, sublevel
+from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError
 from witten.forms.cubical_complex import CubicalComplex
 from witten.linalg.richardson import extrapolated_logs

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.box import Box
+from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Scan, Sublevel, rounding, sublevel
+from witten.domains.scan import Scan
+from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError
 from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck, kramers_fokker_planck
 from witten.kinetic.leading_modes import FEWEST, leading

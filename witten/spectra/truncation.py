@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_propagation
 
 from witten.domains.box import Box
+from witten.domains.enclosing_box import with_circles
+from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
-from witten.domains.sublevel import LARGEST_GRID, Sublevel, rounding, sublevel, too_small, with_circles
+from witten.domains.sublevel import LARGEST_GRID, Sublevel, sublevel, too_small
 from witten.errors import ConvergenceError, RequestError
 from witten.memory import require_memory
 from witten.objectives.growth.conditions import essential_spectrum
