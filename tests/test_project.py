@@ -177,7 +177,7 @@ def test_find_python_refuses_a_wrong_choice_in_one_line():
 
 # layer (a module or folder of witten) -> the layers it may import besides itself
 BASE = {"errors", "display", "version"}
-FILES = {"io", "io.netcdf", "io.spectrum_dataset"}
+FILES = {"io", "io.atomic_files", "io.netcdf", "io.spectrum_dataset"}
 TOOLS = {
     "barrier_fit", "langevin", "linalg", "memory", "number_format", "parallel", "request", "schedules", "stopwatch"
 }  # fmt: skip
@@ -192,7 +192,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "linalg": BASE,  # arrays alone
     "memory": BASE,
     "io": set(),
-    "io.netcdf": BASE | {"io"},
+    "io.atomic_files": BASE | {"io"},
+    "io.netcdf": BASE | {"io", "io.atomic_files"},
     "io.spectrum_dataset": BASE | {"io", "io.netcdf"},
     "barrier_fit": BASE,
     "number_format": set(),

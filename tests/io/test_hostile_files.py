@@ -15,7 +15,7 @@ from hostile import broken
 from launcher import PATIENCE, in_process
 
 from witten.errors import ConvergenceError, RequestError
-from witten.io import netcdf
+from witten.io import atomic_files, netcdf
 from witten.rates import RateCurve, RateRecord
 
 RATES = (0.1, 0.2)
@@ -86,9 +86,9 @@ def test_a_circle_of_links_is_not_replaced(tmp_path):
     (tmp_path / "a.nc").symlink_to(tmp_path / "b.nc")
     (tmp_path / "b.nc").symlink_to(tmp_path / "a.nc")
     with pytest.raises(RequestError, match="lead in a circle"):
-        netcdf.check_writable(tmp_path / "a.nc", (".nc",))
+        atomic_files.check_writable(tmp_path / "a.nc", (".nc",))
     (tmp_path / "c.nc").symlink_to(tmp_path / "d.nc")  # leads to a file that is yet to come
-    netcdf.write_bytes(netcdf.check_writable(tmp_path / "c.nc", (".nc",)), b"new")
+    atomic_files.write_bytes(atomic_files.check_writable(tmp_path / "c.nc", (".nc",)), b"new")
     assert (tmp_path / "d.nc").read_bytes() == b"new"
 
 
@@ -101,7 +101,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_two_processes_that_write_one_file_never_publish_half_of_one(tmp_path):
     code = (
-        "import sys; from witten.io.netcdf import write_bytes, check_writable\n"
+        "import sys; from witten.io.atomic_files import write_bytes, check_writable\n"
         "for _ in range(60):\n"
         "    check_writable(sys.argv[1], ('.nc',))\n"
         "    write_bytes(sys.argv[1], sys.argv[2].encode() * int(sys.argv[3]))"

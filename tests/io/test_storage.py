@@ -15,7 +15,7 @@ from witten import Grid
 from witten.descent.bifurcation import Diagram, bifurcation_diagram
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
-from witten.io import netcdf, spectrum_dataset
+from witten.io import atomic_files, netcdf, spectrum_dataset
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.parallel import Communicator
@@ -52,7 +52,7 @@ def bowl(x):
 def test_a_write_replaces_the_file_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "a.bin"
     for data in (b"one", b"two"):
-        netcdf.write_bytes(path, data)
+        atomic_files.write_bytes(path, data)
         assert path.read_bytes() == data
     assert os.listdir(tmp_path) == ["a.bin"]
 

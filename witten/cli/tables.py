@@ -29,7 +29,7 @@ _wanted: ContextVar[Wanted | None] = ContextVar("wanted", default=None)
 
 def check_table(path: str) -> Path:
     """The file of a table, refused if it could not be written."""
-    from witten.io.netcdf import check_writable
+    from witten.io.atomic_files import check_writable
 
     return check_writable(path, (".csv",))
 
@@ -50,7 +50,7 @@ def to_be_printed(values: Mapping[str, Any]) -> bool:
     if wanted is None:
         return True
     from witten import parallel
-    from witten.io.netcdf import write_bytes
+    from witten.io.atomic_files import write_bytes
 
     if parallel.world().rank == 0:
         write_bytes(wanted.path, _text(table_rows(values)).encode())

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from witten.domains.grid import Grid
 from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
-from witten.io import netcdf
+from witten.io import atomic_files, netcdf
 from witten.io.spectrum_dataset import SpectrumLike, is_mesh, nodal_fields
 from witten.version import __version__
 
@@ -50,8 +50,8 @@ def check_fields(path: str | Path) -> Path:
     if suffix == ".bp":
         if importlib.util.find_spec("dolfinx") is None:
             raise RequestError(f"cannot write {str(path)!r}: .bp needs DOLFINx, which is not installed; use .xdmf")
-        return netcdf.check_folder(path, SUFFIXES, CARD)
-    netcdf.check_writable(path, SUFFIXES)
+        return atomic_files.check_folder(path, SUFFIXES, CARD)
+    atomic_files.check_writable(path, SUFFIXES)
     if ":" in path.name:
         raise RequestError(f"cannot write {str(path)!r}: XDMF allows no colon in the name; give another")
     if path.exists() and not _is_ours(path):
@@ -119,9 +119,9 @@ def _write_xdmf(mesh: NodalMesh, fields: Mapping[str, Array], path: Path, card: 
     path, data = Path(os.path.realpath(path)), _hdf5(mesh, fields, card)
     heavy = path.with_name(f"{path.stem}.{hashlib.sha256(data).hexdigest()[:8]}.h5")
     before = _heavy_files(path)
-    netcdf.write_bytes(heavy, data)
+    atomic_files.write_bytes(heavy, data)
     try:
-        netcdf.write_bytes(path, _xdmf(mesh, fields, heavy.name))
+        atomic_files.write_bytes(path, _xdmf(mesh, fields, heavy.name))
     except BaseException:
         if heavy not in before:
             heavy.unlink(missing_ok=True)
@@ -187,7 +187,7 @@ def _write_bp(mesh: NodalMesh, fields: Mapping[str, Array], path: Path, card: Ma
         _vtx(mesh, fields, folder)
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
 
-    netcdf.write_folder(path, fill)
+    atomic_files.write_folder(path, fill)
 
 
 def _vtx(mesh: NodalMesh, fields: Mapping[str, Array], folder: Path) -> None:

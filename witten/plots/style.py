@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.io import netcdf
+from witten.io import atomic_files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def check_plot(path: str | Path) -> Path:
     RequestError
         for a suffix other than .png, .svg, .pdf, or a place that cannot be written.
     """
-    return netcdf.check_writable(path, SUFFIXES)
+    return atomic_files.check_writable(path, SUFFIXES)
 
 
 def check_place(path: str | Path | None) -> None:
@@ -82,7 +82,7 @@ def finished(figure: Figure, path: str | Path | None) -> Figure:
     if path is not None:
         image = io.BytesIO()
         figure.savefig(image, format=Path(path).suffix[1:].lower(), dpi=160)
-        netcdf.write_bytes(path, image.getvalue())
+        atomic_files.write_bytes(path, image.getvalue())
     return figure
 
 

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from witten.io import netcdf
+from witten.io import atomic_files
 from witten.report.drawings import Drawn
 from witten.version import __version__
 
@@ -224,9 +224,9 @@ def check_page(path: str | Path) -> Path:
     RequestError
         for a suffix other than .html, or a place that cannot be written.
     """
-    return netcdf.check_writable(path, SUFFIXES)
+    return atomic_files.check_writable(path, SUFFIXES)
 
 
 def write_page(path: str | Path, text: str) -> None:
     """Write a page atomically; `ConvergenceError` if the disk refuses."""
-    netcdf.write_bytes(path, text.encode())
+    atomic_files.write_bytes(path, text.encode())
