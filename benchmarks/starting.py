@@ -2,7 +2,7 @@
 
 CPU seconds, user and system, of whole processes: warm, with the kernels in Numba's cache, the least of several; cold,
 with an empty one. Beside them what loading NumPy, SciPy's sparse solvers, SymPy, Numba and typer takes by itself,
-the modules that a command has loaded when it ends, and those of this package among them.
+the modules that a command has loaded when it ends, and those of this package among them, folders not counted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from measure import table
+
+import witten
 
 LIBRARIES = "import numpy, scipy.sparse.linalg, scipy.optimize, sympy, numba, typer"
 COMMANDS = (
@@ -60,12 +63,17 @@ def loaded(*words: str) -> list[str]:
     return done.stdout.splitlines()[-1].split()
 
 
+def is_folder(module: str) -> bool:
+    """Whether a module is a package, of which Python loads the `__init__` with every file in it."""
+    return (Path(witten.__file__).parents[1] / module.replace(".", "/")).is_dir()
+
+
 def start(words: tuple[str, ...], repeats: int, cold: bool) -> Start:
     modules = loaded(*words)  # fills the cache, too
     warm = min(seconds("-c", RUN, *words) for _ in range(repeats))
     with tempfile.TemporaryDirectory() as empty:
         first = seconds("-c", RUN, *words, cache=empty) if cold else float("nan")
-    own = sum(name.partition(".")[0] == "witten" for name in modules)
+    own = sum(name.startswith("witten.") and not is_folder(name) for name in modules)
     return Start(" ".join(words), warm, first, len(modules), own)
 
 

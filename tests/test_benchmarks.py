@@ -142,7 +142,7 @@ def test_splitting_finds_the_rates_of_the_operator(quickly):
 
 def test_commands_load_what_they_need(quickly):
     shown, gap = quickly("starting")
-    assert shown.own_modules < 15 and 15 < gap.own_modules < 120
+    assert shown.own_modules < 15 and 15 < gap.own_modules < 110
     assert 0 < shown.warm < gap.warm
 
 
