@@ -30,7 +30,6 @@ SIMPLICES = {
     "tetra10": (3, 2),
 }
 VTK_EDGES = {1: ((0, 1),), 2: ((0, 1), (1, 2), (0, 2)), 3: ((0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3))}
-FAMILIES = ("line", "triangle", "quad", "tetra", "hexahedron", "wedge", "pyramid")
 DIMENSIONS = {"vertex": 0, "line": 1, "triangle": 2, "quad": 2}  # 3 for all others
 AXES = "xyz"
 # Relative to the size of a cell or of the mesh, what counts as nothing.
