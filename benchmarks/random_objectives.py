@@ -25,7 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from multiprocessing.connection import Connection
@@ -261,7 +261,8 @@ def compute(wanted: Sequence[Job], known: dict[tuple[str, str], Row], path: Path
 
     left = sorted((job for job in wanted if (job.name, job.method) not in known), key=lambda job: job.index)
     with ThreadPoolExecutor(number) as pool:
-        for _ in pool.map(one, left):
+        for ended in as_completed([pool.submit(one, job) for job in left]):
+            ended.result()
             if path is not None:
                 write(path, done())
     if path is not None:
