@@ -6,7 +6,7 @@ from functools import cache
 import numba
 import numpy as np
 import pytest
-from references import CASES, Case
+from references import CASES, Case, rates_1d
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
@@ -250,6 +250,33 @@ def test_a_slope_between_two_walls(s):
         found = witten.gap("x", [s], box=[(0, 1)]).records[0]
     assert abs(found.rate - (1 / (2 * s) + s * np.pi**2 / 2)) <= found.rate_error <= 1e-4 * found.rate
     assert not found.continuous
+
+
+SLOPES = "1.02*log(1+exp(1.32*x))-0.871*x-1.49*exp(-((x+0.00536)/0.7)**2)"
+
+
+@pytest.fixture(scope="module")
+def rate_between_slopes():
+    def f(x):
+        return 1.02 * np.logaddexp(0, 1.32 * x) - 0.871 * x - 1.49 * np.exp(-(((x + 0.00536) / 0.7) ** 2))
+
+    return rates_1d(f, 0.0534, 1, interval=(-8, 12))[0]
+
+
+def test_a_mode_that_lives_away_from_the_well_beside_the_continuous_spectrum(rate_between_slopes):
+    """V_s is lowest at the well, whose mode is the ground state, and again at 1.75, where f bends towards its last
+    slope: there the next mode lives, close to the wall of a domain that the well alone made."""
+    with pytest.warns(AccuracyWarning, match="continuous from rate 2.116"):
+        found = witten.gap(SLOPES, 0.0534).records[0]
+    assert abs(found.rate - rate_between_slopes) <= found.rate_error < 1e-4 * found.rate
+
+
+def test_a_box_that_holds_the_mode_does_not_matter(rate_between_slopes):
+    """What is beyond the walls joins what is within; it does not take its place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = witten.gap(SLOPES, 0.0534, box=[(-8, 8)]).records[0]
+    assert abs(found.rate - rate_between_slopes) <= found.rate_error and not found.notes
 
 
 def test_the_customary_box_of_mueller_brown_moves_a_rate_and_says_so():

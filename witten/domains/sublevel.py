@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,19 +80,21 @@ class Sublevel:
         return allowed_region(self.objective, self.learning_rate, low, high, rate)
 
     def wider(self, grid: Grid, level: float) -> Grid | None:
-        """The same lattice on the larger set {f <= level}, reaching over the box; None if that is the same.
+        """The same lattice on the larger set {f <= level}, and what the grid holds, reaching over the box; None if that
+        is the same.
 
         Where f is not finite outside the box, space ends. Where the set has no end, as below a continuous spectrum,
         it is followed over MOST_GROWN boxes; else as far as a grid may reach: GridError beyond.
         """
         endless = np.isfinite(essential_spectrum(self.objective, self.learning_rate).rate)
-        full, grown = grid, 0
+        full, held, grown = grid, grid.mask, 0
         while np.prod(full.shape, dtype=float) <= MOST_CELLS:
             cells = np.array(full.shape)
             more = np.where(grid.periodic, 0, cells // 8 + 2)
-            box = full.box.expanded(more / cells, more / cells)
-            full, grown = Grid(box, tuple(int(n) for n in cells + 2 * more), periodic=grid.periodic), grown + 1
+            box, held = full.box.expanded(more / cells, more / cells), np.pad(held, [(n, n) for n in more])
+            full, grown = Grid(box, held.shape, periodic=grid.periodic), grown + 1
             wide = self._masked(full, level, finite_or_outside)
+            wide = replace(wide, mask=wide.mask | held)
             if wide.n_nodes == grid.n_nodes:
                 return None
             if not _touches_rim(wide) or endless and grown == MOST_GROWN:

@@ -101,23 +101,26 @@ def _of_fourth_order(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Limits and error bars from values with errors of the order h^2, and the same less that term: of the order h^4.
 
-    On two grids the limit of the corrected values is F + (F - F')/15, and its error half of the step from F' to F,
-    or what Richardson's limit of the others differs by, if that is more. On three or more it follows from what that
+    On two grids the limit of the corrected values is F + (F - F')/15, and its error what it would be if steps still
+    fell by four, (1/3 - 1/15) of the step from F' to F, or what Richardson's limit of the others differs by, if that
+    is more. On three or more it follows from what that
     differs by, too, from the last change of the limit, which falls like h^6, by 64, and from the last step, so that
     none may vanish by accident: half, a twelfth and a thousandth of them where successive steps are in a ratio of about
-    16; a quarter of the change and a 120th of the step where the ratio is further off. Otherwise the finest value is
-    taken, and its error is twice the last step or a quarter of the one before.
+    16, a 4000th where that is closer than 2.5 %, since the term in h^6 is then a 2500th of the step at most; a quarter
+    of the change and a 120th of the step where the ratio is further off. Otherwise the finest value is taken, and its
+    error is twice the last step or a quarter of the one before.
     """
     steps = np.diff(corrected, axis=0)
     limits = corrected[1:] + steps / 15
     last, t1 = abs(steps[-1]), t0[1:] + np.diff(t0, axis=0) / 3
     if len(steps) == 1:
-        return limits[-1], np.maximum(last / 2, abs(t1[-1] - limits[-1]))
+        return limits[-1], np.maximum(last * 4 / 15, abs(t1[-1] - limits[-1]))
     before, change = abs(steps[-2]), abs(limits[-1] - limits[-2])
     other = t1[-1] + (t1[-1] - t1[-2]) / 15
     fourth_order = _between(steps[-2], steps[-1], 8.0, 32.0)
     asymptotic = _between(steps[-2], steps[-1], 13.0, 20.0)
-    sharp = np.maximum(np.maximum(change / 12, last / 1000), abs(other - limits[-1]) / 2)
+    least = np.where(_between(steps[-2], steps[-1], 15.6, 16.4), last / 4000, last / 1000)
+    sharp = np.maximum(np.maximum(change / 12, least), abs(other - limits[-1]) / 2)
     errors = np.where(asymptotic, sharp, np.maximum(change / 4, last / 120))
     otherwise = np.maximum(2 * last, before / 4)
     return np.where(fourth_order, limits[-1], corrected[-1]), np.where(fourth_order, errors, otherwise)
@@ -133,15 +136,21 @@ def _without_a_series(
     difference. The error of T_1 is its last change, a quarter of the one before, or a 60th of the last step, whichever
     is most, so that it takes two accidents for all to be small; on three grids, which know one change, it is thrice
     that, and else as many times as `erratic` says: 1 where the erratic part falls faster than h^2, 2 where it does not.
+    Where it falls faster and steps fell by more than 6.5 twice running, what is left of the last value is below the
+    last step, even if the next were half of it, or half of what such a step should be, a 13th of the one before.
     """
     t1 = t0[1:] + steps / 3
     changes = abs(np.diff(t1, axis=0))
     known = len(changes) > 1
-    before = changes[-2] / 4 if known else np.zeros_like(changes[-1])
-    errors = (erratic if known else 3) * np.maximum(np.maximum(changes[-1], before), abs(steps[-1]) / 60)
+    earlier = changes[-2] / 4 if known else np.zeros_like(changes[-1])
+    last, before = abs(steps[-1]), abs(steps[-2])
+    errors = (erratic if known else 3) * np.maximum(np.maximum(changes[-1], earlier), last / 60)
     second_order = _between(steps[-2], steps[-1], 2.5, 6.5)
-    step = np.maximum(abs(steps[-1]), abs(steps[-2]) / 4)
-    return np.where(second_order, t1[-1], t0[-1]), np.where(second_order, errors, 3 * step)
+    otherwise = 3 * np.maximum(last, before / 4)
+    if known and erratic == 1:
+        faster = (abs(steps[-3]) > 6.5 * before) & (before > 6.5 * last)
+        otherwise = np.where(faster, np.maximum(last, before / 13), otherwise)
+    return np.where(second_order, t1[-1], t0[-1]), np.where(second_order, errors, otherwise)
 
 
 def _repulsion(log_finest: NDArray[np.float64], corrections: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """Rates beside the continuous spectrum: whether the lowest one is an eigenvalue, or the bottom itself is the gap.
 
 A mode of the rate lambda < Lambda, the bottom, decays like e^{-kappa |x|}, kappa = sqrt(2 (Lambda - lambda)/s). With
-walls at a distance X the rate is known to about e^{-2 kappa X}; where it stays above the bottom there is no mode with
-kappa > 1/X, and the gap lies within s/(2 X^2) of the bottom."""
+walls at a distance X the rate is known to about e^{-2 kappa X}, if f is by then what it is far out, or to what the mode
+itself still is there, if that is more; where it stays above the bottom there is no mode with kappa > 1/X, and the gap
+lies within s/(2 X^2) of the bottom."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ FIRST_MARGIN, LARGEST_MARGIN = 10.0, 3e4
 
 @dataclass(frozen=True)
 class Attempt[Result]:
-    """The lowest rate in one domain: its value and relative error, the extent of the domain, and how it was found."""
+    """The lowest rate in one domain: its value and relative error, the extent of the domain, the integral of psi^2 over
+    its walls, and how it was found."""
 
     rate: float
     error: float
     extent: float
+    at_walls: float
     result: Result
 
 
@@ -106,11 +109,15 @@ def _walls(attempt: Attempt[object], bottom: Bottom, s: float, rtol: float) -> f
 
 
 def _cut(attempt: Attempt[object], bottom: Bottom, s: float) -> float:
-    """By what part walls change the rate of a mode below the bottom; inf where there is none."""
+    """By what part walls change the rate of a mode below the bottom; inf where there is none.
+
+    Continued beyond a wall by e^{-kappa x}, psi has a quotient lower by (|f'| - s kappa) psi^2/2 there, |f'| at most
+    sqrt(2 s Lambda); four times that."""
     if not _is_below(attempt, bottom):
         return np.inf
     decay = np.sqrt(2 * (bottom.rate - attempt.rate) / s)
-    return float(4 * np.exp(-min(decay * attempt.extent, 700.0)))
+    far_out = 4 * np.exp(-min(decay * attempt.extent, 700.0))
+    return float(max(far_out, 2 * np.sqrt(2 * s * bottom.rate) * attempt.at_walls / attempt.rate))
 
 
 def _within(attempt: Attempt[object], bottom: Bottom, s: float) -> float:

@@ -238,8 +238,21 @@ class Domain:
 
 def _attempt(found: Computed) -> Attempt[Computed]:
     """The lowest rate, in a domain as long as its longest side."""
-    extent = found.operator.grid.extent
-    return Attempt(float(np.exp(found.log_rates[0])), float(found.errors[0]), extent, found)
+    grid, psi = found.operator.grid, found.pairs.psi[:, found.order[0]]
+    rate = float(np.exp(found.log_rates[0]))
+    return Attempt(rate, float(found.errors[0]), grid.extent, _over_walls(grid, psi**2), found)
+
+
+def _over_walls(grid: Grid, masses: Array) -> float:
+    """The integral over the faces between nodes and what is no node, from the masses of the cells."""
+    total = 0.0
+    for axis, h in enumerate(grid.spacing):
+        if not grid.periodic[axis]:
+            around = [(1, 1) if a == axis else (0, 0) for a in range(grid.dimension)]
+            active = np.moveaxis(np.pad(grid.mask, around), axis, 0)
+            faces = (~active[2:]).astype(int) + ~active[:-2]
+            total += float(np.sum(faces * np.moveaxis(grid.expand(masses, 0.0), axis, 0))) / h
+    return total
 
 
 def prolongated(coarse: WittenLaplacian, psi: Array, fine: WittenLaplacian) -> Array:
