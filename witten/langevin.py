@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from witten.errors import RequestError
 from witten.request import effective_learning_rate, positive
 
-__all__ = ["BBK", "SHI", "Langevin", "checked_momentum", "step_time"]
+__all__ = ["BBK", "SHI", "Langevin", "checked_momentum", "momentum_in_words", "step_time"]
 
 # The Langevin equation that SGD is step for step, and the one of the literature.
 EQUATIONS = BBK, SHI = "bbk", "shi"
@@ -19,6 +19,12 @@ def checked_momentum(momentum: float) -> float:
     if not 0 <= momentum < 1:
         raise RequestError(f"momentum must be from 0 to below 1, got {momentum}")
     return float(momentum)
+
+
+def momentum_in_words(momentum: float, nesterov: bool = False) -> str:
+    """What a title adds for momentum; nothing where there is none."""
+    gradient = ", Nesterov's gradient" if nesterov else ""
+    return f", momentum {momentum:g}{gradient}" if momentum else ""
 
 
 def step_time(learning_rate: float, momentum: float) -> float:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.gradient_map import DescentMap
+from witten.descent.gradient_map import DescentMap, stability_threshold
 from witten.descent.thresholds import critical_learning_rate
 from witten.landscape.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
-from witten.langevin import checked_momentum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.scaled_coordinates import units_around
 from witten.request import positive
@@ -109,23 +108,6 @@ def stability(
     return Stability(landscape, minima, rates)
 
 
-def stability_threshold(momentum: float, *, nesterov: bool = False) -> float:
-    """2(1 + alpha), or 2(1 + alpha)/(1 + 2 alpha) with Nesterov's gradient: the largest s theta at which both roots of
-    z^2 - (1 + alpha - s theta) z + alpha, or of z^2 - (1 - s theta)((1 + alpha) z - alpha), lie in the unit disk.
-
-    >>> from witten.stability import stability_threshold
-    >>> stability_threshold(0.0), stability_threshold(0.5), stability_threshold(0.5, nesterov=True)
-    (2.0, 3.0, 1.5)
-
-    Raises
-    ------
-    RequestError
-        unless 0 <= alpha < 1.
-    """
-    alpha = checked_momentum(momentum)
-    return 2 * (1 + alpha) / (1 + 2 * alpha) if nesterov else 2 * (1 + alpha)
-
-
 def _sharpness(objective: Objective, point: CriticalPoint) -> float:
     """The largest curvature; inf where 2 (f(x + r e) - f(x))/r^2 grows as r -> 0, 0 where f is flat."""
     if not point.degenerate:
@@ -144,17 +126,22 @@ def _sharpness(objective: Objective, point: CriticalPoint) -> float:
     return largest if largest > zero else 0.0
 
 
-def measured_critical(objective: Objective, x: ArrayLike, *, rtol: float = 1e-3, steps: int = 40_000) -> float:
-    """The largest learning rate at which runs that start next to the minimum x (d,) end there, by bisection.
+def measured_critical(
+    objective: Objective, x: ArrayLike, *, momentum: float = 0.0, nesterov: bool = False, rtol: float = 1e-3,
+    steps: int = 40_000,
+) -> float:  # fmt: skip
+    """The largest learning rate at which runs that start at rest next to the minimum x (d,) end there, by bisection.
 
-    ConvergenceError where none between a half and twice 2/sharpness separates the two."""
+    ConvergenceError where none between a half and twice threshold/sharpness separates the two."""
     x = np.asarray(x, dtype=float).reshape(objective.dimension)
-    guess = 2.0 / float(np.linalg.eigvalsh(objective.hessian(x))[-1])
+    limit = stability_threshold(momentum, nesterov=nesterov)
+    guess = limit / float(np.linalg.eigvalsh(objective.hessian(x))[-1])
     unit = units_around(objective, x[:, None]).length
     offset = 1e-4 * unit * np.random.default_rng(0).normal(size=x.size)
 
     def stays(s: float) -> bool:
-        end = DescentMap(objective, s).iterate(x + offset, steps)
+        descent = DescentMap(objective, s, momentum, nesterov)
+        end = descent.position(descent.iterate(descent.at_rest(x + offset), steps))
         near = abs(end - x).max() < 0.02 * unit
         # A run on a small cycle around the minimum still moves.
         return bool(near and abs(s * objective.gradient(end)).max() < 1e-3 * unit)

@@ -16,11 +16,11 @@ from witten.descent.gradient_map import DescentMap, checked_starts
 from witten.descent.limit_orbit import approached
 from witten.descent.lyapunov import lyapunov
 from witten.descent.orbit_stability import exact_gradient, judged
-from witten.descent.orbits import ROUNDING, Orbit, hull, orbit_at, polish, split_exponents
+from witten.descent.orbits import ROUNDING, Orbit, orbit_at, polish, split_exponents, state_hull
 from witten.objectives.objective import Objective
 
 __all__ = ["CHAOTIC", "DIVERGES", "FIXED", "KINDS", "PERIODIC", "QUASI_PERIODIC", "SLOW", "Fate", "Share", "fate",
-           "fate_shares"]  # fmt: skip
+           "fate_of_state", "fate_shares"]  # fmt: skip
 
 Array = NDArray[np.float64]
 FIXED, PERIODIC, QUASI_PERIODIC, CHAOTIC, DIVERGES, SLOW = (
@@ -81,8 +81,12 @@ class Fate:
         return self.kind in (FIXED, PERIODIC)
 
 
-def fate(objective: Objective, learning_rate: float, x: ArrayLike, *, steps: int = 100_000) -> Fate:
-    """The fate of x+ = x - s grad f(x) from x (d,), judged after at most so many steps.
+def fate(
+    objective: Objective, learning_rate: float, x: ArrayLike, *, momentum: float = 0.0, nesterov: bool = False,
+    steps: int = 100_000,
+) -> Fate:  # fmt: skip
+    """The fate of x+ = x - s grad f(x), or with momentum of the map of pairs `DescentMap`, from x (d,) at rest, judged
+    after at most so many steps.
 
     A run that returns to itself within 1e-12 of its own width has converged, and its orbit is polished; from an
     unstable one it goes on, unless it stands there exactly. A run that x^2 overflows on has diverged, and one that
@@ -95,8 +99,14 @@ def fate(objective: Objective, learning_rate: float, x: ArrayLike, *, steps: int
     >>> witten.fate(f, 1.2, (0.3,)).kind
     'periodic'
     """
-    descent = DescentMap(objective, learning_rate)
-    start = checked_starts(objective, np.reshape(x, (descent.dimension, 1)))
+    descent = DescentMap(objective, learning_rate, momentum, nesterov)
+    start = checked_starts(objective, np.reshape(x, (objective.dimension, 1)))
+    found = fate_of_state(descent, descent.at_rest(start), steps)
+    return replace(found, x=descent.position(found.x))
+
+
+def fate_of_state(descent: DescentMap, start: Array, steps: int) -> Fate:
+    """The fate of a run from a state (m, 1); its `x` are states, too."""
     here, taken, exactly = start, 0, False
     for _ in range(PASSED):
         done = settle(descent, here, steps - taken, **(EXACTLY if exactly else {}))
@@ -125,10 +135,11 @@ def _images(descent: DescentMap, x: Array, period: int) -> Array:
 def _diverged(descent: DescentMap, start: Array, used: int, steps: int) -> Fate:
     """Divergence; `why` says where f ends or overflows instead."""
     last = descent.iterate(start, steps - 1)
-    if np.isfinite(descent(last)).all() or not np.isnan(descent.objective.gradient(last)).any():
+    evaluated = descent.evaluated(last)
+    if np.isfinite(descent(last)).all() or not np.isnan(descent.objective.gradient(evaluated)).any():
         return Fate(DIVERGES, descent.learning_rate, None, last, steps=used, why="|x| grows without bound")
-    exact = exact_gradient(descent.objective, last[:, 0])
-    where = _place(last)
+    exact = exact_gradient(descent.objective, evaluated[:, 0])
+    where = _place(evaluated)
     if exact is None or not all(np.isfinite(float(c)) for c in exact):
         why = f"the run leaves where f is defined: grad f is not a number at ({where})"
         return Fate(DIVERGES, descent.learning_rate, None, last, steps=used, why=why)
@@ -163,27 +174,28 @@ def _on_a_kink(descent: DescentMap, points: Array, steps: int) -> Fate:
 
 
 def _of_orbit(descent: DescentMap, orbit: Orbit, steps: int) -> Fate:
-    tangential, transverse = split_exponents(descent, orbit.points, hull(orbit.points))
+    tangential, transverse = split_exponents(descent, orbit.points, state_hull(descent, orbit.points))
     stable, why = judged(descent, orbit)
     return Fate(
         FIXED if orbit.period == 1 else PERIODIC, descent.learning_rate, orbit.period, orbit.points,
-        sharpness(descent.objective, orbit.points), orbit.multipliers, orbit.exponents,
+        _sharpness(descent, orbit.points), orbit.multipliers, orbit.exponents,
         np.zeros(orbit.exponents.size), tangential, transverse, steps=steps, stable=stable, why=why,
     )  # fmt: skip
 
 
-def sharpness(objective: Objective, points: Array) -> float:
-    """The largest eigenvalue of Hess f at any of the points (d, n); inf on a kink."""
+def _sharpness(descent: DescentMap, states: Array) -> float:
+    """The largest eigenvalue of Hess f at any of the points of states (m, n); inf on a kink."""
     try:
-        return float(np.linalg.eigvalsh(np.moveaxis(objective.hessian(points), 2, 0)).max())
+        hessian = descent.objective.hessian(descent.position(states))
+        return float(np.linalg.eigvalsh(np.moveaxis(hessian, 2, 0)).max())
     except ValueError:
         return np.inf
 
 
 def _stuck(descent: DescentMap, end: Array, steps: int) -> Fate:
     """A run that no longer moves: where f is flatter than a parabola, or since its steps are below rounding."""
-    f, s = descent.objective, descent.learning_rate
-    exact = exact_gradient(f, end[:, 0])
+    f, s, x = descent.objective, descent.learning_rate, descent.position(end)
+    exact = exact_gradient(f, x[:, 0])
     if exact is not None and all(c == 0 for c in exact):
         orbit = orbit_at(descent, end)
         return _on_a_kink(descent, end, steps) if orbit is None else _of_orbit(descent, orbit, steps)
@@ -193,19 +205,20 @@ def _stuck(descent: DescentMap, end: Array, steps: int) -> Fate:
         if found.stable is not None and polished.neutral == 0:
             return found
     with np.errstate(all="ignore"):
-        flat = not f.gradient(end).any()
+        flat = not f.gradient(x).any()
     why = (
         "grad f is zero in double precision, and so is its change nearby: a plateau, or a very flat minimum"
         if flat
-        else f"steps of length {s * abs(f.gradient(end)).max():.1e} are lost in the rounding of x: the run cannot move"
+        else f"steps of length {s * abs(f.gradient(x)).max():.1e} are lost in the rounding of x: the run cannot move"
     )
-    return Fate(SLOW, s, None, end, sharpness(f, end), steps=steps, why=why)
+    return Fate(SLOW, s, None, end, _sharpness(descent, end), steps=steps, why=why)
 
 
 def _undecided(descent: DescentMap, start: Array, end: Array, steps: int) -> Fate:
     """Divergence, an orbit that is nearly reached, a torus or chaos; else what can be said of a slow run."""
-    if np.isnan(descent.objective(end)).any():
-        why = f"the run left where f is defined: it is not a number at ({_place(end)})"
+    x = descent.position(end)
+    if np.isnan(descent.objective(x)).any():
+        why = f"the run left where f is defined: it is not a number at ({_place(x)})"
         return Fate(DIVERGES, descent.learning_rate, None, end, steps=steps, why=why)
     ahead = settle(descent, end, COMPARED)
     if ahead.period[0] == DIVERGED:
@@ -232,7 +245,7 @@ def _distance(x: Array, orbit: Orbit) -> float:
 
 def _slow(descent: DescentMap, start: Array, end: Array, steps: int, orbit: Orbit | None) -> Fate:
     """With the power of k by which it slows down, or how far away the orbit is that it comes closer to."""
-    found = Fate(SLOW, descent.learning_rate, None, end, sharpness(descent.objective, end), steps=steps)
+    found = Fate(SLOW, descent.learning_rate, None, end, _sharpness(descent, end), steps=steps)
     power = power_law(descent, start, steps)
     if power is not None:
         why = f"steps fall like a power of their number: |x - x_inf| ~ k^-{power[1]:.3g}"
@@ -253,7 +266,7 @@ def _wandering(descent: DescentMap, start: Array, end: Array, steps: int) -> Fat
     if factor > STEADY or crossings < CROSSINGS:
         return None
     points = descent.path(end[:, 0], KEPT - 1)
-    found = lyapunov(descent, end[:, 0], max(steps // 2, 2000), burn=0, along=hull(points))
+    found = lyapunov(descent, end[:, 0], max(steps // 2, 2000), burn=0, along=state_hull(descent, points))
     order = np.argsort(-found.exponents)
     top, error = float(found.exponents[order[0]]), float(found.errors[order[0]])
     if top > 5 * error and top > 20 / steps:
@@ -263,7 +276,7 @@ def _wandering(descent: DescentMap, start: Array, end: Array, steps: int) -> Fat
     else:
         return None
     return Fate(
-        kind, descent.learning_rate, None, points, sharpness(descent.objective, points),
+        kind, descent.learning_rate, None, points, _sharpness(descent, points),
         lyapunov=found.exponents[order], lyapunov_errors=found.errors[order],
         tangential=found.tangential, transverse=found.transverse, steps=steps, why=why,
     )  # fmt: skip
@@ -292,21 +305,22 @@ class Share:
 
 
 def fate_shares(
-    objective: Objective, learning_rate: float, starts: ArrayLike, *, steps: int = 100_000
-) -> tuple[Share, ...]:
-    """Which fates starts (d, n) have, the commonest first; those that do not converge are judged one by one.
+    objective: Objective, learning_rate: float, starts: ArrayLike, *, momentum: float = 0.0, nesterov: bool = False,
+    steps: int = 100_000,
+) -> tuple[Share, ...]:  # fmt: skip
+    """Which fates starts (d, n) at rest have, the commonest first; those that do not converge are judged one by one.
 
     >>> from witten.descent.attractor import fate_shares
     >>> f = witten.Objective.from_callable(lambda x: (1 - x[0]**2)**2/4, 1, gradient=lambda x: x**3 - x)
     >>> [(share.kind, share.count) for share in fate_shares(f, 0.5, [[-0.5, 0.3, 9.0]])]
     [('fixed-point', 2), ('diverged', 1)]
     """
-    descent = DescentMap(objective, learning_rate)
-    points = np.asarray(starts, dtype=float).reshape(descent.dimension, -1)
-    done = settle(descent, points, steps)
+    descent = DescentMap(objective, learning_rate, momentum, nesterov)
+    states = descent.at_rest(np.asarray(starts, dtype=float).reshape(objective.dimension, -1))
+    done = settle(descent, states, steps)
     kinds = [_kind(period) for period in done.period.tolist()]
     for i in np.flatnonzero(done.period == UNDECIDED):
-        kinds[i] = fate(objective, learning_rate, points[:, i], steps=steps).kind
+        kinds[i] = fate_of_state(descent, states[:, i : i + 1], steps).kind
     return _counted(kinds)
 
 

@@ -36,7 +36,8 @@ class Basins(Displayed):
     u, v : coordinates of the cells' centres, shapes (n,) and (m,)
     period : of the cycle that a start ended on, DIVERGED = -1 or UNDECIDED = 0, shape (m, n): rows are v
     steps : how many it took, shape (m, n)
-    ends : where it was left, shape (d, m, n)
+    ends : where it was left, shape (d, m, n), with momentum (2d, m, n): pairs
+    momentum, nesterov : alpha, and whether the gradient is Nesterov's
     """
 
     picture: ClassVar[str] = "plot_basins"
@@ -48,6 +49,13 @@ class Basins(Displayed):
     period: NDArray[np.int16]
     steps: NDArray[np.int32]
     ends: Array
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    @property
+    def descent(self) -> DescentMap:
+        """The map."""
+        return DescentMap(self.objective, self.learning_rate, self.momentum, self.nesterov)
 
     @property
     def summary(self) -> str:
@@ -75,9 +83,8 @@ class Basins(Displayed):
 
         -1 where it diverged, -2 where undecided. RequestError where there are too many to distinguish: fixed points
         that fill curves, as minima of factorisations do, have no basins of their own."""
-        settled = self.period > 0
+        settled, descent = self.period > 0, self.descent
         ends, same = self.ends[:, settled], SAME * self.size
-        descent = DescentMap(self.objective, self.learning_rate)
         points = _representatives(descent, ends, self.period[settled], same)
         # On a grid shifted by an irrational part of its width, so that points next to the first stay together.
         keys = np.floor((points - points[:, :1]) / same + 0.6180339887).astype(np.int64)
@@ -86,11 +93,12 @@ class Basins(Displayed):
             raise RequestError(f"{unique.shape[1]} attractors: they fill curves and have no basins; colour by period")
         found = np.where(self.period == UNDECIDED, -2, -1).astype(np.int16)
         found[settled] = inverse.ravel()
-        return found, points[:, first]
+        return found, descent.position(points)[:, first]
 
 
 def basins(
     objective: Objective, learning_rate: float, box: ArrayLike, shape: tuple[int, int] = (512, 512), *,
+    momentum: float = 0.0, nesterov: bool = False,
     plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None, steps: int = 2000, tolerance: float = 1e-6,
     progress: Callable[[float], None] | None = None,
 ) -> Basins:  # fmt: skip
@@ -100,12 +108,14 @@ def basins(
     ----------
     box : ((u_low, u_high), (v_low, v_high)); cells are sampled at their centres
     shape : columns (along u) and rows (along v)
-    plane : origin, e_1, e_2 in R^d; in two dimensions the plane is all there is
+    momentum, nesterov : see `DescentMap`; all starts x_0 are at rest, but where the plane is one of pairs
+    plane : origin, e_1, e_2 in R^d, or with momentum in R^2d, pairs (x_0, x_-1); in two dimensions the plane is all
+        there is, and so is that of the pairs in one
     tolerance : see `settle`: relative to how far a run came lately, so that its square is the remaining distance
     progress : called with the share that is done
     """
-    descent = DescentMap(objective, learning_rate)
-    origin, e1, e2 = _plane(descent.dimension, plane)
+    descent = DescentMap(objective, learning_rate, momentum, nesterov)
+    origin, e1, e2 = _plane(descent, plane)
     (a, b), (c, d) = np.asarray(box, dtype=float)
     if not (a < b and c < d):
         raise RequestError(f"an interval of the box is empty or reversed: {a:g}:{b:g},{c:g}:{d:g}")
@@ -125,17 +135,23 @@ def basins(
         ends[:, some] = done.x.reshape(-1, *across.shape)
         if progress is not None:
             progress(some.stop / rows)
-    return Basins(objective, learning_rate, u, v, period, used, ends)
+    return Basins(objective, learning_rate, u, v, period, used, ends, momentum, nesterov)
 
 
-def _plane(dimension: int, plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None) -> tuple[Array, Array, Array]:
+def _plane(
+    descent: DescentMap, plane: tuple[ArrayLike, ArrayLike, ArrayLike] | None
+) -> tuple[Array, Array, Array]:
+    """Origin and directions of states (m,)."""
+    dimension = descent.objective.dimension
     if plane is None:
-        if dimension != 2:
+        if 2 not in (dimension, descent.dimension):
             raise RequestError(f"a picture of {dimension} dimensions needs a plane: origin and two directions")
         plane = (np.zeros(2), np.array([1.0, 0.0]), np.array([0.0, 1.0]))
-    origin, e1, e2 = (np.asarray(each, dtype=float).reshape(-1) for each in plane)
-    if not origin.size == e1.size == e2.size == dimension:
+    given = [np.asarray(each, dtype=float).reshape(-1) for each in plane]
+    sizes = {each.size for each in given}
+    if len(sizes) > 1 or not sizes <= {dimension, descent.dimension}:
         raise RequestError(f"origin and directions of the plane must have {dimension} coordinates")
+    origin, e1, e2 = (descent.at_rest(each) if each.size == dimension else each for each in given)
     return origin, e1, e2
 
 

@@ -4,7 +4,7 @@ learning rates at which periods double."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from witten.descent import kernels
-from witten.descent.attractor import DIVERGES, SLOW, fate
+from witten.descent.attractor import DIVERGES, SLOW, fate_of_state
 from witten.descent.cycle_detection import settle
 from witten.descent.gradient_map import DescentMap, checked_starts
 from witten.descent.limit_orbit import ARRIVED, approached
@@ -55,6 +55,7 @@ class Diagram(netcdf.Saved, Displayed):
         the cycle where there is one, else of the run
     periods : of the cycle, 0 where none up to a quarter of `kept` is known, -1 where the run diverged, (m, starts)
     why : what the periods rest on, in words, (m, starts)
+    momentum, nesterov : alpha, and whether the gradient is Nesterov's
     """
 
     kind: ClassVar[str] = KIND
@@ -66,6 +67,8 @@ class Diagram(netcdf.Saved, Displayed):
     exponents: Array
     periods: NDArray[np.int64]
     why: NDArray[np.str_]
+    momentum: float = 0.0
+    nesterov: bool = False
 
     @property
     def summary(self) -> str:
@@ -96,7 +99,9 @@ class Diagram(netcdf.Saved, Displayed):
                 "why": (each, self.why.astype(object), {"long_name": "what the period rests on"}),
             },
             coords={"learning_rate": ("learning_rate", self.learning_rates, about("learning rate s"))},
-            attrs=netcdf.provenance(KIND, "Attractors of gradient descent", {"objective": self.objective}),
+            attrs=netcdf.provenance(KIND, "Attractors of gradient descent", {
+                "objective": self.objective, "momentum": self.momentum, "nesterov": int(self.nesterov),
+            }),
         )
 
     @classmethod
@@ -104,14 +109,19 @@ class Diagram(netcdf.Saved, Displayed):
         """The diagram that `to_dataset` described."""
         columns = {name: dataset[name].values for name in ("points", "exponents", "periods")}
         why = dataset["why"].values.astype(str) if "why" in dataset else np.full(columns["periods"].shape, "")
-        return cls(str(dataset.attrs["objective"]), dataset["learning_rate"].values, **columns, why=why)
+        about = dataset.attrs
+        return cls(
+            str(about["objective"]), dataset["learning_rate"].values, **columns, why=why,
+            momentum=float(about.get("momentum", 0.0)), nesterov=bool(about.get("nesterov", False)),
+        )  # fmt: skip
 
 
 def bifurcation_diagram(
-    objective: Objective, learning_rates: Sequence[float] | Array, starts: ArrayLike, *, burn: int = 3000,
-    keep: int = 256,
+    objective: Objective, learning_rates: Sequence[float] | Array, starts: ArrayLike, *, momentum: float = 0.0,
+    nesterov: bool = False, burn: int = 3000, keep: int = 256,
 ) -> Diagram:  # fmt: skip
-    """Run gradient descent from starts (d, k) at every learning rate, each going on from the end of the one below it.
+    """Run gradient descent from starts (d, k) at rest, with momentum the map of pairs `DescentMap`, at every learning
+    rate, each going on from the end of the one below it.
 
     A period is that of an orbit found by Newton's method from the points kept, stable or neutral, that the run comes
     closer to all the time (`limit_orbit.approached`), and `points` are then its own: beside a bifurcation the run is
@@ -131,27 +141,29 @@ def bifurcation_diagram(
         where f is not a number at a start.
     """
     s = np.array([positive("learning rate", rate) for rate in learning_rates])
+    maps = [DescentMap(objective, rate, momentum, nesterov) for rate in s.tolist()]
     x = checked_starts(objective, starts)
+    x = maps[0].at_rest(x) if maps else x
     order = np.argsort(s, kind="stable")
-    points = np.empty((s.size, x.shape[1], keep, objective.dimension))
+    points = np.empty((s.size, x.shape[1], keep, len(x)))
     exponents = np.empty((s.size, x.shape[1]))
     periods, why = np.empty(exponents.shape, dtype=np.int64), np.empty(exponents.shape, dtype=object)
     for i, start in enumerate(np.ascontiguousarray(x.T)):
-        found = np.empty((s.size, keep, objective.dimension))
-        exponents[order, i] = _continued(objective, start, s[order], burn, found)
+        found = np.empty((s.size, keep, start.size))
+        exponents[order, i] = _continued([maps[j] for j in order], start, burn, found)
         points[order, i] = found
-        for j, rate in enumerate(s.tolist()):
-            descent = DescentMap(objective, rate)
+        for j, descent in enumerate(maps):
             there = _attractor(descent, points[j, i], float(exponents[j, i])) or _longer(descent, points[j, i], burn)
             points[j, i], exponents[j, i], periods[j, i], why[j, i] = there
-    return Diagram(objective.name, s, points, exponents, periods, why.astype(str))
+    points = points[..., : objective.dimension]
+    return Diagram(objective.name, s, points, exponents, periods, why.astype(str), momentum, nesterov)
 
 
 def _attractor(descent: DescentMap, points: Array, exponent: float) -> Attractor | None:
-    """What the last points (kept, d) of a run show: an orbit it approaches, chaos, infinity; None where they do not."""
+    """What the last states (kept, m) of a run show: an orbit it approaches, chaos, infinity; None where they do not."""
     if not np.isfinite(points).all():
         return np.full_like(points, np.nan), np.nan, -1, "|x| grows without bound"
-    length = _length(descent.objective, points[-1])
+    length = _length(descent, points[-1])
     orbit = approached(descent, points.T, length)
     if orbit is not None:
         return _along(orbit.points.T, points), float(orbit.exponents[0]), orbit.period, judged(descent, orbit)[1]
@@ -166,21 +178,21 @@ def _attractor(descent: DescentMap, points: Array, exponent: float) -> Attractor
 def _longer(descent: DescentMap, points: Array, burn: int) -> Attractor:
     """The fate of a run as far off as f is linear, LONGER times as long, where the points kept left it undecided."""
     x = points[-1]
-    end = fate(descent.objective, descent.learning_rate, x + 0.1 * _length(descent.objective, x), steps=LONGER * burn)
+    end = fate_of_state(descent, (x + 0.1 * _length(descent, x))[:, None], LONGER * burn)
     if end.kind == DIVERGES:
         return np.full_like(points, np.nan), np.nan, -1, end.why
     exponent = float(end.lyapunov.max(initial=-np.inf)) if end.lyapunov.size else np.nan
     if end.settled:
         return _along(end.x.T, points), exponent, end.x.shape[1], end.why
     tail = descent.path(end.x[:, -1], len(points) - 1).T
-    length = _length(descent.objective, x)
+    length = _length(descent, x)
     if end.kind == SLOW and end.period is not None and (orbit := approached(descent, tail.T, length)) is not None:
         return _along(orbit.points.T, tail), float(orbit.exponents[0]), orbit.period, end.why
     return tail, exponent, 0, f"{end.kind}: {end.why}"
 
 
 def _along(orbit: Array, points: Array) -> Array:
-    """As many points of an orbit (p, d) as of a run (kept, d), in step with it."""
+    """As many states of an orbit (p, m) as of a run (kept, m), in step with it."""
     first = int(np.argmin(abs(orbit - points[0]).max(axis=1)))
     return orbit[(np.arange(len(points)) + first) % len(orbit)]
 
@@ -194,13 +206,13 @@ def _repeats(points: Array) -> int:
     return 0
 
 
-def _continued(objective: Objective, start: Array, s: Array, burn: int, out: Array) -> Array:
-    kick = _kick(objective, start)
-    if objective.formula is not None:
-        return kernels.diagram(*kernels.pointers(objective), start, s, burn, kick, out)
-    exponents, x = np.full(s.size, np.nan), start
-    for i, rate in enumerate(s.tolist()):
-        descent = DescentMap(objective, rate)
+def _continued(maps: list[DescentMap], start: Array, burn: int, out: Array) -> Array:
+    first, kick = maps[0], _kick(maps[0], start)
+    if first.compiled:
+        s, momentum = np.array([float(each.learning_rate) for each in maps]), first.kernel_arguments[1]
+        return kernels.diagram(*kernels.pointers(first.objective), start, s, momentum, burn, kick, out)
+    exponents, x = np.full(len(maps), np.nan), start
+    for i, descent in enumerate(maps):
         with np.errstate(all="ignore"):
             out[i] = descent.path(descent.iterate(x + kick, burn), out.shape[1] - 1).T
         if abs(out[i]).max() < kernels.OVERFLOW:
@@ -211,14 +223,15 @@ def _continued(objective: Objective, start: Array, s: Array, burn: int, out: Arr
     return exponents
 
 
-def _kick(objective: Objective, x: Array) -> float:
-    """A move that is small beside the length over which f is linear near x (d,), but not lost in rounding."""
-    return max(KICK * _length(objective, x), ROUNDING * float(abs(x).max()))
+def _kick(descent: DescentMap, state: Array) -> float:
+    """A move that is small beside the length over which f is linear near a state (m,), but not lost in rounding."""
+    return max(KICK * _length(descent, state), ROUNDING * float(abs(state).max()))
 
 
-def _length(objective: Objective, x: Array) -> float:
-    """Over which grad f is linear near x (d,); a parabola has no length of its own."""
-    length = nonlinear_length(objective, x)
+def _length(descent: DescentMap, state: Array) -> float:
+    """Over which grad f is linear near a state (m,); a parabola has no length of its own."""
+    x = descent.position(state)
+    length = nonlinear_length(descent.objective, x)
     return length if np.isfinite(length) else float(abs(x).max()) or 1.0
 
 
@@ -230,7 +243,7 @@ class Doubling:
     ----------
     period : p of the cycle that becomes unstable
     learning_rate : where its multiplier is -1
-    orbit : the cycle there
+    orbit : the cycle there, of states
     """
 
     period: int
@@ -238,7 +251,9 @@ class Doubling:
     orbit: Orbit
 
 
-def flip(objective: Objective, points: ArrayLike, low: float, high: float) -> Doubling:
+def flip(
+    objective: Objective, points: ArrayLike, low: float, high: float, *, momentum: float = 0.0, nesterov: bool = False
+) -> Doubling:
     """The learning rate in [low, high] at which the cycle through points (d, p) at `low` has a multiplier -1.
 
     The cycle is followed in s by Newton's method, steps being halved where it is lost.
@@ -248,32 +263,38 @@ def flip(objective: Objective, points: ArrayLike, low: float, high: float) -> Do
     ConvergenceError
         if it does not double its period there, or cannot be followed.
     """
-    orbit = polish(DescentMap(objective, low), points)
+    descent = DescentMap(objective, low, momentum, nesterov)
+    return _flip(descent, descent.in_turn(points), high)
+
+
+def _flip(descent: DescentMap, states: Array, high: float) -> Doubling:
+    """`flip` of the cycle through states (m, p) at the learning rate of a map."""
+    orbit, low = polish(descent, states), descent.learning_rate
     if orbit is None:
         raise ConvergenceError(f"no cycle near the given points at learning rate {low:g}; start from its own points")
     s, step = low, (high - low) / 50
     while s < high:
-        after = _followed(objective, orbit, min(s + step, high))
+        after = _followed(replace(descent, learning_rate=min(s + step, high)), orbit)
         if after is None:
             step /= 2
             if step < 1e-9 * high:
                 raise ConvergenceError(f"the cycle of period {orbit.period} is lost at learning rate {s:.9g}")
         elif _offset(orbit) * _offset(after) <= 0:
-            return _refined(objective, orbit, s, min(s + step, high))
+            return _refined(descent, orbit, s, min(s + step, high))
         else:
             s, orbit = min(s + step, high), after
     raise ConvergenceError(f"the cycle of period {orbit.period} does not double between {low:g} and {high:g}")
 
 
 def _offset(orbit: Orbit) -> float:
-    """The smallest real multiplier, plus one."""
+    """The smallest real multiplier, plus one; where all are complex, as with momentum, how far from -1 they are."""
     real = orbit.multipliers.real[abs(orbit.multipliers.imag) < 1e-9]
-    return float(real.min(initial=np.inf)) + 1.0
+    return float(real.min()) + 1.0 if real.size else float(abs(orbit.multipliers + 1.0).min())
 
 
-def _followed(objective: Objective, orbit: Orbit, s: float) -> Orbit | None:
+def _followed(descent: DescentMap, orbit: Orbit) -> Orbit | None:
     """The cycle at a learning rate nearby; None if Newton's method finds another one."""
-    after = polish(DescentMap(objective, s), orbit.points)
+    after = polish(descent, orbit.points)
     if after is None or after.period != orbit.period:
         return None
     moved = abs(after.points - orbit.points).max()
@@ -282,22 +303,26 @@ def _followed(objective: Objective, orbit: Orbit, s: float) -> Orbit | None:
     return after if moved < 0.2 * np.ptp(orbit.points, axis=1).max() else None
 
 
-def _refined(objective: Objective, orbit: Orbit, low: float, high: float) -> Doubling:
+def _refined(descent: DescentMap, orbit: Orbit, low: float, high: float) -> Doubling:
+    def followed(s: float) -> Orbit | None:
+        return _followed(replace(descent, learning_rate=s), orbit)
+
     def offset(s: float) -> float:
-        there = _followed(objective, orbit, s)
+        there = followed(s)
         if there is None:
             raise ConvergenceError(f"the cycle of period {orbit.period} is lost at learning rate {s:.9g}")
         return _offset(there)
 
     s = float(brentq(offset, low, high, xtol=1e-15, rtol=1e-14))
-    there = _followed(objective, orbit, s)
+    there = followed(s)
     return Doubling(orbit.period, s, orbit if there is None else there)
 
 
 def doublings(
-    objective: Objective, start: ArrayLike, low: float, high: float, count: int, *, steps: int = 200_000
-) -> tuple[Doubling, ...]:
-    """The first `count` period doublings of the attractor reached from `start` (d,) at `low`, up to `high`.
+    objective: Objective, start: ArrayLike, low: float, high: float, count: int, *, momentum: float = 0.0,
+    nesterov: bool = False, steps: int = 200_000,
+) -> tuple[Doubling, ...]:  # fmt: skip
+    """The first `count` period doublings of the attractor reached from `start` (d,) at rest at `low`, up to `high`.
 
     After each one the doubled cycle is found by running on a little above it.
 
@@ -308,23 +333,25 @@ def doublings(
     ConvergenceError
         if the cascade breaks off.
     """
-    x, s, found = np.asarray(start, dtype=float).reshape(objective.dimension), low, list[Doubling]()
+    descent = DescentMap(objective, low, momentum, nesterov)
+    x, found = descent.at_rest(np.asarray(start, dtype=float).reshape(objective.dimension)), list[Doubling]()
     end = high
     for _ in range(count):
-        points = _cycle_at(objective, x, s, steps)
+        points = _cycle_at(descent, x, steps)
         if found and points.shape[1] != 2 * found[-1].period:
             raise ConvergenceError(f"after period {found[-1].period} comes {points.shape[1]}, not its double")
-        found.append(flip(objective, points, s, end))
+        found.append(_flip(descent, points, end))
         gap = found[-1].learning_rate - (found[-2].learning_rate if len(found) > 1 else low)
-        x, s = points[:, 0], found[-1].learning_rate + 0.02 * gap
+        x, descent = points[:, 0], replace(descent, learning_rate=found[-1].learning_rate + 0.02 * gap)
         # Gaps shrink, from the second on by a factor that tends to Feigenbaum's 4.669 [Feigenbaum1978].
         end = high if len(found) < 2 else min(high, found[-1].learning_rate + gap)
     return tuple(found)
 
 
-def _cycle_at(objective: Objective, x: Array, s: float, steps: int) -> Array:
-    descent = DescentMap(objective, s)
-    done = settle(descent, x[:, None] + _kick(objective, x), steps)
+def _cycle_at(descent: DescentMap, x: Array, steps: int) -> Array:
+    done = settle(descent, x[:, None] + _kick(descent, x), steps)
     if done.period[0] <= 0:
-        raise RequestError(f"the run does not converge at learning rate {s:g}; start where it does")
+        raise RequestError(
+            f"the run does not converge at learning rate {descent.learning_rate:g}; start where it does"
+        )
     return descent.path(done.x[:, 0], int(done.period[0]) - 1)

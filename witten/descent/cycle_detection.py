@@ -26,7 +26,7 @@ class Settled:
 
     Attributes
     ----------
-    x : where each run was left, shape (d, n)
+    x : the state in which each run was left, shape (m, n)
     period : p of the cycle it returned to, DIVERGED = -1, or UNDECIDED = 0 after all steps, shape (n,)
     steps : how many it took, shape (n,); fewer than all of an undecided run: it stands still at no fixed point
     """
@@ -40,16 +40,18 @@ def settle(
     descent: DescentMap, x: ArrayLike, steps: int, *, tolerance: float = 1e-12, rounding: float = ROUNDING,
     longest: int = LONGEST,
 ) -> Settled:  # fmt: skip
-    """Run starts (d, n) until |x_{k+p} - x_k| <= tolerance w + rounding |x_k| twice in a row, or x^2 overflows, or all
+    """Run starts, states (m, n), until |x_{k+p} - x_k| <= tolerance w + rounding |x_k| twice in a row, or x^2 overflows, or all
     steps; w is how wide the run has been lately.
 
     Fixed points are seen by their small steps, cycles by Brent's search (see `kernels.settle`), so that a step costs
     two comparisons more. Whether a fixed point or cycle is stable is not asked."""
     rows = np.array(np.asarray(x, dtype=float).reshape(descent.dimension, -1).T, order="C")
     if descent.compiled:
-        rates = np.full(len(rows), float(descent.learning_rate))
+        s, momentum = descent.kernel_arguments
         gradient = kernels.pointers(descent.objective)[0]
-        period, used = kernels.settle(gradient, rows, rates, steps, tolerance, rounding, longest)
+        period, used = kernels.settle(
+            gradient, rows, np.full(len(rows), s), momentum, steps, tolerance, rounding, longest
+        )
         return Settled(rows.T, period, used)
     with np.errstate(all="ignore"):
         return _Search(descent, rows.T.copy(), steps, tolerance, rounding, longest).run()
@@ -128,7 +130,7 @@ class _Search:
         """See `kernels._at_rest`; asked of some of the points only."""
         out = np.zeros(x.shape[1], dtype=bool)
         if asked.any():
-            y = x[:, asked]
+            y = self.descent.position(x[:, asked])
             g = self.descent.objective.gradient(y)
             move = LOST * abs(y) + slack[asked]
             z = y + np.where(move > 0.0, move, TINY) * np.where(g < 0.0, -1.0, 1.0)

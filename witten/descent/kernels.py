@@ -1,7 +1,9 @@
 """Loops over steps in Numba, compiled once for all objectives: what f is comes in as a pointer to compiled code.
 
-Points are rows here, shape (n, d). A pointer costs a few nanoseconds a call and spares a second of compilation for
-every loop and objective; where that counts, `DescentMap.iterate` loops with a one-dimensional f' inlined."""
+States are rows here, shape (n, m): points, m = d, or with momentum pairs (x, x-), m = 2d; a tuple `momentum`, of d,
+alpha and whether the gradient is Nesterov's, says which. A pointer costs a few nanoseconds a call and spares a second
+of compilation for every loop and objective; where that counts, `DescentMap.iterate` loops with a one-dimensional f'
+inlined."""
 
 from __future__ import annotations
 
@@ -69,30 +71,40 @@ def lanes(objective: Objective) -> Callable[..., None]:
     return loop
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _step(gradient, y, g, s, momentum):  # type: ignore[no-untyped-def]
+    """y <- F(y), in place: x - s grad f(x), or (x, x-) <- (z - s grad f(x or z), x) with z = x + alpha (x - x-)."""
+    d, alpha, nesterov = momentum
+    if y.size == d:
+        gradient(y, g)
+    else:
+        for j in range(d):
+            x = y[j]
+            y[j] = x + alpha * (x - y[d + j])
+            y[d + j] = x
+        gradient(y[:d] if nesterov else y[d:], g)
+    for j in range(d):
+        y[j] -= s * g[j]
+
+
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def advance(gradient, x, s, steps):  # type: ignore[no-untyped-def]
-    """x -= s grad f(x), so many times, for starts (n, d) with their own s (n,), in place."""
-    n, d = x.shape
-    for i in numba.prange(n):
-        g, y = np.empty(d), x[i].copy()
+def advance(gradient, x, s, momentum, steps):  # type: ignore[no-untyped-def]
+    """x <- F(x), so many times, for starts (n, m) with their own s (n,), in place."""
+    for i in numba.prange(x.shape[0]):
+        g, y = np.empty(momentum[0]), x[i].copy()
         for _ in range(steps):
-            gradient(y, g)
-            for j in range(d):
-                y[j] -= s[i] * g[j]
+            _step(gradient, y, g, s[i], momentum)
         x[i] = y
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def record(gradient, x, s, steps, every):  # type: ignore[no-untyped-def]
-    """The points x_0, x_every, x_{2 every}, ... of one run from x (d,)."""
-    d = x.size
-    out = np.empty((steps // every + 1, d))
-    g, y = np.empty(d), x.copy()
+def record(gradient, x, s, momentum, steps, every):  # type: ignore[no-untyped-def]
+    """The states x_0, x_every, x_{2 every}, ... of one run from x (m,)."""
+    out = np.empty((steps // every + 1, x.size))
+    g, y = np.empty(momentum[0]), x.copy()
     out[0] = y
     for k in range(1, steps + 1):
-        gradient(y, g)
-        for j in range(d):
-            y[j] -= s * g[j]
+        _step(gradient, y, g, s, momentum)
         if k % every == 0:
             out[k // every] = y
     return out
@@ -125,8 +137,8 @@ def _at_rest(gradient, y, slack):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore[no-untyped-def]
-    """Run starts (n, d) until they return to where they were, in place: period (n,) and steps taken (n,).
+def settle(gradient, x, s, momentum, steps, tolerance, rounding, longest):  # type: ignore[no-untyped-def]
+    """Run starts (n, m) until they return to where they were, in place: period (n,) and steps taken (n,).
 
     A point is kept, and replaced after 1, 2, 4, ... steps (`longest` at most); the largest distance from it since then
     is the length that all others are measured by, so that neither the origin nor the unit of length, nor how far away
@@ -136,22 +148,23 @@ def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore
     divisor after which the run is back within the root of that, since alternating convergence looks like a cycle twice
     as long. `rounding` |x_i| is added to the tolerance of each coordinate. A run that no longer moves though it is at
     no fixed point - on a plateau, or since its steps are below rounding - is left undecided."""
-    n, d = x.shape
+    n, m = x.shape
+    d = momentum[0]
     period = np.zeros(n, dtype=np.int64)
     used = np.full(n, steps, dtype=np.int64)
     for i in numba.prange(n):
-        g, y, mark, first = np.empty(d), x[i].copy(), x[i].copy(), x[i].copy()
+        g, y, last = np.empty(d), x[i].copy(), x[i].copy()
+        mark, first = x[i].copy(), x[i].copy()
         power, since, candidate, still = 1, 0, 0, 0
         widest, drift, size = 0.0, 0.0, 0.0
         for k in range(steps):
-            gradient(y, g)
+            last[:] = y
+            _step(gradient, y, g, s[i], momentum)
             size, gap, move, resting, near = 0.0, 0.0, 0.0, True, True
             close = 2.0 * tolerance * widest if candidate else tolerance * widest
-            for j in range(d):
-                before = y[j]
-                y[j] -= s[i] * g[j]
+            for j in range(m):
                 here = abs(y[j])
-                length, away = abs(y[j] - before), abs(y[j] - mark[j])
+                length, away = abs(y[j] - last[j]), abs(y[j] - mark[j])
                 resting &= length <= tolerance * widest + rounding * here
                 near &= away <= close + rounding * here
                 move, gap, size = max(move, length), max(gap, away), max(size, here)
@@ -164,7 +177,7 @@ def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore
             widest = max(widest, gap)
             still = still + 1 if resting else 0
             if still == 2 or move == 0.0:
-                if _at_rest(gradient, y, np.sqrt(tolerance) * widest):
+                if _at_rest(gradient, y[:d], np.sqrt(tolerance) * widest):
                     period[i], used[i] = 1, k + 1
                     break
                 if move == 0.0:
@@ -174,7 +187,7 @@ def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore
             if candidate and since == 2 * candidate:
                 if near and (gap <= 1.5 * drift or gap <= 1e-3 * tolerance * widest + rounding * size):
                     trembles = widest <= 64.0 * rounding * size  # no cycle, but rounding at a fixed point, or a crawl
-                    if not trembles or _at_rest(gradient, y, widest):
+                    if not trembles or _at_rest(gradient, y[:d], widest):
                         period[i], used[i] = 1 if trembles else candidate, k + 1
                         break
                 candidate, mark[:], since, widest = 0, y, 0, 0.0
@@ -186,9 +199,7 @@ def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore
                     power, since, widest = min(2 * power, longest), 0, 0.0
         first[:] = y
         for q in range(1, period[i]):
-            gradient(y, g)
-            for j in range(d):
-                y[j] -= s[i] * g[j]
+            _step(gradient, y, g, s[i], momentum)
             if period[i] % q == 0 and _distance(y, first) <= np.sqrt(tolerance) * widest:
                 period[i] = q
                 break
@@ -197,10 +208,29 @@ def settle(gradient, x, s, steps, tolerance, rounding, longest):  # type: ignore
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _push(h, s, q, logs):  # type: ignore[no-untyped-def]
-    """q <- orthonormal columns of (I - s h) q, adding to logs how much each was stretched."""
+def _moved(hessian, y, h, s, momentum, q):  # type: ignore[no-untyped-def]
+    """F'(y) q for directions q (m, columns)."""
+    d, alpha, nesterov = momentum
+    if y.size == d:
+        hessian(y, h)
+        return q - s * (h @ q)
+    out = np.empty_like(q)
+    ahead = q[:d] + alpha * (q[:d] - q[d:])
+    out[d:] = q[:d]
+    if nesterov:
+        hessian(y[:d] + alpha * (y[:d] - y[d:]), h)
+        out[:d] = ahead - s * (h @ ahead)
+    else:
+        hessian(y[:d], h)
+        out[:d] = ahead - s * (h @ q[:d])
+    return out
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _push(hessian, y, h, s, momentum, q, logs):  # type: ignore[no-untyped-def]
+    """q <- orthonormal columns of F'(y) q, adding to logs how much each was stretched."""
     d, m = q.shape
-    moved = q - s * (h @ q)
+    moved = _moved(hessian, y, h, s, momentum, q)
     for c in range(m):
         for b in range(c):
             along = 0.0
@@ -219,43 +249,39 @@ def _push(h, s, q, logs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def stretch(gradient, hessian, x, s, steps, q, logs):  # type: ignore[no-untyped-def]
-    """Follow x (d,) and the columns of q (d, m), in place; logs (b, m) of their growth in b equal batches of steps."""
-    d = x.size
+def stretch(gradient, hessian, x, s, momentum, steps, q, logs):  # type: ignore[no-untyped-def]
+    """Follow x (m,) and the columns of q (m, c), in place; logs (b, c) of their growth in b equal batches of steps."""
+    d = momentum[0]
     g, h = np.empty(d), np.empty((d, d))
     for b in range(logs.shape[0]):
         for _ in range(steps):
-            hessian(x, h)
-            _push(h, s, q, logs[b])
-            gradient(x, g)
-            for j in range(d):
-                x[j] -= s * g[j]
+            _push(hessian, x, h, s, momentum, q, logs[b])
+            _step(gradient, x, g, s, momentum)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def diagram(gradient, hessian, x, s, burn, kick, out):  # type: ignore[no-untyped-def]
-    """One run continued through learning rates s (m,): the last points out (m, keep, d), growth of a vector (m,).
+def diagram(gradient, hessian, x, s, momentum, burn, kick, out):  # type: ignore[no-untyped-def]
+    """One run continued through learning rates s (r,): the last states out (r, keep, m), growth of a vector (r,).
 
     Each starts where the one before it ended, moved by `kick` so that it leaves what has become unstable, or from x
     where that diverged. Growth is averaged from half of `burn` on. nan where a run diverges."""
-    m, keep, d = out.shape
-    g, h, q, one = np.empty(d), np.empty((d, d)), np.zeros((d, 1)), np.zeros(1)
-    exponents = np.full(m, np.nan)
+    rates, keep, m = out.shape
+    d = momentum[0]
+    g, h, q, one = np.empty(d), np.empty((d, d)), np.zeros((m, 1)), np.zeros(1)
+    exponents = np.full(rates, np.nan)
     y = x.copy()
-    for r in range(m):
+    for r in range(rates):
         y += kick
-        q[:] = 1.0 / np.sqrt(d)
+        q[:] = 1.0 / np.sqrt(m)
         lost = False
         for k in range(burn + keep):
             if k == burn // 2:
                 one[0] = 0.0
             if k >= burn:
                 out[r, k - burn] = y
-            hessian(y, h)
-            _push(h, s[r], q, one)
-            gradient(y, g)
+            _push(hessian, y, h, s[r], momentum, q, one)
+            _step(gradient, y, g, s[r], momentum)
             for j in range(d):
-                y[j] -= s[r] * g[j]
                 if not abs(y[j]) < OVERFLOW:
                     lost = True
             if lost:

@@ -26,7 +26,7 @@ REPELLED = 2.0
 
 
 def approached(descent: DescentMap, tail: Array, length: float, *, longest: int | None = None) -> Orbit | None:
-    """The stable or neutral orbit that consecutive points (d, n) of a run come ever closer to, or have come to as
+    """The stable or neutral orbit that consecutive states (m, n) of a run come ever closer to, or have come to as
     closely as ARRIVED of a length that f or the run has; None if there is none of period up to `longest` (n/4 by
     default).
 

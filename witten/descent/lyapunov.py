@@ -28,7 +28,7 @@ class Lyapunov:
         given subspace come first; -inf where a direction is lost, as at a superstable point
     errors : standard errors from the means of batches of the run, shape (m,); 0 for -inf
     n_tangential : how many belong to the given subspace
-    x : where the run ended, shape (d,)
+    x : the state in which the run ended, shape (m,)
     """
 
     exponents: Array
@@ -51,13 +51,14 @@ def lyapunov(
     descent: DescentMap, x: ArrayLike, steps: int = 20_000, *, burn: int = 2_000, along: ArrayLike | None = None,
     count: int | None = None,
 ) -> Lyapunov:  # fmt: skip
-    """lim (1/k) log |F'(x_{k-1}) ... F'(x_0) q| for the directions q of R^d, by QR, after `burn` steps from x (d,).
+    """lim (1/k) log |F'(x_{k-1}) ... F'(x_0) q| for the directions q of R^m, by QR, after `burn` steps from the state
+    x (m,).
 
     Parameters
     ----------
-    along : basis (d, m) of a subspace that F' leaves invariant along the run, such as the line x = y of a balanced
+    along : basis (m, l) of a subspace that F' leaves invariant along the run, such as the line x = y of a balanced
         factorisation: its exponents come first (tangential), and the others are those across it (transverse)
-    count : only so many exponents (default: all d)
+    count : only so many exponents (default: all m)
     """
     x = np.array(x, dtype=float).reshape(descent.dimension)
     subspace = np.empty((descent.dimension, 0)) if along is None else np.asarray(along, dtype=float)
@@ -66,9 +67,9 @@ def lyapunov(
     batch = max(steps // BATCHES, 1)
     if descent.compiled:
         pointers = kernels.pointers(descent.objective)
-        s = float(descent.learning_rate)
-        kernels.stretch(*pointers, x, s, burn, q, np.zeros((1, q.shape[1])))
-        kernels.stretch(*pointers, x, s, batch, q, logs)
+        arguments = descent.kernel_arguments
+        kernels.stretch(*pointers, x, *arguments, burn, q, np.zeros((1, q.shape[1])))
+        kernels.stretch(*pointers, x, *arguments, batch, q, logs)
     else:
         x, q = _stretch(descent, x, q, burn, np.zeros((1, q.shape[1])))
         x, q = _stretch(descent, x, q, batch, logs)

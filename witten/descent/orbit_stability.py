@@ -8,7 +8,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.descent.gradient_map import DescentMap
+from witten.descent.gradient_map import DescentMap, stability_threshold
 from witten.descent.orbits import NEUTRAL, Orbit, polish
 from witten.objectives.objective import Objective
 
@@ -32,18 +32,19 @@ def exact_gradient(objective: Objective, x: Array) -> list[Any] | None:
 def judged(descent: DescentMap, orbit: Orbit) -> tuple[bool | None, str]:
     """Whether runs that start near an orbit stay near it, None where its multipliers do not say; and why, in words.
 
-    At a fixed point by the curvatures h of f, 0 < s h < 2, which are known relative to each other however small s is;
-    on a cycle by the moduli of the multipliers."""
+    At a fixed point by the curvatures h of f, 0 < s h < 2 (with momentum `stability_threshold`), which are known
+    relative to each other however small s is; on a cycle by the moduli of the multipliers."""
     if orbit.period > 1:
         return _by_moduli(descent, orbit)
-    h = np.linalg.eigvalsh(descent.objective.hessian(orbit.points)[:, :, 0])
+    h = np.linalg.eigvalsh(descent.objective.hessian(descent.position(orbit.points))[:, :, 0])
     largest = float(abs(h).max())
-    if descent.learning_rate * h[-1] > 2 + NEUTRAL:
-        return False, f"unstable: the sharpness {h[-1]:.6g} is above 2/s = {2 / descent.learning_rate:.6g}"
+    most, limit = stability_threshold(descent.momentum, nesterov=descent.nesterov), descent.limit_in_words
+    if descent.learning_rate * h[-1] > most + NEUTRAL:
+        return False, f"unstable: the sharpness {h[-1]:.6g} is above {limit} = {descent.sharpness_limit:.6g}"
     if h[0] < -FLAT * largest:
         return False, f"unstable: a {'maximum' if h[-1] < 0 else 'saddle'} of f"
-    if h[0] > FLAT * largest and descent.learning_rate * h[-1] < 2 - NEUTRAL:
-        return True, "a minimum, and its sharpness is below 2/s"
+    if h[0] > FLAT * largest and descent.learning_rate * h[-1] < most - NEUTRAL:
+        return True, f"a minimum, and its sharpness is below {limit}"
     return _neutral(descent, orbit)
 
 

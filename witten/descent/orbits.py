@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from witten.descent.gradient_map import DescentMap
 from witten.errors import RequestError
 
-__all__ = ["Orbit", "hull", "orbits", "polish", "split_exponents"]
+__all__ = ["Orbit", "hull", "orbit_at", "orbits", "polish", "split_exponents", "state_hull"]
 
 Array = NDArray[np.float64]
 # A multiplier of modulus within this of 1 is neutral: along a manifold of minima, or at a bifurcation.
@@ -32,8 +32,8 @@ class Orbit:
 
     Attributes
     ----------
-    points : shape (d, p), in order, p the minimal period
-    multipliers : eigenvalues of (F^p)'(x_1) by falling modulus, complex, shape (d,)
+    points : states, shape (m, p), in order, p the minimal period
+    multipliers : eigenvalues of (F^p)'(x_1) by falling modulus, complex, shape (m,)
     residual : the largest |F(x_i) - x_{i+1}|
     """
 
@@ -64,7 +64,7 @@ class Orbit:
 
 
 def polish(descent: DescentMap, points: ArrayLike, *, steps: int = 40) -> Orbit | None:
-    """The orbit near points (d, p) by Newton's method on F(x_i) - x_{i+1} = 0, i = 1, ..., p, solved together.
+    """The orbit near states (m, p) by Newton's method on F(x_i) - x_{i+1} = 0, i = 1, ..., p, solved together.
 
     Solving for all points at once keeps repelling orbits within reach (multiple shooting); where orbits fill a curve
     the shortest step is taken. None if Newton's method does not converge, or on a kink."""
@@ -97,12 +97,13 @@ def _solved(descent: DescentMap, orbit: Orbit, known: float) -> bool:
     """Whether the orbit closes to what its points are known to; at a fixed point, however small s is."""
     if orbit.period > 1:
         return orbit.residual <= known
-    h = float(np.linalg.norm(descent.objective.hessian(orbit.points)[:, :, 0], 2))
-    return bool(abs(descent.objective.gradient(orbit.points)).max() <= h * known)
+    x = descent.position(orbit.points)
+    h = float(np.linalg.norm(descent.objective.hessian(x)[:, :, 0], 2))
+    return bool(abs(descent.objective.gradient(x)).max() <= h * known)
 
 
 def orbit_at(descent: DescentMap, points: Array) -> Orbit | None:
-    """The orbit through these points (d, p) as they are; None on a kink."""
+    """The orbit through these states (m, p) as they are; None on a kink."""
     try:
         jacobians = descent.jacobian(points)
     except ValueError:
@@ -110,7 +111,8 @@ def orbit_at(descent: DescentMap, points: Array) -> Orbit | None:
     product = np.eye(descent.dimension)
     for i in range(points.shape[1]):
         product = jacobians[:, :, i] @ product
-    values = (np.linalg.eigvalsh(product) if points.shape[1] == 1 else np.linalg.eigvals(product)).astype(complex)
+    symmetric = points.shape[1] == 1 and not descent.momentum
+    values = (np.linalg.eigvalsh(product) if symmetric else np.linalg.eigvals(product)).astype(complex)
     residual = float(abs(descent(points) - np.roll(points, -1, axis=1)).max())
     return Orbit(points, values[np.argsort(-abs(values), kind="stable")], residual)
 
@@ -119,8 +121,10 @@ def _newton_step(descent: DescentMap, x: Array) -> Array:
     """dx with F'(x_i) dx_i - dx_{i+1} = x_{i+1} - F(x_i); for a fixed point Hess f dx = -grad f, which holds no s."""
     d, p = x.shape
     if p == 1:
-        h, g = descent.objective.hessian(x)[:, :, 0], descent.objective.gradient(x)
-        return np.linalg.lstsq(h, -g, rcond=1e-11)[0]
+        here = descent.position(x)
+        h, g = descent.objective.hessian(here)[:, :, 0], descent.objective.gradient(here)
+        step = np.linalg.lstsq(h, -g, rcond=1e-11)[0]
+        return np.concatenate([step, here + step - x[len(here) :]]) if descent.momentum else step
     jacobians, wrong = descent.jacobian(x), np.roll(x, -1, axis=1) - descent(x)
     if p * d > MOST_TOGETHER:
         return _step_from_one_point(jacobians, wrong)
@@ -161,11 +165,12 @@ def orbits(
 
     Parameters
     ----------
-    box : (low, high) per axis
+    box : (low, high) per axis of x
     """
     corners = np.asarray(box, dtype=float).reshape(-1, 2)
-    if len(corners) != descent.dimension or not (corners[:, 0] < corners[:, 1]).all():
-        raise RequestError(f"the box must have one interval low < high for each of {descent.dimension} axes")
+    if len(corners) != descent.objective.dimension or not (corners[:, 0] < corners[:, 1]).all():
+        raise RequestError(f"the box must have one interval low < high for each of {descent.objective.dimension} axes")
+    corners = descent.at_rest(corners)
     if descent.dimension == 1:
         guesses = _sign_changes(descent, period, corners[0])
     else:
@@ -205,12 +210,17 @@ def _sign_changes(descent: DescentMap, period: int, interval: Array) -> Array:
 
 
 def hull(points: Array, tolerance: float = 1e-6) -> Array:
-    """An orthonormal basis (d, m) of the directions in which points (d, n) differ, beside that in which they differ
-    most; m = 0 for a single point, and for points that only rounding keeps apart."""
+    """An orthonormal basis (d, l) of the directions in which points (d, n) differ, beside that in which they differ
+    most; l = 0 for a single point, and for points that only rounding keeps apart."""
     centred = points - points.mean(axis=1, keepdims=True)
     u, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     known = ROUNDING * np.sqrt(points.shape[1]) * abs(points).max()
     return u[:, sizes > max(tolerance * float(sizes[0]), float(known))]
+
+
+def state_hull(descent: DescentMap, states: Array) -> Array:
+    """An orthonormal basis (m, l) of the states whose points differ as those of states (m, n) do: of pairs both."""
+    return np.kron(np.eye(1 + bool(descent.momentum)), hull(descent.position(states)))
 
 
 def split_exponents(descent: DescentMap, points: Array, along: Array) -> tuple[Array, Array]:

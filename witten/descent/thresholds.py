@@ -11,7 +11,7 @@ import numpy as np
 
 from witten.descent.attractor import DIVERGES, FIXED, SLOW, Fate, fate
 from witten.descent.bifurcation import doublings
-from witten.descent.gradient_map import DescentMap
+from witten.descent.gradient_map import DescentMap, stability_threshold
 from witten.descent.lyapunov import lyapunov, random_product
 from witten.descent.orbits import orbits, polish
 from witten.errors import ConvergenceError, RequestError
@@ -108,6 +108,30 @@ def _minimum(x: float) -> float:
 def _minimum_measured(x: float) -> float:
     guess, f = _minimum(x), two_minima()
     return critical_learning_rate(lambda s: _stays(f, np.array([x]), s), 0.7 * guess, 1.3 * guess)
+
+
+def _with_momentum(alpha: float, nesterov: float) -> float:
+    return stability_threshold(alpha, nesterov=bool(nesterov)) / 2.0
+
+
+def _with_momentum_measured(alpha: float, nesterov: float) -> float:
+    """Up to which a run ends in the minimum 1 of (1 - x^2)^2/4, of sharpness 2."""
+    return critical_learning_rate(
+        lambda s: fate(balanced_line(), s, [0.999], momentum=alpha, nesterov=bool(nesterov), steps=20_000).period == 1,
+        0.9 * _with_momentum(alpha, nesterov), 1.1 * _with_momentum(alpha, nesterov),
+    )  # fmt: skip
+
+
+def _period_four(alpha: float) -> float:
+    """(1 + alpha) a with (1 + alpha)^2 (9 - 2 (1 + a)^2) = -(1 - alpha)^2: pairs of momentum alpha have the 2-cycles
+    that descent has at a = s/(1 + alpha), and -1 is a multiplier where descent's is -((1 - alpha)/(1 + alpha))^2."""
+    ratio = (1 - alpha) / (1 + alpha)
+    return (1 + alpha) * (math.sqrt((9 + ratio**2) / 2) - 1)
+
+
+def _period_four_measured(alpha: float) -> float:
+    s = _period_four(alpha)
+    return doublings(balanced_line(), [0.99], 0.97 * s, 1.1 * s, 1, momentum=alpha)[0].learning_rate
 
 
 def _kink(s: float) -> float:
@@ -275,6 +299,11 @@ THRESHOLDS = {
                   _period_three_measured, 0.0),
         Threshold("transverse", "3 - 2 a, the multiplier across x = y of the balanced 2-cycle of (1 - x y)^2/2",
                   {"a": 1.15}, _transverse, _transverse_measured, 1e-9),
+        Threshold("momentum", "(1 + alpha), Nesterov's (1 + alpha)/(1 + 2 alpha): 2-cycles around 1 of (1 - x^2)^2/4",
+                  {"alpha": 0.5, "nesterov": 0.0}, _with_momentum, _with_momentum_measured, 2e-4),
+        Threshold("momentum-period-four",
+                  "(1 + alpha)(sqrt((9 + r^2)/2) - 1), r = (1 - alpha)/(1 + alpha): these 2-cycles double",
+                  {"alpha": 0.5}, _period_four, _period_four_measured, 1e-9),
         Threshold("multiscale", "log(s/(2 eps)), the Lyapunov exponent on x^2/2 + eps sin(x/eps)",
                   {"s": 0.1, "eps": 1e-3}, _multiscale, _multiscale_measured, 0.02),
         Threshold("random-product", "1/low + 1/high, SGD on samples of curvature low and high",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
+from witten.langevin import momentum_in_words
 from witten.plots.style import (
     BLUE,
     GREY,
@@ -80,7 +81,7 @@ def plot_bifurcation(
         panels[0].annotate(label, (where, 0.985), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
                            fontsize=8, color=GREY, bbox=WHITE_GROUND)  # fmt: skip
     panels[0].set_ylabel(f"$x_{{{axis + 1}}}$ of the attractor" if diagram.dimension > 1 else "attractor $x$")
-    panels[0].set_title(shortened(diagram.objective), fontsize=11)
+    panels[0].set_title(shortened(diagram.objective) + momentum_in_words(diagram.momentum, diagram.nesterov), fontsize=11)
     panels[1].set_ylabel("Lyapunov exponent")
     panels[1].set_xlabel("learning rate $s$")
     panels[1].axhline(0.0, color=GREY, linewidth=0.8)
@@ -150,7 +151,11 @@ def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
     if found.objective.dimension == 2:
         axes.set_xlabel(f"${found.objective.symbols[0]}$")
         axes.set_ylabel(f"${found.objective.symbols[1]}$")
-    axes.set_title(f"{shortened(found.objective.name)}, learning rate {found.learning_rate:g}", fontsize=11)
+    elif found.objective.dimension == 1:
+        axes.set_xlabel("$x_0$")
+        axes.set_ylabel("$x_{-1}$")
+    rate = f", learning rate {found.learning_rate:g}"
+    axes.set_title(shortened(found.objective.name) + rate + momentum_in_words(found.momentum, found.nesterov), fontsize=11)
     return finished(figure, path)
 
 
@@ -203,7 +208,7 @@ def _place(point: Array) -> str:
 def plot_descent(descent: DescentMap, start: Array, steps: int, path: str | Path | None = None) -> Figure:
     """A run: f against steps, and the run itself - as a cobweb in one dimension, over level lines in two."""
     check_place(path)
-    points = descent.path(start, min(steps, MOST_STEPS))
+    points = descent.position(descent.path(descent.at_rest(start), min(steps, MOST_STEPS)))
     points = points[:, np.isfinite(points).all(axis=0) & (abs(points).max(axis=0) < 1e6)]
     f = descent.objective
     figure, panels = new_figure(1, 2, (11.0, 4.8))
@@ -223,9 +228,10 @@ def plot_descent(descent: DescentMap, start: Array, steps: int, path: str | Path
     if panels[0].get_yscale() == "log":
         log_ticks(panels[0].yaxis)
     panels[0].grid(True, color="0.9", linewidth=0.6)
-    draw = {1: _cobweb, 2: _over_levels}.get(f.dimension, _coordinates)
+    draw = {1: _return_map if descent.momentum else _cobweb, 2: _over_levels}.get(f.dimension, _coordinates)
     draw(panels[1], descent, points)
-    figure.suptitle(f"{shortened(f.name)}, learning rate {descent.learning_rate:g}", fontsize=11)
+    momentum = momentum_in_words(descent.momentum, descent.nesterov)
+    figure.suptitle(f"{shortened(f.name)}, learning rate {descent.learning_rate:g}{momentum}", fontsize=11)
     return finished(figure, path)
 
 
@@ -249,6 +255,20 @@ def _cobweb(axes: Axes, descent: DescentMap, points: Array) -> None:
     axes.set_xlabel("$x_k$")
     axes.set_ylabel("$x_{k+1}$")
     axes.set_ylim(low - margin, high + margin)
+
+
+def _return_map(axes: Axes, descent: DescentMap, points: Array) -> None:
+    """x_{k+1} against x_k: no function of it with momentum; fixed points lie on the diagonal."""
+    before, after = points[0, :-1], points[0, 1:]
+    ends = float(points[0].min()), float(points[0].max())
+    axes.plot(ends, ends, color="0.7", linewidth=0.9)
+    axes.plot(before, after, color=BLUE, linewidth=0.4, alpha=0.5)
+    axes.plot(before, after, ".", color=PURPLE, markersize=2.5)
+    axes.plot(before[0], after[0], "o", color=VERMILION, markersize=6, label="first step")
+    axes.plot(before[-1], after[-1], "s", color=BLUE, markersize=6, label="last step")
+    axes.legend(fontsize=8)
+    axes.set_xlabel("$x_k$")
+    axes.set_ylabel("$x_{k+1}$")
 
 
 def _over_levels(axes: Axes, descent: DescentMap, points: Array) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from witten.display import Displayed
 from witten.errors import RequestError
+from witten.langevin import momentum_in_words
 from witten.plots.style import GREY, PALETTE, check_place, finished, log_ticks, new_figure, shortened
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def plot_risks(curves: RiskCurve | Sequence[RiskCurve], path: str | Path | None 
 
 def _draw(axes: Axes, curve: RiskCurve, at: np.ndarray, colour: str) -> None:
     name = f"{LAWS.get(curve.method, curve.method)}: {shortened(curve.schedule.text, 34)}"
+    name += momentum_in_words(curve.momentum, curve.nesterov)
     axes.plot(at, curve.excess_risk, color=colour, linewidth=1.5, label=name)
     low = np.maximum(curve.lower, 1e-2 * curve.excess_risk)  # no bar is cut off by the end of a logarithmic axis
     axes.fill_between(at, low, curve.upper, color=colour, alpha=0.25, linewidth=0)

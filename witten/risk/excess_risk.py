@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
+from witten.langevin import checked_momentum
 from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
 from witten.risk.laws.master_equation import MasterEquation, each_rate, gibbs_risk
+from witten.risk.laws.momentum_law import MomentumLaw
 from witten.risk.laws.monte_carlo import simulated_risk
 from witten.risk.risk_curve import RiskCurve, recorded_steps
 from witten.risk.separable import START_HEIGHT, Term, starting_point, terms, without_constant
@@ -23,6 +25,7 @@ __all__ = ["METHODS", "excess_risk"]
 Array = NDArray[np.float64]
 Steps = NDArray[np.int64]
 METHODS = ("chain", "spectral", "simulate")
+Law = MasterEquation | MomentumLaw
 Found = tuple[Array, Array, Array, Mapping[str, Any]]
 # Most terms, and learning rates, whose details are reported.
 MOST_REPORTED = 6
@@ -37,6 +40,8 @@ def excess_risk(
     *,
     method: str = "chain",
     noise: float = 1.0,
+    momentum: float = 0.0,
+    nesterov: bool = False,
     paths: int = 2000,
     seed: int = 0,
     records: int = 2001,
@@ -58,6 +63,9 @@ def excess_risk(
     x0 : the start (d,); the highest local minimum where left out
     method : 'chain', 'spectral' or 'simulate'
     noise : sigma
+    momentum : alpha, from 0 to below 1: SGD is x+ = x + alpha (x - x-) - s_k grad f + s_k sigma xi, and starts at rest;
+        by 'chain', for functions of one variable and their sums, and by 'simulate'
+    nesterov : whether grad f is taken at x + alpha (x - x-)
     paths, seed : of 'simulate'
     records : about how many steps of a long schedule are recorded
     plateaus : whether to compute these; nan if not
@@ -67,31 +75,45 @@ def excess_risk(
     RequestError
         if the request is wrong; ConvergenceError if SGD diverges, or its distribution is too narrow for a grid.
     """
-    given, plan = resolve(objective), Schedule.of(schedule)
+    given, plan, alpha = resolve(objective), Schedule.of(schedule), checked_momentum(momentum)
     if method not in METHODS:
         raise RequestError(f"method {method[:40]!r} is not known; use one of {', '.join(METHODS)}")
     for s in (plan.learning_rates.min(), plan.learning_rates.max()):
         effective_learning_rate(float(s), noise)
+    if alpha and method == "spectral":
+        raise RequestError("the law of the SDE along a schedule is not known with momentum; use 'chain' or 'simulate'")
+    if alpha and any(stage.flow for stage in plan.stages):
+        raise RequestError("with momentum there are no stages in continuous time; leave out :flow")
     if plan.stop is not None and plan.stop.quantity != "risk":
         raise RequestError(f"a distribution has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
     f = without_constant(given)
-    start = starting_point(f, x0, START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2)
+    height = START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2 / (1 - alpha)
+    start = starting_point(f, x0, height)
     parts = terms(f, start)
+
+    def law(term: Term) -> Law:
+        if alpha:
+            return MomentumLaw(term, plan, noise, alpha, nesterov)
+        return MasterEquation(term, plan, noise)
 
     def found(steps: Steps) -> Found:
         if method == "simulate":
-            return simulated_risk(f, start, plan, steps, lowest=_lowest(parts), noise=noise, paths=paths, seed=seed)
+            return simulated_risk(
+                f, start, plan, steps, lowest=_lowest(parts), noise=noise, momentum=alpha, nesterov=nesterov,
+                paths=paths, seed=seed,
+            )  # fmt: skip
         try:
-            return (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
+            return _by_chain(parts, law, steps) if method == "chain" else _by_modes(parts, plan, steps, noise)
         except GridError:
             raise RequestError(_no_grid(f, start, plan)) from None
 
     steps, (risk, lower, upper, details) = _recorded(found, plan, records)
-    plateau = _plateaus(parts, plan, steps, noise, method) if plateaus else np.full(steps.size, np.nan)
+    plateau = _plateaus(parts, plan, steps, noise, method, law) if plateaus else np.full(steps.size, np.nan)
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
     return RiskCurve(
-        method, given.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details
-    )
+        method, given.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details,
+        alpha, nesterov,
+    )  # fmt: skip
 
 
 def _recorded(found: Callable[[Steps], Found], plan: Schedule, records: int) -> tuple[Steps, Found]:
@@ -119,15 +141,15 @@ def _no_grid(f: Objective, start: Array, plan: Schedule) -> str:
     )
 
 
-def _by_chain(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> Found:
+def _by_chain(parts: list[Term], law: Callable[[Term], Law], steps: Steps) -> Found:
     """The sum over the terms; where mass escapes, the mean over the rest, and its box."""
     risk, bar = np.zeros((2, steps.size))
     lost, boxes = 0.0, []
     for term in parts:
-        law = MasterEquation(term, plan, noise)
-        found = law.risks(steps)
+        of_term = law(term)
+        found = of_term.risks(steps)
         risk += term.count * found.risks
-        bar += term.count * (found.bars + law.error(steps, found))
+        bar += term.count * (found.bars + of_term.error(steps, found))
         lost += term.count * found.lost
         boxes.append({"term": term.objective.name, "box": str(found.box), "survival": 1.0 - found.lost})
     return risk, risk - bar, risk + bar, {"lost": lost, "boxes": boxes[:MOST_REPORTED]}
@@ -148,7 +170,9 @@ def _by_modes(parts: list[Term], plan: Schedule, steps: Steps, noise: float) -> 
     return risk, risk - bar, risk + bar, {"overlaps": reported}
 
 
-def _plateaus(parts: list[Term], plan: Schedule, steps: Steps, noise: float, method: str) -> Array:
+def _plateaus(
+    parts: list[Term], plan: Schedule, steps: Steps, noise: float, method: str, law: Callable[[Term], Law]
+) -> Array:
     """The stationary risk of the method's distribution; nan where a term has too many variables for a grid."""
     if any(term.objective.dimension > 2 for term in parts):
         return np.full(steps.size, np.nan)
@@ -158,7 +182,7 @@ def _plateaus(parts: list[Term], plan: Schedule, steps: Steps, noise: float, met
         if gibbs:
             values = each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2))
         else:
-            values = MasterEquation(term, plan, noise).plateaus()
+            values = law(term).plateaus()
         out += term.count * _along(plan, steps, values)
     return out
 

@@ -53,6 +53,7 @@ class RiskCurve(netcdf.Saved, Displayed):
     plateau : what the excess risk would tend to at this learning rate, shape (n,); nan where it is not known
     lower, upper : ends of the error bars, shape (n,); of 95 % intervals for 'simulate'
     details : overlaps, lost mass, numbers of nodes or runs, and the like
+    momentum, nesterov : alpha, and whether the gradient is Nesterov's
     """
 
     kind: ClassVar[str] = KIND
@@ -70,6 +71,8 @@ class RiskCurve(netcdf.Saved, Displayed):
     lower: Array
     upper: Array
     details: Mapping[str, Any] = field(default_factory=dict)
+    momentum: float = 0.0
+    nesterov: bool = False
 
     @property
     def summary(self) -> str:
@@ -101,6 +104,8 @@ class RiskCurve(netcdf.Saved, Displayed):
             "schedule": self.schedule.text,
             "x0": np.asarray(self.start, dtype=float),
             "details": json.dumps(self.details, default=np.ndarray.tolist),
+            "momentum": self.momentum,
+            "nesterov": int(self.nesterov),
         }
 
         def along(values: Array | NDArray[np.int64], long_name: str) -> tuple[str, Any, dict[str, str]]:
@@ -123,6 +128,8 @@ class RiskCurve(netcdf.Saved, Displayed):
             start=np.atleast_1d(np.asarray(about["x0"], dtype=float)),
             steps=netcdf.column(dataset, "step", ("step",), int),
             details=json.loads(about["details"]),
+            momentum=float(about.get("momentum", 0.0)),
+            nesterov=bool(about.get("nesterov", False)),
             **{name: netcdf.column(dataset, name, ("step",)) for name in COLUMNS},
         )
         _require_true(curve)

@@ -25,7 +25,7 @@ from witten.sgd.gradient_noise import GaussianNoise
 from witten.sgd.transfer_operator import REACH
 from witten.sgd.transfer_spectrum import first_domain, with_allowed_region
 
-__all__ = ["momentum_chain"]
+__all__ = ["MomentumStep", "momentum_chain", "pair_matrix"]
 
 Array = NDArray[np.float64]
 # Nodes per standard deviation of the noise, of the search for a domain; the result has twice as many.
@@ -80,7 +80,7 @@ def momentum_chain(
         if mass keeps leaving every box, or eigenvalues do not converge.
     """
     began, f = stopwatch.seconds(), resolve(objective)
-    step = _Momentum(f, float(learning_rate), checked_momentum(momentum), nesterov, float(noise))
+    step = MomentumStep(f, float(learning_rate), checked_momentum(momentum), nesterov, float(noise))
     _require(step, k, box)
     coarse, narrower, wider = _enclosing(step, k, box)
     fine = _spectrum(replace(wider, per_deviation=2 * COARSE), k)
@@ -94,8 +94,8 @@ def momentum_chain(
 
 
 @dataclass(frozen=True)
-class _Momentum:
-    """The recursion x+ = y - s f'(x or y) + s sigma xi, y = x + alpha (x - x-)."""
+class MomentumStep:
+    """The recursion in one variable, x+ = y - s f'(x or y) + s sigma xi, y = x + alpha (x - x-)."""
 
     objective: Objective
     s: float
@@ -122,13 +122,9 @@ class _Momentum:
 
 @dataclass(frozen=True)
 class _Strip:
-    """P by the trapezoid rule on pairs (x, x-) of nodes of an interval, |x - x-| <= half.
+    """`pair_matrix` on an interval, |x - x-| <= half."""
 
-    Pair (i, o) is x = x_i and x- = x_{i-o+m}, o = 0..2m. From there it goes to (j, j-i+m): a row is a window of j.
-    Pairs whose x- is outside the interval are left and never entered.
-    """
-
-    step: _Momentum
+    step: MomentumStep
     box: Box
     half: float
     per_deviation: float = COARSE
@@ -154,22 +150,9 @@ class _Strip:
     @cached_property
     def _parts(self) -> tuple[csr_array, Array]:
         """P and the probability to leave in one step, from each pair."""
-        (n, m), sigma, low = self.shape, self.step.deviation, self.box.lower[0]
+        (n, m), low = self.shape, self.box.lower[0]
         h = float(self.box.widths[0]) / n
-        x = np.asarray(low + h * (np.arange(n) + 0.5), dtype=float)
-        i, o = (part.ravel() for part in np.meshgrid(np.arange(n), np.arange(2 * m + 1), indexing="ij"))
-        y = self.step.images(x[i], x[i] - h * (o - m))
-        least, most = np.maximum(i - m, 0), np.minimum(i + m, n - 1)
-        first = np.clip(np.ceil((y - REACH * sigma - x[0]) / h), least, n).astype(np.int64)
-        last = np.clip(np.floor((y + REACH * sigma - x[0]) / h), -1, most).astype(np.int64)
-        count = np.maximum(last - first + 1, 0)
-        start = np.concatenate([[0], np.cumsum(count)])
-        rows = np.repeat(np.arange(i.size), count)
-        j = first[rows] + np.arange(start[-1]) - start[rows]
-        weights = h / (math.sqrt(2 * math.pi) * sigma) * np.exp(-0.5 * ((x[0] + h * j - y[rows]) / sigma) ** 2)
-        columns = j * (2 * m + 1) + j - i[rows] + m
-        lost = ndtr((x[least] - 0.5 * h - y) / sigma) + ndtr((y - x[most] - 0.5 * h) / sigma)
-        return csr_array((weights, columns, start), shape=(i.size, i.size)), np.minimum(lost, 1.0)
+        return pair_matrix(self.step, np.asarray(low + h * (np.arange(n) + 0.5), dtype=float), h, m)
 
     @property
     def matrix(self) -> csr_array:
@@ -180,7 +163,29 @@ class _Strip:
         return self._parts[1]
 
 
-def _require(step: _Momentum, k: int, box: Sequence[tuple[float, float]] | None) -> None:
+def pair_matrix(step: MomentumStep, x: Array, h: float, m: int) -> tuple[csr_array, Array]:
+    """P by the trapezoid rule on pairs of nodes x (n,), h apart, and the probability to leave in one step from each.
+
+    Pair (i, o) is x = x_i and x- = x_{i-o+m}, o = 0..2m. From there it goes to (j, j-i+m): a row is a window of j.
+    Pairs whose x- is no node are left and never entered.
+    """
+    n, sigma = x.size, step.deviation
+    i, o = (part.ravel() for part in np.meshgrid(np.arange(n), np.arange(2 * m + 1), indexing="ij"))
+    y = step.images(x[i], x[i] - h * (o - m))
+    least, most = np.maximum(i - m, 0), np.minimum(i + m, n - 1)
+    first = np.clip(np.ceil((y - REACH * sigma - x[0]) / h), least, n).astype(np.int64)
+    last = np.clip(np.floor((y + REACH * sigma - x[0]) / h), -1, most).astype(np.int64)
+    count = np.maximum(last - first + 1, 0)
+    start = np.concatenate([[0], np.cumsum(count)])
+    rows = np.repeat(np.arange(i.size), count)
+    j = first[rows] + np.arange(start[-1]) - start[rows]
+    weights = h / (math.sqrt(2 * math.pi) * sigma) * np.exp(-0.5 * ((x[0] + h * j - y[rows]) / sigma) ** 2)
+    columns = j * (2 * m + 1) + j - i[rows] + m
+    lost = ndtr((x[least] - 0.5 * h - y) / sigma) + ndtr((y - x[most] - 0.5 * h) / sigma)
+    return csr_array((weights, columns, start), shape=(i.size, i.size)), np.minimum(lost, 1.0)
+
+
+def _require(step: MomentumStep, k: int, box: Sequence[tuple[float, float]] | None) -> None:
     """RequestError for what has no such chain, or none that is known here."""
     f = step.objective
     if f.dimension != 1 or f.periods:
@@ -200,7 +205,7 @@ def _require(step: _Momentum, k: int, box: Sequence[tuple[float, float]] | None)
 
 
 def _enclosing(
-    step: _Momentum, k: int, box: Sequence[tuple[float, float]] | None
+    step: MomentumStep, k: int, box: Sequence[tuple[float, float]] | None
 ) -> tuple[TransferSpectrum, TransferSpectrum, _Strip]:
     """Spectra on a strip that hardly anything leaves and on a narrower one, and that strip; on coarse nodes.
 

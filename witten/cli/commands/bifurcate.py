@@ -9,6 +9,7 @@ import typer
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
+from witten.langevin import momentum_in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     'witten bifurcate "(1-x^2)^2/4" --lr 0.8:2:800 --x0 0.3 --plot diagram.png',
     'witten bifurcate "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1:0.6:200 --x0 1.01 --x0 2.01 --json',
+    "witten bifurcate double-well --lr 1.2:3:400 --x0 0.3 --momentum 0.5 --plot diagram.png",
     notes="Each run goes on from where the one at the next smaller learning rate ended.",
 )
 MOST_ROWS = 40
@@ -36,6 +38,8 @@ def bifurcate(
     objective: options.Objective,
     lr: options.LearningRates,
     x0: Starts = None,
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     steps: Steps = "3000",
     points: Points = "256",
     center: options.Center = None,
@@ -47,12 +51,15 @@ def bifurcate(
     """The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent."""
     rates = options.parse_learning_rates(lr)
     burn, keep = options.whole("--steps", steps, 1), options.whole("--points", points, 8)
+    alpha = options.parse_momentum(momentum, nesterov)
     from witten.descent.bifurcation import KIND, bifurcation_diagram
 
     output_files.check_places(output, plot, kind=KIND)
 
     f = options.resolved(objective, center, scale)
-    diagram = bifurcation_diagram(f, rates, _starts(f, x0, rates), burn=burn, keep=keep)
+    diagram = bifurcation_diagram(
+        f, rates, _starts(f, x0, rates), momentum=alpha, nesterov=nesterov, burn=burn, keep=keep
+    )
     if output is not None:
         diagram.save(output)
     if plot is not None:
@@ -60,7 +67,8 @@ def bifurcate(
 
         plot_bifurcation(diagram, plot)
     if as_json:
-        print_json({"objective": objective, "records": _records(diagram)})
+        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
+        print_json({"objective": objective} | said | {"records": _records(diagram)})
     else:
         _show(diagram)
         output_files.say_where(output, plot)
@@ -113,6 +121,8 @@ def _show(diagram: Diagram) -> None:
         rows.append((f"{record['learning_rate']:.6g}", state, lyapunov, point, record["why"]))
     step = -(-len(rows) // MOST_ROWS)
     columns = ("learning rate", "period", "lyapunov", "a point", "")
-    print_table(f"{diagram.objective}: attractors of gradient descent", columns, rows[::step], left=("a point", ""))
+    name = f"{diagram.objective}: attractors of gradient descent"
+    name += momentum_in_words(diagram.momentum, diagram.nesterov)
+    print_table(name, columns, rows[::step], left=("a point", ""))
     if step > 1:
         print_line(f"every {step}th row is shown; --json holds all")

@@ -10,9 +10,11 @@ import typer
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
+from witten.langevin import momentum_in_words
 
 if TYPE_CHECKING:
     from witten.descent.attractor import Fate
+    from witten.descent.gradient_map import DescentMap
     from witten.objectives.objective import Objective
 
 EXAMPLES = options.examples(
@@ -20,7 +22,9 @@ EXAMPLES = options.examples(
     'witten descend "2/3*abs(x)^1.5" --lr 0.4 --x0 0.3 --json',
     'witten descend "(1-x^2)^2/4" --lr 1.7 --x0 0.3 --plot run.png',
     'witten descend "(0.5-x*y)^2/2+(x^2+y^2)/10" --lr 1 --x0 1,1 --basins basins.png --box "-4:4,-4:4"',
-    notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged; slow is what all steps did not decide.",
+    'witten descend double-well --lr 0.1 --x0 0.3 --momentum 0.9 --basins basins.png --box "-2:2,-2:2"',
+    notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged; slow is what all steps did not decide. "
+    "With --momentum runs start at rest; of one variable, --basins has the plane of x_0 and x_-1.",
 )
 # Cells along each side of a picture of basins.
 CELLS_OF_PICTURE = 1024
@@ -30,7 +34,7 @@ Start = Annotated[str, typer.Option("--x0", metavar="X", help="Where the run sta
 Steps = Annotated[str, typer.Option("--steps", metavar="N", help="Steps after which the run is judged, at most.")]
 BasinPicture = Annotated[
     Path | None,
-    typer.Option("--basins", metavar="FILE.png", help="Draw which starts of --box go where (two variables)."),
+    typer.Option("--basins", metavar="FILE.png", help="Draw which starts of --box go where (two variables, or one and --momentum)."),
 ]
 BasinBox = Annotated[
     str | None, typer.Option("--box", metavar="BOX", help='The starts of --basins: "-2:2,-1:3" (default: around --x0).')
@@ -41,6 +45,8 @@ def descend(
     objective: options.Objective,
     lr: options.LearningRates,
     x0: Start,
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     steps: Steps = "100000",
     center: options.Center = None,
     scale: options.Scale = None,
@@ -52,25 +58,29 @@ def descend(
     """Run x+ = x - s grad f(x) from one start at each learning rate, and say what becomes of it."""
     rates = options.parse_learning_rates(lr)
     count, intervals = options.whole("--steps", steps, 100), options.parse_box(box)
+    alpha = options.parse_momentum(momentum, nesterov)
     _check_pictures(plot, basins, rates)
     from witten.descent.attractor import fate
+    from witten.descent.gradient_map import DescentMap
 
     f = options.resolved(objective, center, scale)
     start = options.parse_point(x0, f.dimension)
-    found = [fate(f, s, start, steps=count) for s in rates]
+    maps = [DescentMap(f, s, alpha, nesterov) for s in rates]
+    found = [fate(f, s, start, momentum=alpha, nesterov=nesterov, steps=count) for s in rates]
     if plot is not None:
         import numpy as np
 
-        from witten.descent.gradient_map import DescentMap
         from witten.plots import plot_descent
 
-        plot_descent(DescentMap(f, rates[0]), np.array(start), count, plot)
+        plot_descent(maps[0], np.array(start), count, plot)
     if basins is not None:
-        _draw_basins(f, rates[0], start, intervals, basins)
+        _draw_basins(maps[0], start, intervals, basins)
     if as_json:
-        print_json({"objective": objective, "x0": start, "records": [_record(each) for each in found]})
+        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
+        records = [_record(*each) for each in zip(maps, found, strict=True)]
+        print_json({"objective": objective, "x0": start} | said | {"records": records})
     else:
-        _show(f, found)
+        _show(maps, found)
         for path in (plot, basins):
             if path is not None:
                 print_line(f"drawn in {path}")
@@ -87,11 +97,14 @@ def _check_pictures(plot: Path | None, basins: Path | None, rates: tuple[float, 
             raise RequestError(f"{name} draws one learning rate, --lr has {len(rates)}; give one")
 
 
-def _draw_basins(f: Objective, s: float, start: tuple[float, ...], box: Any, path: Path) -> None:
+def _draw_basins(descent: DescentMap, start: tuple[float, ...], box: Any, path: Path) -> None:
     from witten.descent.basins import basins
     from witten.plots import plot_basins
 
-    plot_basins(basins(f, s, box or _around(f, start), (CELLS_OF_PICTURE, CELLS_OF_PICTURE)), path)
+    f, cells = descent.objective, (CELLS_OF_PICTURE, CELLS_OF_PICTURE)
+    box = box or _around(f, start) * (2 if descent.momentum and f.dimension == 1 else 1)
+    momentum = {"momentum": descent.momentum, "nesterov": descent.nesterov}
+    plot_basins(basins(f, descent.learning_rate, box, cells, **momentum), path)
 
 
 def _around(f: Objective, start: tuple[float, ...]) -> list[tuple[float, float]]:
@@ -108,7 +121,7 @@ def _around(f: Objective, start: tuple[float, ...]) -> list[tuple[float, float]]
     return [(c - length, c + length) for c in start]
 
 
-def _record(found: Fate) -> dict[str, Any]:
+def _record(descent: DescentMap, found: Fate) -> dict[str, Any]:
     """What the CLI promises of each learning rate; complex numbers are [re, im]."""
     return {
         "learning_rate": found.learning_rate,
@@ -117,7 +130,7 @@ def _record(found: Fate) -> dict[str, Any]:
         "x": found.x[:, 0],
         "orbit": found.x.T if found.settled else None,
         "sharpness": found.sharpness,
-        "sharpness_limit": 2 / found.learning_rate,
+        "sharpness_limit": descent.sharpness_limit,
         "multipliers": [[value.real, value.imag] for value in found.multipliers.tolist()],
         "lyapunov": found.lyapunov,
         "lyapunov_errors": found.lyapunov_errors,
@@ -130,15 +143,18 @@ def _record(found: Fate) -> dict[str, Any]:
     }
 
 
-def _show(f: Objective, found: list[Fate]) -> None:
+def _show(maps: list[DescentMap], found: list[Fate]) -> None:
     rows = []
-    for each in found:
+    for descent, each in zip(maps, found, strict=True):
         x = " ".join(f"{c:.6g}" for c in each.x[:MOST_COORDINATES, 0]) if each.kind != "diverged" else ""
         largest = f"{abs(each.multipliers[0]):.6g}" if each.multipliers.size else ""
         top = f"{each.lyapunov.max():.5g}" if each.lyapunov.size else ""
         remark = each.why if each.kind in ("slow", "diverged") or not each.stable else "stable"
-        sharp = f"{each.sharpness:.6g} / {2 / each.learning_rate:.6g}" if each.kind != "diverged" else ""
+        sharp = f"{each.sharpness:.6g} / {descent.sharpness_limit:.6g}" if each.kind != "diverged" else ""
         period = "" if each.period is None else str(each.period)
         rows.append((f"{each.learning_rate:.6g}", each.kind, period, x, sharp, largest, top, remark))
-    columns = ("learning rate", "fate", "period", "x", "sharpness / (2/s)", "|multiplier|", "lyapunov", "")
-    print_table(f"{f.name}: gradient descent", columns, rows, left=("fate", "x", ""))
+    first = maps[0]
+    name = f"{first.objective.name}: gradient descent{momentum_in_words(first.momentum, first.nesterov)}"
+    sharp = f"sharpness / ({first.limit_in_words})"
+    columns = ("learning rate", "fate", "period", "x", sharp, "|multiplier|", "lyapunov", "")
+    print_table(name, columns, rows, left=("fate", "x", ""))

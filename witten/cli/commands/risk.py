@@ -10,6 +10,7 @@ import typer
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.errors import RequestError
+from witten.langevin import momentum_in_words
 from witten.number_format import as_number
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     "witten risk shi-su-jordan --schedule 0.1:500,0.05:500 --x0 -0.9,0.9",
     "witten risk shi-su-jordan --schedule cosine:0.1:1000 --x0 -0.9,0.9 --method spectral --plot risk.png",
+    "witten risk double-well:tilt=0.05 --schedule 0.1:300,0.05:300 --momentum 0.5",
     "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
     notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
     "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
@@ -51,6 +53,8 @@ def risk(
     x0: Start = None,
     method: RiskMethod = "chain",
     noise: options.Noise = "1",
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     paths: Runs = "2000",
     center: options.Center = None,
     scale: options.Scale = None,
@@ -63,6 +67,8 @@ def risk(
     request: dict[str, Any] = {
         "method": method,
         "noise": options.positive("--noise", noise),
+        "momentum": options.parse_momentum(momentum, nesterov),
+        "nesterov": nesterov,
         "paths": options.whole("--paths", paths, 2),
         "seed": options.whole("--seed", seed, 0),
     }
@@ -82,7 +88,8 @@ def risk(
 
         plot_risks([curve], plot)
     if as_json:
-        print_json(_json(objective, curve))
+        said = {} if momentum is None else {"momentum": curve.momentum, "nesterov": nesterov}
+        print_json(_json(objective, curve) | said)
         return
     _show(curve)
     output_files.say_where(output, plot)
@@ -129,10 +136,11 @@ def _show(curve: RiskCurve) -> None:
     runs = f"{curve.details.get('paths')} runs"
     laws = {"chain": "distribution of SGD", "spectral": "distribution of the SDE", "simulate": runs}
     start = ", ".join(f"{x:.6g}" for x in curve.start)
+    law = laws[curve.method] + momentum_in_words(curve.momentum, curve.nesterov)
     count = curve.steps.size
     rows = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
     print_table(
-        f"{curve.objective} from ({start}) along {curve.schedule.text}: {laws[curve.method]}",
+        f"{curve.objective} from ({start}) along {curve.schedule.text}: {law}",
         ("step", "time", "learning rate", "excess risk", "+-", "plateau"),
         [
             (

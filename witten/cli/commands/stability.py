@@ -9,7 +9,6 @@ import typer
 
 from witten.cli import options
 from witten.cli.output import print_json, print_line, print_table
-from witten.errors import RequestError
 from witten.number_format import coordinates
 
 if TYPE_CHECKING:
@@ -56,13 +55,11 @@ def stability(
     rates = () if lr is None else options.parse_learning_rates(lr)
     intervals, number = options.parse_box(box), options.whole("--seed", seed, 0)
     alpha = options.parse_momentum(momentum, nesterov)
-    if measure and alpha:
-        raise RequestError("--measure runs gradient descent without momentum: leave out --momentum, or --measure")
     from witten.stability import stability as judge
 
     f = options.resolved(objective, center, scale)
     found = judge(f, rates, momentum=alpha, nesterov=nesterov, box=intervals, seed=number)
-    measured = _measured(found) if measure else None
+    measured = _measured(found, alpha, nesterov) if measure else None
     known = _thresholds() if thresholds else None
     if as_json:
         said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
@@ -91,16 +88,18 @@ def _thresholds() -> list[dict[str, Any]]:
     ]
 
 
-def _measured(found: Stability) -> list[float | None]:
+def _measured(found: Stability, momentum: float, nesterov: bool) -> list[float | None]:
     """By experiment, where there is something to find."""
     from witten.errors import ConvergenceError
     from witten.stability import measured_critical
 
-    values: list[float | None] = []
+    f, values = found.landscape.objective, list[float | None]()
     for minimum in found.minima:
         try:
             finite = 0 < minimum.sharpness < math.inf
-            values.append(measured_critical(found.landscape.objective, minimum.x) if finite else None)
+            values.append(
+                measured_critical(f, minimum.x, momentum=momentum, nesterov=nesterov) if finite else None
+            )
         except ConvergenceError:
             values.append(None)
     return values

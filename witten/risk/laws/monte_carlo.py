@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.descent.gradient_map import DescentMap
 from witten.dynamics.paths.ensemble import Motion, Paths
+from witten.dynamics.paths.momentum import MomentumMotion
 from witten.errors import ConvergenceError, RequestError
 from witten.objectives import Objective
 from witten.risk.laws.sde_paths import paths_over_gaps
@@ -31,12 +33,12 @@ ROUNDINGS = 4 * float(np.finfo(float).eps)
 
 
 def simulated_risk(
-    f: Objective, start: Array, plan: Schedule, steps: NDArray[np.int64], *, lowest: float, noise: float, paths: int,
-    seed: int,
+    f: Objective, start: Array, plan: Schedule, steps: NDArray[np.int64], *, lowest: float, noise: float,
+    momentum: float, nesterov: bool, paths: int, seed: int,
 ) -> tuple[Array, Array, Array, Mapping[str, Any]]:  # fmt: skip
     """Mean excess risk over runs, lower and upper ends of its 95 % interval at these steps, shape (n,) each.
 
-    SGD with x+ = x - s grad f(x) + s sigma xi; where a stage is in continuous time, the SDE by Heun's scheme with two
+    SGD with x+ = x - s grad f(x) + s sigma xi, with momentum from rest; where a stage is in continuous time, the SDE by Heun's scheme with two
     time steps, of which each run has its own extrapolation (4 f_h - f_2h)/3; the interval holds what that may leave.
 
     Raises
@@ -47,15 +49,16 @@ def simulated_risk(
     if paths < 2:
         raise RequestError(f"a simulation needs at least 2 runs, got {paths}")
     flow = any(run.flow for run in plan.runs(int(steps[-1])))
-    levels = [_Runs(f, np.repeat(start[:, None], paths, axis=1), noise, seed, parts) for parts in (2, 1)[: 1 + flow]]
-    moments = [_moments([f(level.x) for level in levels], lowest)] if steps[0] == 0 else []
+    points = np.repeat(start[:, None], paths, axis=1)
+    levels = [_Runs(f, points, noise, momentum, nesterov, seed, parts) for parts in (2, 1)[: 1 + flow]]
+    moments = [_moments([f(points) for _ in levels], lowest)] if steps[0] == 0 else []
     done, last = 0, None
     for run in plan.runs(int(steps[-1])):
         asked = steps[(steps > done) & (steps <= done + run.steps)] - done
         moments += [_moments(values, lowest) for values in zip(*(lv.along(run, asked) for lv in levels), strict=True)]
         done, last = done + run.steps, run
     mean, error, correction = np.array(moments).T
-    if not np.isfinite(mean).all() or (last and _escaped(f, levels[0].x, last, lowest)):
+    if not np.isfinite(mean).all() or (last and _escaped(levels[0], last, lowest)):
         raise ConvergenceError(f"runs on {f.name} diverge; take smaller learning rates")
     bar = Z_95 * error + DOUBTED_CORRECTION * abs(correction) + ROUNDINGS * abs(lowest)
     details = {"paths": paths, "confidence": 0.95, "seed": seed}
@@ -67,11 +70,15 @@ def simulated_risk(
 class _Runs:
     """Runs at one size of time steps; `parts` of them, 1 or 2, where the coarser runs have one.
 
-    Steps are counted on from run to run: no random number is used twice.
+    Steps are counted on from run to run: no random number is used twice. With momentum `x` are pairs.
     """
 
-    def __init__(self, f: Objective, x: Array, noise: float, seed: int, parts: int) -> None:
-        self.f, self.x, self.noise, self.seed, self.parts, self.step = f, x, noise, seed, parts, 0
+    def __init__(
+        self, f: Objective, points: Array, noise: float, momentum: float, nesterov: bool, seed: int, parts: int
+    ) -> None:
+        self.f, self.noise, self.momentum, self.nesterov = f, noise, momentum, nesterov
+        self.seed, self.parts, self.step = seed, parts, 0
+        self.x = np.tile(points, (2, 1)) if momentum else points
 
     def along(self, run: Run, asked: NDArray[np.int64]) -> Iterator[Array]:
         """f at the points of all runs after the steps asked for, (paths,) each; then on to the end of the run."""
@@ -80,10 +87,10 @@ class _Runs:
         for at, x in walk(run.learning_rate, _strides(stops)):
             if at in asked:
                 with np.errstate(all="ignore"):
-                    yield np.asarray(self.f(x), dtype=float)
+                    yield np.asarray(self.f(x[: self.f.dimension]), dtype=float)
 
     def _sgd(self, s: float, strides: list[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
-        paths = Paths(Motion(self.f, s, s, self.noise, "euler-maruyama", self.seed), self.x)
+        paths = Paths(self._motion(s), self.x)
         paths.step, done = self.step, 0
         for k, count in strides:
             while count:
@@ -93,6 +100,12 @@ class _Runs:
                     yield done, snapshot
                 count -= now
         self.x, self.step = paths.x, paths.step
+
+    def _motion(self, s: float) -> Motion:
+        asked = (self.f, s, s, self.noise, "euler-maruyama", self.seed)
+        if not self.momentum:
+            return Motion(*asked)
+        return MomentumMotion(*asked, momentum=self.momentum, nesterov=self.nesterov)
 
     def _flow(self, s: float, strides: list[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
         done = 0
@@ -119,16 +132,17 @@ def _moments(values: tuple[Array, ...] | list[Array], lowest: float) -> tuple[fl
     return float(each.mean()), float(each.std(ddof=1) / np.sqrt(each.size)), float(correction.mean())
 
 
-def _escaped(f: Objective, x: Array, run: Run, lowest: float) -> bool:
+def _escaped(runs: _Runs, last: Run, lowest: float) -> bool:
     """Whether descent from most end points climbs: the height of f there alone says nothing."""
-    if run.flow:
+    if last.flow:
         return False
+    f, x, descent = runs.f, runs.x, DescentMap(runs.f, last.learning_rate, runs.momentum, runs.nesterov)
     with np.errstate(all="ignore"):
-        bound = ESCAPE_FACTOR * (f(x) - lowest)
+        bound = ESCAPE_FACTOR * (f(descent.position(x)) - lowest)
         gone = np.zeros(x.shape[1], dtype=bool)
         for _ in range(DESCENT_STEPS):
             if not (np.isfinite(x).all(axis=0) & ~gone).any():
                 break
-            x = x - run.learning_rate * f.gradient(x)
-            gone |= ~(f(x) - lowest <= bound)
+            x = descent(x)
+            gone |= ~(f(descent.position(x)) - lowest <= bound)
     return bool(2 * np.count_nonzero(gone) > gone.size)
