@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,19 @@ LARGEST_GRID = {1: 2_000_000, 2: 1_200_000, 3: 2_500_000}
 MOST_GROWN = 20
 # Cells of the finest scan of a line: rates of wells that need more are beyond what exponents hold, too.
 MOST_SCANNED = 200_000
+
+
+class Sampled(Protocol):
+    """Points, (d, n_nodes), and how far they are apart along each axis, (d,)."""
+
+    @property
+    def n_nodes(self) -> int: ...
+
+    @property
+    def points(self) -> NDArray[np.float64]: ...
+
+    @property
+    def spacing(self) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,7 +311,7 @@ def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray
     return values
 
 
-def rounding(objective: Objective, grid: Grid) -> float:
+def rounding(objective: Objective, grid: Sampled) -> float:
     """How far values of f are off by rounding: its typical second difference over steps so short that f itself has
     none, and half its change over the spacing of doubles, since x itself is rounded to eps |x|."""
     points = grid.points[:, :: max(1, grid.n_nodes // 4000)]
