@@ -145,13 +145,12 @@ def _check_places_of_forms(output: Path | None, modes: Path | None, plot: Path |
     from witten.io.netcdf import check_output
     from witten.plots.paraview import check_fields
 
-    for path in (output, modes):
-        if path is None or path.suffix.lower() == ".nc":
-            if path is not None:
-                check_output(path, FORM_SPECTRUM)
-        elif path is output or path.suffix.lower() != ".xdmf":
-            raise RequestError(f"cannot write {str(path)!r}: forms are saved as .nc, and by --modes as .xdmf")
-        else:
+    for path, suffixes in ((output, (".nc",)), (modes, (".nc", ".xdmf"))):
+        if path is not None and path.suffix.lower() not in suffixes:
+            raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {' or '.join(suffixes)}")
+        if path is not None and path.suffix.lower() == ".nc":
+            check_output(path, FORM_SPECTRUM)
+        elif path is not None:
             check_fields(path)
     output_files.check_plot(plot)
 
