@@ -336,7 +336,7 @@ def test_warm_compiles_the_kernels_of_every_command_and_prints_nothing():
         (("spectrum", "double-well", "--lr", "0.1", "-ksix"), "-k: 'six' is not a whole number"),
         (("spectrum", "double-well", "--lr", "0.1,0.2", "-k", "2"), "takes one learning rate"),
         (("spectrum", "double-well", "--lr", "0.1", "--form", "2"), "degrees from 0 to 1"),
-        (("spectrum", "double-well", "--lr", "0.1", "--form", "1", "-o", "a.nc"), "-o is not available for forms"),
+        (("spectrum", "double-well", "--lr", "0.1", "--form", "1", "--plot", "a.png"), "two and three dimensions"),
         (("spectrum", "double-well", "--lr", "0.1", "--form", "1", "--boundary", "absorbing"), "a relative"),
         (("spectrum", "double-well", "--lr", "0.1", "--modes", "a.vtu"), "ends in .nc, .xdmf, .bp"),
         (("spectrum", "double-well", "--lr", "0.1", "--modes", "no/a.xdmf"), "there is no directory"),

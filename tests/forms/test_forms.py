@@ -6,8 +6,10 @@ import pytest
 import witten
 from witten.forms.cubical_complex import CubicalComplex
 from witten.forms.curl_form import CurlForms, curl_pairs
+from witten.forms.small_rates_law import top_form_law
 from witten.forms.top_form import top_form_operator
 from witten.forms.whole_space import refined_rates
+from witten.landscape.eyring_kramers import law_log_rates
 
 DOUBLE = "(x^2-1)^2/4"
 SHAPES = {1: (7,), 2: (6, 5), 3: (5, 4, 4)}
@@ -208,5 +210,13 @@ def test_a_maximum_is_left_as_the_law_of_minus_f_says():
         z.curvatures[-1] / (2 * np.pi) * np.sqrt(np.prod(top.curvatures) / -np.prod(z.curvatures))
         * np.exp(-2 * (top.value - z.value) / s) for z in ridge.saddles
     )  # fmt: skip
+    assert top_form_law(ridge, s) == pytest.approx([np.log(law)])
     found = witten.form_spectrum(f, s, 2, 1, rtol=3e-2)
-    assert found.rates[0] / law == pytest.approx(0.9593, abs=1e-3)
+    assert found.rates[0] / np.exp(found.log_law[0]) == pytest.approx(0.9593, abs=1e-3)
+
+
+def test_on_a_line_the_laws_of_f_and_of_minus_f_are_one():
+    """Chains on minima joined by maxima, and on maxima joined by minima that the outer ones kill: the same rates."""
+    for f in ("(x^2-1)^2*x^2 + x/20", "(x^2-1)^2"):
+        ridge = witten.describe_landscape(f)
+        np.testing.assert_allclose(top_form_law(ridge, 0.02), law_log_rates(ridge, 0.02), rtol=1e-9)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
 
-__all__ = ["finite_or_outside", "finite_or_wall", "rounding"]
+__all__ = ["Sampled", "finite_or_outside", "finite_or_wall", "rounding"]
 
 # Places without a value at which it is asked whether that is overflow alone.
 PROBES = 9
+
+
+class Sampled(Protocol):
+    """Points, (d, n_nodes), and how far they are apart along each axis, (d,)."""
+
+    @property
+    def n_nodes(self) -> int: ...
+
+    @property
+    def points(self) -> NDArray[np.float64]: ...
+
+    @property
+    def spacing(self) -> NDArray[np.float64]: ...
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -37,7 +51,7 @@ def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray
     return values
 
 
-def rounding(objective: Objective, grid: Grid) -> float:
+def rounding(objective: Objective, grid: Sampled) -> float:
     """How far values of f are off by rounding: its typical second difference over steps so short that f itself has
     none, and half its change over the spacing of doubles, since x itself is rounded to eps |x|."""
     points = grid.points[:, :: max(1, grid.n_nodes // 4000)]

@@ -46,9 +46,9 @@ class CurlForms:
     largest = 64_000
     measured = 8_000
 
-    def rates(self, grid: Grid, k: int) -> tuple[Array, Array]:
+    def rates(self, domain: Grid, k: int) -> tuple[Array, Array]:
         """Logarithms and relative errors on one grid."""
-        cells = CubicalComplex(_with_outer_nodes(grid) if self.relative else grid, self.relative)
+        cells = CubicalComplex(_with_outer_nodes(domain) if self.relative else domain, self.relative)
         a0, a1 = (cells.witten_differential(q, self.objective, self.learning_rate) for q in (0, 1))
         if not (np.isfinite(a0.data).all() and np.isfinite(a1.data).all()):
             raise GridError(
@@ -81,10 +81,10 @@ def _with_outer_nodes(grid: Grid) -> Grid:
     return Grid(grid.box.expanded(h / grid.box.widths, h / grid.box.widths), tuple(n + 1 for n in grid.shape))
 
 
-def first_grid(objective: Objective, s: float, box: Box) -> Grid:
-    """Cells of a box that two refinements leave few enough."""
+def first_grid(objective: Objective, s: float, box: Box, largest: int) -> Grid:
+    """Cells of a box that two refinements leave fewer than `largest`."""
     cells = np.maximum(np.ceil(box.widths / sublevel(objective, s, box=box).spacing), 4).astype(int)
-    while 64 * np.prod(cells, dtype=float) > CurlForms.largest:
+    while 4**box.dimension * np.prod(cells, dtype=float) > largest and (cells > 4).any():
         cells = np.maximum((0.9 * cells).astype(int), 4)
     return Grid(box, tuple(cells.tolist()))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +15,17 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.errors import ConvergenceError, RequestError
 from witten.forms.curl_form import CurlForms, first_grid
+from witten.forms.small_rates_law import shared_law
 from witten.forms.top_form import TopForms
-from witten.forms.whole_space import form_rates, refined_rates
+from witten.forms.whole_space import DegreeProblem, FormRates, form_rates, refined_rates
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import agree, communicator
 from witten.request import checked_learning_rates
-from witten.spectra.gap import spectrum
+from witten.spectra.gap import FINITE_DIFFERENCES, FINITE_ELEMENTS, finite_elements, spectrum
+
+if TYPE_CHECKING:
+    from witten.forms.form_modes import FormModes
 
 __all__ = ["BOUNDARIES", "FormSpectrum", "form_spectrum"]
 
@@ -47,8 +54,12 @@ class FormSpectrum:
     small_counted : how many rates are exponentially small, zeros included: below half of the smallest curvature at a
         critical point, which no other rate is below as s -> 0. None where the last rate computed is small, too, one is
         too close to that bound, or points are not known
-    n_dofs : nodes or cells of the finest grid
+    n_dofs : nodes or cells of the finest grid or mesh
+    method : 'finite-differences' or 'finite-elements'
+    log_law : of each rate the logarithm of what the law says to leading order as s -> 0, nan where it says nothing, or
+        critical points are not known, shape (k,); see `small_rates_law`
     seconds : wall time
+    modes : FormModes, where they were asked for
     """
 
     objective: str
@@ -62,7 +73,10 @@ class FormSpectrum:
     critical_points: tuple[int, ...] | None
     small_counted: int | None
     n_dofs: int
+    method: str
+    log_law: Array
     seconds: float = field(repr=False)
+    modes: FormModes | None = field(default=None, repr=False)
 
     @property
     def rates(self) -> Array:
@@ -99,6 +113,11 @@ class _Singular:
     log_rates: Array
     relative: Array
     n_dofs: int
+    domain: Any = None
+
+    @classmethod
+    def of(cls, degree: int, found: FormRates) -> _Singular:
+        return cls(degree, found.log_rates, found.relative_errors, found.n_dofs, found.domain)
 
 
 def form_spectrum(
@@ -110,6 +129,10 @@ def form_spectrum(
     rtol: float = 1e-3,
     boundary: str = ABSOLUTE,
     box: Intervals | None = None,
+    method: str | None = None,
+    degree: int | None = None,
+    mesh: str | PathLike[str] | None = None,
+    modes: bool = False,
 ) -> FormSpectrum:
     """The k lowest eigenvalues of Delta^(p)/(2s), Delta^(p) = d_f^* d_f + d_f d_f^*, with error bars.
 
@@ -131,6 +154,11 @@ def form_spectrum(
     boundary : 'absolute', which reflects for p = 0 and kills for p = d, or 'relative', the other way about; the latter
         needs a box
     box : (low, high) per axis, instead of all of space; then f must be a formula for p > 0
+    method : 'finite-differences', or 'finite-elements', the default where a mesh or a degree is given: the complex of
+        Lagrange, Nedelec, Raviart-Thomas and discontinuous elements (`element_complex`), on one rank
+    degree : of the elements, 1, 2 or 3; 2 where left out
+    mesh : a gmsh file (.msh) instead of all of space; see `spectrum`
+    modes : whether to compute the eigenforms, too, in two and three dimensions; by finite elements
 
     Raises
     ------
@@ -142,24 +170,64 @@ def form_spectrum(
     began = time.perf_counter()
     f = resolve(objective)
     (s,) = checked_learning_rates(learning_rate, 1.0)
-    _check(f, form, k, rtol, boundary, box)
-    known = describe_landscape(f) if box is None else None
-    betti = (1,) + (0,) * f.dimension
-    betti = betti if boundary == ABSOLUTE else betti[::-1]
+    _check(f, form, k, rtol, boundary, box if mesh is None else mesh)
+    if modes:
+        _require_fields(f, form, boundary, method)
+        method = FINITE_ELEMENTS
+    how = finite_elements(method, degree, mesh)
+    if mesh is not None and box is not None:
+        raise RequestError("give a mesh or a box, not both: the mesh is the domain")
+    if how is None and box is not None and f.formula is None:
+        raise RequestError(f"forms in a box need a formula, and {f.name} has none; leave the box out")
+    known = describe_landscape(f) if box is None and mesh is None else None
+    betti = _betti(f, boundary, mesh)
     wanted = max(k - betti[form], 1)
     degrees = [q for q in (form, form - 1) if 0 <= q < f.dimension]
-    lists = [_singular(f, s, q, wanted, rtol, boundary, box, known) for q in degrees]
+    asked = _Asked(f, s, wanted, rtol, boundary, box, mesh, known)
+    lists = [asked.on_grids(q) if how is None else asked.on_meshes(q, degree) for q in degrees]
     log_rates, errors, partners = _merged(lists, form, k, betti[form])
     points = None if known is None else _counted(known)
     small = _small(known, log_rates, errors) if known is not None and points is not None else None
     n_dofs = max(each.n_dofs for each in lists)
-    seconds = time.perf_counter() - began
+    law = np.full(k, np.nan)
+    if known is not None and points is not None:
+        for q in degrees:
+            _place(shared_law(known, s, q), law, [p == (q + 1 if q == form else q) for p in partners])
+    fields = asked.fields(form, partners, lists, degree) if modes else None
     return FormSpectrum(
-        f.name, s, form, boundary, log_rates, errors, partners, betti, points, small, n_dofs, seconds
-    )
+        f.name, s, form, boundary, log_rates, errors, partners, betti, points, small, n_dofs,
+        FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, law, time.perf_counter() - began, fields,
+    )  # fmt: skip
 
 
-def _check(f: Objective, form: int, k: int, rtol: float, boundary: str, box: Intervals | None) -> None:
+def _place(values: Array, into: Array, where: list[bool]) -> None:
+    """The first values at the first of these places."""
+    places = np.flatnonzero(where)[: values.size]
+    into[places] = values[: places.size]
+
+
+def _require_fields(f: Objective, form: int, boundary: str, method: str | None) -> None:
+    if f.dimension == 1 or (form == 0 and boundary == ABSOLUTE):
+        raise RequestError(
+            "modes of forms are fields in two and three dimensions; those of functions come without a form and an "
+            "absolute boundary"
+        )
+    if method == FINITE_DIFFERENCES:
+        raise RequestError("modes of forms come from finite elements; leave the method out")
+
+
+def _betti(f: Objective, boundary: str, mesh: str | PathLike[str] | None) -> tuple[int, ...]:
+    """Of all of space, a box or a mesh; relative ones are those of the complementary degree."""
+    found = (1,) + (0,) * f.dimension
+    if mesh is not None:
+        from witten.domains.msh import read_msh
+        from witten.forms.simplicial_betti import simplicial_betti
+
+        found = agree(communicator(None), lambda: simplicial_betti(read_msh(Path(mesh), f.dimension)))
+    return found if boundary == ABSOLUTE else found[::-1]
+
+
+def _check(f: Objective, form: int, k: int, rtol: float, boundary: str, domain: object) -> None:
     d = f.dimension
     if d > 3:
         raise RequestError(f"forms are computed in up to 3 dimensions, and {f.name} has {d}")
@@ -169,37 +237,82 @@ def _check(f: Objective, form: int, k: int, rtol: float, boundary: str, box: Int
         raise RequestError(f"k must be at least 1 and rtol between 0 and 1, got {k} and {rtol:g}")
     if boundary not in BOUNDARIES:
         raise RequestError(f"boundary {boundary!r} is not known for forms; use {' or '.join(map(repr, BOUNDARIES))}")
-    if boundary == RELATIVE and box is None:
+    if boundary == RELATIVE and domain is None:
         raise RequestError("all of space has no boundary, and 'relative' is about one; give a box")
     if f.periodic_axes.any():
         raise RequestError("forms know no periodic axes; give an objective without")
-    if box is not None and f.formula is None:
-        raise RequestError(f"forms in a box need a formula, and {f.name} has none; leave the box out")
 
 
-def _singular(
-    f: Objective, s: float, q: int, k: int, rtol: float, boundary: str, box: Intervals | None, known: Landscape | None
-) -> _Singular:
-    """The k lowest of degree q, by functions of f (q = 0) or of -f (q = d - 1).
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """k singular values of one degree of an objective, at s, on a domain."""
 
-    Of what a box makes reflect, functions of f know the absolute boundary and those of -f the relative one."""
-    if q > 0 and known is not None:
-        points = (*known.minima, *known.saddles, *known.others)
+    f: Objective
+    s: float
+    k: int
+    rtol: float
+    boundary: str
+    box: Intervals | None
+    mesh: str | PathLike[str] | None
+    known: Landscape | None
+
+    def on_grids(self, q: int) -> _Singular:
+        """By functions of f (q = 0) or of -f (q = d - 1), and curls in space.
+
+        Of what a box makes reflect, functions of f know the absolute boundary and those of -f the relative one."""
+        f, s, k = self.f, self.s, self.k
+        if q > 0 and self.known is not None:
+            return self._in_space(q, TopForms(f, s) if q == f.dimension - 1 else CurlForms(f, s))
+        if self.box is not None and 0 < q < f.dimension - 1:
+            return self._in_box(q, CurlForms(f, s, self.boundary == RELATIVE))
+        g = f if q == 0 or f.formula is None else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
+        reflects = (self.boundary == ABSOLUTE) == (q == 0)
+        first = 1 if reflects else 0
+        walls = "reflecting" if reflects else "absorbing"
+        found = spectrum(g, s, k + first, rtol=self.rtol, box=self.box, boundary=walls)
+        return _Singular(q, found.log_rates[first:], found.relative_errors[first:], found.n_dofs)
+
+    def on_meshes(self, q: int, degree: int | None) -> _Singular:
+        """By functions of f (q = 0, absolute), or by `ElementForms`."""
+        f, s, k = self.f, self.s, self.k
+        if q == 0 and self.boundary == ABSOLUTE:
+            how = {"method": FINITE_ELEMENTS, "degree": degree, "mesh": self.mesh}
+            found = spectrum(f, s, k + 1, rtol=self.rtol, box=self.box, **how)
+            return _Singular(q, found.log_rates[1:], found.relative_errors[1:], found.n_dofs)
+        from witten.forms.on_meshes import ElementForms, mesh_rates
+
+        problem = ElementForms(f, s, q, degree or 2, self.boundary == RELATIVE)
+        if self.mesh is None:
+            return self._in_space(q, problem) if self.box is None else self._in_box(q, problem)
+        path = Path(self.mesh)
+        return _Singular.of(q, agree(communicator(None), lambda: mesh_rates(problem, path, k, self.rtol)))
+
+    def fields(
+        self, form: int, partners: tuple[int | None, ...], lists: list[_Singular], degree: int | None
+    ) -> FormModes:
+        """The modes, on the smallest mesh that one of the degrees was solved on last."""
+        from witten.forms.form_modes import form_modes
+        from witten.forms.on_meshes import ElementForms
+
+        domain = min((each for each in lists if each.domain is not None), key=lambda each: each.n_dofs).domain
+        problem = ElementForms(self.f, self.s, form, degree or 2, self.boundary == RELATIVE)
+        return agree(communicator(None), lambda: form_modes(problem, domain, form, partners))
+
+    def _in_space(self, q: int, problem: DegreeProblem) -> _Singular:
+        known = self.known
+        points = () if known is None else (*known.minima, *known.saddles, *known.others)
         if not points:
-            raise ConvergenceError(f"{f.name} has no critical point that is known; give a box")
+            raise ConvergenceError(f"{self.f.name} has no critical point that is known; give a box")
         highest = max(point.value for point in points)
-        problem = TopForms(f, s) if q == f.dimension - 1 else CurlForms(f, s)
-        found = agree(communicator(None), lambda: form_rates(problem, k, rtol, highest))
-        return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
-    if box is not None and 0 < q < f.dimension - 1:
-        curls = CurlForms(f, s, boundary == RELATIVE)
-        found = agree(communicator(None), lambda: refined_rates(curls, first_grid(f, s, Box.of(box)), k, rtol))
-        return _Singular(q, found.log_rates, found.relative_errors, found.n_dofs)
-    g = f if q == 0 or f.formula is None else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
-    reflects = (boundary == ABSOLUTE) == (q == 0)
-    first = 1 if reflects else 0
-    of_g = spectrum(g, s, k + first, rtol=rtol, box=box, boundary="reflecting" if reflects else "absorbing")
-    return _Singular(q, of_g.log_rates[first:], of_g.relative_errors[first:], of_g.n_dofs)
+        return _Singular.of(q, agree(communicator(None), lambda: form_rates(problem, self.k, self.rtol, highest)))
+
+    def _in_box(self, q: int, problem: DegreeProblem) -> _Singular:
+        box = Box.of(self.box or ())
+
+        def found() -> FormRates:
+            return refined_rates(problem, first_grid(self.f, self.s, box, problem.largest), self.k, self.rtol)
+
+        return _Singular.of(q, agree(communicator(None), found))
 
 
 def _merged(

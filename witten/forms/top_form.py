@@ -45,9 +45,9 @@ class TopForms:
     def measured(self) -> int:
         return {2: 80_000, 3: 30_000}[self.objective.dimension]
 
-    def rates(self, grid: Grid, k: int) -> tuple[Array, Array]:
+    def rates(self, domain: Grid, k: int) -> tuple[Array, Array]:
         """Logarithms and relative errors on one grid."""
-        pairs = complete_pairs(top_form_operator(self.objective, grid, self.learning_rate), k + GUARDS, k)[1]
+        pairs = complete_pairs(top_form_operator(self.objective, domain, self.learning_rate), k + GUARDS, k)[1]
         return pairs.log_rates[:k], pairs.relative_errors(k)
 
     def potential(self, x: Array) -> Array:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,46 @@ SCAN, MOST_TRIPLED = {2: 200, 3: 48}, 6
 
 @dataclass(frozen=True, eq=False)
 class FormRates:
-    """Natural logarithms of rates above zero, ascending; their relative errors; nodes of the finest grid."""
+    """Natural logarithms of rates above zero, ascending; their relative errors; nodes of the finest grid, or mesh, and
+    itself."""
 
     log_rates: Array
     relative_errors: Array
     n_dofs: int
+    domain: Any
+
+
+class Refinable(Protocol):
+    """A grid or a mesh."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def n_nodes(self) -> int: ...
+
+    @property
+    def points(self) -> Array: ...
+
+    @property
+    def spacing(self) -> Array: ...
+
+    def refined(self) -> Self: ...
+
+
+class Solvable[Domain](Protocol):
+    """What can be solved on one domain after the other."""
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def largest(self) -> int: ...
+
+    def rates(self, domain: Domain, k: int) -> tuple[Array, Array]: ...
 
 
 class DegreeProblem(Protocol):
@@ -58,7 +93,7 @@ class DegreeProblem(Protocol):
     @property
     def measured(self) -> int: ...
 
-    def rates(self, grid: Grid, k: int) -> tuple[Array, Array]:
+    def rates(self, domain: Grid, k: int) -> tuple[Array, Array]:
         """Logarithms of the k lowest above zero on a grid, and their relative errors."""
         ...
 
@@ -143,11 +178,13 @@ def _refined(problem: DegreeProblem, grid: Grid, k: int, rtol: float, cut: Array
             "is known, and a mode may live in each; give a box"
         )
     found = refined_rates(problem, grid, k, rtol)
-    return FormRates(found.log_rates, found.relative_errors + 3 * cut, found.n_dofs)
+    return replace(found, relative_errors=found.relative_errors + 3 * cut)
 
 
-def refined_rates(problem: DegreeProblem, grid: Grid, k: int, rtol: float) -> FormRates:
-    """Grids whose cells are halved, extrapolated, until errors are small enough or the next is too large."""
+def refined_rates[Domain: Refinable](
+    problem: Solvable[Domain], grid: Domain, k: int, rtol: float
+) -> FormRates:
+    """Grids or meshes whose cells are halved, extrapolated, until errors are small enough or the next is too large."""
     levels, noise = [], np.zeros(k)
     while True:
         found, error = problem.rates(grid, k)
@@ -160,4 +197,4 @@ def refined_rates(problem: DegreeProblem, grid: Grid, k: int, rtol: float) -> Fo
                 break
         grid = grid.refined()
     total = errors + noise + 1e-11 + 4 * rounding(problem.objective, grid) / problem.learning_rate
-    return FormRates(logs, total, grid.n_nodes)
+    return FormRates(logs, total, grid.n_nodes, grid)

@@ -39,6 +39,7 @@ __all__ = [
 KINDS = {
     "rate-curve": "a rate curve",
     "spectrum": "a spectrum",
+    "form-spectrum": "a spectrum of forms",
     "risk-curve": "an excess risk along a schedule",
     "orbit-diagram": "an orbit diagram",
     "committor": "a committor",

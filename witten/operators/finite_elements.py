@@ -122,7 +122,7 @@ class FiniteElements:
         found = self.mesh.comm.allgather((lowest, highest))
         return 0.5 * (min(low for low, _ in found) + max(high for _, high in found))
 
-    def _require_range(self, learning_rate: float) -> None:
+    def require_range(self, learning_rate: float) -> None:
         """The reference is the middle of the range."""
         lowest = min(float(v.min(initial=self.reference)) for v in (self.node_values, self.quadrature_values))
         widest = 2 * (self.reference - min(self.mesh.comm.allgather(lowest))) / learning_rate
@@ -153,7 +153,7 @@ class FiniteElements:
             if s is not positive, or so small that weights would overflow.
         """
         positive("learning rate", learning_rate)
-        self._require_range(learning_rate)
+        self.require_range(learning_rate)
         forms = self.forms_at(learning_rate)
         log_scale = (self.node_values - self.reference) / learning_rate
         scale = np.exp(log_scale[: self.space.dofmap.index_map.size_local])

@@ -96,9 +96,18 @@ def save_modes(
 
 
 def save_fields(
-    mesh: NodalMesh, fields: Mapping[str, Array], path: str | Path, *, about: Mapping[str, Any] | None = None
+    mesh: NodalMesh,
+    fields: Mapping[str, Array],
+    path: str | Path,
+    *,
+    about: Mapping[str, Any] | None = None,
+    cell_fields: Mapping[str, Array] | None = None,
 ) -> None:
     """Write named values on the nodes, shape (n,) each, as .xdmf or .bp, atomically.
+
+    Parameters
+    ----------
+    cell_fields : values on the cells, of shape (1, m), or vectors, (d, m); in .xdmf alone
 
     Raises
     ------
@@ -109,19 +118,36 @@ def save_fields(
     if not len(mesh.cells):
         raise RequestError(f"cannot write {str(path)!r}: its {mesh.n_nodes} nodes make no simplex; use a finer grid")
     card = netcdf.provenance(KIND, "Modes of the Witten-Laplacian", about or {})
-    (_write_bp if path.suffix.lower() == ".bp" else _write_xdmf)(mesh, fields, path, card)
+    on_cells = {name: _columns(values) for name, values in (cell_fields or {}).items()}
+    if path.suffix.lower() == ".xdmf":
+        _write_xdmf(mesh, fields, on_cells, path, card)
+    elif on_cells:
+        raise RequestError(f"cannot write {str(path)!r}: values on cells are for .xdmf")
+    else:
+        _write_bp(mesh, fields, path, card)
+
+
+def _columns(values: Array) -> Array:
+    """One number per cell, (m,), or three, (m, 3)."""
+    return values[0] if len(values) == 1 else _in_space(values)
 
 
 # ------------------------------------------------------------------------------------------------ XDMF
 
 
-def _write_xdmf(mesh: NodalMesh, fields: Mapping[str, Array], path: Path, card: Mapping[str, Any]) -> None:
-    path, data = Path(os.path.realpath(path)), _hdf5(mesh, fields, card)
+def _write_xdmf(
+    mesh: NodalMesh,
+    fields: Mapping[str, Array],
+    on_cells: Mapping[str, Array],
+    path: Path,
+    card: Mapping[str, Any],
+) -> None:
+    path, data = Path(os.path.realpath(path)), _hdf5(mesh, {**fields, **on_cells}, card)
     heavy = path.with_name(f"{path.stem}.{hashlib.sha256(data).hexdigest()[:8]}.h5")
     before = _heavy_files(path)
     atomic_files.write_bytes(heavy, data)
     try:
-        atomic_files.write_bytes(path, _xdmf(mesh, fields, heavy.name))
+        atomic_files.write_bytes(path, _xdmf(mesh, fields, on_cells, heavy.name))
     except BaseException:
         if heavy not in before:
             heavy.unlink(missing_ok=True)
@@ -155,7 +181,7 @@ def _in_space(points: Array) -> Array:
     return np.vstack([points, np.zeros((3 - len(points), points.shape[1]))]).T
 
 
-def _xdmf(mesh: NodalMesh, fields: Mapping[str, Array], heavy: str) -> bytes:
+def _xdmf(mesh: NodalMesh, fields: Mapping[str, Array], on_cells: Mapping[str, Array], heavy: str) -> bytes:
     """The light part: what the arrays in the HDF5 file mean."""
     root = ElementTree.Element("Xdmf", Version="3.0")
     root.append(ElementTree.Comment(f" {MARK} {__version__} "))
@@ -165,9 +191,11 @@ def _xdmf(mesh: NodalMesh, fields: Mapping[str, Array], heavy: str) -> bytes:
     if mesh.dimension == 1:
         shape["NodesPerElement"] = "2"
     _item(ElementTree.SubElement(grid, "Topology", shape), heavy, "cells", mesh.cells.shape, number="Int")
-    for name in fields:
-        attribute = ElementTree.SubElement(grid, "Attribute", Name=name, AttributeType="Scalar", Center="Node")
-        _item(attribute, heavy, name, (mesh.n_nodes,))
+    for center, named in (("Node", fields), ("Cell", on_cells)):
+        for name, values in named.items():
+            kind = "Scalar" if values.ndim == 1 else "Vector"
+            attribute = ElementTree.SubElement(grid, "Attribute", Name=name, AttributeType=kind, Center=center)
+            _item(attribute, heavy, name, values.shape)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import GridError, RequestError
-from witten.objectives import Objective, resolve
 from witten.langevin import checked_momentum
+from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
 from witten.risk.laws.master_equation import MasterEquation, each_rate, gibbs_risk

@@ -35,7 +35,7 @@ from witten.sweeps import Part, run_sweep
 if TYPE_CHECKING:
     from dolfinx.mesh import Mesh
 
-__all__ = ["gap", "rate_record", "spectrum", "sweep"]
+__all__ = ["FINITE_DIFFERENCES", "FINITE_ELEMENTS", "finite_elements", "gap", "rate_record", "spectrum", "sweep"]
 
 FINITE_DIFFERENCES, FINITE_ELEMENTS = METHODS = ("finite-differences", "finite-elements")
 BOUNDARIES = REFLECTING, ABSORBING = "reflecting", "absorbing"
@@ -105,7 +105,7 @@ def spectrum(
     RequestError
         if the request is wrong; ConvergenceError if a solver fails, or where so many isolated rates are not there.
     """
-    how = _method(method, degree, mesh)
+    how = finite_elements(method, degree, mesh)
     ranks = communicator(comm)
     _require_use(petsc, how, ranks)
     f = _posed(objective, periodic, how, dimension, gradient, hessian)
@@ -238,7 +238,7 @@ def gap(
         at the walltime or by `stop`, with the curve so far; `resume` goes on, with any number of ranks and groups.
     """
     ranks = communicator(comm)
-    how = _method(method, degree, mesh)
+    how = finite_elements(method, degree, mesh)
     f, walls = _posed(objective, periodic, how, dimension, gradient, hessian), _walls(boundary, how)
     _require_use(petsc, how, ranks)
     sigma, model = parted(noise, f)
@@ -379,7 +379,7 @@ def noisy_record(found: Spectrum) -> NoisyRate:
     )
 
 
-def _method(
+def finite_elements(
     method: str | None,
     degree: int | None,
     mesh: str | PathLike[str] | Mesh | None,

@@ -46,6 +46,7 @@ def _draw(kind: str, file: Path, picture: Path) -> None:
         "committor": lambda: plots.plot_committor(read_dataset(file, kind), picture),
         "explanation": lambda: plots.plot_passage(read_dataset(file, kind), picture),
         "spectrum": lambda: plots.plot_dataset(load_spectrum(file), picture),
+        "form-spectrum": lambda: plots.plot_form_modes(read_dataset(file, kind), picture),
         "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
         "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),
     }

@@ -24,6 +24,7 @@ EXAMPLES = options.examples(
     "witten spectrum mueller-brown --lr 0.2 -k 3 --modes modes.xdmf",
     "witten spectrum double-well --lr 0.1 -k 3 --json",
     "witten spectrum himmelblau --lr 0.1 --form 2 -k 3",
+    "witten spectrum quadratic:dim=2 --lr 0.5 --form 1 --mesh meshes/annulus.msh --boundary relative",
 )
 FORM_BOUNDARIES = ("absolute", "relative")
 MODES_SUFFIXES = (".nc", ".xdmf", ".bp")
@@ -74,9 +75,8 @@ def spectrum(
     degree_of_forms = options.whole("--form", form, 0)
     if degree_of_forms or boundary in FORM_BOUNDARIES:
         given = {
-            "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
-            "--periodic": periodic, "--degree": degree, "--mesh": mesh, "--modes": modes, "-o": output,
-            "--plot": plot, "--petsc": petsc, "--noise": None if noise == "1" else noise,
+            "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
+            "--periodic": periodic, "--petsc": petsc, "--noise": None if noise == "1" else noise,
             "--seed": None if seed == "0" else seed,
         }  # fmt: skip
         _refuse_beside_forms({name: value for name, value in given.items() if value}, boundary)
@@ -84,9 +84,20 @@ def spectrum(
             "rtol": options.positive("--rtol", rtol),
             "box": options.parse_box(box),
             "boundary": boundary if boundary in FORM_BOUNDARIES else FORM_BOUNDARIES[0],
+            "method": options.parse_method(method),
+            "degree": options.parse_degree(degree),
+            "mesh": mesh,
         }
         count = options.whole("-k", k, 1)
-        _of_forms(options.resolved(objective, center, scale), learning_rate, degree_of_forms, count, of_forms, as_json)
+        places = [path for path in (output, modes, plot) if path is not None]
+        parallel.agree(parallel.world(), lambda: _check_places_of_forms(output, modes, plot))
+        of_forms["modes"] = modes is not None or plot is not None
+        found = _of_forms(options.resolved(objective, center, scale), learning_rate, degree_of_forms, count, of_forms)
+        parallel.agree(parallel.world(), lambda: _keep_forms(found, places, of_forms))
+        if as_json:
+            print_json(_json_of_forms(found))
+        else:
+            _show_forms(found, places)
         return
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
@@ -120,7 +131,7 @@ def spectrum(
 
 
 def _refuse_beside_forms(given: dict[str, Any], boundary: str) -> None:
-    """Forms are computed by differences on grids, in unit noise, and have rates alone."""
+    """Forms are computed in unit noise, in all of space, a box or a mesh."""
     if given:
         raise RequestError(f"{next(iter(given))} is not available for forms (--form above 0, or --boundary absolute or "
                            "relative); leave it out")  # fmt: skip
@@ -128,16 +139,41 @@ def _refuse_beside_forms(given: dict[str, Any], boundary: str) -> None:
         raise RequestError(f"--boundary {boundary}: forms have an absolute or a relative boundary; use one of these")
 
 
-def _of_forms(f: Any, learning_rate: float, form: int, k: int, request: dict[str, Any], as_json: bool) -> None:
-    """Compute and print."""
+def _check_places_of_forms(output: Path | None, modes: Path | None, plot: Path | None) -> None:
+    """Refuse places that cannot be written before anything is computed."""
+    from witten.forms.form_dataset import FORM_SPECTRUM
+    from witten.io.netcdf import check_output
+    from witten.plots.paraview import check_fields
+
+    for path, suffixes in ((output, (".nc",)), (modes, (".nc", ".xdmf"))):
+        if path is not None and path.suffix.lower() not in suffixes:
+            raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {' or '.join(suffixes)}")
+        if path is not None and path.suffix.lower() == ".nc":
+            check_output(path, FORM_SPECTRUM)
+        elif path is not None:
+            check_fields(path)
+    output_files.check_plot(plot)
+
+
+def _of_forms(f: Any, learning_rate: float, form: int, k: int, request: dict[str, Any]) -> FormSpectrum:
     import witten
 
     with progress_bar(1, f.name):
-        found = witten.form_spectrum(f, learning_rate, form, k, **request)
-    if as_json:
-        print_json(_json_of_forms(found))
-    else:
-        _show_forms(found)
+        return witten.form_spectrum(f, learning_rate, form, k, **request)
+
+
+def _keep_forms(found: FormSpectrum, places: list[Path], request: dict[str, Any]) -> None:
+    """Save and draw."""
+    from witten.forms.form_dataset import form_dataset, save_form_spectrum
+
+    asked = {name: str(value) for name, value in request.items() if value is not None}
+    for path in places:
+        if path.suffix.lower() in MODES_SUFFIXES:
+            save_form_spectrum(found, path, options=asked)
+        else:
+            from witten.plots import plot_form_modes
+
+            plot_form_modes(form_dataset(found), path)
 
 
 def _json_of_forms(found: FormSpectrum) -> dict[str, Any]:
@@ -154,10 +190,12 @@ def _json_of_forms(found: FormSpectrum) -> dict[str, Any]:
         "objective": found.objective,
         "learning_rate": found.learning_rate,
         "form": found.form,
+        "method": found.method,
         "boundary": found.boundary,
         "rates": rates,
         "rate_errors": [error if rate is not None else None for error, rate in zip(errors, rates, strict=True)],
         "log10_rates": logs,
+        "log10_law": [None if math.isnan(log) else log / math.log(10) for log in found.log_law.tolist()],
         "resolved": known,
         "betti": list(found.betti),
         "parts": [{"rate": rate, "partner_form": partner}
@@ -169,15 +207,17 @@ def _json_of_forms(found: FormSpectrum) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _show_forms(found: FormSpectrum) -> None:
+def _show_forms(found: FormSpectrum, places: list[Path]) -> None:
     shift = math.log(2.0 * found.learning_rate)
     columns = (found.log_rates, found.log_rates + shift, found.relative_errors, found.resolved)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     partners = ["" if partner is None else str(partner) for partner in found.partner_forms]
+    law = ["" if math.isnan(log) else scientific(log, 4) for log in found.log_law.tolist()]
+    columns_of_law = ("law, leading order",) if any(law) else ()
     print_table(
         f"{found.objective}: lowest rates of {found.form}-forms at learning rate {found.learning_rate:g}",
-        ("mode", "rate", "Witten eigenvalue", "also of form"),
-        [(str(i), *_row(*row), partners[i]) for i, row in enumerate(rows)],
+        ("mode", "rate", "Witten eigenvalue", "also of form", *columns_of_law),
+        [(str(i), *_row(*row), partners[i], *((law[i],) if columns_of_law else ())) for i, row in enumerate(rows)],
     )
     print_line(f"Betti numbers {_listed(found.betti)} ({found.boundary} boundary)")
     if found.critical_points is not None:
@@ -185,6 +225,8 @@ def _show_forms(found: FormSpectrum) -> None:
     if found.small_counted is not None:
         print_line(f"exponentially small rates, zeros counted: {found.small_counted}")
     print_line(f"{found.n_dofs} unknowns, {found.seconds:.2f} s")
+    for path in places:
+        print_line(f"written {path}")
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

@@ -19,7 +19,6 @@ from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
 from witten.sgd.gradient_noise import GaussianNoise
 from witten.sgd.momentum_chain import MomentumStep, pair_matrix
-from witten.sgd.transfer_operator import REACH
 from witten.sgd.transfer_spectrum import first_domain
 
 __all__ = ["MomentumLaw"]

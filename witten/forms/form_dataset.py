@@ -1,0 +1,98 @@
+"""Rates and modes of forms as an xarray dataset on the cells of a mesh (UGRID), and as fields for ParaView."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from witten.forms.form_spectrum import FormSpectrum
+from witten.io import netcdf
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["FORM_SPECTRUM", "form_dataset", "save_form_spectrum"]
+
+FORM_SPECTRUM = "form-spectrum"
+AXES = ("x", "y", "z")
+ROLES = ("edge_node_connectivity", "face_node_connectivity", "volume_node_connectivity")
+
+
+def form_dataset(found: FormSpectrum, *, options: Mapping[str, Any] | None = None) -> xarray.Dataset:
+    """Rates of p-forms, dimension mode, and with modes these: dimensions mode, component, cell."""
+    import xarray
+
+    partners = [-1 if each is None else each for each in found.partner_forms]
+    variables: dict[str, Any] = {
+        "rate": ("mode", found.rates, _about("lambda, the rate of each mode")),
+        "log_rate": ("mode", found.log_rates, _about("natural logarithm of rate: of any size")),
+        "rate_error": ("mode", found.errors, _about("half-width of the error bar of rate")),
+        "resolved": ("mode", found.resolved.astype(np.int8), {"long_name": "1 where resolved, else 0"}),
+        "partner_form": ("mode", partners, {"long_name": "degree that has the rate, too; -1 for zeros"}),
+    }
+    attributes = {
+        "objective": found.objective,
+        "learning_rate": float(found.learning_rate),
+        "form": found.form,
+        "boundary": found.boundary,
+        "betti": list(found.betti),
+        "method": found.method,
+        "options": netcdf.dump_options(options or {}),
+    }
+    about = netcdf.provenance(FORM_SPECTRUM, "Lowest rates of the Witten-Laplacian on forms", attributes)
+    return xarray.Dataset(variables | _fields(found), attrs=about)
+
+
+def _fields(found: FormSpectrum) -> dict[str, Any]:
+    modes = found.modes
+    if modes is None:
+        return {}
+    d = len(modes.points)
+    topology = {
+        "cf_role": "mesh_topology",
+        "long_name": "nodes joined by simplices",
+        "topology_dimension": d,
+        "node_coordinates": " ".join(AXES[:d]),
+        ROLES[d - 1]: "cells",
+    }
+    where = {"mesh": "mesh", "location": ("edge", "face", "volume")[d - 1]}
+    about = _about("eigenform at the middles of cells, unit norm in L2") | where
+    return {
+        **{name: ("node", x, _about(f"coordinate {name}")) for name, x in zip(AXES, modes.points, strict=False)},
+        "mesh": ((), np.int32(0), topology),
+        "cells": (("cell", "corner"), modes.cells, {"cf_role": ROLES[d - 1], "start_index": 0}),
+        "modes": (("mode", "component", "cell"), modes.values, about),
+    }
+
+
+def _about(long_name: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": "1"}
+
+
+def save_form_spectrum(
+    found: FormSpectrum, path: str | Path, *, options: Mapping[str, Any] | None = None
+) -> None:
+    """Write .nc with rates and modes, or .xdmf with the modes as data on cells, vectors where they are, atomically.
+
+    Raises
+    ------
+    RequestError
+        if `path` cannot be written, or modes for ParaView were not computed.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".nc":
+        netcdf.check_output(path, FORM_SPECTRUM)
+        netcdf.write_dataset(form_dataset(found, options=options), path)
+        return
+    from witten.domains.nodal_mesh import NodalMesh
+    from witten.errors import RequestError
+    from witten.plots.paraview import save_fields
+
+    if found.modes is None:
+        raise RequestError(f"cannot write {str(path)!r}: the modes were not computed; ask for them")
+    fields = {f"mode_{j}": values for j, values in enumerate(found.modes.values)}
+    about = {"objective": found.objective, "learning_rate": float(found.learning_rate), "form": found.form}
+    save_fields(NodalMesh(found.modes.points, found.modes.cells), {}, path, about=about, cell_fields=fields)
