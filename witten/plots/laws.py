@@ -9,7 +9,17 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.curves import LogScale, learning_rate_axis
-from witten.plots.style import BLUE, GREY, VERMILION, check_place, finished, log_ticks, method_name, new_figure, shortened
+from witten.plots.style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    check_place,
+    finished,
+    log_ticks,
+    method_name,
+    new_figure,
+    shortened,
+)
 from witten.rates import LawRate, RateCurve, RateRecord
 
 if TYPE_CHECKING:
