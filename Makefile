@@ -19,7 +19,7 @@ demo: .venv/.ready  ## the gap of the double well against the learning rate: tab
 	$(BIN)/witten gap double-well --lr 0.02:0.5:12 -o results/double-well.nc --plot results/double-well.png
 
 test: check  ## the tests, lint, and the documentation
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint docs
+	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) lint docs
 
 lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .

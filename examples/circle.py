@@ -11,7 +11,7 @@ import witten
 s, n = 0.3, 40000
 f = witten.periodic("cos(2*x) + 0.3*cos(x)", {"x": (0, 2 * np.pi)})
 found = witten.spectrum(f, s, 2)
-figure = found.plot(objective=f)
+figure = found.plot()
 
 x = (np.arange(n) + 0.5) * 2 * np.pi / n
 cell, right = 2 * np.pi / n, x > np.pi

@@ -34,5 +34,5 @@ axes.plot(*wells.saddles[0].x, "kx")
 axes.set_xlabel("x")
 axes.set_ylabel("y")
 handles, labels = axes.get_legend_handles_labels()
-axes.legend(handles[1:], labels[1:], frameon=False, loc="upper center")
+axes.legend(handles[1:], labels[1:], frameon=True, framealpha=1, edgecolor="none", loc="upper center")
 assert max(actions) > 2 * min(actions) and abs(wells.minima[0].value - wells.minima[1].value) < 1e-12

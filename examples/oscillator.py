@@ -7,6 +7,6 @@ import witten
 
 f = witten.gallery.quadratic(theta=2.0)
 found = witten.spectrum(f, 0.1, 5)
-figure = found.plot(objective=f)
+figure = found.plot()
 print(*(f"{rate:.4f}" for rate in found.rates))
 assert abs(found.rates[3] - 6.0) <= found.errors[3]

@@ -5,7 +5,7 @@ The excess risk ends on a plateau ε(s), about s/4 for each dimension of a singl
 
 import numpy as np
 
-from witten.plots.style import new_figure
+from witten.plots.style import log_ticks, new_figure
 from witten.risk import plateau
 
 rates = np.geomspace(0.005, 0.5, 9)
@@ -16,4 +16,6 @@ axes.loglog(rates, rates / 4, "--", label="$s/4$")
 axes.set_xlabel("learning rate $s$")
 axes.set_ylabel(r"plateau $\varepsilon(s)$")
 axes.legend(frameon=False)
+for axis in (axes.xaxis, axes.yaxis):
+    log_ticks(axis)
 assert abs(found[0] / (rates[0] / 4) - 1) < 0.02

@@ -9,6 +9,6 @@ import witten
 
 f = witten.gallery.mueller_brown()
 found = witten.spectrum(f, 0.1, 3, rtol=1e-2)
-figure = found.plot(objective=f)
+figure = found.plot()
 measure = np.exp(-2 / 0.1 * (f(found.grid.points) - f(found.grid.points).min()))
 assert abs((measure * found.modes[1]).sum() / measure.sum()) < 1e-6  # orthogonal to the constant

@@ -7,6 +7,6 @@ import witten
 
 f = witten.gallery.triple_well()
 found = witten.spectrum(f, 0.1, 4, rtol=1e-2)
-figure = found.plot(objective=f)
+figure = found.plot()
 print("multiplets:", found.multiplets)
 assert abs(found.rates[1] - found.rates[2]) <= found.errors[1] + found.errors[2]

@@ -156,13 +156,20 @@ def _safe(text: str) -> str:
 # ------------------------------------------------------------------------------------------------ formulas
 
 
+def _mathml(text: str, display: str) -> str:
+    """Bars that are as high as letters whatever stands beside them, and a thin space after the name of a function."""
+    bar = r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>'
+    markup = re.sub("<mo>(&#x0007C;|&#x02016;)</mo>", bar, convert(text, display=display))
+    return re.sub(r"(<mi>(?:log|det|exp|cos|sin)</mi>)(?=<m(?!o))", r'\1<mspace width=".17em"/>', markup)
+
+
 def _inline(self: Any, node: nodes.math) -> None:
-    self.body.append(convert(node.astext()))
+    self.body.append(_mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def _display(self: Any, node: nodes.math_block) -> None:
-    self.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    self.body.append(f'<div class="formula">{_mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 

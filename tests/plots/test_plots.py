@@ -193,10 +193,19 @@ def test_a_landscape_names_its_paths_and_levels_and_has_a_view_in_space():
     assert high < 1.25 * 1.0401516  # no empty half above the highest join
     space = plots.plot_landscape(witten.describe_landscape("double-well:dim=3,tilt=0.05"))
     assert legend(space) == ["saddle 0: minima 0 and 1"] and len(space.axes) == 2
+    low, high = (min(space.axes[0].texts, key=lambda text, x=x: abs(text.xy[0] - x)) for x in (-1.0, 1.0))
+    assert {low.get_text(), high.get_text()} == {"0", "1"}  # both ends of the path are named
+
+
+def test_a_spectrum_is_drawn_over_its_objective_without_being_given_it():
+    plane = witten.spectrum("x^2/2 + y^2", 0.5, 2, rtol=1e-2)
+    axes = plane.plot().axes
+    assert "Gibbs" in axes[0].get_title() and axes[1].collections  # level lines
+    assert "objective" in plane.to_dataset()
 
 
 def test_modes_end_at_a_level_line_and_not_at_cells():
-    (image, *_) = plots.plot_spectrum(spectrum(2), bowl).axes[1].collections
+    (image,) = plots.plot_spectrum(spectrum(2), bowl).axes[1].images
     edge = image.get_clip_path().get_fully_transformed_path().vertices
     assert len(edge) > 20  # 8 x 8 cells end in fewer corners
 
@@ -207,4 +216,4 @@ def test_a_chaotic_run_is_no_solid_block():
     f = witten.Objective.from_formula("(1-x^2)^2/4")
     figure = plots.plot_descent(DescentMap(f, 1.8), np.array([0.3]), 2000)
     joined, late = figure.axes[0].lines
-    assert len(joined.get_xdata()) == 100 and late.get_linestyle() == "None"
+    assert len(joined.get_xdata()) == 30 and late.get_linestyle() == "None"

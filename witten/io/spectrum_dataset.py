@@ -99,13 +99,14 @@ def nodal_fields(spectrum: SpectrumLike, objective: Callable[[Array], Array] | N
     """The objective f, the stationary density, of unit noise that of the Gibbs measure e^{-2f/s}/Z, and its root,
     the ground state, on the nodes.
 
-    Nothing without the objective.
+    Nothing where neither the objective is given nor the spectrum has its values.
     """
-    if objective is None:
+    values = getattr(spectrum, "heights", None) if objective is None else objective(spectrum.grid.points)
+    if values is None:
         return {}
     grid = spectrum.grid
     volumes = grid.weights if is_mesh(grid) else np.prod(cast(GridLike, grid).spacing)
-    values = np.asarray(objective(grid.points), dtype=float)
+    values = np.asarray(values, dtype=float)
     potential = getattr(spectrum, "potential", None)
     potential = values if potential is None else potential
     weights = np.exp(-2 * (potential - potential.min()) / (spectrum.learning_rate * spectrum.noise**2))

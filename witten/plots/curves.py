@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, GREY, VERMILION, Array, check_place, finished, log_ticks, new_figure, shortened
+from witten.plots.style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    Array,
+    check_place,
+    finished,
+    log_ticks,
+    method_name,
+    new_figure,
+    shortened,
+)
 from witten.rates import RateCurve, sensible_fit
 
 if TYPE_CHECKING:
@@ -85,7 +96,7 @@ def _draw_points(axes: Axes, curve: RateCurve, inverse: Array, scale: LogScale) 
             capsize=3,
             elinewidth=1.2,
             zorder=3,
-            label=f"{curve.method.replace('-', ' ')}{note}",
+            label=f"{method_name(curve.method)}{note}",
         )
     edge = good & curve.continuous
     if edge.any():

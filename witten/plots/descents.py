@@ -44,7 +44,7 @@ BINS, PALE = 240, 0.3
 # Exponents below are drawn there, as arrows downwards where single points can be seen.
 LOWEST = -2.5
 # Steps of a run that are joined by a line.
-ONE_BY_ONE = 100
+ONE_BY_ONE = 30
 # Points of a run that are drawn, of however many.
 MOST_STEPS = 2000
 # How white the fastest starts are.

@@ -157,10 +157,17 @@ def _draw_paths(axes: Axes, landscape: Landscape) -> None:
     for k, colour, sides in zip(separating, PALETTE, descent_paths(landscape.objective, chosen), strict=False):
         for sign, side in zip((-1, 1), sides, strict=True):
             length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(side, axis=1), axis=0))])
-            axes.plot(sign * length, landscape.objective(side), color=colour, linewidth=1.4)
+            heights = landscape.objective(side)
+            axes.plot(sign * length, heights, color=colour, linewidth=1.4)
+            axes.plot(sign * length[-1], heights[-1], "o", color=BLUE, markersize=5, zorder=4)
+            end = int(np.argmin([np.linalg.norm(minimum.x - side[:, -1]) for minimum in landscape.minima]))
+            if end in landscape.saddles[k].connects:
+                axes.annotate(str(end), (sign * length[-1], heights[-1]), xytext=(-3, -13), textcoords="offset points",
+                              fontsize=8, color=BLUE, fontweight="bold")  # fmt: skip
         i, j = ("?" if end is None else end for end in landscape.saddles[k].connects)
         axes.plot([0.0], [landscape.saddles[k].value], "X", color=colour, markeredgecolor="black", markersize=7,
                   label=f"saddle {k}: minima {i} and {j}")  # fmt: skip
+    axes.margins(y=0.09)
     axes.set_xlabel("length along the path downhill, from the saddle")
     axes.set_ylabel("objective $f$")
     axes.legend(frameon=False, fontsize=8)

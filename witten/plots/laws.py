@@ -9,7 +9,17 @@ import numpy as np
 
 from witten.errors import RequestError
 from witten.plots.curves import LogScale, learning_rate_axis
-from witten.plots.style import BLUE, GREY, VERMILION, check_place, finished, log_ticks, new_figure, shortened
+from witten.plots.style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    check_place,
+    finished,
+    log_ticks,
+    method_name,
+    new_figure,
+    shortened,
+)
 from witten.rates import LawRate, RateCurve, RateRecord
 
 if TYPE_CHECKING:
@@ -44,7 +54,7 @@ def plot_law(law: RateCurve, computed: RateCurve | None = None, path: str | Path
         heights = scale(computed.log_rates[good])
         bars = np.array([heights - scale(computed.lower[good]), scale(computed.upper[good]) - heights])
         axes.errorbar(1 / computed.learning_rates[good], heights, yerr=np.maximum(bars, 0.0), fmt="o", color=BLUE,
-                      markersize=5, capsize=3, label=computed.method.replace("-", " "))  # fmt: skip
+                      markersize=5, capsize=3, label=method_name(computed.method))  # fmt: skip
         _draw_ratio(panels[1], law, computed)
     scale.label(axes)
     axes.set_xlabel("$1/s$")

@@ -129,7 +129,7 @@ def _panels(dataset: xarray.Dataset, plane: Sheet) -> Figure:
             axes.set_visible(False)
             continue
         density = plane.values.get("gibbs_density")
-        if mode == 0 and density is not None:
+        if mode == 0 and density is not None and dataset["rate"][0] == 0:
             plane.fill(axes, np.sqrt(density / np.nanmax(density)), cmap="Greys")
             axes.set_title("Gibbs density (root), " + _rate_title(dataset, 0), fontsize=10)
         else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LAWS", "plot_risks"]
 
 # Which of the two distributions a method computes: they differ by O(s).
-LAWS = {"chain": "SGD, exact law", "spectral": "SDE, exact law", "simulate": "runs"}
+LAWS = {"chain": "SGD, exact", "spectral": "SDE, exact", "simulate": "runs"}
 # How many times as long the longest schedule may be as the shortest on a linear axis.
 SMEAR = 8.0
 

@@ -88,13 +88,32 @@ class Lattice:
         return float(columns[0]), float(columns[-1]), float(rows[0]), float(rows[-1])
 
     def fill(self, axes: Axes, values: Array, **style: Any) -> Any:
-        image = axes.pcolormesh(self.x, self.y, values.T, shading="nearest", rasterized=True, **style)
-        if "objective" in self.values:
+        known = "objective" in self.values  # the picture then ends at a level line, and what is beyond is not seen
+        extent = tuple(end for axis in (self.x, self.y) for end in _edges(axis))
+        image = axes.imshow(
+            (_continued(values) if known else values).T, origin="lower", extent=extent, aspect="auto",
+            interpolation="bilinear" if known else "nearest", **style,
+        )  # fmt: skip
+        if known:
             cut_off(axes, self.x, self.y, self.values["objective"], image)
         return image
 
     def contour(self, axes: Axes, values: Array, **style: Any) -> Any:
         return axes.contour(self.x, self.y, values.T, **style)
+
+
+def _edges(nodes: Array) -> tuple[float, float]:
+    """Where the first and the last cell of a regular axis end."""
+    half = (nodes[-1] - nodes[0]) / max(nodes.size - 1, 1) / 2
+    return float(nodes[0] - half), float(nodes[-1] + half)
+
+
+def _continued(values: Array) -> Array:
+    """Outside, the value of the nearest node."""
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(~np.isfinite(values), return_distances=False, return_indices=True)
+    return np.asarray(values[tuple(nearest)])
 
 
 def _lattice(dataset: xarray.Dataset) -> Lattice:

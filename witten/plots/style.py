@@ -104,6 +104,11 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def method_name(method: str) -> str:
+    """A method of `RateCurve.method` as a legend has it."""
+    return "Monte Carlo" if method == "monte-carlo" else method.replace("-", " ")
+
+
 def shortened(text: str, width: int = 70) -> str:
     """A name that fits a title, safe from TeX."""
     text = text.replace("$", r"\$")

@@ -268,7 +268,7 @@ def _offset_by_law(found: Explanation) -> dict[str, str]:
     way = found.passage
     if way is None or not math.isfinite(way.law_offset):
         return {}
-    value = f"{_tidy(way.law_offset):.4g} to first order in s; what is left out is of order s^2"
+    value = f"{_tidy(way.law_offset):.4g} to first order in s; what is left out is of order s²"
     return {"By the law, of this saddle alone": value}
 
 

@@ -48,6 +48,8 @@ __all__ = [
 SUFFIXES = (".html", ".htm")
 # e^( ... ), with brackets within.
 EXPONENT = re.compile(r"(?<=\w)\^\(((?:[^()]|\([^()]*\))*)\)")
+# H_f, c_0: a letter with an index of one character.
+INDEX = re.compile(r"\b([A-Za-zλΣ])_(\w)\b")
 # What XML does not know by name.
 ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")
 # A formula of more letters is not typeset.
@@ -181,10 +183,12 @@ def _embedded(found: Iterable[Mapping[str, object]]) -> str:
 
 
 def raised(text: str) -> Markup:
-    """Escaped text in which e^(-2f/s) has its exponent raised."""
+    """Escaped text in which e^(-2f/s) has its exponent raised, and H_f its index lowered; markup is left as it is."""
     from markupsafe import Markup, escape
 
-    return Markup(EXPONENT.sub(r"<sup>\1</sup>", str(escape(text))))
+    if isinstance(text, Markup):
+        return text
+    return Markup(INDEX.sub(r"\1<sub>\2</sub>", EXPONENT.sub(r"<sup>\1</sup>", str(escape(text)))))
 
 
 def formula(objective: Objective, rest: str = "", *, name: bool = True) -> Markup:

@@ -17,6 +17,7 @@ from witten.landscape.landscape import Landscape
 from witten.number_format import scientific
 from witten.plots.landscapes import plot_landscape
 from witten.plots.modes import plot_spectrum
+from witten.plots.style import method_name
 from witten.plots.validation import plot_rates, plot_ratios
 from witten.rates import RateRecord
 from witten.report.drawings import picture
@@ -280,7 +281,7 @@ def _how(found: Validation) -> Iterator[Block]:
     yield Table(
         ("route", "method", "options", "seconds"),
         [
-            (NAMES[name], route.method.replace("-", " "), _options(route.options), f"{route.seconds:.1f}")
+            (NAMES[name], method_name(route.method), _options(route.options), f"{route.seconds:.1f}")
             for name in ROUTES
             if (route := found.routes[name]).seconds or any(route.records)
         ],

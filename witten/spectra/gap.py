@@ -114,11 +114,12 @@ def spectrum(
     require_room(model, how is not None, bool(walls))
     given = {"rtol": rtol, "box": box}
     if model is not None:
-        return _noisy(f, learning_rate, k, model, ranks, **given)
-    found = _spectrum(f, learning_rate, k, sigma, how, ranks, petsc=petsc, **given, **walls)
-    if found.continuous:
-        raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
-    return found
+        found = _noisy(f, learning_rate, k, model, ranks, **given)
+    else:
+        found = _spectrum(f, learning_rate, k, sigma, how, ranks, petsc=petsc, **given, **walls)
+        if found.continuous:
+            raise ConvergenceError(continuous_from(found.objective, learning_rate, found.gap, 1))
+    return replace(found, heights=np.asarray(f(found.grid.points), dtype=float))
 
 
 def _posed(
