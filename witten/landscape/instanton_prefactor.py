@@ -22,7 +22,7 @@ from scipy.linalg import solve_continuous_lyapunov
 from witten.errors import ConvergenceError
 from witten.landscape.instanton_tube import Tube, require_resolved
 from witten.landscape.quasi_potential import Instanton
-from witten.noise import Diffusion
+from witten.noise import Covariance
 
 __all__ = ["log_prefactor"]
 
@@ -38,7 +38,7 @@ MOST_CALLS = 50_000
 NO_PREFACTOR = "no prefactor was found: the quasi-potential has a caustic on the way, or bends much; use witten gap"
 
 
-def log_prefactor(diffusion: Diffusion, path: Instanton) -> tuple[float, float, Tube]:
+def log_prefactor(diffusion: Covariance, path: Instanton) -> tuple[float, float, Tube]:
     """log k_0, extrapolated to the ends of the path, the last change of that, and what is beside the path."""
     places = np.linspace(0.0, 1.0, PLACES)
     along = _along_path(diffusion, path, places)
@@ -68,7 +68,7 @@ class _Along:
     momenta: Array
 
 
-def _along_path(diffusion: Diffusion, path: Instanton, places: Array) -> _Along:
+def _along_path(diffusion: Covariance, path: Instanton, places: Array) -> _Along:
     images = CubicSpline(np.linspace(0.0, 1.0, path.points.shape[1]), path.points, axis=1)
     x, velocity = images(places), images(places, 1)
     b = -diffusion.objective.gradient(x)
@@ -78,7 +78,7 @@ def _along_path(diffusion: Diffusion, path: Instanton, places: Array) -> _Along:
     return _Along(speed, x, velocity * speed, p)
 
 
-def _coefficients(diffusion: Diffusion, path: Instanton, along: _Along) -> Array:
+def _coefficients(diffusion: Covariance, path: Instanton, along: _Along) -> Array:
     """At places alpha: d alpha/dt, div b + div Sigma . p, H_xx, H_px and Sigma, as rows, (n, 2 + 3 d^2)."""
     x, p, jacobian = along.points, along.momenta, -diffusion.objective.hessian(along.points)
     sigma, slopes = diffusion.sigma(x), diffusion.slopes(x)
@@ -89,7 +89,7 @@ def _coefficients(diffusion: Diffusion, path: Instanton, along: _Along) -> Array
     return np.concatenate(rows).T
 
 
-def _tube(diffusion: Diffusion, along: _Along, alpha: Array, solution: Array) -> Tube:
+def _tube(diffusion: Covariance, along: _Along, alpha: Array, solution: Array) -> Tube:
     """From P at places alpha that are some of those of the path."""
     places, d = np.linspace(0.0, 1.0, along.speed.size), len(along.points)
     inner = np.isin(places, alpha)
@@ -102,7 +102,7 @@ def _form(matrix: Array, v: Array, w: Array) -> Array:
     return np.asarray(np.einsum("ijn,in,jn->n", matrix, v, w))
 
 
-def _third(diffusion: Diffusion, x: Array, p: Array, path: Instanton) -> Array:
+def _third(diffusion: Covariance, x: Array, p: Array, path: Instanton) -> Array:
     """-D^3 f[p] at points (d, n), by differences of the Hessian, (d, d, n)."""
     f, sizes = diffusion.objective, np.linalg.norm(p, axis=0)
     length = float(np.linalg.norm(np.diff(path.points, axis=1), axis=0).sum())

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import ConvergenceError
-from witten.noise import Diffusion
-from witten.objectives.symbolic.interval_arithmetic import enclosure
+from witten.noise import Covariance
 
 __all__ = ["Tube", "require_resolved"]
 
@@ -22,16 +21,12 @@ NODES, WEIGHTS = (part[5:] for part in np.polynomial.hermite_e.hermegauss(9))
 WEIGHTS = WEIGHTS / np.sqrt(2 * np.pi)
 
 
-def require_resolved(diffusion: Diffusion, points: Array) -> None:
-    """ConvergenceError where Sigma changes much between neighbouring places (d, n) of a path, by enclosures."""
-    entries = [entry for row in diffusion.entries for entry in row]
-    enclosures = [enclosure(entry, "value") for entry in entries]
+def require_resolved(diffusion: Covariance, points: Array) -> None:
+    """ConvergenceError where Sigma changes much between neighbouring places (d, n) of a path."""
     start, end = points[:, :-1], points[:, 1:]
     for halved in range(HALVINGS + 1):
-        low, high = np.minimum(start, end), np.maximum(start, end)
-        ends = np.array([each(low, high) for each in enclosures])
         least = np.linalg.eigvalsh(np.moveaxis(diffusion.sigma((start + end) / 2), 2, 0))[:, 0]
-        wide = ~((ends[:, 1] - ends[:, 0]).max(axis=0) <= CHANGE * least)
+        wide = ~(diffusion.changes(start, end) <= CHANGE * least)
         if not wide.any():
             return
         start, end, middle = start[:, wide], end[:, wide], ((start + end) / 2)[:, wide]
@@ -56,7 +51,7 @@ class Tube:
     times : weights dt of an integral over time, (n,)
     """
 
-    diffusion: Diffusion
+    diffusion: Covariance
     points: Array
     momenta: Array
     hessians: Array

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from witten.errors import RequestError
 from witten.landscape.critical_point import CriticalPoint
-from witten.landscape.first_order import PointExpansion, first_order
+from witten.landscape.first_order import first_order
 from witten.landscape.instanton_prefactor import log_prefactor
 from witten.landscape.instanton_tube import Tube
 from witten.landscape.landscape import Landscape
 from witten.landscape.quasi_potential import Instanton, instanton
 from witten.landscape.saddle_connections import descent_paths
-from witten.noise import Diffusion
+from witten.noise import Covariance, Diffusion
 
-__all__ = ["Exit", "exits", "limiting_law", "noisy_log_rates"]
+__all__ = ["Exit", "exits", "first_order_size", "limiting_law", "noisy_log_rates"]
 
 Array = NDArray[np.float64]
 # What is left out, of first order in s: so many times the anharmonicity of f, and what Sigma varies, at both ends.
@@ -111,17 +111,18 @@ def _exit(
     diffusion.require_positive(path.points)
     value, error, tube = log_prefactor(diffusion, path)
     points = first_order(landscape)
-    about = _left_out(diffusion, m, points.minima[start]) + _left_out(diffusion, z, points.saddles[number])
-    return Exit(start, number, into, path, value, error, LEFT_OUT * about, tube)
+    about = first_order_size(diffusion, m, points.minima[start].size)
+    about += first_order_size(diffusion, z, points.saddles[number].size)
+    return Exit(start, number, into, path, value, error, about, tube)
 
 
-def _left_out(diffusion: Diffusion, point: CriticalPoint, expansion: PointExpansion) -> float:
+def first_order_size(diffusion: Covariance, point: CriticalPoint, anharmonicity: float) -> float:
     """What a point adds to c, roughly: T = s/2 times the largest variance, and how much Sigma varies over the width of
     the stationary density."""
     sigma = diffusion.sigma(point.x[:, None])[..., 0]
     largest = float(np.linalg.norm(sigma, 2))
     change = float(np.linalg.norm(diffusion.slopes(point.x[:, None]))) / largest
-    return largest / 2 * (expansion.size + change**2 / float(abs(point.curvatures).min()))
+    return LEFT_OUT * largest / 2 * (anharmonicity + change**2 / float(abs(point.curvatures).min()))
 
 
 def noisy_log_rates(ways: Sequence[Exit], count: int, s: float) -> tuple[Array, Array]:

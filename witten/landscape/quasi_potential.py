@@ -19,7 +19,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize
 
 from witten.errors import ConvergenceError
-from witten.noise import Diffusion
+from witten.noise import Covariance
 
 __all__ = ["Instanton", "instanton"]
 
@@ -55,7 +55,7 @@ class Instanton:
     others: tuple[float, ...] = ()
 
 
-def instanton(diffusion: Diffusion, start: Array, end: Array, string: Array | None = None) -> Instanton:
+def instanton(diffusion: Covariance, start: Array, end: Array, string: Array | None = None) -> Instanton:
     """From a minimum (d,) of f to a saddle (d,).
 
     >>> from witten.landscape.quasi_potential import instanton
@@ -112,14 +112,14 @@ def _spread(points: Array, segments: int) -> Array:
 class _Problem:
     """The action between two points, for Sigma or, on the way to it, (1 - share) kappa I + share Sigma."""
 
-    diffusion: Diffusion
+    diffusion: Covariance
     start: Array
     end: Array
     kappa: float
     share: float = 1.0
 
     @classmethod
-    def of(cls, diffusion: Diffusion, start: Array, end: Array) -> _Problem:
+    def of(cls, diffusion: Covariance, start: Array, end: Array) -> _Problem:
         sigma = diffusion.sigma(np.stack([start, end], axis=1))
         return cls(diffusion, start, end, float(np.trace(sigma).mean()) / start.size)
 

@@ -40,14 +40,21 @@ class HessianSpectrum:
     ----------
     largest : eigenvalues, descending; the first is at most the largest eigenvalue, but for its error
     upper : the largest eigenvalue is at most this; where steps < n with probability 0.999 of the random start
-    negative : so many eigenvalues are negative, at least
+    negative : so many eigenvalues are negative, at least; where steps = n, so many
     steps : of Lanczos
+    lowest : the smallest eigenvalue is at most lowest.value + lowest.error; where steps = n it is within that error
+    nodes, weights : sum_k weights_k g(nodes_k) is about tr g(H)/n, the density of eigenvalues [Ubaru2017]; (steps,)
+    uncertainty : of the nodes, where steps = n
     """
 
     largest: tuple[Eigenvalue, ...]
     upper: float
     negative: int
     steps: int
+    lowest: Eigenvalue
+    nodes: Array
+    weights: Array
+    uncertainty: float
 
 
 def hessian_spectrum(product: Product, n: int, *, count: int = 5, seed: int = 0) -> HessianSpectrum:
@@ -63,7 +70,10 @@ def hessian_spectrum(product: Product, n: int, *, count: int = 5, seed: int = 0)
     top = max(largest[0].value + largest[0].error, float(ritz[-1]) + noise)
     missed = _missed(n, k)
     upper = top + (missed * (float(ritz[-1] - ritz[0]) + 2 * noise) if missed else 0.0)
-    return HessianSpectrum(tuple(largest), upper, int(np.count_nonzero(ritz < -noise)), k)
+    lowest = _refined(product, vectors.T @ weights[:, 0])
+    negative = int(np.count_nonzero(ritz < -noise))
+    shares = weights[0] ** 2 if k < n else np.full(n, 1 / n)
+    return HessianSpectrum(tuple(largest), upper, negative, k, lowest, ritz, shares, noise)
 
 
 def _descending(each: Eigenvalue) -> float:

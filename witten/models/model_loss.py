@@ -31,6 +31,7 @@ class ModelLoss:
     Attributes
     ----------
     value, gradient, hessian : x -> a number, (n,), (n, n)
+    product : (x, v) -> Hess f(x) v, (n,)
     sample_losses, sample_gradients : x -> (N,), (N, n), of N samples each by itself
     name : for messages
     """
@@ -38,6 +39,7 @@ class ModelLoss:
     value: Function
     gradient: Function | None = None
     hessian: Function | None = None
+    product: Callable[[Array, Array], ArrayLike] | None = None
     sample_losses: Function | None = None
     sample_gradients: Function | None = None
     name: str = "the loss"
@@ -52,8 +54,8 @@ class ModelLoss:
             if getattr(self, what) is None and exact is not None:
                 object.__setattr__(self, what, getattr(f, what))
 
-    def called(self, what: str, x: Array, *shape: int | None) -> Array:
-        """One of these functions at x, of this shape (None: any length), finite and in float64.
+    def called(self, what: str, x: Array, *shape: int | None, also: tuple[Array, ...] = ()) -> Array:
+        """One of these functions at x (and what it takes besides), of this shape (None: any length), finite and in float64.
 
         Raises
         ------
@@ -63,7 +65,7 @@ class ModelLoss:
         title = f"{self.name}, {what.replace('_', ' ')}, at this point of {x.size} numbers"
         try:
             with np.errstate(all="ignore"):
-                found = np.asarray(getattr(self, what)(x.copy()))
+                found = np.asarray(getattr(self, what)(x.copy(), *also))
         except Exception as error:  # whatever the user's code raises
             reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:200]
             raise RequestError(f"{title}, fails: {reason}") from None
@@ -74,6 +76,10 @@ class ModelLoss:
         if not np.isfinite(found).all():
             raise RequestError(f"{title}, is not finite ({np.count_nonzero(~np.isfinite(found))} of {found.size})")
         return found.astype(float)
+
+    def times(self, x: Array, v: Array) -> Array:
+        """Hess f(x) v, (n,)."""
+        return self.called("product", x, x.size, also=(v,))
 
     def slope(self, x: Array) -> Array:
         """grad f(x), (n,)."""

@@ -9,18 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import RequestError
-from witten.models.derivatives import derivative_along, unit
 from witten.models.gradient_noise import SAME, GradientNoise, gradient_noise
-from witten.models.hessian_spectrum import COMPLETE, HessianSpectrum, Product, hessian_spectrum
-from witten.models.model_loss import DIGITS, DOUBT, Function, ModelLoss
+from witten.models.hessian_products import hessian_product
+from witten.models.hessian_spectrum import HessianSpectrum, hessian_spectrum
+from witten.models.model_loss import Function, ModelLoss
 from witten.request import checked_seed, positive
 
 __all__ = ["Probe", "probe"]
 
 Array = NDArray[np.float64]
-EPS = float(np.finfo(float).eps)
-# A product that is so much worse than usual, and than sqrt(eps), is made with another step.
-WORSE = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +115,11 @@ def probe(
     f = ModelLoss(loss, gradient, hessian, sample_losses, sample_gradients, name)
     f.check(point)
     slope = f.slope(point)
-    given = f.hessian is not None and point.size <= COMPLETE
-    product = _of_hessian(f, point) if given else _of_differences(f, point, checked_seed(seed))
+    product, made_of = hessian_product(f, point, checked_seed(seed))
     spectrum = hessian_spectrum(product, point.size, count=count, seed=seed)
     noise = gradient_noise(f, point, slope, spectrum.largest[0].vector, seed)
-    size, products = float(np.linalg.norm(slope)), "hessian" if given else "differences"
-    value = float(f.called("value", point))
-    return Probe(s, point.size, value, size, spectrum, products, noise, tuple(_notes(spectrum, noise)))
+    size, value = float(np.linalg.norm(slope)), float(f.called("value", point))
+    return Probe(s, point.size, value, size, spectrum, made_of, noise, tuple(_notes(spectrum, noise)))
 
 
 def _point(x: ArrayLike) -> Array:
@@ -135,42 +130,6 @@ def _point(x: ArrayLike) -> Array:
     if point.ndim != 1 or not point.size or not np.isfinite(point).all():
         raise RequestError(f"the point must be a vector of finite numbers, got one of shape {point.shape}")
     return point
-
-
-def _of_differences(f: ModelLoss, x: Array, seed: int) -> Product:
-    """With the step that is best for a random direction, where it serves; else, as at kinks, with the best of all."""
-    usual = derivative_along(f.slope, x, _random(x.size, seed))
-
-    def product(v: Array) -> tuple[Array, float]:
-        found = derivative_along(f.slope, x, v, usual.step)
-        if found.error > WORSE * max(usual.error, np.sqrt(EPS) * float(np.linalg.norm(found.value))):
-            found = min(found, derivative_along(f.slope, x, v), key=lambda each: each.error)
-        return found.value, found.error
-
-    return product
-
-
-def _of_hessian(f: ModelLoss, x: Array) -> Product:
-    """Products with the Hessian that is given, if it is symmetric and that of the gradient."""
-    matrix = f.called("hessian", x, x.size, x.size)
-    size = float(np.linalg.norm(matrix))
-    if np.linalg.norm(matrix - matrix.T) > DIGITS * size:
-        raise RequestError(f"the Hessian of {f.name} is not symmetric")
-    direction = _random(x.size, 0)
-    found = derivative_along(f.slope, x, direction)
-    off = float(np.linalg.norm(matrix @ direction - found.value))
-    if off > DOUBT * found.error + DIGITS * size:
-        raise RequestError(
-            f"the Hessian of {f.name} does not belong to its gradient: along one direction the product is off by "
-            f"{off:.3g} of {float(np.linalg.norm(found.value)):.3g}"
-        )
-    error = float(np.linalg.norm(matrix - matrix.T)) / 2 + 4 * EPS * np.sqrt(x.size) * size
-    symmetric = (matrix + matrix.T) / 2
-    return lambda v: (symmetric @ v, error)
-
-
-def _random(n: int, seed: int) -> Array:
-    return unit(np.random.default_rng(seed).normal(size=n))
 
 
 def _notes(spectrum: HessianSpectrum, noise: GradientNoise | None) -> list[str]:

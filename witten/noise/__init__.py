@@ -8,7 +8,7 @@ have a potential, which is then no longer f. Start at `models`.
 1.634480e-04
 """
 
-from witten.noise.diffusion import Diffusion
+from witten.noise.diffusion import Covariance, Diffusion, require_positive_definite
 from witten.noise.makers import constant, formula, isotropic, loss, minibatch, parse, with_drift
 from witten.noise.models import Constant, Driven, Formula, Isotropic, Loss, Minibatch, Noise
 from witten.noise.reversible import Reversible, reversible
@@ -16,6 +16,7 @@ from witten.noise.strength import parted
 
 __all__ = [
     "Constant",
+    "Covariance",
     "Diffusion",
     "Driven",
     "Formula",
@@ -31,6 +32,7 @@ __all__ = [
     "minibatch",
     "parse",
     "parted",
+    "require_positive_definite",
     "reversible",
     "with_drift",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import sympy as sp
@@ -12,12 +13,46 @@ from numpy.typing import NDArray
 
 from witten.errors import RequestError
 from witten.objectives import Objective
+from witten.objectives.symbolic.interval_arithmetic import enclosure
 
-__all__ = ["Diffusion"]
+__all__ = ["Covariance", "Diffusion", "require_positive_definite"]
 
 Array = NDArray[np.float64]
 # An eigenvalue below this part of the largest is no noise in its direction.
 DEGENERATE = 1e-12
+
+
+class Covariance(Protocol):
+    """Sigma(x) beside an objective, as paths of least action ask for it: formulas (`Diffusion`), or measured."""
+
+    @property
+    def objective(self) -> Objective: ...
+
+    def sigma(self, x: Array) -> Array:
+        """Sigma at points (d, n), shape (d, d, n)."""
+
+    def slopes(self, x: Array) -> Array:
+        """d_k Sigma_ij at points (d, n), shape (d, d, d, n), the derivative last of the three."""
+
+    def bends(self, x: Array) -> Array:
+        """d_k d_l Sigma_ij at points (d, n), shape (d, d, d, d, n)."""
+
+    def changes(self, start: Array, end: Array) -> Array:
+        """By how much an entry of Sigma changes at most between points (d, n) and others, (n,)."""
+
+
+def require_positive_definite(sigma: Array, x: Array) -> None:
+    """RequestError, with the place, where Sigma (d, d, n) at points (d, n) is not finite or not positive definite."""
+    bad = ~np.isfinite(sigma).all(axis=(0, 1))
+    if bad.any():
+        raise RequestError(f"the covariance is not finite at {_place(x, bad)}; give another, or a box without it")
+    values = np.linalg.eigvalsh(np.moveaxis(sigma, 2, 0))
+    bad = values[:, 0] <= DEGENERATE * abs(values[:, -1])
+    if bad.any():
+        raise RequestError(
+            f"the covariance is not positive definite at {_place(x, bad)}: its smallest eigenvalue there is "
+            f"{values[bad.argmax(), 0]:.3g}; add a floor, or give a box without it"
+        )
 
 
 @dataclass(frozen=True)
@@ -104,17 +139,14 @@ class Diffusion:
 
     def require_positive(self, x: Array) -> None:
         """RequestError, with the place, where Sigma at points (d, n) is not finite or not positive definite."""
-        sigma = self.sigma(x)
-        bad = ~np.isfinite(sigma).all(axis=(0, 1))
-        if bad.any():
-            raise RequestError(f"the covariance is not finite at {_place(x, bad)}; give another, or a box without it")
-        values = np.linalg.eigvalsh(np.moveaxis(sigma, 2, 0))
-        bad = values[:, 0] <= DEGENERATE * abs(values[:, -1])
-        if bad.any():
-            raise RequestError(
-                f"the covariance is not positive definite at {_place(x, bad)}: its smallest eigenvalue there is "
-                f"{values[bad.argmax(), 0]:.3g}; add a floor, or give a box without it"
-            )
+        require_positive_definite(self.sigma(x), x)
+
+    def changes(self, start: Array, end: Array) -> Array:
+        """By how much an entry of Sigma changes at most in the boxes between points (d, n) and others, by enclosures,
+        (n,)."""
+        low, high = np.minimum(start, end), np.maximum(start, end)
+        ends = np.array([enclosure(entry, "value")(low, high) for row in self.entries for entry in row])
+        return np.asarray((ends[:, 1] - ends[:, 0]).max(axis=0))
 
     @property
     def formulas(self) -> list[list[sp.Expr]]:
