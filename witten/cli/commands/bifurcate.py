@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def bifurcate(
     output_files.check_places(output, plot, kind=KIND)
 
     f = options.resolved(objective, center, scale)
-    diagram = bifurcation_diagram(f, rates, _starts(f, x0, rates), burn=burn, keep=keep)
+    with progress_bar(1, f"{f.name}: orbits at {len(rates)} learning rates"):
+        diagram = bifurcation_diagram(f, rates, _starts(f, x0, rates), burn=burn, keep=keep)
     if output is not None:
         diagram.save(output)
     if plot is not None:

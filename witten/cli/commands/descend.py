@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ def descend(
 
     f = options.resolved(objective, center, scale)
     start = options.parse_point(x0, f.dimension)
-    found = [fate(f, s, start, steps=count) for s in rates]
+    found = []
+    with progress_bar(len(rates), f.name) as advance:
+        for s in rates:
+            found.append(fate(f, s, start, steps=count))
+            advance(f"s = {s:.4g}")
     if plot is not None:
         import numpy as np
 
