@@ -1,14 +1,18 @@
 """Running the command line from a test: in this process, in one of its own, or on ranks by the mpiexec that belongs to
 this Python, one thread per rank, never without a limit."""
 
+import atexit
 import contextlib
 import gc
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -22,17 +26,44 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NU
 # MPICH: a rank that waits sleeps. Where others want its core, and tests run side by side, what it does otherwise
 # (sched_yield) gives them the core for milliseconds at each message.
 PATIENT = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"}
+STARTED = str(Path(__file__).with_name("started.py"))
+# Environment that libraries read when they are loaded.
+READ_BY_LIBRARIES = ("PYTHON", "NUMBA_", "OMP_", "OPENBLAS_", "MKL_")
 
 
 def ranks(n, *arguments, **kwargs):
     """`mpiexec -n N python ARGUMENTS`, ended."""
-    return subprocess.run(
-        command(n, *arguments), capture_output=True, text=True, timeout=PATIENCE, env=environment(), **kwargs
-    )
+    words = [str(MPIEXEC), "-n", str(n), *python(*arguments, environment=environment())]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment(), **kwargs)
 
 
 def command(n, *arguments):
+    """The same for whoever sends it signals: ranks that mpiexec itself has started."""
     return [str(MPIEXEC), "-n", str(n), sys.executable, *map(str, arguments)]
+
+
+def python(*arguments, environment=os.environ):
+    """`python ARGUMENTS`, which are -c CODE or -m MODULE and more, with the large libraries loaded already where the
+    system allows it; what tests how Python or the package start needs `sys.executable`."""
+    words = [str(each) for each in arguments]
+    if not hasattr(os, "pidfd_open"):
+        return [sys.executable, *words]
+    read = {name: value for name, value in environment.items() if name.startswith(READ_BY_LIBRARIES)}
+    return [sys.executable, "-I", "-S", STARTED, _server(tuple(sorted(read.items()))), *words]
+
+
+@cache
+def _server(read):
+    """The socket of the server for this environment."""
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "socket")
+    others = {name: value for name, value in os.environ.items() if not name.startswith(READ_BY_LIBRARIES)}
+    words = [sys.executable, STARTED, "serve", path]
+    server = subprocess.Popen(words, stdin=-1, stdout=-1, env={**others, **dict(read)}, start_new_session=True)
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(server.communicate, timeout=PATIENCE)
+    assert server.stdout.readline() == b"ready\n"
+    return path
 
 
 def environment(**more):
@@ -55,7 +86,7 @@ def patched(code):
 
 def cli(*arguments, **kwargs):
     """`python -m witten ARGUMENTS`, ended."""
-    words = [sys.executable, "-m", "witten", *map(str, arguments)]
+    words = python("-m", "witten", *arguments, environment=kwargs.get("env", os.environ))
     return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, **kwargs)
 
 

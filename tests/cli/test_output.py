@@ -1,4 +1,7 @@
-"""What people see: tables whose words are whole, numbers in the units of the problem, what is computed beside."""
+"""What people see: tables whose words are whole, numbers in the units of the problem, what is computed beside, and
+what takes long while it does."""
+
+from contextlib import contextmanager
 
 import pytest
 from launcher import in_process
@@ -42,3 +45,32 @@ def test_kernels_of_some_commands_are_compiled_ahead():
     assert in_process("warm", "theory").returncode == 0
     refused = in_process("warm", "doctor")
     assert refused.returncode == 2 and "nothing is compiled ahead for 'doctor'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("landscape", "x^2/2"), ["critical points and what joins them", "ways out of wells"]),
+        (("stability", "x^2/2"), ["x^2/2: minima", "experiments", "closed forms"]),
+        (("risk", "x^2/2", "--schedule", "0.1:9", "--x0", "1"), ["risk along 9 steps"]),
+        (("schedule", "x^2/2", "--target", "0.05", "--x0", "1.5", "--stages", "1"), ["x^2/2: plan", "runs along it"]),
+        (("anneal", "--samples", "3"), ["3 samples"]),
+        (("descend", "x^2/2", "--lr", "0.1,0.2", "--x0", "1"), ["x^2/2", "s = 0.1", "s = 0.2"]),
+        (("bifurcate", "x^2/2", "--lr", "0.1", "--x0", "1"), ["orbits at 1 learning rates"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_takes_long_says_in_what_it_is(monkeypatch, arguments, said):
+    """The bar itself is drawn on a terminal alone."""
+    told = []
+
+    @contextmanager
+    def progress_bar(total, what):
+        told.append(what)
+        yield told.append
+        assert total >= len(told) - 1
+
+    monkeypatch.setattr(f"witten.cli.commands.{arguments[0]}.progress_bar", progress_bar)
+    done = in_process(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert len(told) == len(said) and all(words in each for words, each in zip(said, told, strict=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 
 if TYPE_CHECKING:
     from witten.annealing import Annealing
@@ -41,7 +41,8 @@ def anneal(
     from witten.annealing import anneal as compute
     from witten.errors import RequestError
 
-    found = compute(count, bound, small=step)
+    with progress_bar(1, f"{count} samples"):
+        found = compute(count, bound, small=step)
     if plot is not None:
         if found.comparison is None:
             raise RequestError(f"with {count} samples none are mismatched, and nothing is to be drawn; give 3 or more")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
 
@@ -57,9 +57,10 @@ def bifurcate(
     output_files.check_places(output, plot, kind=KIND)
 
     f = options.resolved(objective, center, scale)
-    diagram = bifurcation_diagram(
-        f, rates, _starts(f, x0, rates), momentum=alpha, nesterov=nesterov, burn=burn, keep=keep
-    )
+    with progress_bar(1, f"{f.name}: orbits at {len(rates)} learning rates"):
+        diagram = bifurcation_diagram(
+            f, rates, _starts(f, x0, rates), momentum=alpha, nesterov=nesterov, burn=burn, keep=keep
+        )
     if output is not None:
         diagram.save(output)
     if plot is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
 
@@ -66,7 +66,11 @@ def descend(
     f = options.resolved(objective, center, scale)
     start = options.parse_point(x0, f.dimension)
     maps = [DescentMap(f, s, alpha, nesterov) for s in rates]
-    found = [fate(f, s, start, momentum=alpha, nesterov=nesterov, steps=count) for s in rates]
+    found = []
+    with progress_bar(len(rates), f.name) as advance:
+        for s in rates:
+            found.append(fate(f, s, start, momentum=alpha, nesterov=nesterov, steps=count))
+            advance(f"s = {s:.4g}")
     if plot is not None:
         import numpy as np
 

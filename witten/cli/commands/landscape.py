@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from witten.cli import options, output_files
 from witten.cli.exits import json_of_exits, show_exits
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.streams import say
 from witten.number_format import coordinates
 
@@ -42,8 +42,11 @@ def landscape(
     output_files.check_plot(plot)
     import witten
 
-    found = witten.describe_landscape(options.resolved(objective, center, scale), box=intervals, seed=number)
-    ways = _ways(found, options.parse_noise("1", covariance, noise_model))
+    f, noise = options.resolved(objective, center, scale), options.parse_noise("1", covariance, noise_model)
+    with progress_bar(2, f"{f.name}: critical points and what joins them") as advance:
+        found = witten.describe_landscape(f, box=intervals, seed=number)
+        advance("are known; ways out of wells")
+        ways = _ways(found, noise)
     if plot is not None:
         from witten.plots import plot_landscape
 

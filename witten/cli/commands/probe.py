@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from witten.cli import options
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.streams import keep_output
 from witten.errors import RequestError
 
@@ -59,7 +59,8 @@ def probe(
     f, known = _loss(loss)
     from witten.models.probe import probe as examine
 
-    found = examine(f, point, s, count=many, seed=number, name=loss, **known)
+    with progress_bar(1, f"{loss}: products with the Hessian, gradients of samples"):
+        found = examine(f, point, s, count=many, seed=number, name=loss, **known)
     if as_json:
         print_json({"objective": loss, **_json(found)})
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options, output_files
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
 from witten.number_format import as_number
@@ -80,7 +80,9 @@ def risk(
     from witten.risk.risk_curve import KIND
 
     output_files.check_places(output, plot, kind=KIND)
-    curve = excess_risk(options.resolved(objective, center, scale), plan, start, **request)
+    f = options.resolved(objective, center, scale)
+    with progress_bar(1, f"{f.name}: risk along {plan.steps} steps"):
+        curve = excess_risk(f, plan, start, **request)
     if output is not None:
         curve.save(output)
     if plot is not None:

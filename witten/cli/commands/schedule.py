@@ -8,7 +8,7 @@ import typer
 
 from witten.cli import options, output_files
 from witten.cli.commands.risk import Runs, Start, parse_point
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 
 if TYPE_CHECKING:
     from witten.risk import Plan, RiskCurve
@@ -50,12 +50,15 @@ def schedule(
     from witten.schedules import Schedule
 
     f = options.resolved(objective, center, scale)
-    plan = plan_schedule(f, eps, start, stages=count, noise=sigma)
     request: dict[str, Any] = {"method": "simulate", "noise": sigma, "paths": runs, "seed": number, "plateaus": False}
-    checked = excess_risk(f, plan.schedule, plan.start, records=2, **request)
-    classical = {}
-    if compare:
-        classical = classical_schedules(f, eps, plan.start, learning_rate=plan.stages[0][0], noise=sigma)
+    with progress_bar(3 if compare else 2, f"{f.name}: plan") as advance:
+        plan = plan_schedule(f, eps, start, stages=count, noise=sigma)
+        advance("made, runs along it")
+        checked = excess_risk(f, plan.schedule, plan.start, records=2, **request)
+        classical = {}
+        if compare:
+            advance("made and run, classical schedules")
+            classical = classical_schedules(f, eps, plan.start, learning_rate=plan.stages[0][0], noise=sigma)
     if plot is not None:
         from witten.plots import plot_risks
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import options
-from witten.cli.output import print_json, print_line, print_table
+from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.number_format import coordinates
 
 if TYPE_CHECKING:
@@ -58,9 +58,12 @@ def stability(
     from witten.stability import stability as judge
 
     f = options.resolved(objective, center, scale)
-    found = judge(f, rates, momentum=alpha, nesterov=nesterov, box=intervals, seed=number)
-    measured = _measured(found, alpha, nesterov) if measure else None
-    known = _thresholds() if thresholds else None
+    with progress_bar(3, f"{f.name}: minima") as advance:
+        found = judge(f, rates, momentum=alpha, nesterov=nesterov, box=intervals, seed=number)
+        advance("known, experiments")
+        measured = _measured(found, alpha, nesterov) if measure else None
+        advance("known, closed forms")
+        known = _thresholds() if thresholds else None
     if as_json:
         said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
         print_json(_json(objective, found, measured) | said | ({} if known is None else {"thresholds": known}))
