@@ -25,6 +25,8 @@ __all__ = ["Displayed", "Table", "same", "shortened"]
 # Rows of a table beyond which only their number is told, and the width of a bar in pixels.
 MOST_ROWS, WIDTH = 40, 120
 STYLE = "text-align:left;padding:.15em .8em .15em 0;font-variant-numeric:tabular-nums"
+# Of entries that are no longer: a number is not broken at its minus.
+WHOLE, LONGEST = STYLE + ";white-space:nowrap", 24
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,10 @@ def _html(table: Table) -> str:
     head = "".join(f'<th style="{STYLE}">{escape(name)}</th>' for name in (*table.columns, *([""] if bars else [])))
     rows = []
     for i, row in enumerate(table.rows[:MOST_ROWS]):
+        styles = [WHOLE if len(entry) <= LONGEST else STYLE for entry in row] + [STYLE]
         cells = [escape(entry) for entry in row] + ([bars[i]] if bars else [])
-        rows.append("<tr>" + "".join(f'<td style="{STYLE}">{cell}</td>' for cell in cells) + "</tr>")
+        columns = zip(styles, cells, strict=False)
+        rows.append("<tr>" + "".join(f'<td style="{style}">{cell}</td>' for style, cell in columns) + "</tr>")
     more = len(table.rows) - MOST_ROWS
     rest = f"<div>and {more} more</div>" if more > 0 else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{rest}"

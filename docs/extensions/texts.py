@@ -173,9 +173,16 @@ def _display(self: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def signature(*asked: Any) -> tuple[str | None, str | None]:
+    """The signature with defaults that a factory makes written so that Sphinx can read them."""
+    *_, given, returned = asked
+    return given and given.replace("<factory>", "..."), returned
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """For Sphinx."""
     app.connect("source-read", link)
     app.connect("autodoc-process-docstring", docstring)
+    app.connect("autodoc-process-signature", signature)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     return {"parallel_read_safe": True}

@@ -204,6 +204,17 @@ def test_a_spectrum_is_drawn_over_its_objective_without_being_given_it():
     assert "objective" in plane.to_dataset()
 
 
+def test_a_title_says_what_noise_and_momentum_a_curve_was_asked_with():
+    from dataclasses import replace
+
+    from witten.plots.curves import heading
+
+    plain = curve([0.1], [0.5])
+    asked = replace(plain, options={"noise": 2.0, "momentum": 0.5, "covariance": "loss:c=1"})
+    assert heading(plain) == plain.objective
+    assert heading(asked) == rf"{plain.objective}, noise loss:c=1, $\sigma = 2$, momentum 0.5"
+
+
 def test_modes_end_at_a_level_line_and_not_at_cells():
     (image,) = plots.plot_spectrum(spectrum(2), bowl).axes[1].images
     edge = image.get_clip_path().get_fully_transformed_path().vertices

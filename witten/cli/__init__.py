@@ -32,24 +32,24 @@ COMMANDS = {
     "gap": "The rate - the spectral gap of the Witten-Laplacian - against the learning rate, with error bars.",
     "explain": "Why is it this slow? The slowest mode, wells, the limiting saddle, mean times, s halved and doubled.",
     "spectrum": "The K lowest rates at one learning rate, the zero of the ground state included, and their modes.",
-    "committor": "How likely a path comes to B before A, how often and which way: committor, rates, reactive current.",
+    "committor": "Whether a path reaches B before A, how often and which way: committor, rates, reactive current.",
     "landscape": "Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f.",
-    "theory": "All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0.",
+    "theory": "All exponentially small rates by the Eyring-Kramers law, exact as the learning rate goes to 0.",
     "simulate": "The rate by Monte Carlo: simulated paths of the SDE, with 95 % confidence intervals.",
     "chain": "The gap of discrete SGD, from its transfer operator, beside the gap of the SDE.",
-    "risk": "E f - min f along a schedule, from a point.",
-    "schedule": "The fewest steps to a target risk with at most M constant learning rates; a decay may take fewer.",
-    "anneal": "Annealing against small steps on convex regression: test losses at equal train loss.",
+    "risk": "The excess risk E f - min f along a schedule of learning rates, from a point.",
+    "schedule": "The fewest steps to a target risk, with at most M constant learning rates.",
+    "anneal": "Large steps, then small ones, against small ones alone in regression: test losses at equal train loss.",
     "stability": "Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay.",
     "probe": "A model at one of its points: sharpness against 2/s, the top of the Hessian, the noise of the gradient.",
-    "descend": "Run x+ = x - s grad f(x) from one start at each learning rate, and say what becomes of it.",
-    "bifurcate": "The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent.",
-    "study": "Run the experiments of a paper and set what it says beside what is observed.",
-    "validate": "The rate by all three routes, and whether they agree as far as their errors tell.",
+    "descend": "Run x+ = x - s grad f(x) from one start at each learning rate, and say where it ends.",
+    "bifurcate": "The points that gradient descent visits in the long run, their period, and the Lyapunov exponent.",
+    "study": "Run the experiments of a paper: what it claims beside what is observed.",
+    "validate": "The rate by all three routes, and whether they agree within their error bars.",
     "objectives": "The gallery of objectives: names, formulas, parameters, purpose.",
-    "plot": "Draw a saved result again; the picture lies beside the file unless --plot says where.",
-    "warm": "Compile what most commands compile when they first need it, and keep it: they then start in seconds.",
-    "doctor": "What is installed and which routes work here: versions, ranks, threads.",
+    "plot": "Draw a saved result again, beside its file unless --plot says where.",
+    "warm": "Compile ahead what commands otherwise compile at first use; they then start in seconds.",
+    "doctor": "What is installed, and which routes work here: versions, ranks, threads.",
 }
 # What `--help` shows together.
 GROUPS = {
@@ -63,7 +63,7 @@ GROUPS = {
 # Commands that run on all ranks of `mpiexec -n N`.
 PARALLEL = {"gap", "spectrum", "simulate", "validate", "chain", "theory"}
 ALL_RANKS = "Under mpiexec -n N it uses all ranks."
-ONE_RANK = "Under mpiexec -n N one rank works alone, and the others end."
+ONE_RANK = "Under mpiexec -n N one rank does the work; the others exit."
 # Objects made before Python looks for garbage. What libraries make when they are loaded stays, and looking through it
 # at the usual 2,000 takes as long as a short computation.
 SELDOM = (100_000, 10, 10)
@@ -105,7 +105,7 @@ app = typer.Typer(
         'witten gap "(x**2-1)**2/4 + y**2/2" --lr 0.05,0.1 -o a.nc --plot a.png',
         "witten explain mueller-brown --lr 0.1 --report why.html",
         "witten validate shi-su-jordan-1d --lr 0.05,0.1",
-        notes="Exit status: 0 fine; 1 it failed; 2 request wrong; 3 disagreement; 4 stopped early, --resume goes on.",
+        notes="Exit status: 0 success; 1 failure; 2 bad request; 3 disagreement; 4 stopped early, --resume continues.",
     ),
 )
 

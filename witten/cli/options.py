@@ -59,12 +59,12 @@ Param = Annotated[
     typer.Option(
         "--param",
         metavar="NAME=VALUE",
-        help='Of the objective: a in "a*x**4 - x**2", or a parameter of a gallery name or of your own function.',
+        help='A parameter of the objective: a in "a*x**4 - x**2", of a gallery name, or of your own function.',
     ),
 ]
 Csv = Annotated[
     str | None,
-    typer.Option("--csv", metavar="FILE.csv", help="Save the numbers of --json as a table, and print none."),
+    typer.Option("--csv", metavar="FILE.csv", help="Save the numbers of --json as a table, instead of printing any."),
 ]
 # Their JSON is no table.
 NO_TABLES = ("plot", "doctor")
@@ -92,7 +92,7 @@ class WittenCommand(TyperCommand):
             return self.run(ctx)
 
     def run(self, ctx: Any) -> Any:
-        """The command, once what all commands have in common is settled."""
+        """The command, once what all commands have in common is done."""
         parameters, table = ctx.params.pop("param", None), ctx.params.pop("csv", None)
         if parameters:
             ctx.params["objective"] = with_parameters(ctx.params["objective"], parameters)
@@ -208,24 +208,25 @@ MomentumLearningRates = Annotated[
         "--lr",
         "--learning-rate",
         metavar="SPEC",
-        help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included. Required "
-        "but with --friction.",
+        help="Learning rates: a number 0.1, a list 0.05,0.1, or a geometric range 0.02:0.5:12, ends included. "
+        "Required, except with --friction.",
         show_default=False,
     ),
 ]
 Momentum = Annotated[
     str | None,
-    typer.Option("--momentum", metavar="ALPHA", help="Of SGD, from 0 to below 1: x+ = x + ALPHA (x - x-) - s grad f."),
+    typer.Option("--momentum", metavar="ALPHA", help="Of SGD, 0 <= ALPHA < 1: x+ = x + ALPHA (x - x-) - s grad f."),
 ]
 Nesterov = Annotated[
-    bool, typer.Option("--nesterov", help="With --momentum: the gradient is taken after the step of the momentum.")
+    bool, typer.Option("--nesterov", help="With --momentum: the gradient is taken at x + ALPHA (x - x-).")
 ]
 Friction = Annotated[
     str | None,
-    typer.Option("--friction", metavar="G", help="Of a Langevin equation, with --temperature and without --lr."),
+    typer.Option("--friction", metavar="G", help="Friction of a Langevin equation; with --temperature, without --lr."),
 ]
 Temperature = Annotated[
-    str | None, typer.Option("--temperature", metavar="T", help="Of a Langevin equation: e^{-(f + v^2/2)/T}.")
+    str | None,
+    typer.Option("--temperature", metavar="T", help="Of a Langevin equation, whose density is e^{-(f + v^2/2)/T}."),
 ]
 FrictionSweep = Annotated[
     str | None,
@@ -235,7 +236,7 @@ FrictionSweep = Annotated[
 ]
 Sde = Annotated[
     str,
-    typer.Option("--sde", metavar="bbk|shi", help="With --momentum: the equation that SGD is, or the literature's."),
+    typer.Option("--sde", metavar="bbk|shi", help="With --momentum: bbk, which SGD integrates, or shi, of [Shi2024]."),
 ]
 LearningRate = Annotated[
     str, typer.Option("--lr", "--learning-rate", metavar="S", help="The learning rate.", show_default=False)
@@ -269,7 +270,7 @@ Covariance = Annotated[
     typer.Option(
         "--covariance",
         metavar="MATRIX",
-        help='Of the gradient noise, formulas in the coordinates: "1,0.8;0.8,1"; a single one, "1+x^2", times I.',
+        help='Covariance of the gradient noise: "1,0.8;0.8,1", formulas in the coordinates; a single one is times I.',
     ),
 ]
 NoiseModel = Annotated[
@@ -277,12 +278,12 @@ NoiseModel = Annotated[
     typer.Option(
         "--noise-model",
         metavar="MODEL",
-        help="loss:c=1,floor=0.2 for noise in proportion to the loss, or file.py:name for one of witten.noise.",
+        help="loss:c=1,floor=0.2 for noise proportional to the loss, or file.py:name for one of witten.noise.",
     ),
 ]
 Drift = Annotated[
     str | None,
-    typer.Option("--drift", metavar="FORMULAS", help='What the drift has beside -grad f, "-3*y,3*x": one per axis.'),
+    typer.Option("--drift", metavar="FORMULAS", help='A drift added to -grad f, one formula per axis: "-3*y,3*x".'),
 ]
 Box = Annotated[
     str | None,
@@ -295,7 +296,7 @@ Boundary = Annotated[
     typer.Option(
         "--boundary",
         metavar="reflecting|absorbing",
-        help="Of the --box; absorbing: rates are those of leaving it, the first is the exit rate.",
+        help="Boundary of the --box; with absorbing, rates are those of leaving it, the exit rate first.",
     ),
 ]
 Periodic = Annotated[
@@ -303,50 +304,50 @@ Periodic = Annotated[
     typer.Option(
         "--periodic",
         metavar="X=LOW:HIGH",
-        help='Axes that are circles, "x=0:2*pi,y=-1:1": f and grad f must be the same at the ends.',
+        help='Periodic axes, "x=0:2*pi,y=-1:1": f and grad f must be the same at both ends.',
     ),
 ]
 Center = Annotated[
     str | None,
     typer.Option(
-        "--center", metavar="X", help="Of file.py:name: roughly where its wells are, if they are not found."
+        "--center", metavar="X", help="For file.py:name: roughly where its wells are, if they are not found."
     ),
 ]
 Scale = Annotated[
     str | None, typer.Option("--scale", metavar="L", help="With --center: a length over which the objective changes.")
 ]
 Seed = Annotated[
-    str, typer.Option("--seed", metavar="N", help="Seed of what is random; nothing is, by finite differences.")
+    str, typer.Option("--seed", metavar="N", help="Seed of the random numbers; finite differences use none.")
 ]
 Order = Annotated[
-    str, typer.Option("--order", metavar="N", help="Order in s of the law; above 1 in one dimension alone, to 40.")
+    str, typer.Option("--order", metavar="N", help="Order of the law in s: 1, or in one dimension up to 40.")
 ]
 Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE.nc", help="Save the result (netCDF), atomically."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the file of -o; what is there is not repeated.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the file of -o: what it holds is not repeated.")]
 Groups = Annotated[
     str,
     typer.Option(
-        "--groups", metavar="G", help="Under mpiexec -n N: learning rates at once, each by N/G ranks; 1 to N."
+        "--groups", metavar="G", help="Under mpiexec -n N: G learning rates at a time, each on N/G ranks."
     ),
 ]
 Walltime = Annotated[
     str | None,
     typer.Option(
-        "--walltime", metavar="HH:MM:SS", help="Stop cleanly within this time; --resume goes on."
+        "--walltime", metavar="HH:MM:SS", help="Stop cleanly within this time; --resume continues."
     ),
 ]
 Petsc = Annotated[
     str | None,
     typer.Option(
-        "--petsc", metavar="OPTIONS", help='Options for PETSc and SLEPc: "-eps_ncv 40"; large: those for large runs.'
+        "--petsc", metavar="OPTIONS", help='Options for PETSc and SLEPc: "-eps_ncv 40"; large: a preset for large runs.'
     ),
 ]
 Certify = Annotated[
     bool,
-    typer.Option("--certify", help="Prove lower and upper bounds too: one variable, reflecting; needs python-flint."),
+    typer.Option("--certify", help="Also prove lower and upper bounds (one variable, reflecting; needs python-flint)."),
 ]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the result: .png, .svg or .pdf.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]

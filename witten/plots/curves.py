@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LogScale", "learning_rate_axis", "learning_rate_ticks", "plot_curve"]
+__all__ = ["LogScale", "heading", "learning_rate_axis", "learning_rate_ticks", "plot_curve"]
 
 # Below this a double has no logarithmic axis left, and log10 is drawn instead.
 LOWEST_DECADE = -300.0
@@ -55,9 +55,21 @@ def plot_curve(curve: RateCurve, path: str | Path | None = None) -> Figure:
     axes.margins(x=0.05, y=0.08)
     axes.grid(True, color="0.9", linewidth=0.6)
     learning_rate_axis(axes, inverse)
-    axes.set_title(shortened(curve.objective), pad=10, fontsize=11)
+    axes.set_title(heading(curve), pad=10, fontsize=11)
     _room(axes, curve)
     return finished(figure, path)
+
+
+def heading(curve: RateCurve) -> str:
+    """The objective, with the noise where it is not of unit strength, and the momentum where there is one."""
+    told, options = [shortened(curve.objective)], curve.options
+    if options.get("covariance"):
+        told.append(f"noise {shortened(options['covariance'], 30)}")
+    if options.get("noise", 1.0) != 1.0:
+        told.append(rf"$\sigma = {options['noise']:g}$")
+    if options.get("momentum"):
+        told.append(f"momentum {options['momentum']:g}")
+    return ", ".join(told)
 
 
 class LogScale:

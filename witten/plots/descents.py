@@ -127,8 +127,9 @@ def _exponent_panel(axes: Axes, s: Array, exponents: Array) -> None:
         axes.plot(s[below], exponents[below], "v", color=BLUE, markersize=5, clip_on=False)
     for sign, colour in ((1, VERMILION), (-1, BLUE)):
         axes.fill_between(s, 0.0, exponents, where=sign * exponents > 0, color=colour, alpha=0.55, linewidth=0)
-    low, high = np.nanmin(exponents), np.nanmax(exponents)
-    axes.set_ylim(max(low, LOWEST) - 0.1, max(high, 0.1) + 0.15)
+    low, high = min(max(np.nanmin(exponents), LOWEST), 0.0), max(np.nanmax(exponents), 0.0)
+    air = 0.06 * (high - low) or 0.1
+    axes.set_ylim(low - air, high + air)
 
 
 def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:

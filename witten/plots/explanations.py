@@ -48,8 +48,8 @@ def plot_passage(found: Explanation | xarray.Dataset, path: str | Path | None = 
     axes.plot(*top, "x", color=VERMILION, markersize=9, markeredgewidth=2, label="saddle")
     level = float(heights.min()) + float(about["learning_rate"]) * float(about["noise"]) ** 2
     axes.axhline(level, color=GREY, linewidth=0.8, linestyle="--")
-    axes.annotate(r"$\min f + s$", (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
-                  color=GREY)  # fmt: skip
+    axes.annotate(r"$\min f + s$", (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                  fontsize=8, color=GREY)  # fmt: skip
     for name, at, well, side in (("A", 0, about["start"], "left"), ("B", -1, about["end"], "right")):
         axes.annotate(f"{name}: {well}", (float(lengths[at]), float(heights[at])), ha=side, va="top", xytext=(0, -6),
                       textcoords="offset points", fontsize=9)  # fmt: skip

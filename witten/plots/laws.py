@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.curves import LogScale, learning_rate_axis
+from witten.plots.curves import LogScale, heading, learning_rate_axis
 from witten.plots.style import (
     BLUE,
     GREY,
@@ -18,7 +18,6 @@ from witten.plots.style import (
     log_ticks,
     method_name,
     new_figure,
-    shortened,
 )
 from witten.rates import LawRate, RateCurve, RateRecord
 
@@ -63,7 +62,7 @@ def plot_law(law: RateCurve, computed: RateCurve | None = None, path: str | Path
     if axes.get_yscale() == "log":
         log_ticks(axes.yaxis)
     axes.legend(frameon=False, fontsize=9)
-    axes.set_title(shortened(law.objective), pad=10, fontsize=11)
+    axes.set_title(heading(law), pad=10, fontsize=11)
     return finished(figure, path)
 
 

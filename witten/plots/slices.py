@@ -89,10 +89,9 @@ class Lattice:
 
     def fill(self, axes: Axes, values: Array, **style: Any) -> Any:
         known = "objective" in self.values  # the picture then ends at a level line, and what is beyond is not seen
-        extent = tuple(end for axis in (self.x, self.y) for end in _edges(axis))
         image = axes.imshow(
-            (_continued(values) if known else values).T, origin="lower", extent=extent, aspect="auto",
-            interpolation="bilinear" if known else "nearest", **style,
+            (_continued(values) if known else values).T, origin="lower", extent=(*_edges(self.x), *_edges(self.y)),
+            aspect="auto", interpolation="bilinear" if known else "nearest", **style,
         )  # fmt: skip
         if known:
             cut_off(axes, self.x, self.y, self.values["objective"], image)

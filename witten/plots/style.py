@@ -106,7 +106,8 @@ def log_ticks(axis: Axis) -> None:
 
 def method_name(method: str) -> str:
     """A method of `RateCurve.method` as a legend has it."""
-    return "Monte Carlo" if method == "monte-carlo" else method.replace("-", " ")
+    named = {"monte-carlo": "Monte Carlo", "hermite-elements": "Hermite functions and elements"}
+    return named.get(method, method.replace("-", " "))
 
 
 def shortened(text: str, width: int = 70) -> str:

@@ -61,10 +61,10 @@ class Spectrum(Displayed):
     imaginary : imaginary parts of the eigenvalues of -L, shape (k,)
     potential : F at the nodes, shape (n,), where the stationary density is e^{-2F/s} for another F than f; None where
         it is f's
-    heights : f at the nodes, shape (n,), with which `plot` and `to_dataset` show the modes over it; None where only
-        matrices were given
     log_contraction, contraction_error : logarithm of the gap of (L + L*)/2, at which L2(mu_s) contracts from the start
         on, and its relative error, where there is no detailed balance; nan where there is, or it is not known
+    heights : f at the nodes, shape (n,), with which `plot` and `to_dataset` show the modes over it; None where
+        matrices alone were given
     """
 
     picture: ClassVar[str] = "plot_spectrum"
@@ -90,9 +90,9 @@ class Spectrum(Displayed):
     reversible: bool = True
     imaginary: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
     potential: NDArray[np.float64] | None = None
-    heights: NDArray[np.float64] | None = None
     log_contraction: float = np.nan
     contraction_error: float = np.nan
+    heights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -34,7 +34,7 @@ def anneal(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """Annealing against small steps on convex regression: test losses at equal train loss."""
+    """Large steps, then small ones, against small ones alone in regression: test losses at equal train loss."""
     count, bound = options.whole("--samples", samples, 1), options.positive("--eps", eps)
     step = None if small is None else options.positive("--small", small)
     output_files.check_plot(plot)

@@ -22,7 +22,7 @@ EXAMPLES = options.examples(
     'witten bifurcate "(1-x^2)^2/4" --lr 0.8:2:800 --x0 0.3 --plot diagram.png',
     'witten bifurcate "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1:0.6:200 --x0 1.01 --x0 2.01 --json',
     "witten bifurcate double-well --lr 1.2:3:400 --x0 0.3 --momentum 0.5 --plot diagram.png",
-    notes="Each run goes on from where the one at the next smaller learning rate ended.",
+    notes="Each run starts where the one at the next smaller learning rate ended.",
 )
 MOST_ROWS = 40
 
@@ -48,7 +48,7 @@ def bifurcate(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """The points that gradient descent visits in the end, their period, and the largest Lyapunov exponent."""
+    """The points that gradient descent visits in the long run, their period, and the Lyapunov exponent."""
     rates = options.parse_learning_rates(lr)
     burn, keep = options.whole("--steps", steps, 1), options.whole("--points", points, 8)
     alpha = options.parse_momentum(momentum, nesterov)

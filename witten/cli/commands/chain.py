@@ -25,7 +25,7 @@ EXAMPLES = options.examples(
     "witten chain rastrigin --lr 0.15,0.3 -o chain.nc --resume",
     "witten chain double-well --lr 0.05 --momentum 0.5",
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
-    "variable. A survival below 1 says that it escapes in the end; the rate is then that of the runs that have not.",
+    "variable. A survival below 1 means that SGD diverges in the end; the rate is then that of runs that have not.",
 )
 # A relative error that is shown to a person is this at least.
 SHOWN = 5e-8

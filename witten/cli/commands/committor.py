@@ -44,7 +44,7 @@ def committor(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """How likely a path comes to B before A, how often and which way: committor, rates, reactive current."""
+    """Whether a path reaches B before A, how often and which way: committor, rates, reactive current."""
     learning_rate = options.parse_learning_rate(lr)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),

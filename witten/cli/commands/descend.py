@@ -23,7 +23,7 @@ EXAMPLES = options.examples(
     'witten descend "(1-x^2)^2/4" --lr 1.7 --x0 0.3 --plot run.png',
     'witten descend "(0.5-x*y)^2/2+(x^2+y^2)/10" --lr 1 --x0 1,1 --basins basins.png --box "-4:4,-4:4"',
     'witten descend double-well --lr 0.1 --x0 0.3 --momentum 0.9 --basins basins.png --box "-2:2,-2:2"',
-    notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged; slow is what all steps did not decide. "
+    notes="Fates: fixed-point, periodic, quasi-periodic, chaotic, diverged; slow is what --steps steps did not decide. "
     "With --momentum runs start at rest; of one variable, --basins has the plane of x_0 and x_-1.",
 )
 # Cells along each side of a picture of basins.
@@ -31,7 +31,7 @@ CELLS_OF_PICTURE = 1024
 MOST_COORDINATES = 6
 
 Start = Annotated[str, typer.Option("--x0", metavar="X", help="Where the run starts: -0.9,0.9.", show_default=False)]
-Steps = Annotated[str, typer.Option("--steps", metavar="N", help="Steps after which the run is judged, at most.")]
+Steps = Annotated[str, typer.Option("--steps", metavar="N", help="Number of steps before the run is judged, at most.")]
 BasinPicture = Annotated[
     Path | None,
     typer.Option("--basins", metavar="FILE.png", help="Draw which starts of --box go where (two variables, or one and --momentum)."),
@@ -55,7 +55,7 @@ def descend(
     box: BasinBox = None,
     as_json: options.Json = False,
 ) -> None:
-    """Run x+ = x - s grad f(x) from one start at each learning rate, and say what becomes of it."""
+    """Run x+ = x - s grad f(x) from one start at each learning rate, and say where it ends."""
     rates = options.parse_learning_rates(lr)
     count, intervals = options.whole("--steps", steps, 100), options.parse_box(box)
     alpha = options.parse_momentum(momentum, nesterov)

@@ -90,7 +90,7 @@ report = {"dolfinx": dolfinx.__version__, "adios2": bool(getattr(dolfinx, "has_a
 
 
 def doctor(as_json: options.Json = False) -> None:
-    """What is installed and which routes work here: versions, ranks, threads."""
+    """What is installed, and which routes work here: versions, ranks, threads."""
     found = diagnosis()
     if as_json:
         print_json(found)

@@ -20,7 +20,7 @@ EXAMPLES = options.examples(
     "witten explain mueller-brown --lr 0.1 --report why.html",
     'witten explain "cos(2*x)" --lr 0.2 --periodic "x=0:2*pi" --json',
     "witten explain double-well:dim=10 --lr 0.05 -o why.nc --plot why.png",
-    notes="What has no number says why. --simulate adds the rate of simulated paths, and takes its time.",
+    notes="A missing number has its reason beside it. --simulate adds the rate from simulated paths, which takes time.",
 )
 KIND = "explanation"
 STEPS = 5

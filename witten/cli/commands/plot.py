@@ -20,7 +20,7 @@ Saved = Annotated[
 
 
 def plot(file: Saved, plot: options.Plot = None, as_json: options.Json = False) -> None:
-    """Draw a saved result again; the picture lies beside the file unless --plot says where."""
+    """Draw a saved result again, beside its file unless --plot says where."""
     from witten.io.netcdf import read_kind
 
     kind = read_kind(file)

@@ -37,11 +37,11 @@ Point = Annotated[
     typer.Option(
         "--x0",
         metavar="X|FILE.npz",
-        help="The point: numbers, or a checkpoint, whose arrays are taken flat in the order of their names.",
+        help="The point: numbers, or a checkpoint, whose arrays are flattened in the order of their names.",
         show_default=False,
     ),
 ]
-Count = Annotated[str, typer.Option("-k", "--count", metavar="K", help="How many eigenvalues of the Hessian.")]
+Count = Annotated[str, typer.Option("-k", "--count", metavar="K", help="Number of eigenvalues of the Hessian.")]
 
 
 def probe(

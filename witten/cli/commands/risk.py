@@ -44,7 +44,7 @@ RiskMethod = Annotated[
     typer.Option("--method", metavar="chain|spectral|simulate",
                  help="chain: the distribution of SGD; spectral: that of the SDE; simulate: the mean of runs."),
 ]  # fmt: skip
-Runs = Annotated[str, typer.Option("--paths", metavar="N", help="Runs of simulate.")]
+Runs = Annotated[str, typer.Option("--paths", metavar="N", help="Number of runs of simulate.")]
 
 
 def risk(
@@ -63,7 +63,7 @@ def risk(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """E f - min f along a schedule, from a point."""
+    """The excess risk E f - min f along a schedule of learning rates, from a point."""
     request: dict[str, Any] = {
         "method": method,
         "noise": options.positive("--noise", noise),

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     "witten schedule shi-su-jordan --target 0.05 --x0 -0.9,0.9",
     "witten schedule double-well:tilt=0.05 --target 0.03 --stages 2 --json",
-    notes="Optimised on the modes of the SDE, corrected until the exact distribution of SGD ends at the target, and "
-    "run. --compare adds cosine, step decay by 10 and C/log(2 + k), each from the first learning rate.",
+    notes="Optimised on the modes of the SDE, corrected until the exact distribution of SGD ends at the target, then "
+    "simulated. A decaying schedule may need fewer steps. --compare adds cosine, step decay by 10 and C/log(2 + k), "
+    "each from the first learning rate.",
 )
 
 Target = Annotated[
     str, typer.Option("--target", metavar="EPS", help="The excess risk to reach.", show_default=False)
 ]
-Stages = Annotated[str, typer.Option("--stages", metavar="M", help="At most so many learning rates, 1 to 6.")]
-Compare = Annotated[bool, typer.Option("--compare", help="Well-known schedules too.")]
+Stages = Annotated[str, typer.Option("--stages", metavar="M", help="Largest number of learning rates, 1 to 6.")]
+Compare = Annotated[bool, typer.Option("--compare", help="Compare with well-known schedules.")]
 
 
 def schedule(
@@ -41,7 +42,7 @@ def schedule(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """The fewest steps to a target risk with at most M constant learning rates; a decay may take fewer."""
+    """The fewest steps to a target risk, with at most M constant learning rates."""
     eps, count = options.positive("--target", target), options.whole("--stages", stages, 1)
     runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
     sigma, start = options.positive("--noise", noise), parse_point(x0)

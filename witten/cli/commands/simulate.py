@@ -48,8 +48,8 @@ Scheme = Annotated[
     typer.Option(
         "--scheme",
         metavar="NAME",
-        help="heun, euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, as it is. "
-        "With --momentum it is SGD itself, or with bbk its Langevin equation.",
+        help="heun, euler-maruyama or leimkuhler-matthews, extrapolated to time step 0; sgd: SGD itself, not "
+        "extrapolated. With --momentum: SGD itself, or with bbk its Langevin equation.",
     ),
 ]
 # The usual scheme; with --momentum there is none of this name, and the recursion itself is the usual one.

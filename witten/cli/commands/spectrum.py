@@ -33,14 +33,14 @@ Modes = Annotated[
     Path | None,
     typer.Option("--modes", metavar="FILE", help="Save the modes: .nc with the rates, .xdmf or .bp for ParaView."),
 ]
-Count = Annotated[str, typer.Option("-k", metavar="K", help="How many eigenvalues, the zero included.")]
-Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the forms, 0 to d; 0 are functions.")]
+Count = Annotated[str, typer.Option("-k", metavar="K", help="Number of eigenvalues, the zero included.")]
+Form = Annotated[str, typer.Option("--form", metavar="P", help="Degree of the differential forms, 0 (functions) to d.")]
 Boundary = Annotated[
     str,
     typer.Option(
         "--boundary",
         metavar="reflecting|absorbing|absolute|relative",
-        help="Of the --box, for functions; absolute or relative for forms (absolute where left out).",
+        help="Boundary of the --box; for forms absolute (the default) or relative.",
     ),
 ]
 

@@ -24,7 +24,7 @@ EXAMPLES = options.examples(
 )
 
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A study, or all of them: all.", show_default=False)
+    str, typer.Argument(metavar="NAME", help="The name of a study, or all.", show_default=False)
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller experiments of the same kind, in seconds.")]
 Figures = Annotated[
@@ -43,7 +43,7 @@ def study(
     report: Report = None,
     as_json: options.Json = False,
 ) -> int | None:
-    """Run the experiments of a paper and set what it says beside what is observed."""
+    """Run the experiments of a paper: what it claims beside what is observed."""
     from witten.studies.study import STUDIES, run
 
     if report is not None:

@@ -29,7 +29,8 @@ EXAMPLES = options.examples(
     "witten theory double-well --lr 0.02 --order 6",
     'witten theory "(x^2-1)^2/4 + x*y/5 + y^2/2" --lr 0.02,0.05 --covariance "1,0.5;0.5,1"',
     "witten theory double-well --lr 0.02 --momentum 0.5",
-    notes="The law to first order in s, with its error; leading order beside it. --plot adds computed rates.",
+    notes="The law to first order in s, with its error, beside the leading order. --plot also computes the rates by "
+    "the spectral route.",
 )
 ERROR = "error bars estimate what the law leaves out, by the integrals it expands"
 LEAST = (
@@ -58,7 +59,7 @@ def theory(
     walltime: options.Walltime = None,
     as_json: options.Json = False,
 ) -> None:
-    """All exponentially small rates as the Eyring-Kramers law has them, exact as the learning rate goes to 0."""
+    """All exponentially small rates by the Eyring-Kramers law, exact as the learning rate goes to 0."""
     learning_rates = options.parse_learning_rates(lr)
     noises = options.parse_noise(noise, covariance, noise_model)
     request: dict[str, Any] = {"noise": noises, "box": options.parse_box(box)}

@@ -25,7 +25,7 @@ EXAMPLES = options.examples(
     "witten validate mueller-brown --lr 0.03:0.3:5 --report mueller-brown.html",
     "witten validate mueller-brown --lr 0.03:0.3:5 -o routes.nc --walltime 00:50:00",
     "witten validate double-well --lr 0.05 --momentum 0.5",
-    notes="Exit status 3 if routes disagree beyond the errors they quote.",
+    notes="Exit status 3 if routes disagree beyond their error bars.",
 )
 Report = Annotated[
     Path | None,
@@ -52,7 +52,7 @@ def validate(
     momentum: options.Momentum = None,
     as_json: options.Json = False,
 ) -> int | None:
-    """The rate by all three routes, and whether they agree as far as their errors tell."""
+    """The rate by all three routes, and whether they agree within their error bars."""
     learning_rates = options.parse_learning_rates(lr)
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),

@@ -16,11 +16,12 @@ EXAMPLES = options.examples(
     "witten warm",
     "witten warm gap theory",
     "NUMBA_CACHE_DIR=/scratch/kernels witten warm",
-    notes="Once after every installation or update, by whoever may write the package's folder, or for one's own cache.",
+    notes="Run it once after each installation or update. Kernels are kept beside the package, or in the user's cache "
+    "where that cannot be written.",
 )
 Commands = Annotated[
     list[str] | None,
-    typer.Argument(metavar="COMMAND", help="Those that are wanted (default: all).", show_default=False),
+    typer.Argument(metavar="COMMAND", help="Commands to compile for (default: all).", show_default=False),
 ]
 # Small requests that between them call the kernels of every command; kernels of rare requests are compiled by these.
 REQUESTS = (
@@ -42,7 +43,7 @@ THREADED = REQUESTS[:5]
 
 
 def warm(commands: Commands = None) -> None:
-    """Compile what most commands compile when they first need it, and keep it: they then start in seconds."""
+    """Compile ahead what commands otherwise compile at first use; they then start in seconds."""
     known = sorted({_command(request) for request in REQUESTS})
     wanted = commands or known
     for name in wanted:
