@@ -215,7 +215,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "landscape": SHARED | {"noise", "objectives", "domains"},
     "dynamics": SHARED | {"noise", "objectives", "domains"},
     "descent": SHARED | {"objectives", "domains"},  # gradient descent without noise
-    "models": BASE | {"objectives", "request"},  # losses of many parameters, from their gradients alone
+    "models": BASE | FILES | {"noise", "objectives", "request", "landscape"},  # losses of many parameters
     # on top
     "risk": SHARED | ROUTES,
     "annealing": BASE | {"schedules"},
@@ -223,7 +223,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gap_plane": SHARED | ROUTES,
     "explanation": SHARED | ROUTES,  # a question that uses several routes
     "forms": SHARED | ROUTES,  # critical points beside the rates that they make small
-    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation"},
+    "plots": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "explanation", "models"},
     "validation": SHARED | ROUTES | {"risk", "stability"},
     "studies": SHARED | ROUTES | {"risk", "stability", "gap_plane", "annealing", "validation", "plots"},
     "report": SHARED | ROUTES | {"risk", "stability", "validation", "explanation", "studies", "plots"},

@@ -25,7 +25,7 @@ def test_noise_goes_with_the_learning_rate():
 
 def test_what_is_no_sum_is_refused():
     with pytest.raises(RequestError, match="no sum of blocks of at most 3 coordinates"):
-        witten.gap("(x1^2-1)^2/4 + x1^2*x2^2 + x2^2*x3^2 + x3^2*x4^2 + x4^2", 0.1)
+        witten.gap("(x1^2-1)^2/4 + x1^2*x2^2 + x2^2*x3^2 + x3^2*x4^2 + x4^2*x1^2 + x4^2", 0.1)
 
 
 def test_a_term_that_was_overlooked_is_in_the_bar(monkeypatch):

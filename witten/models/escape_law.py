@@ -32,6 +32,8 @@ __all__ = ["EscapeLaw", "escape_law"]
 Array = NDArray[np.float64]
 # Parameters up to which derivatives of Sigma along a path are taken.
 MOST = 20
+# Eigenvalues of Sigma below this part of the largest are none.
+RANK = 1e-10
 # A gradient is zero that is this part of the largest on the path; the spread of the noise, of the way to the saddle;
 # V/s that is at least needed; how far off, relative to it, a rate may be.
 ZERO, NARROW, DEEP, USEFUL = 1e-8, 0.1, 6.0, 0.5
@@ -91,7 +93,7 @@ def _objections(f: ModelLoss, path: Transition, s: float, noise: GradientNoise |
         if point.is_degenerate:
             yield f"the {what} has a curvature that is zero within its error: it is degenerate"
     if m.spectrum.upper >= 2 / s:
-        yield f"gradient descent is not stable at the minimum: its sharpness {m.spectrum.largest[0].value:.4g} is above 2/s"
+        yield f"descent is not stable at the minimum: its sharpness {m.spectrum.largest[0].value:.4g} is above 2/s"
     if noise is None or f.sample_gradients is None:
         yield "the noise is not known: gradients of the samples are not given, and unit noise would be a guess"
     elif noise.difference > SAME:
@@ -100,14 +102,21 @@ def _objections(f: ModelLoss, path: Transition, s: float, noise: GradientNoise |
 
 def _law(noise: MeasuredNoise, path: Transition, s: float) -> tuple[EscapeLaw | None, str]:
     m, z = path.start, path.saddle
-    between = np.linspace(m.x, z.x, 9, axis=1)
-    require_positive_definite(noise.sigma(between), between)
-    points = [_critical(noise, point) for point in (m, z)]
     covariance = noise.sigma(m.x[:, None])[..., 0]
+    rank = int(np.linalg.matrix_rank(covariance, tol=RANK * float(np.linalg.norm(covariance, 2)), hermitian=True))
+    if rank < m.x.size:
+        return None, (
+            f"the noise at the minimum has rank {rank} of {m.x.size}: along the other directions there is none, and "
+            "unit noise there would be a guess"
+        )
+    points = [_critical(noise, point) for point in (m, z)]
     hessian = noise.objective.hessian(m.x[:, None])[..., 0]
     spread = math.sqrt(s * float(np.trace(np.linalg.solve(hessian, covariance))) / 2)
     if not spread < NARROW * path.distance:
-        return None, f"noise spreads by {spread:.3g} about the minimum, and the saddle is {path.distance:.3g} away: too near"
+        return (
+            None,
+            f"noise spreads by {spread:.3g} about the minimum, the saddle is {path.distance:.3g} away: too near",
+        )
     found = instanton(noise, m.x, z.x, _uphill(path))
     if not found.action > DEEP * s:
         return None, f"V/s = {found.action / s:.3g} is less than {DEEP:g}: the minimum is left before it is settled in"
@@ -118,7 +127,7 @@ def _law(noise: MeasuredNoise, path: Transition, s: float) -> tuple[EscapeLaw | 
     first = sum(first_order_size(noise, point, size) for point, size in zip(points, sizes, strict=True))
     error = found.error / s + off + first * s + tube.log_error(s)
     if not error < USEFUL:
-        return None, f"the law may be off by a factor of {math.exp(min(error, 700.0)):.3g} at s = {s:g}: s is too large for it"
+        return None, f"the law may be off by a factor of {math.exp(min(error, 700.0)):.3g}, s = {s:g} is large"
     return EscapeLaw(found.action, found.error, prefactor, prefactor - found.action / s, error, spread), ""
 
 

@@ -22,6 +22,8 @@ ALL, RANDOM = 400, 200
 QUANTILE = 2.2414
 # Fewer samples have no interval.
 FEWEST = 8
+# Eigenvalues of Sigma that are told.
+LEADING = 5
 # The samples' mean is the gradient where they differ by less, relative to either.
 SAME = 1e-6
 
@@ -34,7 +36,8 @@ class GradientNoise:
     ----------
     trace : of Sigma = (1/N) sum (g_i - g)(g_i - g)^T
     trace_interval : 95 %, where the samples are themselves drawn
-    along : q^T Sigma q, q the eigenvector of the sharpness
+    along : q^T Sigma q for each of the directions asked for, the first that of the sharpness
+    leading : the largest eigenvalues of Sigma, of these samples; empty where random directions stand for all
     scale : trace/|g|^2, the batch at which noise and gradient are alike [McCandlish2018]; inf where g = 0
     scale_interval : 95 %, where the samples are drawn; inf where |g|^2 may be zero
     samples : N
@@ -43,16 +46,17 @@ class GradientNoise:
 
     trace: float
     trace_interval: Interval
-    along: float
+    along: tuple[float, ...]
+    leading: tuple[float, ...]
     scale: float
     scale_interval: Interval
     samples: int
     difference: float
 
 
-def gradient_noise(loss: ModelLoss, x: Array, gradient: Array, sharpest: Array, seed: int = 0) -> GradientNoise | None:
+def gradient_noise(loss: ModelLoss, x: Array, gradient: Array, along: Array, seed: int = 0) -> GradientNoise | None:
     """From `sample_gradients`, or else from differences of `sample_losses`: of more parameters than ALL along random
-    directions, whose own error is in the intervals. None where the loss has neither.
+    directions, whose own error is in the intervals; and along unit directions (k, n). None where the loss has neither.
 
     Raises
     ------
@@ -61,14 +65,19 @@ def gradient_noise(loss: ModelLoss, x: Array, gradient: Array, sharpest: Array, 
     """
     if loss.sample_gradients is not None:
         gradients = loss.called("sample_gradients", x, None, x.size)
-        return noise_of_gradients(gradients, gradient, gradients @ sharpest)
+        return noise_of_gradients(gradients, gradient, gradients @ along.T)
     if loss.sample_losses is None:
         return None
-    first = derivative_along(lambda y: loss.called("sample_losses", y, None), x, sharpest)
+
+    def samples(y: Array) -> Array:
+        return loss.called("sample_losses", y, None)
+
+    found = [derivative_along(samples, x, q) for q in along]
     directions = _directions(x.size, seed)
-    columns = [difference(lambda y: loss.called("sample_losses", y, None), x, unit(z), first.step) for z in directions]
+    columns = [difference(samples, x, unit(z), found[0].step) for z in directions]
     sketch = np.stack(columns, axis=1) * np.linalg.norm(directions, axis=1)
-    return noise_of_gradients(sketch, directions @ gradient, np.asarray(first.value), exact=x.size <= ALL)
+    known = np.stack([each.value for each in found], axis=1)
+    return noise_of_gradients(sketch, directions @ gradient, known, exact=x.size <= ALL)
 
 
 def _directions(n: int, seed: int) -> Array:
@@ -87,7 +96,7 @@ def noise_of_gradients(gradients: Array, gradient: Array, along: Array, *, exact
     ----------
     gradients : (N, m), or along m random directions where not `exact`
     gradient : grad f (m,), with which their mean is compared
-    along : of each sample along one unit direction, (N,)
+    along : of each sample along unit directions, (N, k)
     """
     count = len(gradients)
     if count < FEWEST:
@@ -103,12 +112,19 @@ def noise_of_gradients(gradients: Array, gradient: Array, along: Array, *, exact
     return GradientNoise(
         trace,
         (low, high),
-        float(np.var(along)),
+        tuple(np.var(along, axis=0).tolist()),
+        _leading(centred) if exact else (),
         _ratio(trace, size),
         (_ratio(low, most), _ratio(high, least)),
         count,
         float(np.linalg.norm(mean - gradient)) / max(float(np.linalg.norm(gradient)), np.sqrt(trace / count), TINY),
     )
+
+
+def _leading(centred: Array) -> tuple[float, ...]:
+    """The largest eigenvalues of (1/N) sum c_i c_i^T, from the smaller of its two Gram matrices."""
+    gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    return tuple((np.maximum(np.linalg.eigvalsh(gram)[::-1][:LEADING], 0.0) / len(centred)).tolist())
 
 
 TINY = float(np.finfo(float).tiny)

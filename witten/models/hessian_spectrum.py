@@ -57,14 +57,17 @@ class HessianSpectrum:
     uncertainty: float
 
 
-def hessian_spectrum(product: Product, n: int, *, count: int = 5, seed: int = 0) -> HessianSpectrum:
+def hessian_spectrum(
+    product: Product, n: int, *, count: int = 5, seed: int = 0, steps: int | None = None
+) -> HessianSpectrum:
     """Ritz values theta of H on span(b, Hb, ..., H^(k-1) b), b random: |H q - theta q| bounds the distance of theta to
     an eigenvalue, and interlacing the number of negative ones; both less what is not known of the products.
 
     With probability 1 - p no eigenvalue exceeds theta_1 + eps (lambda_1 - lambda_n), p = 1.648 sqrt(n)
-    exp(-sqrt(eps) (2k - 1)) [Kuczynski1992]; nothing is left out where k = n.
+    exp(-sqrt(eps) (2k - 1)) [Kuczynski1992]; nothing is left out where k = n. k is `steps`, or as many as there are
+    parameters up to 400, 120 beyond.
     """
-    vectors, ritz, weights, noise = _lanczos(product, n, seed)
+    vectors, ritz, weights, noise = _lanczos(product, n, seed, _steps(n) if steps is None else min(steps, n))
     k = ritz.size
     largest = sorted((_refined(product, vectors.T @ weights[:, -1 - i]) for i in range(min(count, k))), key=_descending)
     top = max(largest[0].value + largest[0].error, float(ritz[-1]) + noise)
@@ -97,11 +100,14 @@ def _refined(product: Product, vector: Array) -> Eigenvalue:
     return Eigenvalue(value, float(np.linalg.norm(found - value * q)) + error + rounding, q)
 
 
-def _lanczos(product: Product, n: int, seed: int) -> tuple[Array, Array, Array, float]:
+def _steps(n: int) -> int:
+    return n if n <= COMPLETE else min(STEPS, max(ROOM // n, 2))
+
+
+def _lanczos(product: Product, n: int, seed: int, k: int) -> tuple[Array, Array, Array, float]:
     """An orthonormal basis (k, n), the Ritz values (k,), ascending, their vectors in it, columns of (k, k); and what
     errors of products and rounding may do to a Ritz value: the Frobenius norm of the first."""
     random = np.random.default_rng(seed)
-    k = n if n <= COMPLETE else min(STEPS, max(ROOM // n, 2))
     basis, diagonal, off, errors = np.zeros((k, n)), np.zeros(k), np.zeros(k), np.zeros(k)
     v = unit(random.normal(size=n))
     for j in range(k):

@@ -55,7 +55,8 @@ class ModelLoss:
                 object.__setattr__(self, what, getattr(f, what))
 
     def called(self, what: str, x: Array, *shape: int | None, also: tuple[Array, ...] = ()) -> Array:
-        """One of these functions at x (and what it takes besides), of this shape (None: any length), finite and in float64.
+        """One of these functions at x, of this shape (None: any length), finite and in float64; `also` is what it takes
+        besides.
 
         Raises
         ------

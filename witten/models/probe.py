@@ -1,13 +1,15 @@
-"""A loss with many parameters at one point: sharpness against 2/s, and the noise of the gradient."""
+"""A loss with many parameters at one point: sharpness against 2/s, noise of the gradient, a path to another point."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from witten.display import Displayed
 from witten.errors import RequestError
 from witten.models.gradient_noise import SAME, GradientNoise, gradient_noise
 from witten.models.hessian_products import hessian_product
@@ -15,13 +17,16 @@ from witten.models.hessian_spectrum import HessianSpectrum, hessian_spectrum
 from witten.models.model_loss import Function, ModelLoss
 from witten.request import checked_seed, positive
 
+if TYPE_CHECKING:
+    from witten.models.passage import Passage
+
 __all__ = ["Probe", "probe"]
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Probe:
+@dataclass(frozen=True, eq=False, repr=False)
+class Probe(Displayed):
     """What `probe` found at a point.
 
     >>> found = witten.probe(lambda x: x[0]**2 + 3*x[1]**2, [1.0, 1.0], 0.5, gradient=lambda x: np.array([2, 6]) * x)
@@ -37,7 +42,10 @@ class Probe:
     products : "hessian", or "differences" of gradients: of what H v is made
     noise : of the gradient, None where nothing is known of samples
     notes : what should be known, in words
+    path : to the minimum below another point, None where none was asked for
     """
+
+    picture: ClassVar[str] = "plot_probe"
 
     learning_rate: float
     parameters: int
@@ -47,6 +55,13 @@ class Probe:
     products: str
     noise: GradientNoise | None
     notes: tuple[str, ...]
+    path: Passage | None = None
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        verdict = {True: "stable", False: "not stable", None: "not decided"}[self.stable]
+        return f"{self.parameters} parameters: sharpness {self.sharpness:.6g}, 2/s = {self.threshold:.6g}, {verdict}"
 
     @property
     def sharpness(self) -> float:
@@ -79,16 +94,20 @@ def probe(
     *,
     gradient: Function | None = None,
     hessian: Function | None = None,
+    product: Callable[[Array, Array], ArrayLike] | None = None,
     sample_losses: Function | None = None,
     sample_gradients: Function | None = None,
+    end: ArrayLike | None = None,
+    batch: int = 1,
     count: int = 5,
     seed: int = 0,
     name: str = "the loss",
 ) -> Probe:
-    """Sharpness lambda_1(Hess f(x)) against 2/s, and tr Sigma/|grad f|^2, from gradients alone.
+    """Sharpness lambda_1(Hess f(x)) against 2/s, and tr Sigma/|grad f|^2, from gradients alone; with `end` a path to
+    the minimum below it, over a saddle.
 
-    The eigenvalues come from Lanczos with Hessian-vector products, (grad f(x + h v) - grad f(x - h v))/(2h), or those
-    of a Hessian that is given, up to 400 parameters; never is there an n x n matrix of more.
+    The eigenvalues come from Lanczos with Hessian-vector products: (grad f(x + h v) - grad f(x - h v))/(2h), or those
+    that are given, or those of a Hessian that is given, up to 400 parameters; never is there an n x n matrix of more.
 
     >>> found = witten.probe(lambda x: x @ x, np.ones(30), 0.5, gradient=lambda x: 2 * x)
     >>> round(found.sharpness, 6), found.threshold, found.stable
@@ -100,7 +119,10 @@ def probe(
     x : the point, (n,)
     learning_rate : s
     gradient, hessian : of one point, (n,) and (n, n)
+    product : (x, v) -> Hess f(x) v, (n,)
     sample_losses, sample_gradients : (N,) and (N, n), of N samples each by itself
+    end : another point, (n,): the path is from the minimum below x to that below it
+    batch : samples of a step, of which the noise is 1/batch of that of one; of the escape rate alone
     count : eigenvalues that are wanted
     seed : of random directions
 
@@ -109,26 +131,37 @@ def probe(
     RequestError
         where the loss is not finite, not in float64, has no gradient or the wrong one, or changes from call to call.
     """
-    point, s = _point(x), positive("learning rate", learning_rate)
-    if count < 1:
-        raise RequestError(f"the number of eigenvalues must be positive, got {count}")
-    f = ModelLoss(loss, gradient, hessian, sample_losses, sample_gradients, name)
+    point, s = _point(x, "the point"), positive("learning rate", learning_rate)
+    for what, number in (("number of eigenvalues", count), ("batch", batch)):
+        if number < 1:
+            raise RequestError(f"the {what} must be positive, got {number}")
+    f = ModelLoss(loss, gradient, hessian, product, sample_losses, sample_gradients, name)
     f.check(point)
     slope = f.slope(point)
-    product, made_of = hessian_product(f, point, checked_seed(seed))
-    spectrum = hessian_spectrum(product, point.size, count=count, seed=seed)
-    noise = gradient_noise(f, point, slope, spectrum.largest[0].vector, seed)
+    times, made_of = hessian_product(f, point, checked_seed(seed))
+    spectrum = hessian_spectrum(times, point.size, count=count, seed=seed)
+    noise = gradient_noise(f, point, slope, np.array([each.vector for each in spectrum.largest]), seed)
     size, value = float(np.linalg.norm(slope)), float(f.called("value", point))
-    return Probe(s, point.size, value, size, spectrum, made_of, noise, tuple(_notes(spectrum, noise)))
+    notes = tuple(_notes(spectrum, noise))
+    path = None if end is None else _passage(f, point, _point(end, "the other point"), s, batch)
+    return Probe(s, point.size, value, size, spectrum, made_of, noise, notes, path)
 
 
-def _point(x: ArrayLike) -> Array:
+def _passage(f: ModelLoss, x: Array, end: Array, s: float, batch: int) -> Passage:
+    if end.size != x.size:
+        raise RequestError(f"the points have {x.size} and {end.size} numbers: they are not of one model")
+    from witten.models.passage import passage
+
+    return passage(f, x, end, s, batch)
+
+
+def _point(x: ArrayLike, what: str) -> Array:
     try:
         point = np.atleast_1d(np.array(x, dtype=float))
     except (TypeError, ValueError):
-        raise RequestError("the point must be a vector of numbers") from None
+        raise RequestError(f"{what} must be a vector of numbers") from None
     if point.ndim != 1 or not point.size or not np.isfinite(point).all():
-        raise RequestError(f"the point must be a vector of finite numbers, got one of shape {point.shape}")
+        raise RequestError(f"{what} must be a vector of finite numbers, got one of shape {point.shape}")
     return point
 
 

@@ -23,7 +23,8 @@ __all__ = ["Stationary", "minimum_below", "saddle_near"]
 Array = NDArray[np.float64]
 # Dimensions of a subspace, steps of a climb, halvings of one, and Newton steps at the end.
 SUBSPACE, MOST, HALVINGS, LAST = 60, 150, 30, 12
-# The model of a step is good, or bad, if the gradient it foretells is off by less, or more, than this part of the change.
+# The model of a step is good, or bad, if the gradient that it predicts is off by less, or more, than this part of the
+# change.
 GOOD, BAD = 0.2, 0.6
 # A climb ends at this part of the gradient it began with; what a vector has beside others, relative to it.
 ENOUGH, DEPENDENT = 1e-6, 1e-10

@@ -17,6 +17,7 @@ from witten.plots.landscapes import plot_barrier_tree, plot_landscape
 from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
 from witten.plots.planes import plot_plane
+from witten.plots.probes import plot_probe
 from witten.plots.ratios import plot_ratio
 from witten.plots.risks import plot_risks
 from witten.plots.style import check_plot
@@ -38,6 +39,7 @@ __all__ = [
     "plot_law",
     "plot_passage",
     "plot_plane",
+    "plot_probe",
     "plot_ratio",
     "plot_risks",
     "plot_spectrum",
