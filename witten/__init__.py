@@ -33,9 +33,11 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.landscape.poincare_bounds import rate_bounds
     from witten.langevin import Langevin
     from witten.models.probe import Probe, probe
+    from witten.models.recorder import Recorder, TrainingRecord
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.objectives.periodicity import periodic
+    from witten.objectives.torch_functions import TorchLoss
     from witten.operators.finite_differences import FiniteDifferences
     from witten.operators.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
@@ -67,9 +69,12 @@ _HOME = {
     "Objective": "witten.objectives.objective",
     "Probe": "witten.models.probe",
     "RateCurve": "witten.rates",
+    "Recorder": "witten.models.recorder",
     "RequestError": "witten.errors",
     "Schedule": "witten.schedules",
     "Spectrum": "witten.spectra.spectrum",
+    "TorchLoss": "witten.objectives.torch_functions",
+    "TrainingRecord": "witten.models.recorder",
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "anneal": "witten.annealing.experiment",
     "barrier": "witten.landscape.landscape",
@@ -119,9 +124,12 @@ __all__ = [
     "Objective",
     "Probe",
     "RateCurve",
+    "Recorder",
     "RequestError",
     "Schedule",
     "Spectrum",
+    "TorchLoss",
+    "TrainingRecord",
     "WittenLaplacian",
     "__version__",
     "anneal",

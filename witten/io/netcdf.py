@@ -54,6 +54,7 @@ KINDS = {
     "orbit-diagram": "an orbit diagram",
     "committor": "a committor",
     "explanation": "an explanation",
+    "training-record": "a record of a training",
 }
 
 
