@@ -37,7 +37,6 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.objectives.periodicity import periodic
-    from witten.objectives.torch_functions import TorchLoss
     from witten.operators.finite_differences import FiniteDifferences
     from witten.operators.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
@@ -73,7 +72,6 @@ _HOME = {
     "RequestError": "witten.errors",
     "Schedule": "witten.schedules",
     "Spectrum": "witten.spectra.spectrum",
-    "TorchLoss": "witten.objectives.torch_functions",
     "TrainingRecord": "witten.models.recorder",
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "anneal": "witten.annealing.experiment",
@@ -128,7 +126,6 @@ __all__ = [
     "RequestError",
     "Schedule",
     "Spectrum",
-    "TorchLoss",
     "TrainingRecord",
     "WittenLaplacian",
     "__version__",

@@ -5,6 +5,7 @@ import pytest
 
 import witten
 from witten.errors import RequestError
+from witten.objectives.torch_functions import TorchLoss
 
 torch = pytest.importorskip("torch", reason="needs the extra torch")
 
@@ -19,7 +20,7 @@ TARGETS = INPUTS[:, :1] * INPUTS[:, 1:]
 
 
 def test_derivatives_and_samples(monkeypatch):
-    f = witten.TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
+    f = TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
     x, v = f.start + 0.1, np.random.default_rng(1).normal(size=f.parameters)
     assert f.parameters == 13 and f.start.dtype == float
     slope = (f(x + 1e-6 * v) - f(x - 1e-6 * v)) / 2e-6
@@ -31,7 +32,7 @@ def test_derivatives_and_samples(monkeypatch):
 
 
 def test_probe_and_objective_take_one():
-    f = witten.TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
+    f = TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
     found = witten.probe(f, f.start, 0.1)
     exact = np.linalg.eigvalsh(f.hessian(f.start))
     assert found.products == "products" and abs(found.sharpness - exact[-1]) <= found.sharpness_error + 1e-14
@@ -42,15 +43,15 @@ def test_probe_and_objective_take_one():
 
 def test_what_is_refused():
     with pytest.raises(RequestError, match="12 inputs and 11 targets"):
-        witten.TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS[1:])
+        TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS[1:])
     with pytest.raises(RequestError, match="no parameters"):
-        witten.TorchLoss(torch.nn.Tanh(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
-    f = witten.TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
+        TorchLoss(torch.nn.Tanh(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
+    f = TorchLoss(network(), torch.nn.functional.mse_loss, INPUTS, TARGETS)
     with pytest.raises(RequestError, match="point of 3 numbers.*13 parameters"):
         witten.probe(f, np.ones(3), 0.1)
-    unsteady = witten.TorchLoss(network(), lambda y, t: (y**2).mean() + torch.rand(()), INPUTS, TARGETS)
+    unsteady = TorchLoss(network(), lambda y, t: (y**2).mean() + torch.rand(()), INPUTS, TARGETS)
     with pytest.raises(RequestError, match="another the second time"):
         witten.probe(unsteady, unsteady.start, 0.1)
-    broken = witten.TorchLoss(network(), lambda y, t: (y**2).mean() * np.nan, INPUTS, TARGETS)
+    broken = TorchLoss(network(), lambda y, t: (y**2).mean() * np.nan, INPUTS, TARGETS)
     with pytest.raises(RequestError, match="not finite"):
         witten.probe(broken, broken.start, 0.1)

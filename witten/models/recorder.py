@@ -45,6 +45,11 @@ WORDS = {
 class TrainingRecord(netcdf.Saved, Displayed):
     """What was seen of a loss on the way of its training.
 
+    >>> recorder = witten.Recorder(lambda w: w @ w, gradient=lambda w: 2 * w, name="a parabola")
+    >>> recorder(0, np.ones(2), 0.5)
+    >>> recorder.record
+    <TrainingRecord a parabola: 1 looks up to step 0, sharpness 2, 2/s = 4>
+
     Attributes
     ----------
     name : of the loss
