@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.landscape.poincare_bounds import rate_bounds
     from witten.langevin import Langevin
     from witten.models.probe import Probe, probe
+    from witten.models.recorder import Recorder, TrainingRecord
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.objectives.periodicity import periodic
@@ -67,9 +68,11 @@ _HOME = {
     "Objective": "witten.objectives.objective",
     "Probe": "witten.models.probe",
     "RateCurve": "witten.rates",
+    "Recorder": "witten.models.recorder",
     "RequestError": "witten.errors",
     "Schedule": "witten.schedules",
     "Spectrum": "witten.spectra.spectrum",
+    "TrainingRecord": "witten.models.recorder",
     "WittenLaplacian": "witten.operators.witten_laplacian",
     "anneal": "witten.annealing.experiment",
     "barrier": "witten.landscape.landscape",
@@ -119,9 +122,11 @@ __all__ = [
     "Objective",
     "Probe",
     "RateCurve",
+    "Recorder",
     "RequestError",
     "Schedule",
     "Spectrum",
+    "TrainingRecord",
     "WittenLaplacian",
     "__version__",
     "anneal",

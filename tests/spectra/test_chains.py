@@ -42,7 +42,8 @@ def test_operators_of_terms_are_sums_of_products():
 @pytest.mark.parametrize(("unit", "shift", "s"), [(1, 0, 0.2), ("(1/1000)", 5, 0.2e-6)])
 def test_two_coordinates_against_a_grid(unit, shift, s):
     """In units u of x, f in u^2 and s in u^2 the rate stays what it is: x' = -grad f, s = u^2/time."""
-    f = witten.Objective.from_formula(chain(2, 0.5, unit, shift) if unit == 1 else f"1e-6*({chain(2, 0.5, unit, shift)})")
+    text = chain(2, 0.5, unit, shift)
+    f = witten.Objective.from_formula(text if unit == 1 else f"1e-6*({text})")
     found = gap_of_chain(f, neighbour_chain(f), s)
     assert found.resolved and found.solver == MATRIX_PRODUCTS
     assert found.log_error < 1e-3

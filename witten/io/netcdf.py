@@ -44,6 +44,7 @@ KINDS = {
     "orbit-diagram": "an orbit diagram",
     "committor": "a committor",
     "explanation": "an explanation",
+    "training-record": "a record of a training",
 }
 
 

@@ -2,7 +2,7 @@
 
 A state is a tuple of tensors (a, n, b), an operator one of tensors (v, w, n, n): both the product over the chain of
 their outer indices. Two neighbouring tensors at a time are replaced by the lowest eigenvector of the operator between
-all others, and parted again by singular values [White1992, Schollwoeck2011]."""
+all others, and parted again by singular values [White1992] [Schollwoeck2011]."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ __all__ = ["State", "lowest_state", "polynomial_operator"]
 
 Array = NDArray[np.float64]
 State = tuple[Array, ...]
-# Steps of Lanczos for each pair of sites, sweeps at most, and the change of an eigenvalue, relative to it, at which they
-# end.
+# Steps of Lanczos for each pair of sites, sweeps at most, and the relative change of an eigenvalue that ends them.
 STEPS, SWEEPS, ENOUGH = 20, 14, 3e-4
 # Singular values that are left out, relative to the largest.
 NOTHING = 1e-13

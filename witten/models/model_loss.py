@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from witten.errors import RequestError
 from witten.models.derivatives import derivative_along, unit
 from witten.objectives.objective import CallableObjective, Objective
+from witten.objectives.torch_functions import TorchLoss
 
 __all__ = ["ModelLoss"]
 
@@ -46,13 +47,23 @@ class ModelLoss:
 
     def __post_init__(self) -> None:
         f = self.value
+        if isinstance(f, TorchLoss):
+            self._take(f, ("gradient", "product", "sample_gradients"))
         if not isinstance(f, Objective):
             return
         # What an objective has by finite differences has no error bar: it is left out.
         known = f.given if isinstance(f, CallableObjective) else (f, f, f)
         for what, exact in zip(("gradient", "hessian"), known[1:], strict=True):
-            if getattr(self, what) is None and exact is not None:
-                object.__setattr__(self, what, getattr(f, what))
+            if exact is not None:
+                self._take(f, (what,))
+        if isinstance(f, CallableObjective):
+            self._take(f.given[0], ("product",))
+
+    def _take(self, source: Any, names: tuple[str, ...]) -> None:
+        """What is not given, of what the source has."""
+        for name in names:
+            if getattr(self, name) is None and hasattr(source, name):
+                object.__setattr__(self, name, getattr(source, name))
 
     def called(self, what: str, x: Array, *shape: int | None, also: tuple[Array, ...] = ()) -> Array:
         """One of these functions at x, of this shape (None: any length), finite and in float64; `also` is what it takes

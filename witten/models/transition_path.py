@@ -2,7 +2,7 @@
 
 Descents from the saddle on either side make the path: f(saddle) is then its highest point, and gives an upper bound of
 the barrier, since another path may be lower. Images are pulled along the tangent alone, pushed across it by
-the gradient alone [Henkelman2000b], and moved as particles that forget a speed against their force [Bitzek2006]."""
+the gradient alone [Henkelman2000], and moved as particles that forget a speed against their force [Bitzek2006]."""
 
 from __future__ import annotations
 

@@ -41,6 +41,20 @@ class MappedByJax:
         return {"function": self.function, "order": self.order}
 
     @cached_property
+    def _product(self) -> Callable[[Any, Any], Any]:
+        import jax
+
+        slope = jax.grad(self.function)
+        return jax.jit(lambda x, v: jax.jvp(slope, (x,), (v,))[1])  # type: ignore[no-any-return]
+
+    def product(self, x: Array, v: Array) -> Array:
+        """The Hessian of the function at x (d,) times v (d,), forward through the gradient."""
+        import jax
+
+        with jax.enable_x64(True):
+            return np.asarray(self._product(x, v))
+
+    @cached_property
     def _compiled(self) -> Callable[[Any], Any]:
         import jax
 

@@ -1,4 +1,4 @@
-"""Formulas that are sums over a chain: polynomials in which each coordinate stands beside at most its two neighbours."""
+"""Formulas that are sums over a chain: polynomials in which each coordinate stands beside its two neighbours alone."""
 
 from __future__ import annotations
 

@@ -151,6 +151,24 @@ class Objective:
         title = name or str(getattr(function, "__name__", "loss"))
         return Objective.from_callable(value, dimension, gradient, hessian, title, center, scale)
 
+    @staticmethod
+    def from_torch(
+        module: Any, criterion: Callable[[Any, Any], Any], inputs: Any, targets: Any, name: str | None = None
+    ) -> "CallableObjective":
+        """criterion(module(inputs), targets) as a function of the parameters of a PyTorch module, in float64 and on the
+        CPU; wells are sought around those that it has, too. The rest as `from_callable`; a module of more than a
+        thousand parameters is given to `probe` as a `TorchLoss`. Needs the extra `torch`.
+
+        Raises
+        ------
+        RequestError
+            if PyTorch is not there, or as `TorchLoss` and `from_callable`.
+        """
+        from witten.objectives.torch_functions import TorchLoss
+
+        f = TorchLoss(module, criterion, inputs, targets)
+        return Objective.from_callable(f, f.parameters, f.gradient, f.hessian, name or f.__name__, f.start)
+
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
         """The same f, its wells sought around `center` (d,), too, and derivatives that are not given taken in steps
         that go by `scale`, a length over which f changes.

@@ -21,6 +21,7 @@ from witten.plots.probes import plot_probe
 from witten.plots.ratios import plot_ratio
 from witten.plots.risks import plot_risks
 from witten.plots.style import check_plot
+from witten.plots.trainings import plot_training
 from witten.plots.turnovers import plot_turnover
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "plot_ratio",
     "plot_risks",
     "plot_spectrum",
+    "plot_training",
     "plot_turnover",
 ]
 

@@ -158,8 +158,8 @@ def _with_states(state: State, states: int) -> State:
 
 
 def _intervals(objective: Objective, chain: NeighbourChain, s: float) -> tuple[Array, Array]:
-    """Middles and half lengths, for each site, of where its marginal of e^{-2f/s} lives: around all minima that descents
-    from far and near end in, and as far as it does not vanish."""
+    """Middles and half lengths, for each site, of where its marginal of e^{-2f/s} lives: around all minima that
+    descents from far and near end in, and as far as it does not vanish."""
     minima = _minima(objective)
     curvature = max(float(np.linalg.norm(objective.hessian(x), 2)) for x in minima)
     ordered = np.array(minima)[:, chain.order]

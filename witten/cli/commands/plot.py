@@ -39,6 +39,7 @@ def _draw(kind: str, file: Path, picture: Path) -> None:
     from witten.descent.bifurcation import Diagram
     from witten.io.netcdf import read_dataset
     from witten.io.spectrum_dataset import load_spectrum
+    from witten.models.recorder import TrainingRecord
     from witten.risk import RiskCurve
 
     draw: dict[str, Callable[[], Any]] = {
@@ -48,6 +49,7 @@ def _draw(kind: str, file: Path, picture: Path) -> None:
         "spectrum": lambda: plots.plot_dataset(load_spectrum(file), picture),
         "form-spectrum": lambda: plots.plot_form_modes(read_dataset(file, kind), picture),
         "risk-curve": lambda: plots.plot_risks([RiskCurve.load(file)], picture),
+        "training-record": lambda: plots.plot_training(TrainingRecord.load(file), picture),
         "orbit-diagram": lambda: plots.plot_bifurcation(Diagram.load(file), picture),
     }
     if kind not in draw:
