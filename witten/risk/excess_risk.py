@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import GridError, RequestError
-from witten.objectives import Objective, resolve
 from witten.langevin import checked_momentum
+from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
 from witten.risk.laws.master_equation import MasterEquation, each_rate, gibbs_risk
@@ -179,12 +180,14 @@ def _plateaus(
     gibbs = method == "spectral" or any(stage.flow for stage in plan.stages)
     out = np.zeros(steps.size)
     for term in parts:
-        if gibbs:
-            values = each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2))
-        else:
-            values = law(term).plateaus()
+        of_gibbs = partial(_gibbs_risk, term, noise)
+        values = each_rate(plan, of_gibbs) if gibbs else law(term).plateaus()
         out += term.count * _along(plan, steps, values)
     return out
+
+
+def _gibbs_risk(term: Term, noise: float, learning_rate: float) -> float:
+    return gibbs_risk(term, learning_rate * noise**2)
 
 
 def _lowest(parts: list[Term]) -> float:
