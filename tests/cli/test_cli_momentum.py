@@ -67,7 +67,6 @@ def test_theory_and_stability():
         (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--estimator", "splitting"), "hitting"),
         (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5", "--covariance", "2"), "covariance"),
         (("simulate", "x^2", "--lr", "0.1", "--momentum", "0.5"), "no second well"),
-        (("stability", "x^2", "--momentum", "0.5", "--measure"), "--measure"),
     ],
 )
 def test_refused(arguments, why):

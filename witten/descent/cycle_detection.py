@@ -40,8 +40,8 @@ def settle(
     descent: DescentMap, x: ArrayLike, steps: int, *, tolerance: float = 1e-12, rounding: float = ROUNDING,
     longest: int = LONGEST,
 ) -> Settled:  # fmt: skip
-    """Run starts, states (m, n), until |x_{k+p} - x_k| <= tolerance w + rounding |x_k| twice in a row, or x^2 overflows, or all
-    steps; w is how wide the run has been lately.
+    """Run starts, states (m, n), until |x_{k+p} - x_k| <= tolerance w + rounding |x_k| twice in a row, or x^2
+    overflows, or all steps; w is how wide the run has been lately.
 
     Fixed points are seen by their small steps, cycles by Brent's search (see `kernels.settle`), so that a step costs
     two comparisons more. Whether a fixed point or cycle is stable is not asked."""

@@ -16,7 +16,7 @@ COMPARED, LADDER = 64, 1.02
 
 
 def growth(descent: DescentMap, x: Array) -> float | None:
-    """The factor by which each step takes a run at the state x (m,) further away from a fixed point, if it does so for ever; or
+    """The factor by which each step takes a run at the state x (m,) further away from a fixed point, for ever; or
     None.
 
     The last steps give the factor mu and the centre c = x - dx/(mu - 1) of the growth (Aitken). It goes on for ever if

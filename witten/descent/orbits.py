@@ -88,7 +88,14 @@ def polish(descent: DescentMap, points: ArrayLike, *, steps: int = 40) -> Orbit 
         return None
     known = ROUNDING * float(abs(x).max())
     scale = max(spread, longest)
-    orbit = orbit_at(descent, x[:, : _minimal_period(x, SAME * scale + known)])
+    period = _minimal_period(x, SAME * scale + known)
+    orbit = orbit_at(descent, x[:, :period])
+    if orbit is not None and period > 1:
+        # Beside a bifurcation the rounding of a step is seen many times as large.
+        apart = abs(1.0 - orbit.multipliers)
+        shorter = _minimal_period(orbit.points, known / float(apart[apart > NEUTRAL].min(initial=1.0)))
+        if shorter < period:
+            return polish(descent, orbit.points.reshape(len(x), -1, shorter).mean(axis=1), steps=steps)
     # Where Newton's equations have no solution, the shortest step that fits them best may be none at all.
     return orbit if orbit is not None and _solved(descent, orbit, 1e-9 * scale + known) else None
 

@@ -81,7 +81,8 @@ def plot_bifurcation(
         panels[0].annotate(label, (where, 0.985), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right",
                            fontsize=8, color=GREY, bbox=WHITE_GROUND)  # fmt: skip
     panels[0].set_ylabel(f"$x_{{{axis + 1}}}$ of the attractor" if diagram.dimension > 1 else "attractor $x$")
-    panels[0].set_title(shortened(diagram.objective) + momentum_in_words(diagram.momentum, diagram.nesterov), fontsize=11)
+    momentum = momentum_in_words(diagram.momentum, diagram.nesterov)
+    panels[0].set_title(shortened(diagram.objective) + momentum, fontsize=11)
     panels[1].set_ylabel("Lyapunov exponent")
     panels[1].set_xlabel("learning rate $s$")
     panels[1].axhline(0.0, color=GREY, linewidth=0.8)
@@ -155,8 +156,8 @@ def plot_basins(found: Basins, path: str | Path | None = None) -> Figure:
     elif found.objective.dimension == 1:
         axes.set_xlabel("$x_0$")
         axes.set_ylabel("$x_{-1}$")
-    rate = f", learning rate {found.learning_rate:g}"
-    axes.set_title(shortened(found.objective.name) + rate + momentum_in_words(found.momentum, found.nesterov), fontsize=11)
+    rate = f", learning rate {found.learning_rate:g}{momentum_in_words(found.momentum, found.nesterov)}"
+    axes.set_title(shortened(found.objective.name) + rate, fontsize=11)
     return finished(figure, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,12 +180,14 @@ def _plateaus(
     gibbs = method == "spectral" or any(stage.flow for stage in plan.stages)
     out = np.zeros(steps.size)
     for term in parts:
-        if gibbs:
-            values = each_rate(plan, lambda s, t=term: gibbs_risk(t, s * noise**2))
-        else:
-            values = law(term).plateaus()
+        of_gibbs = partial(_gibbs_risk, term, noise)
+        values = each_rate(plan, of_gibbs) if gibbs else law(term).plateaus()
         out += term.count * _along(plan, steps, values)
     return out
+
+
+def _gibbs_risk(term: Term, noise: float, learning_rate: float) -> float:
+    return gibbs_risk(term, learning_rate * noise**2)
 
 
 def _lowest(parts: list[Term]) -> float:

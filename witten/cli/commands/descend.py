@@ -34,8 +34,9 @@ Start = Annotated[str, typer.Option("--x0", metavar="X", help="Where the run sta
 Steps = Annotated[str, typer.Option("--steps", metavar="N", help="Number of steps before the run is judged, at most.")]
 BasinPicture = Annotated[
     Path | None,
-    typer.Option("--basins", metavar="FILE.png", help="Draw which starts of --box go where (two variables, or one and --momentum)."),
-]
+    typer.Option("--basins", metavar="FILE.png",
+                 help="Draw which starts of --box go where (two variables, or one and --momentum)."),
+]  # fmt: skip
 BasinBox = Annotated[
     str | None, typer.Option("--box", metavar="BOX", help='The starts of --basins: "-2:2,-1:3" (default: around --x0).')
 ]

@@ -9,6 +9,8 @@ import typer
 from witten.cli import options, output_files
 from witten.cli.commands.risk import Runs, Start, parse_point
 from witten.cli.output import print_json, print_line, print_table, progress_bar
+from witten.errors import RequestError
+from witten.langevin import momentum_in_words
 
 if TYPE_CHECKING:
     from witten.risk import Plan, RiskCurve
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     "witten schedule shi-su-jordan --target 0.05 --x0 -0.9,0.9",
     "witten schedule double-well:tilt=0.05 --target 0.03 --stages 2 --json",
+    "witten schedule double-well:tilt=0.05 --target 0.03 --momentum 0.5",
     notes="Optimised on the modes of the SDE, corrected until the exact distribution of SGD ends at the target, then "
     "simulated. A decaying schedule may need fewer steps. --compare adds cosine, step decay by 10 and C/log(2 + k), "
     "each from the first learning rate.",
@@ -34,6 +37,8 @@ def schedule(
     stages: Stages = "3",
     x0: Start = None,
     noise: options.Noise = "1",
+    momentum: options.Momentum = None,
+    nesterov: options.Nesterov = False,
     paths: Runs = "4000",
     center: options.Center = None,
     scale: options.Scale = None,
@@ -46,16 +51,20 @@ def schedule(
     eps, count = options.positive("--target", target), options.whole("--stages", stages, 1)
     runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
     sigma, start = options.positive("--noise", noise), parse_point(x0)
+    alpha = options.parse_momentum(momentum, nesterov)
+    if compare and alpha:
+        raise RequestError("--compare is not known with momentum yet; leave out --compare, or --momentum")
     output_files.check_plot(plot)
     from witten.risk import classical_laws, classical_schedules, excess_risk, plan_schedule
     from witten.schedules import Schedule
 
     f = options.resolved(objective, center, scale)
-    request: dict[str, Any] = {"method": "simulate", "noise": sigma, "paths": runs, "seed": number, "plateaus": False}
+    of_sgd: dict[str, Any] = {"noise": sigma, "momentum": alpha, "nesterov": nesterov}
+    request: dict[str, Any] = {"method": "simulate", "paths": runs, "seed": number, "plateaus": False}
     with progress_bar(3 if compare else 2, f"{f.name}: plan") as advance:
-        plan = plan_schedule(f, eps, start, stages=count, noise=sigma)
+        plan = plan_schedule(f, eps, start, stages=count, **of_sgd)
         advance("made, runs along it")
-        checked = excess_risk(f, plan.schedule, plan.start, records=2, **request)
+        checked = excess_risk(f, plan.schedule, plan.start, records=2, **request, **of_sgd)
         classical = {}
         if compare:
             advance("made and run, classical schedules")
@@ -67,9 +76,10 @@ def schedule(
         for name, make in classical_laws(f, plan.start, learning_rate=plan.stages[0][0]).items():
             steps = classical.get(name)
             schedules += [] if steps is None else [make(steps)]
-        plot_risks([excess_risk(f, each, plan.start, noise=sigma) for each in schedules], plot)
+        plot_risks([excess_risk(f, each, plan.start, **of_sgd) for each in schedules], plot)
     if as_json:
-        print_json(_json(objective, plan, checked, classical))
+        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
+        print_json(_json(objective, plan, checked, classical) | said)
         return
     _show(plan, count, checked, classical)
     output_files.say_where(plot=plot)
@@ -96,7 +106,8 @@ def _json(objective: str, plan: Plan, checked: RiskCurve, classical: dict[str, i
 
 def _show(plan: Plan, count: int, checked: RiskCurve, classical: dict[str, int | None]) -> None:
     print_table(
-        f"{plan.objective}: to an excess risk of {plan.target:g} from ({', '.join(f'{x:.6g}' for x in plan.start)})",
+        f"{plan.objective}: to an excess risk of {plan.target:g} from ({', '.join(f'{x:.6g}' for x in plan.start)})"
+        f"{momentum_in_words(checked.momentum, checked.nesterov)}",
         ("stage", "learning rate", "steps"),
         [(f"{i + 1}", f"{s:.5g}", f"{n}") for i, (s, n) in enumerate(plan.stages)],
     )

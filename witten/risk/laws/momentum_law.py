@@ -131,16 +131,15 @@ class MomentumLaw:
         x, h, m, start = self._nodes
         masses = np.zeros(x.size * (2 * m + 1))
         masses[start * (2 * m + 1) + m] = 1.0
-        done = 0
-        if steps.size and steps[0] == 0:
+        done, wanted = 0, set(steps.tolist())
+        if 0 in wanted:
             yield x, masses.reshape(x.size, -1)
         for run in self.schedule.runs(int(steps[-1])):
             adjoint = pair_matrix(self.step(run.learning_rate), x, h, m)[0].T.tocsr()
-            for k in range(done + 1, done + run.steps + 1):
-                masses = adjoint @ masses
-                if k in steps:
+            for _ in range(run.steps):
+                masses, done = adjoint @ masses, done + 1
+                if done in wanted:
                     yield x, masses.reshape(x.size, -1)
-            done += run.steps
 
     def _means(self, steps: Steps) -> tuple[Array, float]:
         """The mean of f - min f of those who have not left, and what has."""
@@ -189,7 +188,7 @@ class MomentumLaw:
         step = self.step(learning_rate)
         adjoint = pair_matrix(step, x, h, m)[0].T.tocsr()
         differences = h * np.arange(-m, m + 1)
-        # The Gibbs measure, in which v = (x - x-)/dt has the variance T = s sigma^2/(2 - 2 alpha), dt^2 = 2s/(1 + alpha).
+        # The Gibbs measure: (x - x-)/dt has the variance T = s sigma^2/(2 - 2 alpha), dt^2 = 2s/(1 + alpha).
         spread = step.deviation**2 / (1 - self.momentum**2)
         guess = np.exp(-2 * self._excess / step.unit).reshape(x.size, -1) * np.exp(-(differences**2) / (2 * spread))
         masses = leading_masses(lambda u: adjoint @ u, adjoint.shape[0], guess.ravel() / guess.sum())

@@ -38,8 +38,9 @@ def simulated_risk(
 ) -> tuple[Array, Array, Array, Mapping[str, Any]]:  # fmt: skip
     """Mean excess risk over runs, lower and upper ends of its 95 % interval at these steps, shape (n,) each.
 
-    SGD with x+ = x - s grad f(x) + s sigma xi, with momentum from rest; where a stage is in continuous time, the SDE by Heun's scheme with two
-    time steps, of which each run has its own extrapolation (4 f_h - f_2h)/3; the interval holds what that may leave.
+    SGD with x+ = x - s grad f(x) + s sigma xi, with momentum from rest; where a stage is in continuous time, the SDE by
+    Heun's scheme with two time steps, of which each run has its own extrapolation (4 f_h - f_2h)/3; the interval holds
+    what that may leave.
 
     Raises
     ------

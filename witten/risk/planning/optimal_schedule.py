@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from witten.errors import ConvergenceError, GridError, RequestError
+from witten.langevin import checked_momentum
 from witten.objectives import Objective, resolve
 from witten.risk.escape import escapes
 from witten.risk.excess_risk import excess_risk
 from witten.risk.laws.fokker_planck import domain_of
-from witten.risk.laws.master_equation import MasterEquation, stationary_risk
+from witten.risk.laws.master_equation import MasterEquation
+from witten.risk.laws.momentum_law import MomentumLaw
 from witten.risk.planning.modal_model import ModalModel
 from witten.risk.planning.stage_search import MOST_STEPS, StageSearch
 from witten.risk.separable import Term, starting_point, terms, without_constant
@@ -98,12 +100,16 @@ def plan_schedule(
     *,
     stages: int = 3,
     noise: float = 1.0,
+    momentum: float = 0.0,
+    nesterov: bool = False,
     largest: float | None = None,
 ) -> Plan:
     """The fewest steps of SGD to E f - min f <= target, with a number of constant stages, and with one.
 
     Learning rates and times are optimised on the spectral model of the SDE (`ModalModel`), whose target is corrected
     until the exact distribution of SGD ends at the target; the best constant learning rate is found in the same way.
+    With momentum alpha the model is that of SGD at s/(1 - alpha), which has the same Gibbs measure, and the
+    distribution that of the pairs (x, x-).
 
     >>> witten.plan_schedule("x^2/2", 0.2, (1.0,), stages=1).total_steps
     2
@@ -113,8 +119,9 @@ def plan_schedule(
     objective, x0, noise : as in `excess_risk`
     target : excess risk, positive
     stages : at most so many, 1 to 6
-    largest : learning rate that is considered; 1/L where left out, L the largest curvature at a minimum, or the
-        largest below at which less than 1e-10 of SGD escapes in a step
+    momentum, nesterov : as in `excess_risk`; for functions of one variable and their sums
+    largest : learning rate that is considered; (1 - alpha)/L where left out, L the largest curvature at a minimum, or
+        the largest below at which less than 1e-10 of SGD without momentum escapes in a step of that over 1 - alpha
 
     Raises
     ------
@@ -123,15 +130,18 @@ def plan_schedule(
     ConvergenceError
         if no schedule that is considered reaches the target.
     """
-    given = resolve(objective)
+    given, alpha = resolve(objective), checked_momentum(momentum)
     f = without_constant(given)
     _require_target(target)
     start = starting_point(f, x0, START_TARGETS * target)
     parts = terms(f, start)
     _require(target, stages, parts)
-    choices = _choices(parts, target, noise, largest)
+    if alpha and _dimension(parts) > 1:
+        raise RequestError(f"{f.name} is no sum of functions of one variable: with momentum it has no schedule yet")
+    law = _SGDRisk(f, start, noise, momentum=alpha, nesterov=nesterov)
+    choices = law.affordable(_choices(parts, target, noise, None if largest is None else largest / (1 - alpha)))
     try:
-        return _planned(f, target, start, stages, StageSearch(ModalModel(parts, choices, noise), target), noise)
+        return _planned(law, target, stages, StageSearch(ModalModel(parts, choices, noise), target))
     except GridError:
         raise RequestError(_no_grid(f, target, start, parts, choices, noise)) from None
 
@@ -150,29 +160,45 @@ def _no_grid(f: Objective, target: float, start: Array, parts: list[Term], choic
     )
 
 
-def _planned(f: Objective, target: float, start: Array, stages: int, search: StageSearch, noise: float) -> Plan:
+def _planned(law: _SGDRisk, target: float, stages: int, search: StageSearch) -> Plan:
     """The plan, with learning rates that the search may choose from."""
-    law = _SGDRisk(f, start, noise)
     constant, risk = _best_constant(search, law, target)
     best: Found = ((constant,), risk, [search.constant(search.best_constant())])
     if stages > 1:
         found = _corrected(search, stages, target, law)
         best = found if found and sum(n for _, n in found[0]) < constant[1] else best
-    return Plan(f.name, target, start, best[0], best[1], constant, risk, tuple(best[2]))
+    own, one = law.own(best[0]), law.own([constant])[0]
+    return Plan(law.f.name, target, law.start, own, best[1], one, risk, tuple(best[2]))
 
 
 @dataclass(frozen=True)
 class _SGDRisk:
-    """The exact risk of SGD from the start; `most` as in `MasterEquation`."""
+    """The exact risk of SGD from the start; `most` as in `MasterEquation`.
+
+    With momentum alpha learning rates are those of SGD without it, of which it takes the part 1 - alpha."""
 
     f: Objective
     start: Array
     noise: float
     most: float = 1.0
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def own(self, stages: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
+        """Stages with the learning rates that SGD has."""
+        return tuple((_round((1 - self.momentum) * s) if self.momentum else s, n) for s, n in stages)
+
+    def affordable(self, learning_rates: Array) -> Array:
+        """Without those, of descending ones, that are too small for a law with momentum."""
+        if self.momentum:
+            plans = [Schedule.piecewise(self.own([(s, 1)])) for s in learning_rates.tolist()]
+            fit = [all(law.fits for law in self._with_momentum(plan)) for plan in plans]
+            return learning_rates[: max(int(np.argmin([*fit, False])), 1)]
+        return learning_rates
 
     def risks(self, stages: Sequence[tuple[float, int]], steps: NDArray[np.int64]) -> Array:
         """The risk after these numbers of steps."""
-        plan = Schedule.piecewise(stages)
+        plan = Schedule.piecewise(self.own(stages))
         return np.asarray(sum(law.term.count * law.risks(steps).risks for law in self.laws(plan)))
 
     def at_end(self, stages: Sequence[tuple[float, int]]) -> float:
@@ -181,14 +207,33 @@ class _SGDRisk:
 
     def plateau(self, learning_rate: float) -> float:
         """The risk after very many steps."""
-        laws = self.laws(Schedule.constant(learning_rate, 1))
-        return sum(law.term.count * stationary_risk(law, learning_rate) for law in laws)
+        plan = Schedule.piecewise(self.own([(learning_rate, 1)]))
+        return sum(law.term.count * next(iter(law.plateaus().values())) for law in self.laws(plan))
 
-    def laws(self, plan: Schedule) -> list[MasterEquation]:
-        """One for each term."""
+    def laws(self, plan: Schedule) -> Sequence[MasterEquation | MomentumLaw]:
+        """One for each term.
+
+        Raises
+        ------
+        ConvergenceError
+            where no grid is wide enough for the law of pairs and fine enough.
+        """
+        if self.momentum:
+            found = self._with_momentum(plan)
+            if not all(law.fits for law in found):
+                rates = f"{plan.learning_rates.min():.4g} to {plan.learning_rates.max():.4g}"
+                raise ConvergenceError(
+                    f"with momentum no grid holds the laws of {self.f.name} at learning rates {rates}; ask for a "
+                    "larger target or fewer stages"
+                )
+            return found
         parts = terms(self.f, self.start)
         nodes = [NODES_PER_DEVIATION[t.objective.dimension] for t in parts]
         return [MasterEquation(t, plan, self.noise, n, self.most) for t, n in zip(parts, nodes, strict=True)]
+
+    def _with_momentum(self, plan: Schedule) -> list[MomentumLaw]:
+        parts = terms(self.f, self.start)
+        return [MomentumLaw(term, plan, self.noise, self.momentum, self.nesterov) for term in parts]
 
 
 Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
