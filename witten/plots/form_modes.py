@@ -38,8 +38,9 @@ def plot_form_modes(dataset: xarray.Dataset, path: str | Path | None = None) -> 
     points = np.array([dataset[name].values for name in ("x", "y", "z") if name in dataset])
     corners, modes = points[:, dataset["cells"].values], dataset["modes"].values
     modes = modes[:MOST_PANELS]
-    columns = min(len(modes), 3)
+    columns = 2 if len(modes) == 4 else min(len(modes), 3)
     low, high = points.min(axis=1)[:2], points.max(axis=1)[:2]
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
     shape = float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.4, 2.0))
     rows = -(-len(modes) // columns)
     figure, panels = new_figure(rows, columns, (3.2 * columns + 1, (2.9 * shape + 0.5) * rows + 0.7), True, True)
