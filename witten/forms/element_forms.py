@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import witten.parallel.load_dolfinx  # noqa: F401
 import numpy as np
@@ -93,7 +94,7 @@ def _factored(matrix: csr_array, dimension: int) -> Callable[[Array], Array]:
     matrix = csr_array(matrix)
     matrix.sort_indices()
     rows = tuple(each.astype(PETSc.IntType) for each in (matrix.indptr, matrix.indices))
-    whole = PETSc.Mat().createAIJ(matrix.shape, csr=(*rows, matrix.data), comm=PETSc.COMM_SELF)
+    whole: Any = PETSc.Mat().createAIJ(matrix.shape, csr=(*rows, matrix.data), comm=PETSc.COMM_SELF)
     whole.setOption(PETSc.Mat.Option.SYMMETRIC, True)
     solver = PETSc.KSP().create(PETSc.COMM_SELF)
     by_cholesky(solver)
@@ -104,8 +105,8 @@ def _factored(matrix: csr_array, dimension: int) -> Callable[[Array], Array]:
     factor = solver.getPC().getFactorMatrix()
 
     def solve(b: Array) -> Array:
-        right, x = (PETSc.Mat().createDense(b.shape, array=np.array(each, order="F"), comm=PETSc.COMM_SELF)
-                    for each in (b, np.zeros_like(b)))  # fmt: skip
+        arrays: Any = (np.array(each, order="F") for each in (b, np.zeros_like(b)))
+        right, x = (PETSc.Mat().createDense(b.shape, array=each, comm=PETSc.COMM_SELF) for each in arrays)
         with petsc_errors("the linear solver for forms"):
             factor.matSolve(right, x)
         return np.array(x.getDenseArray())
