@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +107,12 @@ def _panel(axes: Axes, corners: Array, mode: Array) -> Any:
         return None
     if len(corners) == 3:
         corners, mode, size = _slab(axes, corners, mode, size)
-    triangles = np.moveaxis(corners[:2, :, :3], 0, -1)
+    faces = list(combinations(range(corners.shape[2]), 3))
+    triangles = np.moveaxis(corners[:2][:, :, faces], 0, -1).reshape(-1, 3, 2)
     scalar = len(mode) == 1
     from matplotlib.collections import PolyCollection
 
-    colours = mode[0] / size.max() if scalar else size / size.max()
+    colours = np.repeat(mode[0] if scalar else size, len(faces)) / size.max()
     cmap = "RdBu_r" if scalar else "Blues"
     image = PolyCollection(list(triangles), array=colours, cmap=cmap, edgecolors="face", linewidths=0.2)
     image.set_clim(-1 if scalar else 0, 1)
@@ -127,6 +129,7 @@ def _slab(axes: Axes, corners: Array, mode: Array, size: Array) -> tuple[Array, 
     plane = float(np.average(z, weights=size**2))
     near = abs(z - plane) <= max(SLAB * float(np.ptp(corners[2])), float(np.sort(abs(z - plane))[len(z) // 50]))
     order = np.flatnonzero(near)[np.argsort(-abs(z[near] - plane))]
+    plane = 0.0 if abs(plane) < 1e-6 * float(np.ptp(corners[2])) else plane
     axes.text(0.02, 0.97, f"$z \\approx {plane:.3g}$", transform=axes.transAxes, va="top", fontsize=8)
     return corners[:, order], mode[:, order], size[order]
 
