@@ -10,10 +10,15 @@ from witten.domains.mesh import dolfinx_mesh
 from witten.domains.simplices import Simplices, cut_grid
 from witten.forms.element_complex import ElementComplex
 from witten.forms.element_forms import element_rates
+from witten.forms.form_dataset import save_form_spectrum
+from witten.forms.form_modes import form_modes
+from witten.forms.form_spectrum import FormSpectrum
 from witten.forms.on_meshes import ElementForms, MeshDomain, mesh_rates
 from witten.forms.simplicial_betti import simplicial_betti
 from witten.forms.whole_space import refined_rates
+from witten.io.netcdf import read_dataset
 from witten.parallel.communicators import Communicator
+from witten.plots import plot_form_modes, save_form_modes
 
 FORMULAS = {2: "(x^2-1)^2/4 + y^2/2 + x*y/5", 3: "(x^2-1)^2/4 + y^2/2 + x*z/5 + z^2"}
 
@@ -130,3 +135,43 @@ def test_a_polygon_stands_for_a_disk(tmp_path, monkeypatch):
     truth = 1.8411837813406593**2 / 2
     assert abs(np.exp(found.log_rates[0]) / truth - 1) <= found.relative_errors[0] < 0.1
     assert inside.relative_errors[0] < abs(np.exp(inside.log_rates[0]) / truth - 1)
+
+
+@pytest.fixture(scope="module")
+def square():
+    """f flat on the unit square: top forms are sines, and the 1-forms of the same rate their turned gradients."""
+    problem = ElementForms(witten.Objective.from_formula("0*x + 0*y + 1"), 1.0, 1, 1)
+    grid = witten.Grid(witten.Box((0.0, 0.0), (1.0, 1.0)), (8, 8))
+    return [form_modes(problem, grid, p, partners) for p, partners in ((2, (1,)), (1, (0, 2)))]
+
+
+def alike(found, expected):
+    return abs((found * expected).sum()) / np.sqrt((found**2).sum() * (expected**2).sum())
+
+
+def test_modes_are_those_of_a_flat_square(square):
+    top, fields = square
+    x, y = np.pi * top.points[:, top.cells].mean(axis=2)
+    assert alike(top.values[0, 0], np.sin(x) * np.sin(y)) > 0.99
+    assert alike(fields.values[1], np.array([np.sin(x) * np.cos(y), -np.cos(x) * np.sin(y)])) > 0.99
+    gradient = fields.values[0]  # of any of cos x and cos y, whose rates are one
+    basis = np.array([[np.sin(x), 0 * y], [0 * x, np.sin(y)]])
+    coefficients = np.einsum("jcm,cm->j", basis, gradient) / (np.sin(x) ** 2).sum()
+    assert alike(gradient, np.einsum("j,jcm->cm", coefficients, basis)) > 0.99
+    np.testing.assert_allclose((top.values**2).sum() / top.cells.shape[0], 1, atol=0.05)
+
+
+def test_modes_are_written_as_vectors_and_drawn_as_arrows(square, tmp_path):
+    modes = square[1]
+    rates = np.log([1.0, 2.0])
+    found = FormSpectrum("flat", 1.0, 1, "absolute", rates, 0 * rates, (0, 2), (1, 0, 0), None, None, 81,
+                         "finite-elements", 0 * rates, 0.0, modes)  # fmt: skip
+    save_form_spectrum(found, tmp_path / "m.nc")
+    kept = read_dataset(tmp_path / "m.nc", "form-spectrum")
+    save_form_modes(kept, tmp_path / "m.xdmf")
+    text = (tmp_path / "m.xdmf").read_text()
+    assert text.count('AttributeType="Vector" Center="Cell"') == 2
+    np.testing.assert_array_equal(kept["modes"].values, modes.values)
+    figure = plot_form_modes(kept, tmp_path / "m.png")
+    assert [sum(type(each).__name__ == "Quiver" for each in axes.collections) for axes in figure.axes[:2]] == [1, 1]
+    assert (tmp_path / "m.png").stat().st_size > 1000

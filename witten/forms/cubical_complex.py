@@ -82,6 +82,12 @@ class CubicalComplex:
         x = np.hstack([self._centres_along(axes) for axes in self.directions(p)])
         return x[:, self._interior[p]]
 
+    @property
+    def axes_of_edges(self) -> NDArray[np.int64]:
+        """Along which axis each 1-cell runs, in their order."""
+        counts = [int(np.count_nonzero(self._numbers[axes] >= 0)) for axes in self.directions(1)]
+        return np.repeat(np.arange(self.dimension), counts)[self._interior[1]]
+
     def _centres_along(self, axes: Directions) -> Array:
         at = np.nonzero(self._numbers[axes] >= 0)
         middles = [0.5 * h if a in axes else 0.0 for a, h in enumerate(self.grid.spacing)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, qr, svd
 from scipy.sparse import csr_array, csr_matrix
 from scipy.sparse.linalg import lobpcg
+from scipy.spatial import cKDTree
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
@@ -33,6 +35,8 @@ KNOWN = 0.3
 MIXED = 1e-6
 # Residuals of eigenvectors, beside the smallest diagonal entry; iterations in each attempt to reach them.
 TOLERANCE, ITERATIONS, ATTEMPTS = 1e-8, 60, 4
+# Residuals on coarser grids, whose vectors are a start; and nodes of the coarsest.
+ROUGH, COARSEST = 1e-3, 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +52,13 @@ class CurlForms:
 
     def rates(self, domain: Grid, k: int) -> tuple[Array, Array]:
         """Logarithms and relative errors on one grid."""
-        cells = CubicalComplex(_with_outer_nodes(domain) if self.relative else domain, self.relative)
-        a0, a1 = (cells.witten_differential(q, self.objective, self.learning_rate) for q in (0, 1))
+        cells = self._cells(domain)
+        a0, a1 = self._maps(cells)
         if not (np.isfinite(a0.data).all() and np.isfinite(a1.data).all()):
             raise GridError(
                 f"{self.objective.name} at learning rate {self.learning_rate:g}: cells are too coarse for e^(f/s)"
             )
-        unit = np.sqrt(2 * self.learning_rate)
-        pairs = curl_pairs(a0 / unit, a1 / unit, k)
+        pairs = curl_pairs(a0, a1, k, lambda count: self._guess(domain, cells, count))
         errors = pairs.relative_errors(k)
         if (errors > KNOWN).any():
             raise ConvergenceError(
@@ -63,6 +66,31 @@ class CurlForms:
                 f"{pairs.rates[(errors > KNOWN).argmax()]:.1e} is lost in rounding; take a larger learning rate"
             )
         return pairs.log_rates[:k], errors
+
+    def _cells(self, domain: Grid) -> CubicalComplex:
+        return CubicalComplex(_with_outer_nodes(domain) if self.relative else domain, self.relative)
+
+    def _maps(self, cells: CubicalComplex) -> tuple[csr_array, csr_array]:
+        """A_0 and A_1, whose squares are rates."""
+        unit = np.sqrt(2 * self.learning_rate)
+        a0, a1 = (cells.witten_differential(q, self.objective, self.learning_rate) / unit for q in (0, 1))
+        return a0, a1
+
+    def _guess(self, domain: Grid, cells: CubicalComplex, count: int) -> Array:
+        """Eigenvectors of a grid of half as many cells along each axis, roughly, on the nearest edges; else noise."""
+        n = cells.centres(1).shape[1]
+        noise = np.random.default_rng(0).standard_normal((n, count + GUARDS))
+        if domain.n_nodes < COARSEST:
+            return noise
+        coarser = domain.coarsened()
+        coarse = self._cells(coarser)
+        a0, a1 = self._maps(coarse)
+        b = _laplacian(a0, a1)
+        if not np.isfinite(b.data).all() or b.shape[0] < 2 * noise.shape[1]:
+            return noise
+        v = _iterated(b, self._guess(coarser, coarse, count), ROUGH)
+        noise[:, :count] = v[_nearest_edges(coarse, cells), :count] / np.sqrt(n / b.shape[0])
+        return noise
 
     def potential(self, x: Array) -> Array:
         """The larger of V^(p) = |grad f|^2 - s Lap f + 2 s (sum of the p smallest curvatures) for p = 1 and 2.
@@ -89,16 +117,32 @@ def first_grid(objective: Objective, s: float, box: Box, largest: int) -> Grid:
     return Grid(box, tuple(cells.tolist()))
 
 
-def curl_pairs(a0: csr_array, a1: csr_array, k: int) -> RitzPairs:
+def _nearest_edges(coarse: CubicalComplex, fine: CubicalComplex) -> NDArray[np.int64]:
+    """Of each edge of the fine grid the number of the nearest on the coarse one that runs along the same axis."""
+    (there, axes), (here, along) = ((cells.centres(1), cells.axes_of_edges) for cells in (coarse, fine))
+    far = 4 * float(np.ptp(here, axis=1).max())
+    apart = (np.vstack([x, far * axis]).T for x, axis in ((there, axes), (here, along)))
+    return np.asarray(cKDTree(next(apart)).query(next(apart))[1])
+
+
+def _laplacian(a0: csr_array, a1: csr_array) -> csr_matrix:
+    return csr_matrix(a1.T @ a1 + a0 @ a0.T)
+
+
+def curl_pairs(
+    a0: csr_array, a1: csr_array, k: int, guess: Callable[[int], Array] | None = None
+) -> RitzPairs:
     """The lowest eigenpairs of A_1^T A_1 above zero, at least k and GUARDS, with A_1 A_0 = 0.
 
     B = A_1^T A_1 + A_0 A_0^T has them and those of A_0 A_0^T, each with its own vectors: |A_1 v| tells which is which.
+    `guess` gives a start, (n, count + GUARDS), for the iteration; noise where left out.
     """
-    b = csr_matrix(a1.T @ a1 + a0 @ a0.T)
+    b = _laplacian(a0, a1)
+    guess = guess or (lambda count: np.random.default_rng(0).standard_normal((b.shape[0], count + GUARDS)))
     count = 2 * (k + GUARDS)
     while True:
         count = min(count, b.shape[0])
-        pairs = _curls(a0, a1, _lowest(b, count))
+        pairs = _curls(a0, a1, _lowest(b, count, guess))
         if pairs.rates.size >= k + GUARDS:
             return pairs
         if count > b.shape[0] // 2:
@@ -106,26 +150,31 @@ def curl_pairs(a0: csr_array, a1: csr_array, k: int) -> RitzPairs:
         count *= 2
 
 
-def _lowest(b: csr_matrix, count: int) -> Array:
+def _lowest(b: csr_matrix, count: int, guess: Callable[[int], Array]) -> Array:
     """The lowest eigenvectors of B, shape (n, count)."""
     if b.shape[0] <= max(DENSE, 20 * count):
         return np.asarray(eigh(b.toarray(), subset_by_index=(0, count - 1))[1])
-    size = float(b.diagonal().min())
-    start = np.random.default_rng(0).standard_normal((b.shape[0], count + GUARDS))
-    cycle = multigrid_cycle(b, 1e-3 * size)
+    tolerance, v = TOLERANCE * float(b.diagonal().min()), guess(count)
     for _ in range(ATTEMPTS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is its residual, which is measured here
-            _, start = lobpcg(b, start, M=cycle, tol=TOLERANCE * size, maxiter=ITERATIONS, largest=False)
-        values, rotation = eigh(start.T @ (b @ start))
-        v = start @ rotation[:, :count]
-        residuals = np.linalg.norm(b @ v - v * values[:count], axis=0)
-        if residuals.max() <= 4 * TOLERANCE * size:
-            return np.asarray(v)
+        v = _iterated(b, v, TOLERANCE)
+        values = ((b @ v) * v).sum(axis=0)
+        residuals = np.linalg.norm(b @ v - v * values, axis=0)[:count]
+        if residuals.max() <= 4 * tolerance:
+            return v[:, :count]
     raise ConvergenceError(
         f"LOBPCG stopped at a residual of {residuals.max():.1e} on {b.shape[0]} edges; ask for fewer rates, or take a "
         "larger learning rate"
     )
+
+
+def _iterated(b: csr_matrix, start: Array, tolerance: float) -> Array:
+    """Ritz vectors, ascending, of LOBPCG with one V-cycle of multigrid; the residual is the caller's to look at."""
+    size = float(b.diagonal().min())
+    cycle = multigrid_cycle(b, 1e-3 * size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is its residual
+        v = lobpcg(b, start, M=cycle, tol=tolerance * size, maxiter=ITERATIONS, largest=False)[1]
+    return np.asarray(v @ eigh(v.T @ (b @ v))[1])
 
 
 def _curls(a0: csr_array, a1: csr_array, v: Array) -> RitzPairs:

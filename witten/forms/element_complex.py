@@ -32,7 +32,7 @@ class ElementComplex:
     """V^0 -> ... -> V^d: P_k, Nedelec N1curl_k, Raviart-Thomas RT_k, discontinuous P_{k-1}, with d_{p+1} d_p = 0.
 
     A form v in V^p stands for e^{-f/s} v, so that d_f is s d, and inner products are those of e^{-2f/s}. The basis is
-    scaled to unit norm. Sources: [Nedelec1980], [RaviartThomas1977], [ArnoldFalkWinther2006].
+    scaled to unit norm. Sources: [Nedelec1980], [Raviart1977], [Arnold2006].
 
     Parameters
     ----------

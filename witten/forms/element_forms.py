@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import witten.parallel.load_dolfinx  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, eigh, solve_triangular, svd
+from scipy.linalg import eigh, svd
 from scipy.sparse import block_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from petsc4py import PETSc
@@ -26,8 +27,9 @@ Array = NDArray[np.float64]
 EPS = float(np.finfo(float).eps)
 # Applications of the inverse to a block before Rayleigh and Ritz, and how often that is repeated.
 POWERS, MOST_ROUNDS = 3, 40
-# Change of a Ritz vector in a round, at which it is taken.
-TOLERANCE = 1e-12
+# Change of a Ritz vector in a round, at which it is taken; and that at which it is where rounding lets it fall no
+# further.
+TOLERANCE, STALLED = 1e-12, 1e-7
 # Zeros are below this part of the first that is none.
 ZERO = 1e-6
 
@@ -92,7 +94,7 @@ def _factored(matrix: csr_array, dimension: int) -> Callable[[Array], Array]:
     matrix = csr_array(matrix)
     matrix.sort_indices()
     rows = tuple(each.astype(PETSc.IntType) for each in (matrix.indptr, matrix.indices))
-    whole = PETSc.Mat().createAIJ(matrix.shape, csr=(*rows, matrix.data), comm=PETSc.COMM_SELF)
+    whole: Any = PETSc.Mat().createAIJ(matrix.shape, csr=(*rows, matrix.data), comm=PETSc.COMM_SELF)
     whole.setOption(PETSc.Mat.Option.SYMMETRIC, True)
     solver = PETSc.KSP().create(PETSc.COMM_SELF)
     by_cholesky(solver)
@@ -103,8 +105,8 @@ def _factored(matrix: csr_array, dimension: int) -> Callable[[Array], Array]:
     factor = solver.getPC().getFactorMatrix()
 
     def solve(b: Array) -> Array:
-        right, x = (PETSc.Mat().createDense(b.shape, array=np.array(each, order="F"), comm=PETSc.COMM_SELF)
-                    for each in (b, np.zeros_like(b)))  # fmt: skip
+        arrays: Any = (np.array(each, order="F") for each in (b, np.zeros_like(b)))
+        right, x = (PETSc.Mat().createDense(b.shape, array=each, comm=PETSc.COMM_SELF) for each in arrays)
         with petsc_errors("the linear solver for forms"):
             factor.matSolve(right, x)
         return np.array(x.getDenseArray())
@@ -185,39 +187,46 @@ def _lowest(inverse: ShiftedInverse, k: int) -> SingularPairs:
     n, block = inverse.mass.shape[0], k + 2 * GUARDS
     if n < block:
         raise ConvergenceError(f"a mesh with {n} unknowns is too coarse for {k} rates; take a finer one")
-    v = np.random.default_rng(0).standard_normal((n, block))
+    v, last = np.random.default_rng(0).standard_normal((n, block)), np.inf
     for _ in range(MOST_ROUNDS):
         powers = [_orthonormal(inverse.mass, v)]
         for _ in range(POWERS):
             powers.append(_orthonormal(inverse.mass, inverse.solve(inverse.mass @ powers[-1])[0]))
         y, flux = inverse.solve(inverse.mass @ _orthonormal(inverse.mass, np.hstack(powers)))
-        theta, rotation = _ritz(inverse, y, flux)
-        v = y @ rotation[:, :block]
-        found = v[:, :k]
+        theta, v, flux = _ritz(inverse, y, flux)
+        v, found = v[:, :block], v[:, :k]
         off = found - inverse.solve(inverse.mass @ found)[0] * (theta[:k] + inverse.shift)
         change = np.sqrt(np.einsum("ij,ij->j", off, inverse.mass @ off))
-        if change.max() < TOLERANCE:
+        stalls, last = 0.5 * last < change.max() < STALLED, float(change.max())
+        if last < TOLERANCE or stalls:
             noise = inverse.rounding(found)
-            errors = 4 * change**2 * theta[block - 1] + 2 * noise * np.sqrt(theta[:k]) + noise**2
-            return SingularPairs(theta[:k], errors, found, flux @ rotation[:, :k])
-    raise ConvergenceError(f"forms on a mesh: eigenvectors change by {change.max():.1e} in each round; ask for fewer")
+            errors = 4 * change**2 * theta[v.shape[1] - 1] + 2 * noise * np.sqrt(theta[:k]) + noise**2
+            return SingularPairs(theta[:k], errors, found, flux[:, :k])
+    raise ConvergenceError(f"forms on a mesh: eigenvectors change by {last:.1e} in each round; ask for fewer")
 
 
 def _orthonormal(mass: csr_array, v: Array) -> Array:
     """A basis of the span, orthonormal in the mass matrix; what depends on the rest is left out."""
-    v = v / np.sqrt(np.einsum("ij,ij->j", v, mass @ v))
-    values, vectors = eigh(v.T @ (mass @ v))
+    for _ in range(2):
+        v = v @ _independent(v.T @ (mass @ v))
+    return v
+
+
+def _independent(gram: Array) -> Array:
+    """Coefficients of orthonormal combinations of vectors with these inner products, (n, at most n)."""
+    size = np.sqrt(gram.diagonal())
+    values, vectors = eigh(gram / np.outer(size, size))
     whole = values > 1e-13 * values[-1]
-    v = v @ (vectors[:, whole] / np.sqrt(values[whole]))
-    return np.asarray(solve_triangular(cholesky(v.T @ (mass @ v)), v.T, trans="T").T)
+    return np.asarray(vectors[:, whole] / np.sqrt(values[whole]) / size[:, None])
 
 
-def _ritz(inverse: ShiftedInverse, y: Array, flux: Array) -> tuple[Array, Array]:
-    """Ritz values |flux|^2/|y|^2, ascending, and coefficients of unit vectors: a thin SVD, which keeps small ones."""
-    unit = cholesky(y.T @ (inverse.mass @ y))
-    flux = solve_triangular(unit, flux.T, trans="T").T
+def _ritz(inverse: ShiftedInverse, y: Array, flux: Array) -> tuple[Array, Array, Array]:
+    """Ritz values |flux|^2/|y|^2, ascending, unit vectors and their fluxes: a thin SVD, which keeps small ones."""
+    for _ in range(2):
+        unit = _independent(y.T @ (inverse.mass @ y))
+        y, flux = y @ unit, flux @ unit
     gram = flux.T @ (inverse.of_flux @ flux)
     size = np.sqrt(gram.diagonal())
     parts, vectors = eigh(gram / np.outer(size, size))
     _, sigma, rotation = svd(np.sqrt(np.maximum(parts, 0))[:, None] * vectors.T * size)
-    return sigma[::-1] ** 2, solve_triangular(unit, rotation[::-1].T)
+    return sigma[::-1] ** 2, y @ rotation[::-1].T, flux @ rotation[::-1].T

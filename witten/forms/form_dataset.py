@@ -1,4 +1,4 @@
-"""Rates and modes of forms as an xarray dataset on the cells of a mesh (UGRID), and as fields for ParaView."""
+"""Rates and modes of forms as an xarray dataset, on the cells of a mesh as UGRID has it."""
 
 from __future__ import annotations
 
@@ -75,24 +75,12 @@ def _about(long_name: str) -> dict[str, str]:
 def save_form_spectrum(
     found: FormSpectrum, path: str | Path, *, options: Mapping[str, Any] | None = None
 ) -> None:
-    """Write .nc with rates and modes, or .xdmf with the modes as data on cells, vectors where they are, atomically.
+    """Write rates, and modes where there are some, as netCDF-4, atomically; only a spectrum of forms is overwritten.
 
     Raises
     ------
     RequestError
-        if `path` cannot be written, or modes for ParaView were not computed.
+        if `path` cannot be written, or holds something else.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".nc":
-        netcdf.check_output(path, FORM_SPECTRUM)
-        netcdf.write_dataset(form_dataset(found, options=options), path)
-        return
-    from witten.domains.nodal_mesh import NodalMesh
-    from witten.errors import RequestError
-    from witten.plots.paraview import save_fields
-
-    if found.modes is None:
-        raise RequestError(f"cannot write {str(path)!r}: the modes were not computed; ask for them")
-    fields = {f"mode_{j}": values for j, values in enumerate(found.modes.values)}
-    about = {"objective": found.objective, "learning_rate": float(found.learning_rate), "form": found.form}
-    save_fields(NodalMesh(found.modes.points, found.modes.cells), {}, path, about=about, cell_fields=fields)
+    netcdf.check_output(path, FORM_SPECTRUM)
+    netcdf.write_dataset(form_dataset(found, options=options), path)

@@ -276,8 +276,9 @@ class _Asked:
         """By functions of f (q = 0, absolute), or by `ElementForms`."""
         f, s, k = self.f, self.s, self.k
         if q == 0 and self.boundary == ABSOLUTE:
-            how = {"method": FINITE_ELEMENTS, "degree": degree, "mesh": self.mesh}
-            found = spectrum(f, s, k + 1, rtol=self.rtol, box=self.box, **how)
+            found = spectrum(
+                f, s, k + 1, rtol=self.rtol, box=self.box, method=FINITE_ELEMENTS, degree=degree, mesh=self.mesh
+            )
             return _Singular(q, found.log_rates[1:], found.relative_errors[1:], found.n_dofs)
         from witten.forms.on_meshes import ElementForms, mesh_rates
 

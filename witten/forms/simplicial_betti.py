@@ -69,7 +69,8 @@ def _faces(cells: Integers, p: int) -> tuple[Integers, Integers, Integers]:
 def _pieces(simplices: Integers) -> int:
     """How many connected pieces their vertices make."""
     used, corners = np.unique(simplices, return_inverse=True)
-    corners = corners.reshape(simplices.shape)
-    first, rest = np.repeat(corners[:, :1], corners.shape[1], axis=1).ravel(), corners.ravel()
+    rest = corners.ravel()
+    width = simplices.shape[1]
+    first = np.repeat(rest[::width], width)
     graph = coo_array((np.ones(rest.size), (first, rest)), shape=(used.size, used.size))
     return int(connected_components(graph)[0])

@@ -12,7 +12,7 @@ from witten.plots.committors import plot_committor
 from witten.plots.curves import plot_curve
 from witten.plots.descents import plot_basins, plot_bifurcation, plot_descent
 from witten.plots.explanations import plot_passage
-from witten.plots.form_modes import plot_form_modes
+from witten.plots.form_modes import plot_form_modes, save_form_modes
 from witten.plots.landscapes import plot_barrier_tree, plot_landscape
 from witten.plots.laws import plot_law
 from witten.plots.modes import plot_dataset, plot_spectrum
@@ -46,6 +46,7 @@ __all__ = [
     "plot_spectrum",
     "plot_training",
     "plot_turnover",
+    "save_form_modes",
 ]
 
 

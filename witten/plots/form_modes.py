@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from witten.domains.nodal_mesh import NodalMesh
 from witten.errors import RequestError
+from witten.plots.paraview import save_fields
 from witten.plots.style import Array, check_place, finished, new_figure, shortened, tex_number
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_form_modes"]
+__all__ = ["plot_form_modes", "save_form_modes"]
 
 # Modes drawn at most, arrows along the longer side of a panel, and the part of the longest below which none is drawn.
 MOST_PANELS, ARROWS, FAINT = 9, 24, 0.03
@@ -33,13 +36,12 @@ def plot_form_modes(dataset: xarray.Dataset, path: str | Path | None = None) -> 
         if the dataset holds no modes, or `path` cannot be written.
     """
     check_place(path)
-    if "modes" not in dataset:
-        raise RequestError("the file holds rates of forms and no modes; compute it again with --modes or --plot")
-    points = np.array([dataset[name].values for name in ("x", "y", "z") if name in dataset])
-    corners, modes = points[:, dataset["cells"].values], dataset["modes"].values
-    modes = modes[:MOST_PANELS]
-    columns = min(len(modes), 3)
+    points = _points(dataset)
+    modes = _modes(dataset)[:MOST_PANELS]
+    corners = points[:, dataset["cells"].values]
+    columns = 2 if len(modes) == 4 else min(len(modes), 3)
     low, high = points.min(axis=1)[:2], points.max(axis=1)[:2]
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
     shape = float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.4, 2.0))
     rows = -(-len(modes) // columns)
     figure, panels = new_figure(rows, columns, (3.2 * columns + 1, (2.9 * shape + 0.5) * rows + 0.7), True, True)
@@ -65,6 +67,29 @@ def plot_form_modes(dataset: xarray.Dataset, path: str | Path | None = None) -> 
     return finished(figure, path)
 
 
+def save_form_modes(dataset: xarray.Dataset, path: str | Path) -> None:
+    """Write the modes as .xdmf, mode_0, mode_1, ...: numbers on the cells, or vectors, atomically.
+
+    Raises
+    ------
+    RequestError
+        if the dataset holds no modes, or `path` cannot be written.
+    """
+    fields = {f"mode_{j}": values for j, values in enumerate(_modes(dataset))}
+    about = {name: dataset.attrs[name] for name in ("objective", "learning_rate", "form")}
+    save_fields(NodalMesh(_points(dataset), dataset["cells"].values), {}, path, about=about, cell_fields=fields)
+
+
+def _points(dataset: xarray.Dataset) -> Array:
+    return np.array([dataset[name].values for name in ("x", "y", "z") if name in dataset])
+
+
+def _modes(dataset: xarray.Dataset) -> Array:
+    if "modes" not in dataset:
+        raise RequestError("the file holds rates of forms and no modes; compute it again with --modes or --plot")
+    return np.asarray(dataset["modes"].values)
+
+
 def _title(dataset: xarray.Dataset, j: int) -> str:
     rate, partner = float(dataset["rate"][j]), int(dataset["partner_form"][j])
     if partner < 0:
@@ -82,13 +107,14 @@ def _panel(axes: Axes, corners: Array, mode: Array) -> Any:
         return None
     if len(corners) == 3:
         corners, mode, size = _slab(axes, corners, mode, size)
-    triangles = np.moveaxis(corners[:2, :, :3], 0, -1)
+    faces = list(combinations(range(corners.shape[2]), 3))
+    triangles = np.moveaxis(corners[:2][:, :, faces], 0, -1).reshape(-1, 3, 2)
     scalar = len(mode) == 1
     from matplotlib.collections import PolyCollection
 
-    colours = mode[0] / size.max() if scalar else size / size.max()
+    colours = np.repeat(mode[0] if scalar else size, len(faces)) / size.max()
     cmap = "RdBu_r" if scalar else "Blues"
-    image = PolyCollection(triangles, array=colours, cmap=cmap, edgecolors="face", linewidths=0.2)
+    image = PolyCollection(list(triangles), array=colours, cmap=cmap, edgecolors="face", linewidths=0.2)
     image.set_clim(-1 if scalar else 0, 1)
     image.set_rasterized(True)
     axes.add_collection(image)
@@ -103,6 +129,7 @@ def _slab(axes: Axes, corners: Array, mode: Array, size: Array) -> tuple[Array, 
     plane = float(np.average(z, weights=size**2))
     near = abs(z - plane) <= max(SLAB * float(np.ptp(corners[2])), float(np.sort(abs(z - plane))[len(z) // 50]))
     order = np.flatnonzero(near)[np.argsort(-abs(z[near] - plane))]
+    plane = 0.0 if abs(plane) < 1e-6 * float(np.ptp(corners[2])) else plane
     axes.text(0.02, 0.97, f"$z \\approx {plane:.3g}$", transform=axes.transAxes, va="top", fontsize=8)
     return corners[:, order], mode[:, order], size[order]
 

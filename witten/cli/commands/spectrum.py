@@ -92,12 +92,12 @@ def spectrum(
         places = [path for path in (output, modes, plot) if path is not None]
         parallel.agree(parallel.world(), lambda: _check_places_of_forms(output, modes, plot))
         of_forms["modes"] = modes is not None or plot is not None
-        found = _of_forms(options.resolved(objective, center, scale), learning_rate, degree_of_forms, count, of_forms)
-        parallel.agree(parallel.world(), lambda: _keep_forms(found, places, of_forms))
+        forms = _of_forms(options.resolved(objective, center, scale), learning_rate, degree_of_forms, count, of_forms)
+        parallel.agree(parallel.world(), lambda: _keep_forms(forms, places, of_forms))
         if as_json:
-            print_json(_json_of_forms(found))
+            print_json(_json_of_forms(forms))
         else:
-            _show_forms(found, places)
+            _show_forms(forms, places)
         return
     request: dict[str, Any] = {
         "rtol": options.positive("--rtol", rtol),
@@ -168,12 +168,13 @@ def _keep_forms(found: FormSpectrum, places: list[Path], request: dict[str, Any]
 
     asked = {name: str(value) for name, value in request.items() if value is not None}
     for path in places:
-        if path.suffix.lower() in MODES_SUFFIXES:
+        if path.suffix.lower() == ".nc":
             save_form_spectrum(found, path, options=asked)
-        else:
-            from witten.plots import plot_form_modes
+            continue
+        from witten.plots import plot_form_modes, save_form_modes
 
-            plot_form_modes(form_dataset(found), path)
+        show = save_form_modes if path.suffix.lower() == ".xdmf" else plot_form_modes
+        show(form_dataset(found), path)
 
 
 def _json_of_forms(found: FormSpectrum) -> dict[str, Any]:
