@@ -67,3 +67,37 @@ def test_domains_of_a_rate_are_compared_on_equal_cells():
     """A ramp that ends slowly: a wider domain was measured on longer cells, and what these change hid the cut."""
     found = witten.spectrum("exp(1.17*(x/210)) - 0.919*(x/210) + (x/210)^2/50", 0.712, 2)
     assert abs(found.rates[1] - 1.63686780e-05) < found.errors[1] < 1e-4 * found.rates[1]
+
+
+def series(rng, n, powers):
+    """1 + a h^p + b h^q + ..., coefficients of both signs and several sizes, on n grids whose cells are halved."""
+    h = rng.uniform(0.05, 0.4) * 2.0 ** -np.arange(n)
+    sizes = rng.standard_normal(len(powers)) * 10 ** rng.uniform(-2, 0, len(powers))
+    return h, 1 + sum(a * h**p for a, p in zip(sizes, powers, strict=True))
+
+
+def error_over_bar(levels, **known):
+    log_rates, errors = extrapolated_logs([np.log([level]) for level in levels], **known)
+    return abs(np.expm1(log_rates[0])) / errors[0]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_bars_hold_on_series_whose_term_in_h2_is_known_and_are_short(n):
+    """In at least 99 % of 2000; from three grids on, half of them within 50 times the error."""
+    rng, used = np.random.default_rng(n), []
+    for _ in range(2000):
+        h, rates = series(rng, n, (4, 6, 8))
+        second = rng.standard_normal() * h**2
+        found = error_over_bar(rates + second, corrections=list((second / (rates + second))[:, None]))
+        used.append(found)
+    assert np.mean(np.array(used) <= 1) >= 0.99
+    assert np.median(used) > (1 / 50 if n > 2 else 1e-3)
+
+
+@pytest.mark.parametrize("power", [3.0, 3.5, 4.0])
+def test_averages_over_kinks_that_converge_faster_than_h2_have_short_bars(power):
+    rng, used = np.random.default_rng(0), []
+    for _ in range(500):
+        _, rates = series(rng, 4, (power, power + 1))
+        used.append(error_over_bar(rates, erratic=1.0))
+    assert np.mean(np.array(used) <= 1) >= 0.99 and np.median(used) > 1 / 25

@@ -101,20 +101,19 @@ def _of_fourth_order(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Limits and error bars from values with errors of the order h^2, and the same less that term: of the order h^4.
 
-    On two grids the limit of the corrected values is F + (F - F')/15, and its error what it would be if steps still
-    fell by four, (1/3 - 1/15) of the step from F' to F, or what Richardson's limit of the others differs by, if that
-    is more. On three or more it follows from what that
+    On two grids the limit of the corrected values is F + (F - F')/15, and its error half of the step from F' to F,
+    or what Richardson's limit of the others differs by, if that is more. On three or more it follows from what that
     differs by, too, from the last change of the limit, which falls like h^6, by 64, and from the last step, so that
     none may vanish by accident: half, a twelfth and a thousandth of them where successive steps are in a ratio of about
-    16, a 4000th where that is closer than 2.5 %, since the term in h^6 is then a 2500th of the step at most; a quarter
-    of the change and a 120th of the step where the ratio is further off. Otherwise the finest value is taken, and its
-    error is twice the last step or a quarter of the one before.
+    16, a 4000th where that is closer than 2.5 %, since the term in h^6 leaves a 2400th of the step then at most; a
+    quarter of the change and a 120th of the step where the ratio is further off. Otherwise the finest value is taken,
+    and its error is twice the last step or a quarter of the one before.
     """
     steps = np.diff(corrected, axis=0)
     limits = corrected[1:] + steps / 15
     last, t1 = abs(steps[-1]), t0[1:] + np.diff(t0, axis=0) / 3
     if len(steps) == 1:
-        return limits[-1], np.maximum(last * 4 / 15, abs(t1[-1] - limits[-1]))
+        return limits[-1], np.maximum(last / 2, abs(t1[-1] - limits[-1]))
     before, change = abs(steps[-2]), abs(limits[-1] - limits[-2])
     other = t1[-1] + (t1[-1] - t1[-2]) / 15
     fourth_order = _between(steps[-2], steps[-1], 8.0, 32.0)
