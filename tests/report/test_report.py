@@ -166,8 +166,8 @@ def test_formulas_are_typeset_and_exponents_raised():
     xml.dom.minidom.parseString(f"<p>{shown}</p>")
     assert "<mfrac>" in shown and "π" in shown and "&" not in shown
     assert formula(Objective.from_callable(lambda x: x[0] ** 2, 1, name="a < b")) == "f = a &lt; b"
-    text = page("t", [Section("s", [Text("like e^(-2f/(s σ²)), <b>")])])
-    assert "e<sup>-2f/(s σ²)</sup>, &lt;b&gt;" in text
+    text = page("t", [Section("s", [Text("like e^(-2f/(s σ²)), H_f of x_val, <b>")])])
+    assert "e<sup>-2f/(s σ²)</sup>, H<sub>f</sub> of x_val, &lt;b&gt;" in text
 
 
 def test_the_tables_are_in_the_page(report, whole_page):
