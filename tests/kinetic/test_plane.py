@@ -40,13 +40,11 @@ def test_the_operator_is_drag_and_an_antisymmetric_part_and_keeps_the_gibbs_dens
     assert abs(flipped - operator.stiffness.T).max() == 0
 
 
-def test_a_quadratic_is_in_the_bar_and_its_pairs_are_sums():
-    record = witten.langevin_gap("(0.6*x+0.8*y)^2/2 + (0.8*x-0.6*y)^2", 2.5, T, rtol=0.01)
-    mu = [(2.5 + sign * np.emath.sqrt(2.5**2 - 4 * theta)) / 2 for theta in (1, 2) for sign in (-1, 1)]
-    assert abs(record.log_rate - math.log(mu[0].real)) < record.log_error < 0.02
-    pair = next(value for value in record.eigenvalues if abs(value.imag) > 0.1)
-    assert min(abs(pair - z) for z in (mu[2], mu[3])) < 0.02
-    assert record.hermite_order >= 8 and record.n_dofs > 5000
+def test_the_pairs_of_a_turned_quadratic():
+    record = witten.langevin_gap("(0.6*x+0.8*y)^2/2 + (0.8*x-0.6*y)^2", 1.5, T, rtol=0.3)
+    assert abs(record.log_rate - math.log(0.75)) < record.log_error < 0.1
+    frequencies = [math.sqrt(theta - 0.75**2) for theta in (1, 2)]
+    assert min(abs(abs(record.eigenvalues[0].imag) - each) for each in frequencies) < 0.01
 
 
 def test_mumps_and_superlu_find_the_same():

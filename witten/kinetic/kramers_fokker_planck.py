@@ -4,7 +4,7 @@ v/sqrt(T)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy import sparse
 
 from witten.kinetic.elements import Elements, Parity
 
-__all__ = ["KramersFokkerPlanck", "hermite_orders", "kramers_fokker_planck"]
+__all__ = ["KramersFokkerPlanck", "hermite_orders", "kramers_fokker_planck", "normalised"]
 
 Array = NDArray[np.float64]
 # a, the order of the Hermite function along each axis.
@@ -77,6 +77,20 @@ def kramers_fokker_planck(elements: Elements, friction: float, orders: Sequence[
         friction, stiffness.assembled(shape), mass.assembled(shape), degrees,
         np.concatenate([weights[_parity(a)] for a in orders]), elements, starts,
     )  # fmt: skip
+
+
+def normalised(problem: KramersFokkerPlanck) -> KramersFokkerPlanck:
+    """With basis functions of norm one, so that rounding of an unknown is that of a function: where f changes by many T
+    in a cell, those of its upper nodes are large at its lower ones. `weights` remain those of before."""
+    norms = np.sqrt(problem.mass.diagonal())
+    return replace(problem, stiffness=_divided(problem.stiffness, norms), mass=_divided(problem.mass, norms))
+
+
+def _divided(matrix: sparse.csc_matrix, norms: Array) -> sparse.csc_matrix:
+    """Rows and columns divided, the same number for both of a pair of entries."""
+    entries = matrix.tocoo()
+    data = entries.data / (norms[entries.row] * norms[entries.col])
+    return sparse.csc_matrix((data, (entries.row, entries.col)), shape=matrix.shape)
 
 
 def _parity(a: Orders) -> Parity:

@@ -15,7 +15,7 @@ from witten.domains.sublevel import Scan, rounding
 from witten.errors import ConvergenceError
 from witten.kinetic.domain import WELLS, Domain, Interval, around_wells
 from witten.kinetic.elements import DEGREE, Elements, values_at
-from witten.kinetic.kramers_fokker_planck import hermite_orders, kramers_fokker_planck
+from witten.kinetic.kramers_fokker_planck import hermite_orders, kramers_fokker_planck, normalised
 from witten.kinetic.leading_modes import Factored, factored_here
 from witten.kinetic.refinement import Found, KineticGap, leading_found, of_block, result
 from witten.langevin import Langevin
@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 MARGIN = 4.0
 # A cell in widths sqrt(T/|f''|) of a Gaussian, more by e^{1/4} for each T above the saddles; and cells at least.
 WIDTHS, FEWEST_CELLS = 3.6, 3
+# What is narrower than this part of a cell is added to its neighbour.
+LEAST = 0.2
 # Hermite orders at a friction like the frequency, and at least.
 ORDERS, LEAST_ORDERS = 6.0, 6
 # Unknowns beyond which it takes minutes; entries of the factors are this times a power of them, 16 bytes each.
@@ -42,8 +44,9 @@ SCANNED, LOOKED_AT = 200, 40_000
 # Of a cell of a grid, what is none.
 SLIVER = 1e-6
 KRYLOV_SCHUR, ARNOLDI = "Krylov-Schur, MUMPS", "shift and invert"
-# What two meshes differ by is erratic beside kinks: so many times that is the bar.
-ERRATIC = 10.0
+# The bar as a multiple of the changes, since few large elements make no series: a quadratic was off by 1.0002 times
+# them. Beside kinks they are erratic.
+DOUBT, ERRATIC = 2.0, 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +73,17 @@ class Mesh:
         return int(np.count_nonzero(self.kept)) * DEGREE**2 * count * (count + 1) // 2
 
     def wider(self, grid: Grid) -> Mesh:
-        """More cells like those at the ends, up to what is kept of a wider grid; and all that there are."""
-        edges, before = [], []
+        """More cells, about as wide as those at the ends, up to what is kept of a wider grid, beside all there are."""
+        edges, more = [], []
         for own, (low, high) in zip(self.edges, grid.cropped().box.intervals, strict=True):
             h = own[1] - own[0]
-            left, right = (max(0, math.ceil((gap - 1e-9 * h) / h)) for gap in (own[0] - low, high - own[-1]))
-            more = h * np.arange(left, 0, -1), h * np.arange(1, right + 1)
-            edges.append(np.concatenate([own[0] - more[0], own, own[-1] + more[1]]))
-            before.append((left, right))
+            left, right = (max(0, math.ceil(gap / h - LEAST)) for gap in (own[0] - low, high - own[-1]))
+            low, high = min(low, own[0]), max(high, own[-1])
+            before, after = np.linspace(low, own[0], left + 1), np.linspace(high, own[-1], right + 1)[::-1]
+            edges.append(np.concatenate([before, own[1:-1], after]))
+            more.append((left, right))
         wide = tuple(edges)
-        return Mesh(wide, _holding(grid, wide) | np.pad(self.kept, before))
+        return Mesh(wide, _holding(grid, wide) | np.pad(self.kept, more))
 
 
 def _holding(grid: Grid, edges: tuple[Array, ...]) -> NDArray[np.bool_]:
@@ -118,7 +122,7 @@ class Plane:
         needed = BYTES * FILL * unknowns**POWER / self.comm.size
         require_memory(needed, f"{unknowns} unknowns with momentum", "take a larger friction, or allow more memory")
         elements = Elements(self.objective, self.langevin.temperature, mesh.edges, mesh.kept)
-        problem = kramers_fokker_planck(elements, self.langevin.friction, hermite_orders(2, count))
+        problem = normalised(kramers_fokker_planck(elements, self.langevin.friction, hermite_orders(2, count)))
         self.sizes.append(problem.orders.size)
         return leading_found(problem, self.frequency, like, *_solver(self.comm))
 
@@ -146,8 +150,8 @@ def kinetic_gap_in_plane(
     """The smallest real part of an eigenvalue but for the zero, in two dimensions; collective.
 
     A mesh of a fifth more cells along each axis, two more Hermite orders and a wider domain are tried, each from the
-    same first problem; what each changes is taken into account, to first order, and is the bar. Refined is what
-    changes the rate by more than asked, as long as there is room.
+    same first problem; what each changes is taken into account, to first order, and twice that is the bar. Refined is
+    what changes the rate by more than asked, as long as there is room.
 
     Raises
     ------
@@ -194,9 +198,9 @@ def _refined(plane: Plane, grid: Grid, tried: Tried, rtol: float) -> Tried:
     """With what changes the rate by more than asked refined, as long as there is room."""
     for _ in range(ROUNDS):
         by_cells, by_orders = map(abs, tried.changes)
-        if by_cells + by_orders <= 0.5 * rtol:
+        if by_cells + by_orders <= 0.25 * rtol:
             break
-        meshes, counts = by_cells > 0.2 * rtol, by_orders > 0.2 * rtol
+        meshes, counts = by_cells > 0.1 * rtol, by_orders > 0.1 * rtol
         mesh = tried.mesh.finer(grid) if meshes else tried.mesh
         count = tried.count + 2 if counts else tried.count
         if max(mesh.finer(grid).unknowns(count), mesh.unknowns(count + 2)) > MOST_UNKNOWNS:
@@ -207,15 +211,15 @@ def _refined(plane: Plane, grid: Grid, tried: Tried, rtol: float) -> Tried:
 
 
 def _with_bar(plane: Plane, domain: Domain, tried: Tried) -> KineticGap:
-    """The rate with the changes by mesh, orders and domain, and their sum, rounding and kinks as its bar."""
+    """The rate with the changes by mesh, orders and domain; twice their sum, rounding and kinks are its bar."""
     mesh, first, objective = tried.mesh, tried.first, plane.objective
     wide = mesh.wider(domain.outer)
     wider = first if np.array_equal(wide.kept, mesh.kept) else plane.solved(wide, tried.count, first)
     changes = *tried.changes, float(wider.log_rates[0] - first.log_rates[0])
-    error = sum(map(abs, changes)) + first.error + of_block(first, tried.finer, tried.higher, wider)
+    error = DOUBT * sum(map(abs, changes)) + first.error + of_block(first, tried.finer, tried.higher, wider)
     error += 1e-12 + 2 * rounding(objective, domain.outer) / plane.langevin.temperature
     if objective.formula is None or _has_kinks(objective, mesh):
-        error += (ERRATIC - 1) * abs(changes[0])
+        error += ERRATIC * abs(changes[0])
     return result(tried.higher, first.log_rates[0] + sum(changes), error, tried.count + 2, max(plane.sizes))
 
 
