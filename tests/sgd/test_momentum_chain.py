@@ -82,6 +82,8 @@ def test_the_command_shows_both_rates_per_step():
     assert row["chain_rate_per_step"] == pytest.approx(0.05 * row["chain_rate"]) == pytest.approx(2.56603668e-4)
     assert row["sde_rate_per_step"] == pytest.approx(2.4967e-4, rel=1e-4)
     assert row["ratio"] == pytest.approx(row["chain_rate_per_step"] / row["sde_rate_per_step"])
+    table = in_process("chain", "x^2/2", "--lr", "0.5", "--momentum", "0.2", "--nesterov")
+    assert "SGD rate per step" in table.stdout and "Nesterov" in table.stdout
 
 
 def test_what_is_saved_is_resumed_and_drawn_and_a_chain_that_escapes_says_so(tmp_path):
