@@ -36,6 +36,7 @@ def test_every_benchmark_is_tested_and_listed():
         "scale",
         "eyring_kramers",
         "measure",
+        "momentum_modes",
         "plain_schroedinger",
         "random_objectives",
         "robustness",
@@ -50,6 +51,11 @@ def test_every_benchmark_is_tested_and_listed():
 
 def test_assembly_gives_the_matrix_that_scipy_gives(quickly):
     assert quickly("assembly").difference < 1e-12
+
+
+def test_every_eigenvalue_with_momentum_is_one_of_another_discretisation(quickly):
+    for result in quickly("momentum_modes"):
+        assert result.counted > 2 and result.farthest < 1e-3 and result.gap < result.quoted + 1e-7
 
 
 def test_six_digits_with_an_honest_error_bar(quickly):

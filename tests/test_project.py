@@ -257,6 +257,7 @@ NEEDS_DOLFINX = {
     "witten.spectra.solvers.krylov_schur",
     "witten.spectra.solvers.petsc_options",
     "witten.spectra.solvers.distributed_lobpcg",
+    "witten.kinetic.krylov_schur",
 }
 DOLFINX = {"dolfinx", "dolfinx_solver", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}
 MPI_MODULE = "witten.parallel.communicators"

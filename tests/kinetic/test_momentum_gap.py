@@ -8,9 +8,10 @@ from scipy.linalg import eigvals
 
 import witten
 from witten import RateCurve, RequestError
-from witten.kinetic.kramers_fokker_planck import kramers_fokker_planck
+from witten.kinetic.elements import Elements
+from witten.kinetic.kramers_fokker_planck import hermite_orders, kramers_fokker_planck
 from witten.kinetic.leading_modes import leading
-from witten.kinetic.line_elements import first_cells, line_elements
+from witten.kinetic.line_cells import first_cells
 from witten.kinetic.saddle_flux import small_rates
 
 DOUBLE_WELL = "(x^2-1)^2/4"
@@ -80,7 +81,8 @@ def test_origin_and_unit_of_length_do_not_matter():
 
 def problem(text, t, friction, low, high):
     f = witten.Objective.from_formula(text)
-    return kramers_fokker_planck(line_elements(f, t, first_cells(f, t, low, high)), friction, 20)
+    elements = Elements.on_line(f, t, first_cells(f, t, low, high))
+    return kramers_fokker_planck(elements, friction, hermite_orders(1, 20))
 
 
 def test_fluxes_and_eigenvalues_agree_where_both_have_digits():
@@ -120,7 +122,7 @@ def test_a_curve_is_saved_and_resumed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "why"),
     [
-        ("x^2 + y^2", {}, "one variable"),
+        ("x^2 + y^2 + z^2", {}, "up to two variables"),
         ("log(1+x^2)", {}, "no spectral gap"),
         ("sqrt(1+x^2)", {}, "give a box"),
         ("x^2", {"momentum": 1.0}, "from 0 to below 1"),

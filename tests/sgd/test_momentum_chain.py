@@ -86,9 +86,24 @@ def test_the_command_shows_both_rates_per_step():
     assert "SGD rate per step" in table.stdout and "Nesterov" in table.stdout
 
 
+def test_what_is_saved_is_resumed_and_drawn_and_a_chain_that_escapes_says_so(tmp_path):
+    file, picture = tmp_path / "a.nc", tmp_path / "a.png"
+    asked = ["chain", "(x^2-1)^2/4", "--lr", "0.2,0.4", "--momentum", "0.5", "-o", file]
+    first = in_process(*asked, "--plot", picture)
+    assert first.returncode == 0, first.stderr
+    assert "SGD rate per step" in first.stdout and "leaves" in first.stdout
+    assert picture.stat().st_size > 1000
+    again = json.loads(in_process(*asked, "--resume", "--json").stdout)
+    known, escaped = again["records"]
+    assert known["ratio"] > 0 and escaped["chain_rate"] is None and escaped["sde_rate"] > 0
+    assert "leaves" in again["why"]
+    other = in_process("chain", "(x^2-1)^2/4", "--lr", "0.2", "--momentum", "0.4", "-o", file, "--resume")
+    assert other.returncode == 2 and "momentum" in other.stderr
+
+
 @pytest.mark.parametrize(
     "options, said", [(["--nesterov"], "--momentum"), (["--momentum", "1"], "below 1"),
-                      (["--momentum", "0.5", "-o", "a.nc"], "-o is not known")],
+                      (["--momentum", "0.5", "--resume"], "--resume")],
 )  # fmt: skip
 def test_bad_input_is_refused(options, said):
     done = in_process("chain", "double-well", "--lr", "0.1", *options)

@@ -44,7 +44,7 @@ def run(
     **sweep: Any,
 ) -> None:
     """Rates with momentum, or of a Langevin equation; refused are options that they do not know."""
-    _require_known(elsewhere)
+    options.require_known_with_momentum(elsewhere)
     asked: dict[str, Any] = {"rtol": options.positive("--rtol", rtol), "box": options.parse_box(box)}
     if momentum is not None:
         if friction is not None or temperature is not None or friction_sweep is not None:
@@ -67,12 +67,6 @@ def run(
         _equation(f, options.positive("--friction", friction), t, asked, as_json)
     else:
         _turnover(f, _frictions(str(friction_sweep)), t, asked, plot, as_json)
-
-
-def _require_known(elsewhere: Mapping[str, Any]) -> None:
-    for name, value in elsewhere.items():
-        if value:
-            raise RequestError(f"{name} is not known with momentum or friction yet; leave it out")
 
 
 def _require_plain(given: Mapping[str, Any]) -> None:

@@ -35,8 +35,7 @@ def run(
     """Rates at some learning rates; refused is what only SGD without momentum knows."""
     if estimator not in ("auto", "hitting"):
         raise RequestError("--momentum takes residence times alone: use --estimator hitting, or leave it out")
-    if not isinstance(request["noise"], float):
-        raise RequestError("a covariance is not known with momentum yet; leave it out")
+    options.require_known_with_momentum({}, request["noise"])
     from witten.dynamics.momentum import simulate_momentum
     from witten.dynamics.simulation import METHOD
     from witten.rates import RateCurve

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -665,6 +665,14 @@ def parse_momentum(momentum: str | None, nesterov: bool) -> float:
     if momentum is None and nesterov:
         raise RequestError("--nesterov is a way to use --momentum: give that, too")
     return 0.0 if momentum is None else from_zero_to_one("--momentum", momentum)
+
+
+def require_known_with_momentum(given: Mapping[str, Any], noise: Any = 1.0) -> None:
+    """RequestError for options that are given, none of which is known with momentum, and for a covariance."""
+    named = {**given, "a covariance": not isinstance(noise, float)}
+    for name, value in named.items():
+        if value:
+            raise RequestError(f"{name} is not known with momentum or friction yet; leave it out")
 
 
 def from_zero_to_one(name: str, text: str) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +14,13 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, SuperLU, ei
 from witten.errors import ConvergenceError
 from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck
 
-__all__ = ["FEWEST", "Leading", "leading"]
+__all__ = ["FEWEST", "Factored", "Leading", "factored_here", "leading"]
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 EPS = float(np.finfo(float).eps)
+# Of a problem and a shift: within its context, how many eigenvalues -> so many nearest to the shift and their vectors.
+Factored = Callable[[KramersFokkerPlanck, float], AbstractContextManager[Callable[[int], tuple[Complex, Complex]]]]
 # The shift, as a part of the slower of oscillation and drift in the wells; eigenvalues computed first, and at most.
 SHIFT, FEWEST, MOST = 0.1, 8, 128
 # Eigenvalues oscillate at most so much faster than those of the wells that are damped as little.
@@ -48,7 +53,15 @@ class Leading:
         return float(self.values[0].real)
 
 
-def leading(problem: KramersFokkerPlanck, frequency: float, count: int = FEWEST) -> Leading:
+@contextmanager
+def factored_here(problem: KramersFokkerPlanck, shift: float) -> Iterator[Callable[[int], tuple[Complex, Complex]]]:
+    """In this process, by SuperLU."""
+    yield partial(_nearest, problem, splu(problem.stiffness - shift * problem.mass), shift)
+
+
+def leading(
+    problem: KramersFokkerPlanck, frequency: float, count: int = FEWEST, factored: Factored = factored_here
+) -> Leading:
     """The eigenvalues with the smallest real parts; frequency: of the fastest well, sqrt(f''); count: how many to
     compute at first.
 
@@ -62,19 +75,22 @@ def leading(problem: KramersFokkerPlanck, frequency: float, count: int = FEWEST)
     """
     unit = min(frequency, frequency**2 / problem.friction)
     shift = -SHIFT * unit
-    factor = splu(problem.stiffness - shift * problem.mass)
-    while count <= MOST:
-        values, vectors = _nearest(problem, factor, shift, count)
-        radius = float(abs(values - shift).max())
-        if np.count_nonzero(abs(values) <= ZERO * unit) != 1:
-            raise ConvergenceError("a rate with momentum is below what rounding leaves of the operator")
-        kept = (abs(values) > ZERO * unit) & (values.imag >= 0)
-        values, vectors = values[kept], vectors[:, kept]
-        fastest = FASTER * frequency * 2 * values.real / problem.friction
-        seen = abs(values.real - shift + 1j * fastest) < radius
-        if values.size and seen[values.real.argmin()]:
-            return replace(_ordered(problem, values[seen], vectors[:, seen], unit, _discriminant(values)), count=count)
-        count *= 2
+    with factored(problem, shift) as nearest:
+        while count <= MOST:
+            values, vectors = nearest(count)
+            radius = float(abs(values - shift).max())
+            if np.count_nonzero(abs(values) <= ZERO * unit) != 1:
+                raise ConvergenceError(
+                    "a rate with momentum is below what rounding leaves of the operator; theory --momentum has the law"
+                )
+            kept = (abs(values) > ZERO * unit) & (values.imag >= 0)
+            values, vectors = values[kept], vectors[:, kept]
+            fastest = FASTER * frequency * 2 * values.real / problem.friction
+            seen = abs(values.real - shift + 1j * fastest) < radius
+            if values.size and seen[values.real.argmin()]:
+                found = _ordered(problem, values[seen], vectors[:, seen], unit, _discriminant(values))
+                return replace(found, count=count)
+            count *= 2
     raise ConvergenceError(
         f"with so little friction, {problem.friction:.3g} beside the frequency {frequency:.3g} of the wells, too many "
         "eigenvalues lie near the first; take a larger friction, that is a smaller momentum or a larger learning rate"

@@ -14,11 +14,10 @@ from witten.kinetic.refinement import KineticGap, kinetic_gap_on_line
 from witten.langevin import BBK, Langevin, checked_momentum
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
-from witten.objectives.growth.conditions import essential_spectrum
 from witten.parallel.communicators import Communicator, agree, communicator
 from witten.rates import KineticRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates
-from witten.spectra.checks import examined, require_request
+from witten.spectra.checks import examined, require_discrete, require_request
 from witten.sweeps import Part, run_sweep
 
 __all__ = ["langevin_gap", "momentum_gap"]
@@ -27,6 +26,7 @@ Intervals = Sequence[tuple[float, float]]
 METHOD = "hermite-elements"
 # A relative error beyond which a rate is not resolved.
 RESOLVED = 0.5
+ALONE = Communicator()
 
 
 def momentum_gap(
@@ -54,7 +54,7 @@ def momentum_gap(
 
     with dt, gamma and T as `Langevin.of_momentum` says. Records are `KineticRate`s, with the rate per step and per
     learning rate beside it. At alpha = 0 this is not `gap`: friction and the time of a step remain finite. Source:
-    [Bruenger1984]; one dimension.
+    [Bruenger1984]; one and two dimensions.
 
     >>> curve = witten.momentum_gap("double-well", 0.05, 0.5)
     >>> print(f"{curve.records[0].rate_per_step:.4e}")
@@ -62,21 +62,21 @@ def momentum_gap(
 
     Parameters
     ----------
-    objective : f, of one variable: an Objective, or its text
+    objective : f, of one or two variables: an Objective, or its text
     learning_rates : s > 0, one or many
     momentum : alpha, from 0 to below 1
     rtol : wanted error, relative to each rate
     noise : sigma > 0
-    box : (low, high), where paths are reflected, instead of automatic truncation
+    box : (low, high) for each axis, where paths are reflected, instead of automatic truncation
     equation : 'bbk', or 'shi' for the equation of [Shi2024], to compare with
     output, resume, progress, groups, walltime, stop, comm : as in `gap`
 
     Raises
     ------
     RequestError
-        if the request is wrong, f is not confining or has more than one variable.
+        if the request is wrong, f is not confining or has more than two variables.
     ConvergenceError
-        where friction is too small for the Hermite orders that it takes, or a solver fails.
+        where friction or temperature is too small for the unknowns that it takes, or a solver fails.
     """
     f, alpha, ranks = resolve(objective), checked_momentum(momentum), communicator(comm)
     asked = checked_learning_rates(learning_rates, noise)
@@ -85,7 +85,9 @@ def momentum_gap(
 
     def compute(s: float, group: Communicator) -> KineticRate:
         langevin = Langevin.of_momentum(s, alpha, noise, equation)
-        return agree(group, lambda: _record(f, langevin, rtol, box, s, alpha))
+        if f.dimension == 1:
+            return agree(group, lambda: _record(f, langevin, rtol, box, s, alpha))
+        return group.bcast(_record(f, langevin, rtol, box, s, alpha, group))
 
     options = {
         "rtol": float(rtol), "noise": float(noise), "momentum": alpha, "equation": equation,
@@ -106,7 +108,7 @@ def langevin_gap(
     rtol: float = 1e-4,
     box: Intervals | None = None,
 ) -> KineticRate:
-    """The spectral gap of dX = V dt, dV = -gamma V dt - grad f dt + sqrt(2 gamma T) dW, in one dimension.
+    """The spectral gap of dX = V dt, dV = -gamma V dt - grad f dt + sqrt(2 gamma T) dW.
 
     Its record has the learning rate 2T, at which SGD without momentum has the same Gibbs measure, and no rate per step.
 
@@ -131,23 +133,27 @@ def langevin_gap(
 def _require(f: Objective, langevin: Langevin, rtol: float, box: Intervals | None) -> None:
     """RequestError for what has no gap, or none that is known here."""
     require_request(f, langevin.usual_learning_rate, 2, rtol, box)
-    if f.dimension != 1 or f.periods:
-        what = f"dimension {f.dimension}" if f.dimension != 1 else "a periodic axis"
-        raise RequestError(f"{f.name} has {what}; rates with momentum are those of one variable on a line")
-    if box is None and math.isfinite(essential_spectrum(f, langevin.usual_learning_rate).rate):
+    if f.dimension > 2 or f.periods:
+        what = f"dimension {f.dimension}" if f.dimension > 2 else "a periodic axis"
         raise RequestError(
-            f"{f.name} grows so slowly that its spectrum is not discrete; with momentum it is not known where the "
-            "continuous spectrum begins: give a box"
+            f"{f.name} has {what}; rates with momentum are those of up to two variables without a period"
         )
+    require_discrete(f, langevin.usual_learning_rate, box)
 
 
 def _record(
-    f: Objective, langevin: Langevin, rtol: float, box: Intervals | None, s: float, alpha: float
-) -> KineticRate:
-    """One learning rate; an AccuracyWarning where the bar is longer than asked for."""
+    f: Objective, langevin: Langevin, rtol: float, box: Intervals | None, s: float, alpha: float,
+    comm: Communicator = ALONE,
+) -> KineticRate:  # fmt: skip
+    """One learning rate, in the plane by all ranks; an AccuracyWarning where the bar is longer than asked for."""
     began = time.perf_counter()
-    found = kinetic_gap_on_line(f, langevin, rtol, box)
-    if found.error > rtol:
+    if f.dimension == 1:
+        found = kinetic_gap_on_line(f, langevin, rtol, box)
+    else:
+        from witten.kinetic.plane import kinetic_gap_in_plane
+
+        found = kinetic_gap_in_plane(f, langevin, rtol, box, comm)
+    if found.error > rtol and comm.rank == 0:
         _warn(f, s, found)
     return KineticRate(
         learning_rate=s,

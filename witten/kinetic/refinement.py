@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -13,31 +13,30 @@ from witten.domains.box import Box
 from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
 from witten.domains.scan import Scan
-from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError
-from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck, kramers_fokker_planck
-from witten.kinetic.leading_modes import FEWEST, leading
-from witten.kinetic.line_elements import first_cells, halved, line_elements
+from witten.kinetic.domain import around_wells, ends
+from witten.kinetic.elements import Elements
+from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck, hermite_orders, kramers_fokker_planck
+from witten.kinetic.leading_modes import FEWEST, Factored, factored_here, leading
+from witten.kinetic.line_cells import first_cells, halved
 from witten.kinetic.saddle_flux import small_rates
 from witten.langevin import Langevin
 from witten.memory import require_memory
 from witten.objectives import Objective
 from witten.objectives.topography.critical_set import rise
 
-__all__ = ["KineticGap", "kinetic_gap_on_line"]
+__all__ = ["Found", "KineticGap", "kinetic_gap_on_line", "leading_found", "of_block", "result"]
 
 Array = NDArray[np.float64]
 EPS = float(np.finfo(float).eps)
 Interval = tuple[float, float]
-# Cut so far above the saddles, in units of 2T, and what more is cut to see what that changes.
-MARGIN, WIDENING = 12.0, 4.0
+# Cut so far above the saddles, in units of 2T.
+MARGIN = 12.0
 SAMPLES = 8000
 # Wells deeper than this, in units of T, may have rates that are taken from fluxes, below that part of the frequency.
 DEPTH_FOR_FLUXES, TINY = 14.0, 1e-9
 # Hermite orders at a friction like the frequency, and by how much less friction is too little.
 ORDERS, WEAKEST = 20, 20.0
-# Wells that the domain holds.
-WELLS = 6
 ARNOLDI, FLUX = "shift and invert", "flux through the saddles"
 ROUNDS = 6
 # Unknowns beyond which it takes minutes, and bytes that one takes per Hermite order and degree of an element.
@@ -91,8 +90,8 @@ class Line:
         if count > MOST_UNKNOWNS:
             raise ConvergenceError(_too_large(self, orders, count))
         require_memory(BYTES * count, f"{count} unknowns with momentum", "take a larger friction, or allow more memory")
-        elements = line_elements(self.objective, self.langevin.temperature, edges)
-        problem = kramers_fokker_planck(elements, self.langevin.friction, orders)
+        elements = Elements.on_line(self.objective, self.langevin.temperature, edges)
+        problem = kramers_fokker_planck(elements, self.langevin.friction, hermite_orders(1, orders))
         self.size[0] = max(self.size[0], problem.orders.size)
         return problem
 
@@ -130,15 +129,15 @@ def kinetic_gap_on_line(
     ConvergenceError
         where the problem would be too large, or a solver fails.
     """
-    domain = _domain(objective, langevin, box)
-    line = _line(objective, langevin, domain.outer)
-    cells, orders = first_cells(objective, langevin.temperature, *domain.inner), _first_orders(line)
+    domain = around_wells(objective, langevin, box, MARGIN)
+    line = _line(objective, langevin, ends(domain.outer))
+    cells, orders = first_cells(objective, langevin.temperature, *ends(domain.inner)), _first_orders(line)
     first = _solved(line, cells, orders)
     slow = domain.slow_level(langevin, first.log_rates[0])
     if slow > domain.level:
-        domain = _domain(objective, langevin, box, slow)
-        line = _line(objective, langevin, domain.outer)
-        cells = first_cells(objective, langevin.temperature, *domain.inner)
+        domain = around_wells(objective, langevin, box, MARGIN, slow)
+        line = _line(objective, langevin, ends(domain.outer))
+        cells = first_cells(objective, langevin.temperature, *ends(domain.inner))
         first = _solved(line, cells, orders)
     for _ in range(ROUNDS):
         finer, higher = (
@@ -152,14 +151,15 @@ def kinetic_gap_on_line(
         if abs(by_orders) > 0.2 * rtol:
             orders *= 2
         first = _solved(line, cells, orders)
-    wider = first if domain.outer == domain.inner else _solved(line, _extended(cells, domain.outer), orders, first)
+    outer = ends(domain.outer)
+    wider = first if outer == ends(domain.inner) else _solved(line, _extended(cells, outer), orders, first)
     changes = by_cells, by_orders, float(wider.log_rates[0] - first.log_rates[0])
-    error = sum(map(abs, changes)) + first.error + _rounding(objective, langevin, domain.outer)
-    error += _of_block(first, finer, higher, wider)
-    return _result(higher, first.log_rates[0] + sum(changes), error, 2 * orders, line.size[0])
+    error = sum(map(abs, changes)) + first.error + _rounding(objective, langevin, outer)
+    error += of_block(first, finer, higher, wider)
+    return result(higher, first.log_rates[0] + sum(changes), error, 2 * orders, line.size[0])
 
 
-def _of_block(*found: Found) -> float:
+def of_block(*found: Found) -> float:
     """How far a rate may be off where two eigenvalues meet, relative: what their discriminant may be off by goes into
     them by its root."""
     discriminants = [each.discriminant for each in found]
@@ -170,53 +170,13 @@ def _of_block(*found: Found) -> float:
     return float(np.sqrt(least + off) / found[0].values[0].real) if least <= 4 * off else 0.0
 
 
-def _result(found: Found, log_rate: float, error: float, orders: int, size: int) -> KineticGap:
+def result(found: Found, log_rate: float, error: float, orders: int, size: int) -> KineticGap:
     """With the eigenvalues of one problem, of which the first has the real part of the rate."""
     values = found.values.copy()
     values[0] = complex(np.exp(log_rate), values[0].imag)
     pairs = tuple(complex(each) for v in values for each in ((v, v.conjugate()) if v.imag else (v,)))
     logs = (float(log_rate), *found.log_rates[1:].tolist())
     return KineticGap(float(log_rate), float(error), pairs, logs, orders, size, found.solver)
-
-
-@dataclass(frozen=True, eq=False)
-class Domain:
-    """What is kept of space, a wider one to see what that costs, and up to which f; without a region a user's box."""
-
-    inner: Interval
-    outer: Interval
-    level: float = np.inf
-    region: Sublevel | None = None
-
-    def slow_level(self, langevin: Langevin, log_rate: float) -> float:
-        """Up to which f there may be modes as slow as the first: on long times momentum is diffusion, at gamma times
-        the rate."""
-        if self.region is None:
-            return -np.inf
-        found = self.region.allowed_region(1.2 * langevin.friction * np.exp(log_rate))
-        return found.level + 2 * langevin.usual_learning_rate if found.end else -np.inf
-
-
-def _domain(
-    objective: Objective, langevin: Langevin, box: Sequence[Interval] | None, level: float = -np.inf
-) -> Domain:
-    """The box, or {f <= level} around the wells."""
-    s = langevin.usual_learning_rate
-    if box is not None:
-        given = (float(box[0][0]), float(box[0][1]))
-        return Domain(given, given)
-    region = sublevel(objective, s, wells=WELLS, margin=MARGIN)
-    grid = region.grid()
-    if level > region.level:
-        region = replace(region, level=level)
-        grid = region.wider(grid, level) or grid
-    wide = region.wider(grid, region.level + WIDENING * s) or grid
-    return Domain(_ends(grid), _ends(wide), region.level, region)
-
-
-def _ends(grid: Grid) -> Interval:
-    """Of the cells that are kept."""
-    return grid.cropped().box.intervals[0]
 
 
 def _line(objective: Objective, langevin: Langevin, ends: Interval) -> Line:
@@ -252,9 +212,16 @@ def _solved(line: Line, edges: Array, orders: int, like: Found | None = None) ->
         if small.log_rates[0] < np.log(TINY * line.frequency):
             tiny = small.log_rates[: max(1, np.count_nonzero(small.log_rates < np.log(TINY * small.next_rate)))]
             return Found(tiny, np.exp(tiny).astype(complex), float(small.errors[0]), FLUX)
-    found = leading(problem, line.frequency, FEWEST if like is None else like.count)
+    return leading_found(problem, line.frequency, like, ARNOLDI, factored_here)
+
+
+def leading_found(
+    problem: KramersFokkerPlanck, frequency: float, like: Found | None, solver: str, factored: Factored
+) -> Found:
+    """The eigenvalues with the smallest real parts, by Arnoldi's method; what it is called as `solver` is."""
+    found = leading(problem, frequency, FEWEST if like is None else like.count, factored)
     error = found.rounding / found.gap
-    return Found(np.log(found.values.real), found.values, error, ARNOLDI, found.discriminant, found.count)
+    return Found(np.log(found.values.real), found.values, error, solver, found.discriminant, found.count)
 
 
 def _extended(cells: Array, ends: Interval) -> Array:

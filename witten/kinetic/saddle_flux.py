@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from witten.kinetic.elements import DEGREE
 from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck
-from witten.kinetic.line_elements import DEGREE
 from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 
 __all__ = ["SmallRates", "small_rates"]
@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 APART = 15.0
 # The error of a rate as a multiple of its ratio to the slowest mode that no well accounts for.
 NEXT = 8.0
+# Parities of the orders 0 and 1.
+EVEN, ODD = (0,), (1,)
 # Steps of Arnoldi's method for that mode.
 STEPS = 30
 
@@ -47,7 +49,8 @@ class SmallRates:
 
 def small_rates(problem: KramersFokkerPlanck, wells: Array, saddles: Array) -> SmallRates:
     """The rates between wells (m,) with saddles (m - 1,) between them, both ascending."""
-    nodes = np.array([int(abs(problem.elements.even_nodes - x).argmin()) for x in wells])
+    places = problem.elements.nodes(EVEN)[0]
+    nodes = np.array([int(abs(places - x).argmin()) for x in wells])
     q, next_rate = _committors(problem, nodes)
     fluxes, heights = _fluxes(problem, q, saddles)
     log_c, off = _conductances(fluxes, heights)
@@ -97,13 +100,13 @@ def _fluxes(problem: KramersFokkerPlanck, q: Array, saddles: Array) -> tuple[Arr
     It is sum_i phi_i (K q)_i with phi one on the left and zero beyond one cell: an integral over this cell alone.
     """
     grid = problem.elements
-    first = int(np.flatnonzero(problem.orders == 1)[0])
-    cells = np.clip(np.searchsorted(grid.edges, saddles) - 1, 0, grid.edges.size - 2)
-    fluxes, heights = np.empty((saddles.size, q.shape[1])), grid.even_weights[cells * DEGREE]
+    first, (edges,), gradient, weights = problem.starts[ODD], grid.edges, grid.gradient(EVEN, 0), grid.weights(ODD)
+    cells = np.clip(np.searchsorted(edges, saddles) - 1, 0, edges.size - 2)
+    fluxes, heights = np.empty((saddles.size, q.shape[1])), grid.weights(EVEN)[cells * DEGREE]
     for s, cell in enumerate(cells):
         inside = np.arange(cell * DEGREE, (cell + 1) * DEGREE)
-        entries = grid.gradient[inside, cell * DEGREE].toarray().ravel()
-        fluxes[s] = (entries * np.exp((heights[s] - grid.odd_weights[inside]) / 2)) @ q[first + inside]
+        entries = gradient[inside, cell * DEGREE].toarray().ravel()
+        fluxes[s] = (entries * np.exp((heights[s] - weights[inside]) / 2)) @ q[first + inside]
     return fluxes, heights
 
 
@@ -140,12 +143,12 @@ def _flux(fluxes: Array, heights: Array, s: int, j: int, top: float) -> float:
 def _log_masses(problem: KramersFokkerPlanck, q: Array, saddles: Array) -> Array:
     """log int q_i e^{-f/T} over the basin of well i, (m,), v integrated with its density."""
     grid = problem.elements
-    n = grid.even_nodes.size
-    basin = np.searchsorted(saddles, grid.even_nodes)
+    weights, mass, n = grid.weights(EVEN), grid.mass(EVEN), grid.size(EVEN)
+    basin = np.searchsorted(saddles, grid.nodes(EVEN)[0])
     out = np.empty(q.shape[1])
     for i in range(out.size):
-        lowest = grid.even_weights[basin == i].min()
-        scaled = np.exp((lowest - grid.even_weights) / 2)
+        lowest = weights[basin == i].min()
+        scaled = np.exp((lowest - weights) / 2)
         inside = np.where(basin == i, q[:n, i], 0.0) * scaled
-        out[i] = np.log(scaled @ (grid.even_mass @ inside)) - lowest
+        out[i] = np.log(scaled @ (mass @ inside)) - lowest
     return out

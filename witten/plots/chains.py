@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
+from witten.kinetic.momentum_gap import METHOD as LANGEVIN
 from witten.plots.curves import learning_rate_ticks
 from witten.plots.ratios import draw_ratio
 from witten.plots.style import BLUE, VERMILION, check_place, finished, log_ticks, new_figure, shortened
@@ -37,7 +38,8 @@ def plot_chain(chain: RateCurve, sde: RateCurve | None, path: str | Path | None 
     known = [curve.resolved & (curve.log_rates > -690) for curve in (chain, sde) if curve is not None]
     scale = "log" if any(good.any() for good in known) else "linear"  # nothing to show has no decades
     style = "o-" if chain.learning_rates.size > 1 else "o"
-    for curve, colour, name in ((sde, VERMILION, "SDE: Witten-Laplacian"), (chain, BLUE, "SGD: transfer operator")):
+    equation = "Langevin equation" if sde is not None and sde.method == LANGEVIN else "SDE: Witten-Laplacian"
+    for curve, colour, name in ((sde, VERMILION, equation), (chain, BLUE, "SGD: transfer operator")):
         if curve is None:
             continue
         good = curve.resolved & (curve.log_rates > -690)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from witten.errors import RequestError
-from witten.plots.style import BLUE, VERMILION, check_place, finished, new_figure, shortened
+from witten.plots.curves import learning_rate_ticks
+from witten.plots.style import BLUE, VERMILION, check_place, finished, log_ticks, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +44,8 @@ def plot_turnover(sweep: FrictionSweep, name: str, path: str | Path | None = Non
     axes.set_xlabel(r"friction $\gamma$")
     axes.set_ylabel("rate per unit of time")
     axes.set_title(f"{shortened(name)}, T = {records[0].temperature:.4g}", fontsize=11)
+    learning_rate_ticks(axes, friction)
+    log_ticks(axes.yaxis)
     axes.grid(True, which="both", color="0.9", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9)
     return finished(figure, path)

@@ -17,13 +17,13 @@ from witten.domains.box import Box
 from witten.errors import ConvergenceError, RequestError
 from witten.langevin import checked_momentum
 from witten.objectives import Objective, resolve
-from witten.objectives.growth.conditions import essential_spectrum
 from witten.request import effective_learning_rate
 from witten.sgd.arnoldi import ROUNDING, TransferSpectrum, arnoldi, by_modulus
 from witten.sgd.balanced_basis import conditions
 from witten.sgd.gradient_noise import GaussianNoise
 from witten.sgd.transfer_operator import REACH
 from witten.sgd.transfer_spectrum import first_domain, with_allowed_region
+from witten.spectra.checks import require_discrete
 
 __all__ = ["MomentumStep", "momentum_chain", "pair_matrix"]
 
@@ -197,11 +197,7 @@ def _require(step: MomentumStep, k: int, box: Sequence[tuple[float, float]] | No
         raise RequestError(f"a gap takes two eigenvalues, got k = {k}")
     if box is not None and len(box) != 1:
         raise RequestError(f"{f.name} has dimension 1, the box {len(box)}")
-    if box is None and math.isfinite(essential_spectrum(f, step.unit).rate):
-        raise RequestError(
-            f"{f.name} grows so slowly that its spectrum is not discrete; with momentum it is not known where the "
-            "continuous spectrum begins: give a box"
-        )
+    require_discrete(f, step.unit, box)
 
 
 def _enclosing(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from os import PathLike
 from typing import Any
@@ -13,13 +14,14 @@ from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.topography.convexity import separate
 from witten.parallel import agree, alone, communicator
+from witten.parallel.communicators import Communicator
 from witten.rates import CurveSet, RateCurve, RateRecord
 from witten.request import checked_learning_rates
 from witten.sgd.transfer_spectrum import CHAIN, chain_options, chain_rate
 from witten.spectra.gap import FINITE_DIFFERENCES, gap
 from witten.sweeps import Part, Stop, Sweep
 
-__all__ = ["CHAIN", "SDE", "chain_beside_sde", "gap_by_terms"]
+__all__ = ["CHAIN", "SDE", "chain_beside_sde", "gap_by_terms", "swept_together"]
 
 # The name of the curve of the SDE beside that of SGD.
 SDE = "sde"
@@ -83,28 +85,44 @@ def chain_beside_sde(
     mark = {"fingerprint": agree(ranks, lambda: fingerprint(f))}
     rtol = RTOL[1] if f.dimension > 1 and separate(f) is not None else RTOL.get(f.dimension, 1e-4)
     parts = {
-        "": Part(lambda s, one: _by_itself(chain_rate, f, s, noise, box), CHAIN, chain_options(noise, box) | mark),
-        SDE: Part(
-            lambda s, one: _by_itself(_sde_rate, f, s, noise), FINITE_DIFFERENCES,
-            {"rtol": rtol, "noise": noise} | mark,
-        ),
+        "": Part(lambda s, one: chain_rate(f, s, noise, box), CHAIN, chain_options(noise, box) | mark),
+        SDE: Part(lambda s, one: _sde_rate(f, s, noise), FINITE_DIFFERENCES, {"rtol": rtol, "noise": noise} | mark),
     }
+    return swept_together(
+        f.name, parts, checked_learning_rates(learning_rates, noise), ranks, output=output, resume=resume,
+        progress=progress, walltime=walltime, stop=stop,
+    )  # fmt: skip
+
+
+def swept_together(
+    name: str, parts: Mapping[str, Part], asked: Sequence[float], ranks: Communicator, *,
+    output: str | PathLike[str] | None, resume: bool, progress: Callable[[RateRecord], Any], walltime: float | None,
+    stop: Stop,
+) -> CurveSet:  # fmt: skip
+    """A curve of each part, of which each rank computes one rate after the other, by itself.
+
+    Raises
+    ------
+    Stopped
+        at the walltime or by `stop`, with the curves so far.
+    """
+    by_one = {key: replace(part, compute=partial(_by_itself, part.compute)) for key, part in parts.items()}
     sweep = Sweep(
-        f.name, parts, checked_learning_rates(learning_rates, noise), ranks, output,
-        lambda name, record: progress(record), groups=ranks.size, walltime=walltime, stop=stop,
+        name, by_one, asked, ranks, output, lambda key, record: progress(record), groups=ranks.size,
+        walltime=walltime, stop=stop,
     )  # fmt: skip
     sweep.open(resume)
     reason = sweep.run()
-    found = CurveSet({name: sweep.curve(name) for name in parts})
+    found = CurveSet({key: sweep.curve(key) for key in parts})
     if reason is not None:
         raise Stopped(reason, found)
     return found
 
 
-def _by_itself(compute: Callable[..., RateRecord], *given: Any) -> RateRecord:
+def _by_itself(compute: Callable[[float, Communicator], RateRecord], s: float, group: Communicator) -> RateRecord:
     """A record that one rank computes while others compute theirs."""
     with alone():
-        return compute(*given)
+        return compute(s, group)
 
 
 def _sde_rate(f: Objective, learning_rate: float, noise: float) -> RateRecord:

@@ -31,6 +31,7 @@ __all__ = [
     "chain_rate",
     "first_domain",
     "gibbs_distance",
+    "recorded",
     "transfer_spectrum",
     "with_allowed_region",
 ]
@@ -155,12 +156,18 @@ def chain_rate(
     objective: Objective | str, learning_rate: float, noise: float | GaussianNoise, box: Intervals | None
 ) -> ChainRate:
     """The rate of SGD at one learning rate and the spectrum of a step; parameters as `transfer_spectrum`."""
-    found = transfer_spectrum(objective, learning_rate, noise=noise, box=box)
-    log_rate, relative = math.log(found.rate), found.rate_error / found.rate
+    return recorded(transfer_spectrum(objective, learning_rate, noise=noise, box=box))
+
+
+def recorded(found: TransferSpectrum) -> ChainRate:
+    """As a record; without a rate where there is no gap above rounding."""
+    known = found.rate > 0
+    log_rate = math.log(found.rate) if known else math.nan
+    relative = found.rate_error / found.rate if known else math.nan
     return ChainRate(
         learning_rate=found.step_size,
         log_rate=log_rate,
-        lower=log_rate + (math.log1p(-relative) if relative < 1 else -math.inf),
+        lower=log_rate + (-math.inf if relative >= 1 else math.log1p(-relative)),
         upper=log_rate + math.log1p(relative),
         resolved=found.resolved,
         solver=found.solver,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.number_format import scientific
-from witten.objectives.growth.conditions import Bottom
+from witten.objectives.growth.conditions import Bottom, essential_spectrum
 from witten.objectives.objective import CallableObjective, Objective
 from witten.objectives.topography.critical_set import reach
 from witten.request import positive
@@ -20,7 +21,16 @@ from witten.spectra.solvers.eigensolve import require_count
 from witten.spectra.spectrum import RESOLVED
 from witten.spectra.truncation import Truncation, change_without_walls
 
-__all__ = ["examined", "given_box", "notes", "require_isolated", "require_request", "require_walls", "warn_if_wide"]
+__all__ = [
+    "examined",
+    "given_box",
+    "notes",
+    "require_discrete",
+    "require_isolated",
+    "require_request",
+    "require_walls",
+    "warn_if_wide",
+]
 
 MOST_EIGENVALUES = 50
 # Walls are spoken of where a rate would change by so much without them.
@@ -48,6 +58,15 @@ def require_request(
         has = f"dimension {objective.dimension}" if not objective.periods else f"{lines} axes that are not periodic"
         raise RequestError(f"the box has {len(box)} intervals, {objective.name} has {has}")
     require_count(k, MOST_EIGENVALUES, remedy="")
+
+
+def require_discrete(objective: Objective, s: float, box: Sequence[tuple[float, float]] | None) -> None:
+    """Refuse what has a continuous spectrum at learning rate s, where nothing is known of it: with momentum."""
+    if box is None and math.isfinite(essential_spectrum(objective, s).rate):
+        raise RequestError(
+            f"{objective.name} grows so slowly that its spectrum is not discrete; with momentum it is not known where "
+            "the continuous spectrum begins: give a box"
+        )
 
 
 def require_walls(objective: Objective, box: Sequence[tuple[float, float]] | None, absorbing: bool) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from witten.dynamics.momentum import BBK, simulate_momentum
@@ -21,11 +23,13 @@ from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates
 from witten.sgd.momentum_chain import momentum_chain
+from witten.sgd.transfer_spectrum import recorded
+from witten.sweeps import until
 from witten.validation.comparison import Validation
 from witten.validation.routes import validate
 from witten.validation.verdict import outcome
 
-__all__ = ["MomentumValidation", "validate_momentum"]
+__all__ = ["MomentumValidation", "recursion_file", "validate_momentum"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ def validate_momentum(
     seed: int = 0,
     progress: Callable[[str, float], Any] = lambda route, s: None,
     stop: Callable[[], str | None] = lambda: None,
+    output: str | PathLike[str] | None = None,
+    resume: bool = False,
+    walltime: float | None = None,
 ) -> MomentumValidation:
     """x_{k+1} = x_k + alpha (x_k - x_{k-1}) - s grad f(x_k) + s sigma xi by all routes, and whether they agree.
 
@@ -80,12 +87,13 @@ def validate_momentum(
 
     Parameters
     ----------
-    objective : an Objective, or its text; operator and chain know one variable, and are left out above
+    objective : an Objective, or its text; the operator knows two variables, the chain one; they are left out above
     learning_rates, momentum : s > 0, one or many; alpha from 0 to below 1
     rtol : wanted error of the operator's rates
     noise : sigma > 0
     seed : of the paths
-    progress, stop : as in `validate`
+    progress, stop, resume, walltime : as in `validate`
+    output : netCDF file of the equation; that of the recursion is beside it, `recursion_file(output)`
 
     Raises
     ------
@@ -98,18 +106,31 @@ def validate_momentum(
     def paths(scheme: str) -> Callable[[Objective, float], RateCurve]:
         return lambda g, s: simulate_momentum(g, s, alpha, scheme=scheme, noise=noise, seed=seed, stop=stop)
 
-    common: dict[str, Any] = {"noise": noise, "seed": seed, "progress": progress, "stop": stop}
+    common: dict[str, Any] = {
+        "noise": noise, "seed": seed, "progress": progress, "stop": until(walltime, stop), "resume": resume,
+        "about": {"momentum": alpha, "seed": seed, "rtol": rtol},
+    }  # fmt: skip
     equation = validate(
-        f, asked, **common, monte_carlo=paths(BBK),
+        f, asked, **common, output=output, monte_carlo=paths(BBK),
         spectral=lambda g, s: momentum_gap(g, s, alpha, rtol=rtol, noise=noise),
         theory=lambda g, s: kramers_law(g, s, alpha, noise=noise),
     )  # fmt: skip
     recursion = validate(
-        f, asked, **common, landscape=equation.landscape, monte_carlo=paths(SGD), theory=_no_law,
+        f, asked, **common, output=None if output is None else recursion_file(output), landscape=equation.landscape,
+        monte_carlo=paths(SGD), theory=_no_law,
         spectral=lambda g, s: _chain(g, s, alpha, noise),
     )  # fmt: skip
     # A barrier is not fitted: with s the friction changes, and with it the prefactor.
     return MomentumValidation(alpha, *(replace(each, landscape=None) for each in (equation, recursion)))
+
+
+def recursion_file(path: str | PathLike[str]) -> Path:
+    """Where what concerns the recursion is kept, beside what concerns the equation: a.nc, a-recursion.nc.
+
+    >>> recursion_file("a.nc").name
+    'a-recursion.nc'
+    """
+    return Path(path).with_stem(f"{Path(path).stem}-recursion")
 
 
 def _chain(f: Objective, s: float, alpha: float, noise: float) -> RateCurve:
@@ -117,10 +138,10 @@ def _chain(f: Objective, s: float, alpha: float, noise: float) -> RateCurve:
     found = momentum_chain(f, s, alpha, noise=noise)
     if not found.resolved:
         return RateCurve((RateRecord.empty(s, "its gap is too small for its eigenvalues"),), "", f.name, {})
-    log_rate, error = math.log(found.rate * s / step_time(s, alpha)), found.rate_error / found.rate
-    record = RateRecord(
-        s, log_rate, log_rate + math.log1p(-error), log_rate + math.log1p(error), True, "arnoldi",
-        found.n_dofs, found.seconds, log_rates=(log_rate,),
+    known, unit = recorded(found), math.log(s / step_time(s, alpha))
+    record = replace(
+        known, log_rate=known.log_rate + unit, lower=known.lower + unit, upper=known.upper + unit,
+        log_rates=(known.log_rate + unit,),
     )  # fmt: skip
     return RateCurve((record,), "transfer-operator", f.name, {})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -56,6 +56,7 @@ def validate(
     theory: Compute | None = None,
     monte_carlo: Compute | None = None,
     landscape: Landscape | None = None,
+    about: Mapping[str, Any] | None = None,
     progress: Callable[[str, float], Any] = lambda route, s: None,
     stop: Stop = lambda: None,
     output: str | PathLike[str] | None = None,
@@ -80,6 +81,7 @@ def validate(
     seed : of what is random
     spectral, theory, monte_carlo : other ways to compute, f and s to a curve of one point
     landscape : minima and saddles known already
+    about : what else these ways depend on; a file made with another is not gone on with
     progress : called with the route and s after each computation
     stop : asked before each computation; a reason to leave out the rest, or None
     output : netCDF file, rewritten whole after each computation: spectral rates, theory_rate, monte_carlo_rate, ...
@@ -101,7 +103,7 @@ def validate(
     sampled = partial(simulate_rate, noise=noise, stop=end)
     walls = None if box is None else [[float(a), float(b)] for a, b in box]
     ranks = communicator(comm)
-    mark = {"noise": sigma, "fingerprint": agree(ranks, lambda: fingerprint(f))}
+    mark = {"noise": sigma, "fingerprint": agree(ranks, lambda: fingerprint(f))} | dict(about or {})
     named: dict[str, Any] = {"noise": sigma, "covariance": "" if model is None else model.text}
     mark |= {} if model is None else {"covariance": model.text}
     parts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,17 +51,19 @@ def chain(
     request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
     options.parse_walltime(walltime)
     alpha = options.parse_momentum(momentum, nesterov)
-    if momentum is not None:
-        from witten.cli import momentum_chain
-
-        sweep = {"-o": output, "--plot": plot, "--resume": resume, "--walltime": walltime}
-        f = options.resolved(objective, center, scale)
-        momentum_chain.run(f, learning_rates, alpha, nesterov, request, sweep, as_json)
-        return
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)
     from witten.rates import ChainRate, CurveSet, RateCurve
-    from witten.sgd.sde_comparison import SDE, chain_beside_sde
+    from witten.sgd.sde_comparison import SDE
+
+    about: dict[str, Any] = {}
+    beside: Callable[..., CurveSet]
+    if momentum is None:
+        from witten.sgd.sde_comparison import chain_beside_sde as beside
+    else:
+        from witten.validation.langevin_comparison import momentum_chain_beside_langevin as beside
+
+        about = {"momentum": alpha, "nesterov": nesterov}
 
     def kept(done: Sequence[RateRecord]) -> CurveSet:
         sgd = tuple(record for record in done if isinstance(record, ChainRate))
@@ -69,7 +71,7 @@ def chain(
         return CurveSet({name: RateCurve(each, "", f.name, request) for name, each in (("", sgd), (SDE, sde))})
 
     found, ending = swept(
-        partial(chain_beside_sde, f, learning_rates, output=output, resume=resume, **request), kept,
+        partial(beside, f, learning_rates, output=output, resume=resume, **request, **about), kept,
         what=objective, total=2 * len(learning_rates), output=output, walltime=walltime,
         unit="rates",
     )  # fmt: skip
@@ -78,16 +80,23 @@ def chain(
     parallel.agree(parallel.world(), lambda: _draw(sgd, sde, plot))
     known = {record.learning_rate: record for record in sde.records}
     rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
-    why = next((note for record in sde.records if not record.resolved for note in record.notes), None)
+    sgd_why, why = (_why(curve) for curve in (sgd, sde))
     if as_json:
-        print_json({"objective": objective, "noise": request["noise"], "records": rows, "why": why})
+        said = {"objective": objective, "noise": request["noise"], **about}
+        print_json({**said, "records": rows, "why": sgd_why or why})
     else:
-        _show(f.name, request["noise"], rows)
-        if why is not None:
-            print_line(f"no rate of the SDE: {why}")
+        _show(f.name, request["noise"], rows, about)
+        for whose, note in (("SGD", sgd_why), ("the SDE", why)):
+            if note is not None:
+                print_line(f"no rate of {whose}: {note}")
         output_files.say_where(output, plot)
     if ending is not None:
         raise ending
+
+
+def _why(curve: RateCurve) -> str | None:
+    """Why there is a learning rate without a rate."""
+    return next((note for record in curve.records if not record.resolved for note in record.notes), None)
 
 
 def _draw(sgd: RateCurve, sde: RateCurve, plot: Path | None) -> None:
@@ -105,46 +114,55 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     rate, error = (found.rate, found.rate_error) if found.resolved else (None, None)
     sde_rate, sde_error = (sde.rate, sde.rate_error) if known and sde is not None else (None, None)
     ratio, ratio_error = ratio_with_error(rate, error, sde_rate, sde_error)
+    s, values = found.learning_rate, found.eigenvalues
     return {
-        "learning_rate": found.learning_rate,
+        "learning_rate": s,
         "chain_rate": rate,
         "chain_error": error,
+        "chain_rate_per_step": None if rate is None else s * rate,
         "sde_rate": sde_rate,
         "sde_error": sde_error,
+        "sde_rate_per_step": None if sde_rate is None else s * sde_rate,
         "ratio": ratio,
         "ratio_error": ratio_error,
-        "eigenvalues": [[value.real, value.imag] for value in found.eigenvalues],
+        "eigenvalues": [[value.real, value.imag] for value in values],
         "eigenvalue_errors": found.eigenvalue_errors,
         "phases": found.phases,
-        "survival": 1.0 - found.loss,
-        "loss": found.loss,
-        "loss_error": found.eigenvalue_errors[0],
+        "survival": 1.0 - found.loss if values else None,
+        "loss": found.loss if values else None,
+        "loss_error": found.eigenvalue_errors[0] if values else None,
         "n_dofs": found.n_dofs,
         "seconds": found.seconds,
     }
 
 
-def _show(name: str, noise: float, rows: Sequence[dict[str, Any]]) -> None:
+def _show(name: str, noise: float, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> None:
+    """With momentum rates are those per step."""
     noted = "" if noise == 1 else f", noise {noise:g}"
+    title, unit = "SGD beside the SDE", ""
+    if about:
+        gradient = ", Nesterov's gradient" if about["nesterov"] else ""
+        title, unit = f"SGD with momentum {about['momentum']:g}{gradient}, beside its Langevin equation", " per step"
     print_table(
-        f"{name}: SGD beside the SDE{noted}",
-        ("learning rate", "SGD rate", "SDE rate", "ratio", "lost per step", "eigenvalues of one step"),
-        [_row(row) for row in rows],
+        f"{name}: {title}{noted}",
+        ("learning rate", f"SGD rate{unit}", f"SDE rate{unit}", "ratio", "lost per step", "eigenvalues of one step"),
+        [_row(row, bool(about)) for row in rows],
     )
 
 
-def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    numbers = [_with_error(row, name) or "unresolved" for name in ("chain_rate", "sde_rate")]
+def _row(row: dict[str, Any], per_step: bool) -> tuple[str, ...]:
+    unit = row["learning_rate"] if per_step else 1.0
+    numbers = [_with_error(row, name, unit) or "unresolved" for name in ("chain_rate", "sde_rate")]
     ratio = _with_error(row, "ratio")
-    loss = f"{row['loss']:.1e}" if row["loss"] > 1e-15 else "0"
+    loss = "" if row["loss"] is None else f"{row['loss']:.1e}" if row["loss"] > 1e-15 else "0"
     values = " ".join(_eigenvalue(*value) for value in row["eigenvalues"][1:5])
     return (f"{row['learning_rate']:.6g}", *numbers, ratio, loss, values)
 
 
-def _with_error(row: dict[str, Any], name: str) -> str:
-    """A number with its error in brackets; nothing where it is not known."""
+def _with_error(row: dict[str, Any], name: str, unit: float = 1.0) -> str:
+    """A number, in this unit, with its error in brackets; nothing where it is not known."""
     value, error = row[name], row[f"{name.removesuffix('_rate')}_error"]
-    return "" if value is None else with_log_error(math.log(value), 0.0, max(error / value, SHOWN))
+    return "" if value is None else with_log_error(math.log(unit * value), 0.0, max(error / value, SHOWN))
 
 
 def _eigenvalue(real: float, imaginary: float) -> str:

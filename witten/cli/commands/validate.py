@@ -63,10 +63,12 @@ def validate(
     if momentum is not None:
         from witten.cli import momentum_validation
 
-        sweep = {"-o": output, "--resume": resume, "--walltime": walltime, "--report": report, "--plot": plot}
-        alpha, elsewhere = options.parse_momentum(momentum, nesterov=False), sweep | {"--box": request.pop("box")}
-        f = options.resolved(objective, center, scale)
-        return momentum_validation.run(f, learning_rates, alpha, elsewhere=elsewhere, as_json=as_json, **request)
+        elsewhere = {"--report": report, "--box": request.pop("box")}
+        alpha, f = options.parse_momentum(momentum, nesterov=False), options.resolved(objective, center, scale)
+        return momentum_validation.run(
+            f, learning_rates, alpha, elsewhere=elsewhere, output=output, resume=resume, plot=plot, walltime=walltime,
+            as_json=as_json, **request,
+        )  # fmt: skip
     request |= {"output": output, "resume": resume}
     options.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: _check_files(output, resume, report, plot))
