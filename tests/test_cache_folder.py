@@ -1,0 +1,65 @@
+"""Where nothing can be written but the temporary folder, all that is compiled is kept there."""
+
+import os
+
+import pytest
+from launcher import cli
+
+from witten import cache_folder
+
+NOWHERE = os.devnull
+
+
+@pytest.fixture
+def homeless(monkeypatch, tmp_path):
+    """No home, no cache, and a temporary folder of its own."""
+    monkeypatch.setattr(cache_folder.tempfile, "gettempdir", lambda: str(tmp_path))
+    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{NOWHERE}/cache")
+    return tmp_path
+
+
+def test_libraries_are_told_of_a_private_folder(homeless):
+    for _ in range(2):  # the next process takes the same one
+        cache_folder.provide(f"{NOWHERE}/witten")
+        (folder,) = homeless.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert os.environ["XDG_CACHE_HOME"] == str(folder)
+        assert os.environ["NUMBA_CACHE_DIR"] == f"{folder}/numba"
+        os.environ["XDG_CACHE_HOME"] = f"{NOWHERE}/cache"
+
+
+def test_kernels_stay_in_a_package_that_can_be_written(homeless, tmp_path_factory):
+    cache_folder.provide(str(tmp_path_factory.mktemp("package")))
+    assert "NUMBA_CACHE_DIR" not in os.environ and os.environ["MPLCONFIGDIR"].startswith(str(homeless))
+
+
+def test_a_cache_that_can_be_written_is_left_to_the_libraries(homeless, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home") / "cache"))
+    cache_folder.provide(f"{NOWHERE}/witten")
+    assert "NUMBA_CACHE_DIR" not in os.environ and not list(homeless.iterdir())
+
+
+@pytest.mark.parametrize("taken", ["by a link", "by everybody", "by a file"])
+def test_a_folder_that_others_can_write_is_not_used(homeless, monkeypatch, taken, tmp_path_factory):
+    path = homeless / f"witten-{os.getuid()}"
+    if taken == "by a link":
+        path.symlink_to(tmp_path_factory.mktemp("other"))
+    elif taken == "by a file":
+        path.touch()
+    else:
+        path.mkdir()
+        path.chmod(0o777)
+    monkeypatch.setattr(cache_folder.tempfile, "mkdtemp", lambda prefix: str(homeless / "own"))
+    cache_folder.provide(f"{NOWHERE}/witten")
+    assert os.environ["XDG_CACHE_HOME"] == str(homeless / "own")
+
+
+def test_a_picture_without_a_home(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    nothing = {"HOME": NOWHERE, "XDG_CACHE_HOME": f"{NOWHERE}/cache", "XDG_CONFIG_HOME": f"{NOWHERE}/config"}
+    request = ("theory", "double-well", "--lr", "0.1,0.05", "--plot", str(tmp_path / "a.png"))
+    done = cli(*request, env=environment | nothing | {"TMPDIR": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.png").exists()
