@@ -1,9 +1,11 @@
 """Where nothing can be written but the temporary folder, all that is compiled is kept there."""
 
 import os
+import subprocess
+import sys
 
 import pytest
-from launcher import cli
+from launcher import PATIENCE
 
 from witten import cache_folder
 
@@ -57,9 +59,10 @@ def test_a_folder_that_others_can_write_is_not_used(homeless, monkeypatch, taken
     assert os.environ["XDG_CACHE_HOME"] == str(homeless / "own")
 
 
-def test_a_picture_without_a_home(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+def test_matplotlib_does_not_complain_of_a_missing_home(tmp_path):
     nothing = {"HOME": NOWHERE, "XDG_CACHE_HOME": f"{NOWHERE}/cache", "XDG_CONFIG_HOME": f"{NOWHERE}/config"}
-    request = ("theory", "double-well", "--lr", "0.1,0.05", "--plot", str(tmp_path / "a.png"))
-    done = cli(*request, env=environment | nothing | {"TMPDIR": str(tmp_path)})
-    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.png").exists()
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"} | nothing
+    environment["TMPDIR"] = str(tmp_path)
+    words = [sys.executable, "-c", "import witten, matplotlib; print(matplotlib.get_cachedir())"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/witten-{os.getuid()}/matplotlib\n", "")
