@@ -1,11 +1,12 @@
-"""Where nothing can be written but the temporary folder, all that is compiled is kept there."""
+"""Where compiled code is kept: in a private temporary folder if nothing else can be written, and whole, however many
+processes write it at once."""
 
 import os
 import subprocess
 import sys
 
 import pytest
-from launcher import PATIENCE
+from launcher import PATIENCE, python
 
 from witten import cache_folder
 
@@ -66,3 +67,26 @@ def test_matplotlib_does_not_complain_of_a_missing_home(tmp_path):
     words = [sys.executable, "-c", "import witten, matplotlib; print(matplotlib.get_cachedir())"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment)
     assert (done.stdout, done.stderr) == (f"{tmp_path}/witten-{os.getuid()}/matplotlib\n", "")
+
+
+KERNEL = """
+import numba, numpy
+from witten import stopwatch
+from witten.linalg.merge_tree import merge_tree
+
+stopwatch.announce_compilation(lambda: print("compiling"))
+stopwatch.seconds()  # listens to Numba
+print(merge_tree(numpy.array([1.0, 0.0, 2.0, 0.5, 3.0])))
+"""
+
+
+def test_processes_that_meet_an_empty_cache_leave_a_whole_one(tmp_path):
+    """Each may compile; the next one compiles nothing and finds the same."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    words = python("-c", KERNEL, environment=environment)
+    at_once = [subprocess.Popen(words, stdout=-1, stderr=-1, text=True, env=environment) for _ in range(3)]
+    ended = [each.communicate(timeout=PATIENCE) for each in at_once]
+    later = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+    assert later.stderr == "" and later.stdout.startswith("MergeTree")
+    assert {(out.removeprefix("compiling\n"), err) for out, err in ended} == {(later.stdout, "")}
+    assert list(tmp_path.rglob("*.nbc")) and not list(tmp_path.rglob("*.tmp.*"))
