@@ -188,6 +188,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "display": set(),
     "version": set(),
+    "cache_folder": set(),
     "parallel": BASE,  # the one package that knows mpi4py
     "linalg": BASE,  # arrays alone
     "memory": BASE,

@@ -3,6 +3,7 @@
 Names are loaded when first used, so that `import witten` stays light: no MPI, no DOLFINx, no matplotlib, no SymPy.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,11 @@ __all__ = [
     "transfer_spectrum",
     "validate",
 ]
+
+
+# "." since access() is granted to what is no folder.
+if not all(os.access(os.path.join(folder, "."), os.W_OK) for folder in (__path__[0], os.path.expanduser("~"))):
+    import_module("witten.cache_folder").provide(__path__[0])
 
 
 def __getattr__(name: str) -> Any:
