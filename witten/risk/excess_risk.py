@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import GridError, RequestError
+from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
@@ -36,7 +37,7 @@ def excess_risk(
     x0: ArrayLike | None = None,
     *,
     method: str = "chain",
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     paths: int = 2000,
     seed: int = 0,
     records: int = 2001,
@@ -57,10 +58,11 @@ def excess_risk(
     schedule : a Schedule or its text, "0.1:500,0.05:500"
     x0 : the start (d,); the highest local minimum where left out
     method : 'chain', 'spectral' or 'simulate'
-    noise : sigma
+    noise : sigma; or one of `witten.noise`, for 'simulate' in steps alone: x+ = x - s_k grad f(x) + s_k Sigma(x)^{1/2}
+        xi, from a start that is given
     paths, seed : of 'simulate'
     records : about how many steps of a long schedule are recorded
-    plateaus : whether to compute these; nan if not
+    plateaus : whether to compute these; nan if not, and with a covariance
 
     Raises
     ------
@@ -70,24 +72,33 @@ def excess_risk(
     given, plan = resolve(objective), Schedule.of(schedule)
     if method not in METHODS:
         raise RequestError(f"method {method[:40]!r} is not known; use one of {', '.join(METHODS)}")
+    sigma, model = parted(noise, given)
+    if model is not None and method != "simulate":
+        raise RequestError(f"method {method!r} knows noise of one strength only; with a covariance take 'simulate'")
     for s in (plan.learning_rates.min(), plan.learning_rates.max()):
-        effective_learning_rate(float(s), noise)
+        effective_learning_rate(float(s), sigma)
     if plan.stop is not None and plan.stop.quantity != "risk":
         raise RequestError(f"a distribution has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
     f = without_constant(given)
-    start = starting_point(f, x0, START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2)
+    start = starting_point(f, x0, START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * sigma**2)
     parts = terms(f, start)
+    diffusion = None if model is None else model.bind(f)
+    if diffusion is not None:
+        diffusion.require_positive(start[:, None])
 
     def found(steps: Steps) -> Found:
         if method == "simulate":
-            return simulated_risk(f, start, plan, steps, lowest=_lowest(parts), noise=noise, paths=paths, seed=seed)
+            return simulated_risk(
+                f, start, plan, steps, lowest=_lowest(parts), noise=sigma, paths=paths, seed=seed, diffusion=diffusion
+            )
         try:
-            return (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, noise)
+            return (_by_chain if method == "chain" else _by_modes)(parts, plan, steps, sigma)
         except GridError:
             raise RequestError(_no_grid(f, start, plan)) from None
 
     steps, (risk, lower, upper, details) = _recorded(found, plan, records)
-    plateau = _plateaus(parts, plan, steps, noise, method) if plateaus else np.full(steps.size, np.nan)
+    known = plateaus and model is None
+    plateau = _plateaus(parts, plan, steps, sigma, method) if known else np.full(steps.size, np.nan)
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
     return RiskCurve(
         method, given.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details

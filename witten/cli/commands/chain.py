@@ -11,6 +11,7 @@ from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
+from witten.errors import RequestError
 from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ EXAMPLES = options.examples(
     "witten chain triple-well --lr 0.2 --json",
     "witten chain rastrigin --lr 0.15,0.3 -o chain.nc --resume",
     "witten chain double-well --lr 0.05 --momentum 0.5",
+    'witten chain double-well --lr 0.1 --covariance "1+tanh(2*x)/2"',
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
-    "variable. A survival below 1 says that it escapes in the end; the rate is then that of the runs that have not.",
+    "variable; with a covariance SIGMA is its root at x. A survival below 1 says that it escapes in the end; the rate "
+    "is then that of the runs that have not.",
 )
 # A relative error that is shown to a person is this at least.
 SHOWN = 5e-8
@@ -35,6 +38,9 @@ def chain(
     objective: options.Objective,
     lr: options.LearningRates,
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
+    drift: options.Drift = None,
     box: options.Box = None,
     center: options.Center = None,
     scale: options.Scale = None,
@@ -48,12 +54,16 @@ def chain(
 ) -> None:
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = options.parse_learning_rates(lr)
-    request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
+    request: dict[str, Any] = {
+        "noise": options.parse_noise(noise, covariance, noise_model, drift), "box": options.parse_box(box)
+    }  # fmt: skip
     options.parse_walltime(walltime)
     alpha = options.parse_momentum(momentum, nesterov)
     if momentum is not None:
         from witten.cli import momentum_chain
 
+        if not isinstance(request["noise"], float):
+            raise RequestError("--momentum knows noise of one strength only: leave --covariance and others out")
         sweep = {"-o": output, "--plot": plot, "--resume": resume, "--walltime": walltime}
         f = options.resolved(objective, center, scale)
         momentum_chain.run(f, learning_rates, alpha, nesterov, request, sweep, as_json)
@@ -80,7 +90,8 @@ def chain(
     rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
     why = next((note for record in sde.records if not record.resolved for note in record.notes), None)
     if as_json:
-        print_json({"objective": objective, "noise": request["noise"], "records": rows, "why": why})
+        said = options.about_noise(request["noise"])
+        print_json({"objective": objective, **said, "records": rows, "why": why})
     else:
         _show(f.name, request["noise"], rows)
         if why is not None:
@@ -124,8 +135,9 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     }
 
 
-def _show(name: str, noise: float, rows: Sequence[dict[str, Any]]) -> None:
-    noted = "" if noise == 1 else f", noise {noise:g}"
+def _show(name: str, noise: Any, rows: Sequence[dict[str, Any]]) -> None:
+    strength = f"noise {noise:g}" if isinstance(noise, float) else f"covariance {noise.text}"
+    noted = "" if noise == 1 else f", {strength}"
     print_table(
         f"{name}: SGD beside the SDE{noted}",
         ("learning rate", "SGD rate", "SDE rate", "ratio", "lost per step", "eigenvalues of one step"),

@@ -19,6 +19,7 @@ EXAMPLES = options.examples(
     "witten risk shi-su-jordan --schedule 0.1:500,0.05:500 --x0 -0.9,0.9",
     "witten risk shi-su-jordan --schedule cosine:0.1:1000 --x0 -0.9,0.9 --method spectral --plot risk.png",
     "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
+    'witten risk "x^2/2" --schedule 0.2:100 --x0 1 --method simulate --covariance "1+x^2/10"',
     notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
     "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
     "the end stops early, after any step. chain is the distribution of SGD, spectral that of the SDE; they differ by "
@@ -51,6 +52,8 @@ def risk(
     x0: Start = None,
     method: RiskMethod = "chain",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     paths: Runs = "2000",
     center: options.Center = None,
     scale: options.Scale = None,
@@ -62,7 +65,7 @@ def risk(
     """E f - min f along a schedule, from a point."""
     request: dict[str, Any] = {
         "method": method,
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model),
         "paths": options.whole("--paths", paths, 2),
         "seed": options.whole("--seed", seed, 0),
     }
@@ -82,7 +85,8 @@ def risk(
 
         plot_risks([curve], plot)
     if as_json:
-        print_json(_json(objective, curve))
+        said = {} if isinstance(request["noise"], float) else options.about_noise(request["noise"])
+        print_json(_json(objective, curve) | said)
         return
     _show(curve)
     output_files.say_where(output, plot)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from witten.dynamics.paths.ensemble import Motion, Paths
 from witten.errors import ConvergenceError, RequestError
+from witten.noise import Diffusion
 from witten.objectives import Objective
 from witten.risk.laws.sde_paths import paths_over_gaps
 from witten.schedules import Run, Schedule
@@ -32,22 +33,26 @@ ROUNDINGS = 4 * float(np.finfo(float).eps)
 
 def simulated_risk(
     f: Objective, start: Array, plan: Schedule, steps: NDArray[np.int64], *, lowest: float, noise: float, paths: int,
-    seed: int,
+    seed: int, diffusion: Diffusion | None = None,
 ) -> tuple[Array, Array, Array, Mapping[str, Any]]:  # fmt: skip
     """Mean excess risk over runs, lower and upper ends of its 95 % interval at these steps, shape (n,) each.
 
-    SGD with x+ = x - s grad f(x) + s sigma xi; where a stage is in continuous time, the SDE by Heun's scheme with two
-    time steps, of which each run has its own extrapolation (4 f_h - f_2h)/3; the interval holds what that may leave.
+    SGD with x+ = x - s grad f(x) + s sigma xi, or s Sigma(x)^{1/2} xi; where a stage is in continuous time, the SDE by
+    Heun's scheme with two time steps, of which each run has its own extrapolation (4 f_h - f_2h)/3; the interval holds
+    what that may leave.
 
     Raises
     ------
     RequestError
-        for fewer than 2 runs; ConvergenceError if runs diverge.
+        for fewer than 2 runs, and for a covariance with a stage in continuous time; ConvergenceError if runs diverge.
     """
     if paths < 2:
         raise RequestError(f"a simulation needs at least 2 runs, got {paths}")
     flow = any(run.flow for run in plan.runs(int(steps[-1])))
-    levels = [_Runs(f, np.repeat(start[:, None], paths, axis=1), noise, seed, parts) for parts in (2, 1)[: 1 + flow]]
+    if flow and diffusion is not None:
+        raise RequestError("a schedule in continuous time is for noise of one strength; leave :flow out")
+    starts = np.repeat(start[:, None], paths, axis=1)
+    levels = [_Runs(f, starts, noise, seed, parts, diffusion) for parts in (2, 1)[: 1 + flow]]
     moments = [_moments([f(level.x) for level in levels], lowest)] if steps[0] == 0 else []
     done, last = 0, None
     for run in plan.runs(int(steps[-1])):
@@ -70,8 +75,11 @@ class _Runs:
     Steps are counted on from run to run: no random number is used twice.
     """
 
-    def __init__(self, f: Objective, x: Array, noise: float, seed: int, parts: int) -> None:
+    def __init__(
+        self, f: Objective, x: Array, noise: float, seed: int, parts: int, diffusion: Diffusion | None
+    ) -> None:
         self.f, self.x, self.noise, self.seed, self.parts, self.step = f, x, noise, seed, parts, 0
+        self.diffusion = diffusion
 
     def along(self, run: Run, asked: NDArray[np.int64]) -> Iterator[Array]:
         """f at the points of all runs after the steps asked for, (paths,) each; then on to the end of the run."""
@@ -83,7 +91,8 @@ class _Runs:
                     yield np.asarray(self.f(x), dtype=float)
 
     def _sgd(self, s: float, strides: list[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
-        paths = Paths(Motion(self.f, s, s, self.noise, "euler-maruyama", self.seed), self.x)
+        motion = Motion(self.f, s, s, self.noise, "euler-maruyama", self.seed, diffusion=self.diffusion)
+        paths = Paths(motion, self.x)
         paths.step, done = self.step, 0
         for k, count in strides:
             while count:
