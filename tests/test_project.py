@@ -210,7 +210,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "domains": SHARED | {"objectives"},
     "operators": SHARED | {"objectives", "domains"},
     "spectra": SHARED | {"noise", "objectives", "domains", "operators"},
-    "sgd": SHARED | {"objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
+    "sgd": SHARED | {"noise", "objectives", "domains", "operators", "spectra"},  # the chain itself, beside its SDE
     "kinetic": SHARED | {"objectives", "domains", "operators", "spectra"},  # momentum: x and its velocity
     "certified": BASE | {"objectives", "request"},  # shares no code with the routes whose rates it certifies
     "landscape": SHARED | {"noise", "objectives", "domains"},

@@ -24,7 +24,7 @@ def positive(name: str, value: float) -> float:
         unless it is positive and finite, and for noise with a covariance, where only its strength is known.
     """
     if hasattr(value, "bind"):
-        knows = "gap, spectrum, simulate, theory and validate alone know a covariance"
+        knows = "gap, spectrum, chain, simulate, theory and validate alone know a covariance"
         raise RequestError(f"{name} is a number here; {knows}: give its strength")
     if not (math.isfinite(value) and value > 0):
         raise RequestError(f"{name} must be positive, got {value}")

@@ -132,3 +132,31 @@ def test_noise_narrower_than_what_is_looked_at_has_no_law():
     for covariance in ("1+3*exp(-100000000*((x+0.5031)^2+y^2))", "1-0.999*exp(-100000000*(x+0.5031)^2)"):
         with pytest.raises(ConvergenceError, match=r"changes too fast near \(-0\.50"):
             law("(x^2-1)^2/4 + y^2/2 + x/20", noise.formula(covariance))
+
+
+def test_with_a_learning_rate_the_landscape_is_that_of_the_potential():
+    """F = (1/c + s/2) log a for a = floor + c f; and F = int f'/a + (s/2) log a, whose wells are tilted and moved."""
+    found = witten.describe_landscape("double-well", noise=witten.noise.loss(1, 0.2), learning_rate=0.1)
+    assert found.barrier == pytest.approx(1.05 * np.log(0.45 / 0.2), rel=1e-9)
+    one_sided = witten.describe_landscape(
+        "double-well", noise=witten.noise.formula("1 + tanh(2*x)/2"), learning_rate=0.1
+    )
+    deep, shallow = (float(point.x[0]) for point in one_sided.minima)
+    for x in (deep, shallow):
+        a, slope = 1 + np.tanh(2 * x) / 2, 1 - np.tanh(2 * x) ** 2
+        assert x**3 - x + 0.05 * slope == pytest.approx(0.0, abs=1e-6 * a)  # f' + (s/2) a' = 0
+    assert deep < 0 < shallow
+    assert one_sided.pairs[1].barrier == pytest.approx(0.16573138, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("noise", "learning_rate", "said"),
+    [
+        (witten.noise.formula("1 + x^2, 0; 0, 1"), 0.1, "no potential"),
+        (witten.noise.formula("1 + x^2"), None, "depend on the learning rate"),
+        (1.0, 0.1, "give a covariance"),
+    ],
+)
+def test_a_landscape_of_noise_without_a_potential_is_refused(noise, learning_rate, said):
+    with pytest.raises(RequestError, match=said):
+        witten.describe_landscape("(x^2-1)^2/4 + x*y + y^2", noise=noise, learning_rate=learning_rate)

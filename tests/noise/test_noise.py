@@ -89,9 +89,8 @@ def test_where_sigma_is_wrong_is_said(covariance, says):
 
 
 def test_other_routes_refuse_a_covariance():
-    for verb in (witten.explain, witten.transfer_spectrum):
-        with pytest.raises(RequestError, match="theory and validate alone know a covariance"):
-            verb("double-well", 0.1, noise=noise.formula("1+x^2"))
+    with pytest.raises(RequestError, match="theory and validate alone know a covariance"):
+        witten.explain("double-well", 0.1, noise=noise.formula("1+x^2"))
     with pytest.raises(RequestError, match="finite elements know noise of one strength"):
         witten.gap("double-well", 0.1, noise=noise.formula("1+x^2"), method="finite-elements")
     with pytest.raises(RequestError, match="absorbing boundaries"):

@@ -14,6 +14,7 @@ import witten
 from witten import plots
 from witten.domains.box import Box
 from witten.domains.grid import Grid
+from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.risk import (
     classical_laws,
@@ -680,3 +681,28 @@ def test_witten_schedule_as_json():
     assert {"stages", "total_steps", "best_constant"} <= set(found)
     assert found["total_steps"] == sum(stage["steps"] for stage in found["stages"]) < found["best_constant"]["steps"]
     assert found["simulated"]["ci_low"] < 1.05 * found["risk"] and found["risk"] <= 0.05
+
+
+def test_runs_with_a_covariance_have_the_second_moment_of_the_recursion():
+    """E x+^2 = ((1 - s)^2 + s^2 b) x^2 + s^2 a for Sigma = a + b x^2."""
+    s, noise = 0.2, witten.noise.formula("1 + x^2/10")
+    found = witten.excess_risk("x^2/2", "0.2:30", (1.0,), method="simulate", noise=noise, paths=20_000, records=4)
+    moments = [1.0]
+    for _ in range(30):
+        moments.append(((1 - s) ** 2 + s**2 / 10) * moments[-1] + s**2)
+    expected = np.array(moments)[found.steps] / 2
+    assert (abs(found.excess_risk - expected) <= 2 * (found.upper - found.excess_risk) + 1e-15).all()
+    assert found.upper[-1] - found.excess_risk[-1] < 0.03 * expected[-1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "said"),
+    [
+        ("0.2:30", {}, "take 'simulate'"),
+        ("0.2:30", {"method": "spectral"}, "take 'simulate'"),
+        ("0.2:30:flow", {"method": "simulate"}, "continuous time"),
+    ],
+)
+def test_a_covariance_is_refused_where_it_is_not_known(schedule, options, said):
+    with pytest.raises(RequestError, match=said):
+        witten.excess_risk("x^2/2", schedule, (1.0,), noise=witten.noise.formula("1 + x^2/10"), **options)

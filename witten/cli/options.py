@@ -33,6 +33,7 @@ __all__ = [
     "parse_method",
     "parse_momentum",
     "parse_noise",
+    "parse_noise_learning_rate",
     "parse_periodic",
     "parse_petsc",
     "parse_point",
@@ -281,6 +282,16 @@ NoiseModel = Annotated[
         help="loss:c=1,floor=0.2 for noise proportional to the loss, or file.py:name for one of witten.noise.",
     ),
 ]
+NoiseLearningRate = Annotated[
+    str | None,
+    typer.Option(
+        "--lr",
+        "--learning-rate",
+        metavar="S",
+        help="With noise that has a potential at this learning rate: wells and barriers of that, in place of f.",
+        show_default=False,
+    ),
+]
 Drift = Annotated[
     str | None,
     typer.Option("--drift", metavar="FORMULAS", help='A drift added to -grad f, one formula per axis: "-3*y,3*x".'),
@@ -405,6 +416,11 @@ def parse_noise(sigma: str, covariance: str | None, model: str | None, drift: st
     if re.fullmatch(r".+\.py:[^:]*", model or ""):
         return from_file(str(model), noise.Noise, "noise model", "see witten.noise")
     return noise.parse(str(model))
+
+
+def parse_noise_learning_rate(text: str | None) -> float | None:
+    """The learning rate of a potential; None where there is none."""
+    return None if text is None else positive("--lr", text)
 
 
 def about_noise(noise: Any) -> dict[str, Any]:

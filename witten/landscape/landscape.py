@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.display import Displayed, Table, shortened
+from witten.errors import RequestError
 from witten.landscape.barriers import Pair, barrier_pairs
 from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, joined, polished
 from witten.landscape.critical_points import CriticalPoints, critical_points
 from witten.landscape.saddle_connections import connections
 from witten.linalg.merge_tree import merge_tree
+from witten.noise import Noise, parted, reversible
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.conditions import Conditions, conditions
 from witten.objectives.topography.scaled_coordinates import units_around
+from witten.request import positive
 
 __all__ = ["Landscape", "Saddle", "barrier", "describe_landscape"]
 
@@ -159,8 +162,18 @@ class Landscape(Displayed):
         return tuple(pair for pair, near in zip(self.pairs, close.any(axis=1), strict=True) if near)
 
 
-def describe_landscape(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> Landscape:
+def describe_landscape(
+    objective: Objective | str,
+    *,
+    box: Intervals | None = None,
+    seed: int = 0,
+    noise: float | Noise = 1.0,
+    learning_rate: float | None = None,
+) -> Landscape:
     """Critical points, the wells that saddles join, pairs, conditions: a report, whatever f is like.
+
+    Noise with a covariance that has a potential F at a learning rate s, stationary density e^{-2F/s}, has the wells and
+    barriers of F: these are reported in place of those of f.
 
     >>> [round(float(point.x[0]), 6) for point in witten.describe_landscape("double-well").minima]
     [-1.0, 1.0]
@@ -170,15 +183,16 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
     objective : an Objective, or its text; any dimension
     box : (low, high) per axis: only critical points in it are looked for
     seed : of random starts, above three dimensions and where subdivision does not end
+    noise, learning_rate : one of `witten.noise`, and s, which F depends on; both or neither
 
     Raises
     ------
     RequestError
-        for a constant, or a box that does not fit.
+        for a constant, or a box that does not fit; for noise without a potential or a learning rate.
     ConvergenceError
         for critical points that are too many to be distinguished.
     """
-    f = resolve(objective)
+    f = _with_noise(resolve(objective), noise, learning_rate)
     search = critical_points(f, box=box, seed=seed)
     minima, saddles, others = _sorted_by_kind(f, search.points)
     connects, strays = connections(f, minima, saddles)
@@ -200,6 +214,26 @@ def describe_landscape(objective: Objective | str, *, box: Intervals | None = No
     known = conditions(f, convex=len(search.points) == 1)
     landscape = Landscape(f, minima, named, others, pairs, known, search, box is not None)
     return replace(landscape, notes=(*notes, *_checked(landscape)))
+
+
+def _with_noise(f: Objective, noise: float | Noise, learning_rate: float | None) -> Objective:
+    """The potential of noise with a covariance, or f."""
+    sigma, model = parted(noise, f)
+    if model is None:
+        if sigma != 1.0 or learning_rate is not None:
+            raise RequestError(
+                "the landscape of noise of one strength is that of f: give a covariance with a learning rate"
+            )
+        return f
+    if learning_rate is None:
+        raise RequestError("wells of noise with a covariance depend on the learning rate: give one")
+    found = reversible(model.bind(f), positive("learning rate", learning_rate))
+    if found is None or found.turned:
+        raise RequestError(
+            f"this noise has no potential on {f.name} in its coordinates: its barriers are those of paths, which "
+            "landscape --covariance without a learning rate tells"
+        )
+    return found.potential
 
 
 def barrier(objective: Objective | str, *, box: Intervals | None = None, seed: int = 0) -> float | None:

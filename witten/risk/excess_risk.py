@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.errors import GridError, RequestError
 from witten.langevin import checked_momentum
+from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
@@ -40,7 +41,7 @@ def excess_risk(
     x0: ArrayLike | None = None,
     *,
     method: str = "chain",
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     momentum: float = 0.0,
     nesterov: bool = False,
     paths: int = 2000,
@@ -63,13 +64,14 @@ def excess_risk(
     schedule : a Schedule or its text, "0.1:500,0.05:500"
     x0 : the start (d,); the highest local minimum where left out
     method : 'chain', 'spectral' or 'simulate'
-    noise : sigma
+    noise : sigma; or one of `witten.noise`, for 'simulate' in steps alone, without momentum:
+        x+ = x - s_k grad f(x) + s_k Sigma(x)^{1/2} xi, from a start that is given
     momentum : alpha, from 0 to below 1: SGD is x+ = x + alpha (x - x-) - s_k grad f + s_k sigma xi, and starts at rest;
         by 'chain', for functions of one variable and their sums, and by 'simulate'
     nesterov : whether grad f is taken at x + alpha (x - x-)
     paths, seed : of 'simulate'
     records : about how many steps of a long schedule are recorded
-    plateaus : whether to compute these; nan if not
+    plateaus : whether to compute these; nan if not, and with a covariance
 
     Raises
     ------
@@ -79,37 +81,46 @@ def excess_risk(
     given, plan, alpha = resolve(objective), Schedule.of(schedule), checked_momentum(momentum)
     if method not in METHODS:
         raise RequestError(f"method {method[:40]!r} is not known; use one of {', '.join(METHODS)}")
+    sigma, model = parted(noise, given)
+    if model is not None and method != "simulate":
+        raise RequestError(f"method {method!r} knows noise of one strength only; with a covariance take 'simulate'")
     for s in (plan.learning_rates.min(), plan.learning_rates.max()):
-        effective_learning_rate(float(s), noise)
+        effective_learning_rate(float(s), sigma)
     if alpha and method == "spectral":
         raise RequestError("the law of the SDE along a schedule is not known with momentum; use 'chain' or 'simulate'")
+    if alpha and model is not None:
+        raise RequestError("with momentum noise of one strength is known only; leave out the covariance, or momentum")
     if alpha and any(stage.flow for stage in plan.stages):
         raise RequestError("with momentum there are no stages in continuous time; leave out :flow")
     if plan.stop is not None and plan.stop.quantity != "risk":
         raise RequestError(f"a distribution has no single {plan.stop.quantity} to stop by; use 'until risk<E'")
     f = without_constant(given)
-    height = START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * noise**2 / (1 - alpha)
+    height = START_HEIGHT * f.dimension * float(plan.learning_rates.max()) * sigma**2 / (1 - alpha)
     start = starting_point(f, x0, height)
     parts = terms(f, start)
+    diffusion = None if model is None else model.bind(f)
+    if diffusion is not None:
+        diffusion.require_positive(start[:, None])
 
     def law(term: Term) -> Law:
         if alpha:
-            return MomentumLaw(term, plan, noise, alpha, nesterov)
-        return MasterEquation(term, plan, noise)
+            return MomentumLaw(term, plan, sigma, alpha, nesterov)
+        return MasterEquation(term, plan, sigma)
 
     def found(steps: Steps) -> Found:
         if method == "simulate":
             return simulated_risk(
-                f, start, plan, steps, lowest=_lowest(parts), noise=noise, momentum=alpha, nesterov=nesterov,
-                paths=paths, seed=seed,
+                f, start, plan, steps, lowest=_lowest(parts), noise=sigma, momentum=alpha, nesterov=nesterov,
+                paths=paths, seed=seed, diffusion=diffusion,
             )  # fmt: skip
         try:
-            return _by_chain(parts, law, steps) if method == "chain" else _by_modes(parts, plan, steps, noise)
+            return _by_chain(parts, law, steps) if method == "chain" else _by_modes(parts, plan, steps, sigma)
         except GridError:
             raise RequestError(_no_grid(f, start, plan)) from None
 
     steps, (risk, lower, upper, details) = _recorded(found, plan, records)
-    plateau = _plateaus(parts, plan, steps, noise, method, law) if plateaus else np.full(steps.size, np.nan)
+    known = plateaus and model is None
+    plateau = _plateaus(parts, plan, steps, sigma, method, law) if known else np.full(steps.size, np.nan)
     rates = plan.learning_rates[np.minimum(steps, plan.steps - 1)]
     return RiskCurve(
         method, given.name, plan, start, steps, plan.times[steps], rates, risk, plateau, lower, upper, details,

@@ -44,10 +44,7 @@ class Balanced:
 
         A step of a measure is a sum of positive numbers: its tail has digits of its own, however little is there.
         """
-        unit = float(operator.deviations.max() ** 2 / operator.step_size)
-        with np.errstate(all="ignore"):
-            exponents = np.nan_to_num(-2.0 * (operator.values - np.nanmin(operator.values)) / unit, nan=DEEPEST)
-        masses = np.exp(np.clip(exponents, DEEPEST, 0.0))
+        masses = np.exp(np.clip(np.nan_to_num(operator.guess, nan=DEEPEST), DEEPEST, 0.0))
         for _ in range(STEPS):
             masses = np.maximum(operator.adjoint(masses), np.exp(DEEPEST) * masses.max())
         plain = cls(operator, np.ones(operator.n_dofs))

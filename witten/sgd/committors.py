@@ -12,7 +12,6 @@ from scipy.sparse.linalg import LinearOperator, SuperLU, gmres, splu
 
 from witten.errors import ConvergenceError
 from witten.linalg.gth_elimination import StateReduction
-from witten.operators.finite_differences import Pattern
 from witten.sgd.transfer_operator import TransferOperator
 
 __all__ = ["SlowChain", "small_gap", "spread_states"]
@@ -22,8 +21,6 @@ Array = NDArray[np.float64]
 SWEEPS, DIGITS, RESTART, CYCLES = 4, 1e-10, 80, 12
 # What is left of the right side where rounding ends.
 SOLVED = 1e-13
-# Exponents of the SDE's chain beyond which a step is one way.
-STEEPEST = 30.0
 # A value nearer to zero than this part of the largest is not known yet in the next sweep.
 FAINTEST = 1e-17
 
@@ -43,15 +40,10 @@ class _Absorbed:
 
     @cached_property
     def diffusion(self) -> SuperLU:
-        """-h L_BB, factorised, L the generator of the SDE that the chain is close to: a chain on the same nodes, to the
-        neighbours along each axis at the rates v/2 dz^2 exp((f_i - f_j) h/v); the cores keep a one."""
-        operator, pattern = self.operator, Pattern.of(self.operator.grid)
-        n, f, v = operator.n_dofs, operator.values, operator.deviations**2
-        rows = np.repeat(np.arange(n), np.diff(pattern.indptr))
-        beside = (pattern.axis < v.size) & ~np.isin(rows, self.cores)
-        i, j, axis = rows[beside], pattern.indices[beside], pattern.axis[beside]
-        drop = np.clip((f[i] - f[j]) * operator.step_size / v[axis], -STEEPEST, STEEPEST)
-        rates = (v / (2 * operator.grid.spacing**2))[axis] * np.exp(drop)
+        """-h L_BB, factorised, L the generator of the SDE that the chain is close to; the cores keep a one."""
+        near = self.operator.neighbour_rates()
+        n, beside = self.operator.n_dofs, ~np.isin(near.row, self.cores)
+        i, j, rates = near.row[beside], near.col[beside], near.data[beside]
         out = np.bincount(i, weights=rates, minlength=n)
         out[self.cores] = 1.0
         matrix = (diags_array(out) - coo_array((rates, (i, j)), shape=(n, n))).tocsc()

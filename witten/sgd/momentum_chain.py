@@ -17,7 +17,7 @@ from witten.domains.box import Box
 from witten.errors import ConvergenceError, RequestError
 from witten.langevin import checked_momentum
 from witten.objectives import Objective, resolve
-from witten.request import effective_learning_rate
+from witten.request import effective_learning_rate, positive
 from witten.sgd.arnoldi import ROUNDING, TransferSpectrum, arnoldi, by_modulus
 from witten.sgd.balanced_basis import conditions
 from witten.sgd.gradient_noise import GaussianNoise
@@ -80,7 +80,7 @@ def momentum_chain(
         if mass keeps leaving every box, or eigenvalues do not converge.
     """
     began, f = stopwatch.seconds(), resolve(objective)
-    step = MomentumStep(f, float(learning_rate), checked_momentum(momentum), nesterov, float(noise))
+    step = MomentumStep(f, float(learning_rate), checked_momentum(momentum), nesterov, positive("noise", noise))
     _require(step, k, box)
     coarse, narrower, wider = _enclosing(step, k, box)
     fine = _spectrum(replace(wider, per_deviation=2 * COARSE), k)

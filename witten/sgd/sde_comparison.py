@@ -10,6 +10,7 @@ from os import PathLike
 from typing import Any
 
 from witten.errors import ConvergenceError, RequestError, Stopped
+from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.topography.convexity import separate
@@ -29,7 +30,9 @@ SDE = "sde"
 RTOL = {1: 1e-6, 2: 1e-4, 3: 1e-4}
 
 
-def gap_by_terms(objective: Objective | str, learning_rates: Sequence[float], *, noise: float = 1.0) -> RateCurve:
+def gap_by_terms(
+    objective: Objective | str, learning_rates: Sequence[float], *, noise: float | Noise = 1.0
+) -> RateCurve:
     """The gap of the SDE; of a sum of functions of one variable each the gap of its slowest term, each on a line.
 
     Parameters
@@ -38,7 +41,7 @@ def gap_by_terms(objective: Objective | str, learning_rates: Sequence[float], *,
     learning_rates, noise : as in `gap`, with its errors
     """
     f = resolve(objective)
-    parts = separate(f) if f.dimension > 1 else None
+    parts = separate(f) if f.dimension > 1 and parted(noise, f)[1] is None else None
     if parts is None:
         return gap(f, learning_rates, rtol=RTOL.get(f.dimension, 1e-4), noise=noise)
     symbol = parts[0][1]
@@ -53,7 +56,7 @@ def chain_beside_sde(
     objective: Objective | str,
     learning_rates: float | Iterable[float],
     *,
-    noise: float = 1.0,
+    noise: float | Noise = 1.0,
     box: Sequence[tuple[float, float]] | None = None,
     output: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -82,14 +85,19 @@ def chain_beside_sde(
     """
     f = resolve(objective)
     ranks = communicator(comm)
+    sigma, model = parted(noise, f)
+    noise = sigma if model is None else model
     mark = {"fingerprint": agree(ranks, lambda: fingerprint(f))}
     rtol = RTOL[1] if f.dimension > 1 and separate(f) is not None else RTOL.get(f.dimension, 1e-4)
     parts = {
         "": Part(lambda s, one: chain_rate(f, s, noise, box), CHAIN, chain_options(noise, box) | mark),
-        SDE: Part(lambda s, one: _sde_rate(f, s, noise), FINITE_DIFFERENCES, {"rtol": rtol, "noise": noise} | mark),
+        SDE: Part(
+            lambda s, one: _sde_rate(f, s, noise), FINITE_DIFFERENCES,
+            {"rtol": rtol, "noise": chain_options(noise, None)["noise"]} | mark,
+        ),
     }
     return swept_together(
-        f.name, parts, checked_learning_rates(learning_rates, noise), ranks, output=output, resume=resume,
+        f.name, parts, checked_learning_rates(learning_rates, sigma), ranks, output=output, resume=resume,
         progress=progress, walltime=walltime, stop=stop,
     )  # fmt: skip
 
@@ -125,7 +133,7 @@ def _by_itself(compute: Callable[[float, Communicator], RateRecord], s: float, g
         return compute(s, group)
 
 
-def _sde_rate(f: Objective, learning_rate: float, noise: float) -> RateRecord:
+def _sde_rate(f: Objective, learning_rate: float, noise: float | Noise) -> RateRecord:
     """The rate of the SDE, or why there is none."""
     try:
         return gap_by_terms(f, [learning_rate], noise=noise).records[0]

@@ -8,12 +8,14 @@ from functools import cached_property
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 from scipy.special import ndtr
 
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
+from witten.operators.finite_differences import Pattern
 from witten.operators.kernels import kernel
 from witten.request import positive
 from witten.sgd.gradient_noise import GaussianNoise
@@ -23,6 +25,8 @@ __all__ = ["REACH", "TransferOperator", "transfer_operator"]
 Array = NDArray[np.float64]
 # The Gaussian is cut off at so many standard deviations: beyond lies 2e-19 of it.
 REACH = 9.0
+# Exponents of the SDE's chain beyond which a step is one way.
+STEEPEST = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +71,54 @@ class TransferOperator:
         """Of a cell: a density is masses / volume."""
         return float(np.prod(self.grid.spacing))
 
+    @property
+    def spreads(self) -> Array:
+        """The deviations of e along each axis at each node, shape (d, n)."""
+        return np.repeat(self.deviations[:, None], self.images.shape[1], axis=1)
+
+    @property
+    def guess(self) -> Array:
+        """log of what is near the stationary distribution but for a factor, shape (n,): -2 f/s, s = v/h, v the largest
+        variance."""
+        unit = float(self.deviations.max() ** 2 / self.step_size)
+        with np.errstate(all="ignore"):
+            return np.asarray(-2.0 * (self.values - np.nanmin(self.values)) / unit)
+
+    def log_gibbs(self, objective: Objective) -> Array:
+        """log of the density of the Gibbs measure of the SDE on f but for a factor, at the nodes, shape (n,).
+
+        Raises
+        ------
+        RequestError
+            where it has none.
+        """
+        v = self.deviations**2
+        if np.ptp(v) > 1e-12 * v.max():
+            raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
+        values = objective(self.points)
+        return np.asarray(-2.0 * (values - np.nanmin(values)) * self.step_size / v[0])
+
+    def neighbour_rates(self) -> coo_array:
+        """h times the rates of the SDE that the chain is close to: a chain on the same nodes, to the neighbours along
+        each axis, v/2 dz^2 exp((f_i - f_j) h/v)."""
+        pattern, n, f, v = Pattern.of(self.grid), self.n_dofs, self.values, self.deviations**2
+        rows = np.repeat(np.arange(n), np.diff(pattern.indptr))
+        beside = pattern.axis < v.size
+        i, j, axis = rows[beside], pattern.indices[beside], pattern.axis[beside]
+        drop = np.clip((f[i] - f[j]) * self.step_size / v[axis], -STEEPEST, STEEPEST)
+        rates = (v / (2 * self.grid.spacing**2))[axis] * np.exp(drop)
+        return coo_array((rates, (i, j)), shape=(n, n))
+
     @cached_property
     def windows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
         """First node (d, n), count (d, n) and weights (d, n, widest) of each row along each axis."""
         first = np.array([axis[0] for axis in self.grid.axes])
         shape = np.array(self.grid.shape)
-        widest = int(np.ceil(2 * REACH * (self.deviations / self.grid.spacing).max())) + 2
+        widest = int(np.ceil(2 * REACH * (self.spreads / self.grid.spacing[:, None]).max())) + 2
         n = self.images.shape[1]
         start, count = np.zeros((2, len(shape), n), dtype=np.int64)
         weights = np.zeros((len(shape), n, widest))
-        _fill_windows(self.images[0], self.images, first, self.grid.spacing, shape, self.deviations, start, count,
+        _fill_windows(self.images[0], self.images, first, self.grid.spacing, shape, self.spreads, start, count,
                       weights)  # fmt: skip
         return start, count, weights
 
@@ -118,8 +160,8 @@ class TransferOperator:
         """The probability to leave the active cells in one step from each node, shape (n,): a sum of positive parts."""
         box = self.grid.box
         lower, upper = np.array(box.lower)[:, None], np.array(box.upper)[:, None]
-        out = ndtr((lower - self.images) / self.deviations[:, None])
-        out += ndtr((self.images - upper) / self.deviations[:, None])
+        out = ndtr((lower - self.images) / self.spreads)
+        out += ndtr((self.images - upper) / self.spreads)
         with np.errstate(divide="ignore"):
             outside = -np.expm1(np.log1p(-np.minimum(out, 1.0)).sum(axis=0))
         if not self.grid.mask.all():
@@ -201,7 +243,7 @@ def on_grid(
 def _fill_windows(rows, images, first, spacing, shape, deviations, start, count, weights):  # type: ignore[no-untyped-def]
     for i in numba.prange(rows.size):
         for a in range(shape.size):
-            y, h, sigma = images[a, i], spacing[a], deviations[a]
+            y, h, sigma = images[a, i], spacing[a], deviations[a, i]
             below, above = (y - REACH * sigma - first[a]) / h, (y + REACH * sigma - first[a]) / h
             if above < 0.0 or below > shape[a] - 1.0:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from witten import stopwatch
 from witten.domains.box import Box
 from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError, RequestError
+from witten.noise import Diffusion, Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.topography.convexity import separate
 from witten.rates import ChainRate, RateCurve
@@ -22,6 +23,9 @@ from witten.sgd.arnoldi import LEAK, ROUNDING, TransferSpectrum, by_modulus, ope
 from witten.sgd.collocation import AtomicMap
 from witten.sgd.gradient_noise import AtomicNoise, GaussianNoise
 from witten.sgd.transfer_operator import TransferOperator, transfer_operator
+
+if TYPE_CHECKING:
+    from witten.sgd.local_noise import LocalNoise
 
 __all__ = [
     "CHAIN",
@@ -39,6 +43,7 @@ __all__ = [
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 Intervals = Sequence[tuple[float, float]]
+type Step = GaussianNoise | LocalNoise
 
 CHAIN = "chain"
 # Nodes per standard deviation of the noise, by dimension: the computation, and the coarser one it is compared with.
@@ -70,7 +75,7 @@ def transfer_spectrum(
     step_size: float,
     k: int = 6,
     *,
-    noise: float | GaussianNoise | AtomicNoise = 1.0,
+    noise: float | GaussianNoise | AtomicNoise | Noise = 1.0,
     temperature: float | None = None,
     box: Intervals | None = None,
 ) -> TransferSpectrum:
@@ -83,7 +88,8 @@ def transfer_spectrum(
     ----------
     objective : dimension 1 or 2, or a sum of functions of one variable each, of any dimension
     step_size : h > 0; the learning rate, where no temperature is given
-    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the distribution of xi: Gaussian, bounded, or of minibatches
+    noise : xi ~ N(0, sigma^2 I) for a number sigma, or the distribution of xi: Gaussian, bounded, or of minibatches; or
+        one of `witten.noise`, xi ~ N(0, Sigma(x)) with x the place where the step begins
     temperature : T > 0, instead of the noise
     box : (low, high) per axis, the first to be tried; found from f where left out
 
@@ -99,11 +105,10 @@ def transfer_spectrum(
     if isinstance(noise, AtomicNoise):
         return _of_atoms(AtomicMap(f, noise, float(step_size)), k, box)
     step = _step_noise(f, step_size, noise, temperature)
-    parts = separate(f) if f.dimension > 1 else None
-    if parts is not None and np.array_equal(step.axes()[1], np.eye(f.dimension)):
-        found = _of_sum(f, parts, step_size, k, step, box)
-    else:
-        found = _of_box(f, step_size, k, step, box)
+    if not isinstance(step, GaussianNoise) and f.dimension <= 2:
+        step.require_positive(box)
+    terms = _terms(f, step_size, step) if f.dimension > 1 else None
+    found = _of_box(f, step_size, k, step, box) if terms is None else _of_sum(f, step_size, k, terms, box)
     return replace(found, seconds=stopwatch.seconds() - began)
 
 
@@ -119,11 +124,7 @@ def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float
     f = resolve(objective)
     density, operator = found.density, found.operator
     assert operator is not None  # else density raises
-    v = operator.deviations**2
-    if np.ptp(v) > 1e-12 * v.max():
-        raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
-    values = f(operator.points)
-    weights = np.exp(-2.0 * (values - np.nanmin(values)) * found.step_size / v[0])
+    weights = np.exp(operator.log_gibbs(f))
     masses = density * operator.volume
     return float(0.5 * np.abs(masses / masses.sum() - weights / weights.sum()).sum())
 
@@ -132,7 +133,7 @@ def chain(
     objective: Objective | str,
     learning_rates: float | Iterable[float],
     *,
-    noise: float | GaussianNoise = 1.0,
+    noise: float | GaussianNoise | Noise = 1.0,
     box: Intervals | None = None,
 ) -> RateCurve:
     """The rate -log(|rho_1|/rho_0)/s of SGD, x+ = x - s grad f(x) + s xi, against the learning rate.
@@ -144,16 +145,20 @@ def chain(
     return RateCurve(records, CHAIN, f.name, chain_options(noise, box))
 
 
-def chain_options(noise: float | GaussianNoise, box: Intervals | None) -> dict[str, Any]:
+def chain_options(noise: float | GaussianNoise | Noise, box: Intervals | None) -> dict[str, Any]:
     """What a chain is asked with, as JSON values."""
+    if isinstance(noise, Noise):
+        said: Any = noise.text
+    else:
+        said = noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance]
     return {
-        "noise": noise if isinstance(noise, float | int) else [list(row) for row in noise.covariance],
+        "noise": said,
         "box": None if box is None else [[float(a), float(b)] for a, b in box],
     }
 
 
 def chain_rate(
-    objective: Objective | str, learning_rate: float, noise: float | GaussianNoise, box: Intervals | None
+    objective: Objective | str, learning_rate: float, noise: float | GaussianNoise | Noise, box: Intervals | None
 ) -> ChainRate:
     """The rate of SGD at one learning rate and the spectrum of a step; parameters as `transfer_spectrum`."""
     return recorded(transfer_spectrum(objective, learning_rate, noise=noise, box=box))
@@ -181,8 +186,8 @@ def recorded(found: TransferSpectrum) -> ChainRate:
 
 
 def _step_noise(
-    f: Objective, step_size: float, noise: float | GaussianNoise, temperature: float | None
-) -> GaussianNoise:
+    f: Objective, step_size: float, noise: float | GaussianNoise | Noise, temperature: float | None
+) -> Step:
     """The distribution of e."""
     positive("learning rate", step_size)
     if not 0 < float(step_size) * float(step_size) < np.inf:
@@ -195,28 +200,63 @@ def _step_noise(
         if not (np.isfinite(temperature) and temperature > 0):
             raise RequestError(f"temperature must be positive, got {temperature}; descent without noise has none")
         return GaussianNoise.isotropic(f.dimension, math.sqrt(2 * step_size * temperature))
-    law = noise if isinstance(noise, GaussianNoise) else GaussianNoise.isotropic(f.dimension, noise)
+    if not isinstance(noise, GaussianNoise):
+        sigma, model = parted(noise, f)
+        if model is not None:
+            return _local_noise(model.bind(f), float(step_size))
+        noise = GaussianNoise.isotropic(f.dimension, sigma)
+    law = noise
     if law.dimension != f.dimension:
         raise RequestError(f"{f.name} has dimension {f.dimension}, the covariance of the noise {law.dimension}")
     return GaussianNoise.of(step_size**2 * np.array(law.covariance))
 
 
+def _local_noise(diffusion: Diffusion, step_size: float) -> Step:
+    """The same everywhere, or another at each place."""
+    if diffusion.is_constant and not diffusion.current:
+        return GaussianNoise.of(step_size**2 * np.array(diffusion.matrix.tolist(), dtype=float))
+    from witten.sgd.local_noise import LocalNoise  # what most requests have no use for
+
+    return LocalNoise(diffusion, step_size)
+
+
 # ------------------------------------------------------------------------------------------------ sums of functions
 
 
+def _terms(f: Objective, step_size: float, step: Step) -> list[tuple[Objective, Step, Any]] | None:
+    """f_i(x_i), of which f is the sum, with the noise along each axis where that is a function of x_i alone, and what
+    tells equal ones; None where the coordinates are not independent."""
+    parts = separate(f)
+    if parts is None:
+        return None
+    one, symbols = parts[0][1], [symbol for _, symbol in parts]
+    lines = [Objective.from_sympy(part.subs(symbol, one), [one]) for part, symbol in parts]
+    if isinstance(step, GaussianNoise):
+        deviations, axes = step.axes()
+        noises: list[Any] = deviations.tolist()
+        steps: list[Step] = [GaussianNoise.isotropic(1, each) for each in noises]
+        independent = np.array_equal(axes, np.eye(f.dimension))
+    else:
+        matrix = step.diffusion.matrix
+        places = [f.symbols.index(symbol) for symbol in symbols]
+        noises = [matrix[i, i].subs(f.symbols[i], one) for i in places]
+        steps = [_local_noise(Diffusion.of(line, [[a]]), step_size) for line, a in zip(lines, noises, strict=True)]
+        independent = matrix.is_diagonal() is True and not step.diffusion.current
+        independent &= all(a.free_symbols <= {one} for a in noises)
+    return list(zip(lines, steps, noises, strict=True)) if independent else None
+
+
 def _of_sum(
-    f: Objective, parts: Sequence[tuple], step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+    f: Objective, step_size: float, k: int, terms: Sequence[tuple[Objective, Step, Any]], box: Intervals | None
 ) -> TransferSpectrum:
     """f_1(x_1) + ... + f_d(x_d): the kernel is a product, and so is every eigenvalue."""
-    deviations, _ = step.axes()
     known: dict[tuple, TransferSpectrum] = {}
     found = []
-    for i, (part, symbol) in enumerate(parts):
+    for i, (line, step, noise) in enumerate(terms):
         inner = None if box is None else [box[i]]
-        key = (part.subs(symbol, parts[0][1]), float(deviations[i]), tuple(inner[0]) if inner else None)
+        key = (line.formula, noise, tuple(inner[0]) if inner else None)
         if key not in known:
-            line = Objective.from_sympy(part, [symbol])
-            known[key] = _of_box(line, step_size, k, GaussianNoise.isotropic(1, float(deviations[i])), inner)
+            known[key] = _of_box(line, step_size, k, step, inner)
         found.append(known[key])
     return _product(f.name, step_size, k, found)
 
@@ -264,7 +304,7 @@ def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectr
 
 
 def _of_box(
-    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+    f: Objective, step_size: float, k: int, step: Step, box: Intervals | None
 ) -> TransferSpectrum:
     """On a domain large enough, at resolutions that agree."""
     domain, rough = _enclosing(f, step_size, k, step, box)
@@ -293,7 +333,7 @@ class Domain:
 
 
 def _enclosing(
-    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+    f: Objective, step_size: float, k: int, step: Step, box: Intervals | None
 ) -> tuple[Domain, TransferSpectrum]:
     """A domain that hardly anything leaves, or that makes no difference; and the spectrum there."""
     domain = first_domain(f, step_size, k, step, box)
@@ -319,28 +359,35 @@ def _enclosing(
 
 
 def _operator(
-    f: Objective, step_size: float, domain: Domain, step: GaussianNoise, per_deviation: float
+    f: Objective, step_size: float, domain: Domain, step: Step, per_deviation: float
 ) -> TransferOperator:
-    deviations, _ = step.axes()
-    cells = float(np.prod(np.ceil(domain.box.widths * per_deviation / deviations)))
-    if cells <= MOST_CELLS:
-        out = transfer_operator(f, step_size, domain.box, noise=step, per_deviation=per_deviation, level=domain.level)
-        cells = out.n_dofs
-        if cells < 2:
-            raise ConvergenceError(
-                f"at step size {step_size:g} the chain on {f.name} takes steps so long that {domain.box} has no place "
-                "for two nodes; take a smaller step"
-            )
-        if cells <= MOST_NODES[f.dimension]:
-            return out
-    raise RequestError(
+    box, level = domain.box, domain.level
+    if isinstance(step, GaussianNoise):
+        cells = float(np.prod(np.ceil(box.widths * per_deviation / step.axes()[0])))
+        if cells > MOST_CELLS:
+            raise _too_many(f, step_size, cells)
+        out = transfer_operator(f, step_size, box, noise=step, per_deviation=per_deviation, level=level)
+    else:
+        out = step.operator(box, level, domain.unit, per_deviation, MOST_CELLS)
+    if out.n_dofs < 2:
+        raise ConvergenceError(
+            f"at step size {step_size:g} the chain on {f.name} takes steps so long that {box} has no place "
+            "for two nodes; take a smaller step"
+        )
+    if out.n_dofs > MOST_NODES[f.dimension]:
+        raise _too_many(f, step_size, out.n_dofs)
+    return out
+
+
+def _too_many(f: Objective, step_size: float, cells: float) -> RequestError:
+    return RequestError(
         f"the chain on {f.name} at step size {step_size:g} needs {cells:.0f} nodes, more than the "
         f"{MOST_NODES[f.dimension]} that are taken; ask for a larger learning rate or a smaller box"
     )
 
 
 def first_domain(
-    f: Objective, step_size: float, k: int, step: GaussianNoise, box: Intervals | None
+    f: Objective, step_size: float, k: int, step: Step, box: Intervals | None
 ) -> Domain:
     """Where exp(-2 f/s) is, s = v/h the learning rate that has this noise; along the axes of the noise."""
     if f.dimension > 2:
@@ -348,6 +395,11 @@ def first_domain(
             f"the chain is there in 1 and 2 dimensions, and for sums of functions of one variable; {f.name} has "
             f"dimension {f.dimension}"
         )
+    if not isinstance(step, GaussianNoise):
+        wells, unit = step.region(k, MARGIN[f.dimension])
+        if box is not None:
+            return Domain(Box.of(box), np.inf, unit)
+        return Domain(_around(wells.box, step), wells.level, unit, wells)
     deviations, _ = step.axes()
     unit = float(deviations.max() ** 2 / step_size)
     if box is not None:
@@ -356,7 +408,7 @@ def first_domain(
     return Domain(_around(found.box, step), found.level, unit, found)
 
 
-def with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: GaussianNoise) -> Domain:
+def with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: Step) -> Domain:
     """The domain, or a larger one where there are other places to which modes as slow as those found may belong.
 
     Hardly any measure is there, and what a mode looks like there does not show in what leaves: plateaus, and wells
@@ -380,8 +432,11 @@ def with_allowed_region(domain: Domain, rough: TransferSpectrum, k: int, step: G
     return replace(domain, box=box, level=level)
 
 
-def _around(box: Box, step: GaussianNoise) -> Box:
+def _around(box: Box, step: Step) -> Box:
     """The box along the axes of the noise, and two of its deviations more on each side."""
+    if not isinstance(step, GaussianNoise):
+        wide = 2 * step.deviations(box) / box.widths
+        return box.expanded(wide, wide)
     deviations, axes = step.axes()
     if not np.array_equal(axes, np.eye(box.dimension)):
         corners = axes.T @ np.stack([x.ravel() for x in np.meshgrid(*box.intervals, indexing="ij")])

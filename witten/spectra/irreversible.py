@@ -23,7 +23,7 @@ from witten.spectra.solvers.lowest_rates import lowest_rates, nodes_of_wells
 from witten.spectra.spectrum import Spectrum
 from witten.spectra.truncation import WIDENING
 
-__all__ = ["generator_spectrum"]
+__all__ = ["generator_spectrum", "matched_region"]
 
 Array = NDArray[np.float64]
 # Nodes of the first grid, on which all eigenvalues are computed, and of the largest one; and grids at least.
@@ -149,24 +149,37 @@ def _resized(grid: Grid, nodes: int) -> Grid:
 
 def _domain(diffusion: Diffusion, s: float, rtol: float, box: Box | None) -> tuple[Grid, Grid | None]:
     """A box as it is; else {f <= level} up to where noise of the largest strength in it reaches, and a wider one."""
-    f = diffusion.objective
     if box is not None:
         widths = box.widths
         cells = 40 * widths / widths.max()
         return Grid(box, tuple(int(max(12, round(n))) for n in cells)), None
-    margin, strength = max(3.0 - 0.5 * np.log(rtol), 5.0), 0.0
+    region, strength = matched_region(diffusion, s, max(3.0 - 0.5 * np.log(rtol), 5.0))
+    grid = region.grid()
+    wide = region.wider(grid, region.level + WIDENING * s * strength)
+    return grid, grid if wide is None else wide
+
+
+def matched_region(diffusion: Diffusion, s: float, margin: float) -> tuple[Sublevel, float]:
+    """{f <= level}, `margin` above the saddles in units of s sigma^2, and sigma^2, the largest
+    eigenvalue of Sigma there.
+
+    Raises
+    ------
+    RequestError
+        where Sigma grows so fast that there is none.
+    """
+    strength = 0.0
     for _ in range(MATCHED):
-        region: Sublevel = sublevel(f, s * (strength or 1.0), margin=margin)
-        grid = region.grid()
-        largest = _strength(diffusion, grid)
+        region = sublevel(diffusion.objective, s * (strength or 1.0), margin=margin)
+        largest = _strength(diffusion, region.grid())
         if strength and largest <= 1.05 * strength:
-            wide = region.wider(grid, region.level + WIDENING * s * strength)
-            return grid, grid if wide is None else wide
+            return region, strength
         if not largest < FASTEST * (strength or largest):
             break
         strength = largest
     raise RequestError(
-        f"the covariance grows so fast beside {f.name} that no domain was found that holds enough; give a box"
+        f"the covariance grows so fast beside {diffusion.objective.name} that no domain was found that holds enough; "
+        "give a box"
     )
 
 

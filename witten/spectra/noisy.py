@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, RequestError
-from witten.noise import Noise, Reversible, reversible
+from witten.noise import Diffusion, Noise, Reversible, reversible
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.critical_set import reach
@@ -19,7 +19,7 @@ from witten.spectra.checks import given_box, require_request
 from witten.spectra.nested_grids import refined_spectrum
 from witten.spectra.spectrum import Spectrum
 
-__all__ = ["noisy_spectrum", "require_room"]
+__all__ = ["noisy_spectrum", "require_positive", "require_room"]
 
 Array = NDArray[np.float64]
 # Places along each axis at which Sigma is looked at before anything is computed.
@@ -63,7 +63,7 @@ def noisy_spectrum(
     if objective.periods:
         raise RequestError(f"{objective.name} has periodic axes, on which noise must be of one strength yet")
     diffusion = noise.bind(objective)
-    diffusion.require_positive(_looked_at(objective, None if box is None else given_box(objective, box)))
+    require_positive(diffusion, box)
     found = reversible(diffusion, learning_rate)
     if found is None or (found.turned and (modes or box is not None)):
         from witten.spectra.irreversible import generator_spectrum  # what most requests have no use for
@@ -71,6 +71,13 @@ def noisy_spectrum(
         return replace(generator_spectrum(diffusion, learning_rate, k, rtol, box), covariance=noise.text)
     result = _of_potential(found.potential, learning_rate, k, rtol, box)
     return replace(result, covariance=noise.text, potential=_on(found, result))
+
+
+def require_positive(diffusion: Diffusion, box: Sequence[tuple[float, float]] | None) -> None:
+    """RequestError, with the place, where Sigma on a lattice over the box, or around the critical points of f, is not
+    finite or not positive definite."""
+    f = diffusion.objective
+    diffusion.require_positive(_looked_at(f, None if box is None else given_box(f, box)))
 
 
 def _of_potential(

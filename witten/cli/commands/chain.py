@@ -11,6 +11,7 @@ from witten import parallel
 from witten.cli import options, output_files
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
+from witten.errors import RequestError
 from witten.number_format import with_log_error
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ EXAMPLES = options.examples(
     "witten chain triple-well --lr 0.2 --json",
     "witten chain rastrigin --lr 0.15,0.3 -o chain.nc --resume",
     "witten chain double-well --lr 0.05 --momentum 0.5",
+    'witten chain double-well --lr 0.1 --covariance "1+tanh(2*x)/2"',
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
-    "variable. A survival below 1 means that SGD diverges in the end; the rate is then that of runs that have not.",
+    "variable; with a covariance SIGMA is its root at x. A survival below 1 means that SGD diverges in the end; the rate "
+    "is then that of runs that have not.",
 )
 # A relative error that is shown to a person is this at least.
 SHOWN = 5e-8
@@ -35,6 +38,9 @@ def chain(
     objective: options.Objective,
     lr: options.LearningRates,
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
+    drift: options.Drift = None,
     box: options.Box = None,
     center: options.Center = None,
     scale: options.Scale = None,
@@ -48,9 +54,13 @@ def chain(
 ) -> None:
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = options.parse_learning_rates(lr)
-    request: dict[str, Any] = {"noise": options.positive("--noise", noise), "box": options.parse_box(box)}
+    request: dict[str, Any] = {
+        "noise": options.parse_noise(noise, covariance, noise_model, drift), "box": options.parse_box(box)
+    }  # fmt: skip
     options.parse_walltime(walltime)
     alpha = options.parse_momentum(momentum, nesterov)
+    if momentum is not None and not isinstance(request["noise"], float):
+        raise RequestError("--momentum knows noise of one strength only: leave --covariance and others out")
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
     f = options.resolved(objective, center, scale)
     from witten.rates import ChainRate, CurveSet, RateCurve
@@ -82,7 +92,7 @@ def chain(
     rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
     sgd_why, why = (_why(curve) for curve in (sgd, sde))
     if as_json:
-        said = {"objective": objective, "noise": request["noise"], **about}
+        said = {"objective": objective, **options.about_noise(request["noise"]), **about}
         print_json({**said, "records": rows, "why": sgd_why or why})
     else:
         _show(f.name, request["noise"], rows, about)
@@ -136,9 +146,10 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
     }
 
 
-def _show(name: str, noise: float, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> None:
+def _show(name: str, noise: Any, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> None:
     """With momentum rates are those per step."""
-    noted = "" if noise == 1 else f", noise {noise:g}"
+    strength = f"noise {noise:g}" if isinstance(noise, float) else f"covariance {noise.text}"
+    noted = "" if noise == 1 else f", {strength}"
     title, unit = "SGD beside the SDE", ""
     if about:
         gradient = ", Nesterov's gradient" if about["nesterov"] else ""

@@ -19,6 +19,7 @@ EXAMPLES = options.examples(
     "witten landscape himmelblau --plot landscape.png",
     'witten landscape "(x**2-1)**2/4 + x/10" --json',
     'witten landscape double-well --covariance "1 + tanh(2*x)/2"',
+    "witten landscape double-well --noise-model loss:c=1,floor=0.2 --lr 0.1",
     'witten landscape rastrigin --box "-5.12:5.12,-5.12:5.12"',
 )
 # Rows of a table for a person, and coordinates of a point in it.
@@ -34,6 +35,7 @@ def landscape(
     plot: options.Plot = None,
     covariance: options.Covariance = None,
     noise_model: options.NoiseModel = None,
+    lr: options.NoiseLearningRate = None,
     as_json: options.Json = False,
 ) -> None:
     """Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f."""
@@ -42,11 +44,13 @@ def landscape(
     output_files.check_plot(plot)
     import witten
 
-    f, noise = options.resolved(objective, center, scale), options.parse_noise("1", covariance, noise_model)
+    noise, s = options.parse_noise("1", covariance, noise_model), options.parse_noise_learning_rate(lr)
+    of_potential: dict[str, Any] = {} if s is None else {"noise": noise, "learning_rate": s}
+    f = options.resolved(objective, center, scale)
     with progress_bar(2, f"{f.name}: critical points and what joins them") as advance:
-        found = witten.describe_landscape(f, box=intervals, seed=number)
+        found = witten.describe_landscape(f, box=intervals, seed=number, **of_potential)
         advance("are known; ways out of wells")
-        ways = _ways(found, noise)
+        ways = _ways(found, noise) if s is None else None
     if plot is not None:
         from witten.plots import plot_landscape
 
@@ -54,9 +58,12 @@ def landscape(
     for note in found.cut:
         say(f"note: {note}")
     if as_json:
-        print_json(_json(objective, found) | ({} if ways is None else {"exits": json_of_exits(ways)}))
+        said = {} if s is None else {"learning_rate": s} | options.about_noise(noise)
+        print_json(_json(objective, found) | said | ({} if ways is None else {"exits": json_of_exits(ways)}))
     else:
         _show(found)
+        if s is not None:
+            print_line(f"of the potential F of this noise at learning rate {s:g}: its stationary density is e^(-2F/s)")
         if ways:
             show_exits(ways)
         output_files.say_where(plot=plot)

@@ -21,6 +21,7 @@ EXAMPLES = options.examples(
     "witten risk shi-su-jordan --schedule cosine:0.1:1000 --x0 -0.9,0.9 --method spectral --plot risk.png",
     "witten risk double-well:tilt=0.05 --schedule 0.1:300,0.05:300 --momentum 0.5",
     "witten risk double-well:tilt=0.05 --schedule 'log:0.5:3000' --method simulate --json",
+    'witten risk "x^2/2" --schedule 0.2:100 --x0 1 --method simulate --covariance "1+x^2/10"',
     notes="Schedules: S:STEPS, cosine:S:STEPS, poly:S:STEPS:POWER, log:C:STEPS, step:S:STEPS:FACTOR:EVERY (divided by "
     "FACTOR, 2 for a half, EVERY so many steps), joined by commas; S:STEPS:flow is continuous time; ' until risk<E' at "
     "the end stops early, after any step. chain is the distribution of SGD, spectral that of the SDE; they differ by "
@@ -53,6 +54,8 @@ def risk(
     x0: Start = None,
     method: RiskMethod = "chain",
     noise: options.Noise = "1",
+    covariance: options.Covariance = None,
+    noise_model: options.NoiseModel = None,
     momentum: options.Momentum = None,
     nesterov: options.Nesterov = False,
     paths: Runs = "2000",
@@ -66,7 +69,7 @@ def risk(
     """The excess risk E f - min f along a schedule of learning rates, from a point."""
     request: dict[str, Any] = {
         "method": method,
-        "noise": options.positive("--noise", noise),
+        "noise": options.parse_noise(noise, covariance, noise_model),
         "momentum": options.parse_momentum(momentum, nesterov),
         "nesterov": nesterov,
         "paths": options.whole("--paths", paths, 2),
@@ -91,6 +94,7 @@ def risk(
         plot_risks([curve], plot)
     if as_json:
         said = {} if momentum is None else {"momentum": curve.momentum, "nesterov": nesterov}
+        said |= {} if isinstance(request["noise"], float) else options.about_noise(request["noise"])
         print_json(_json(objective, curve) | said)
         return
     _show(curve)

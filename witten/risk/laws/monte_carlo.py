@@ -12,6 +12,7 @@ from witten.descent.gradient_map import DescentMap
 from witten.dynamics.paths.ensemble import Motion, Paths
 from witten.dynamics.paths.momentum import MomentumMotion
 from witten.errors import ConvergenceError, RequestError
+from witten.noise import Diffusion
 from witten.objectives import Objective
 from witten.risk.laws.sde_paths import paths_over_gaps
 from witten.schedules import Run, Schedule
@@ -34,24 +35,26 @@ ROUNDINGS = 4 * float(np.finfo(float).eps)
 
 def simulated_risk(
     f: Objective, start: Array, plan: Schedule, steps: NDArray[np.int64], *, lowest: float, noise: float,
-    momentum: float, nesterov: bool, paths: int, seed: int,
+    momentum: float, nesterov: bool, paths: int, seed: int, diffusion: Diffusion | None = None,
 ) -> tuple[Array, Array, Array, Mapping[str, Any]]:  # fmt: skip
     """Mean excess risk over runs, lower and upper ends of its 95 % interval at these steps, shape (n,) each.
 
-    SGD with x+ = x - s grad f(x) + s sigma xi, with momentum from rest; where a stage is in continuous time, the SDE by
-    Heun's scheme with two time steps, of which each run has its own extrapolation (4 f_h - f_2h)/3; the interval holds
-    what that may leave.
+    SGD with x+ = x - s grad f(x) + s sigma xi, with momentum from rest, or without and s Sigma(x)^{1/2} xi; where a
+    stage is in continuous time, the SDE by Heun's scheme with two time steps, of which each run has its own
+    extrapolation (4 f_h - f_2h)/3; the interval holds what that may leave.
 
     Raises
     ------
     RequestError
-        for fewer than 2 runs; ConvergenceError if runs diverge.
+        for fewer than 2 runs, and for a covariance with a stage in continuous time; ConvergenceError if runs diverge.
     """
     if paths < 2:
         raise RequestError(f"a simulation needs at least 2 runs, got {paths}")
     flow = any(run.flow for run in plan.runs(int(steps[-1])))
+    if flow and diffusion is not None:
+        raise RequestError("a schedule in continuous time is for noise of one strength; leave :flow out")
     points = np.repeat(start[:, None], paths, axis=1)
-    levels = [_Runs(f, points, noise, momentum, nesterov, seed, parts) for parts in (2, 1)[: 1 + flow]]
+    levels = [_Runs(f, points, noise, momentum, nesterov, seed, parts, diffusion) for parts in (2, 1)[: 1 + flow]]
     moments = [_moments([f(points) for _ in levels], lowest)] if steps[0] == 0 else []
     done, last = 0, None
     for run in plan.runs(int(steps[-1])):
@@ -75,10 +78,11 @@ class _Runs:
     """
 
     def __init__(
-        self, f: Objective, points: Array, noise: float, momentum: float, nesterov: bool, seed: int, parts: int
-    ) -> None:
+        self, f: Objective, points: Array, noise: float, momentum: float, nesterov: bool, seed: int, parts: int,
+        diffusion: Diffusion | None,
+    ) -> None:  # fmt: skip
         self.f, self.noise, self.momentum, self.nesterov = f, noise, momentum, nesterov
-        self.seed, self.parts, self.step = seed, parts, 0
+        self.seed, self.parts, self.step, self.diffusion = seed, parts, 0, diffusion
         self.x = np.tile(points, (2, 1)) if momentum else points
 
     def along(self, run: Run, asked: NDArray[np.int64]) -> Iterator[Array]:
@@ -105,7 +109,7 @@ class _Runs:
     def _motion(self, s: float) -> Motion:
         asked = (self.f, s, s, self.noise, "euler-maruyama", self.seed)
         if not self.momentum:
-            return Motion(*asked)
+            return Motion(*asked, diffusion=self.diffusion)
         return MomentumMotion(*asked, momentum=self.momentum, nesterov=self.nesterov)
 
     def _flow(self, s: float, strides: list[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
