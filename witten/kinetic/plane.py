@@ -10,8 +10,9 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
-from witten.domains.sublevel import Scan, rounding
+from witten.domains.scan import Scan
 from witten.errors import ConvergenceError
 from witten.kinetic.domain import WELLS, Domain, Interval, around_wells
 from witten.kinetic.elements import DEGREE, Elements, values_at

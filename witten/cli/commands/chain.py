@@ -27,8 +27,8 @@ EXAMPLES = options.examples(
     "witten chain double-well --lr 0.05 --momentum 0.5",
     'witten chain double-well --lr 0.1 --covariance "1+tanh(2*x)/2"',
     notes="The chain is x+ = x - s grad f(x) + s SIGMA xi, in 1 and 2 dimensions and for sums of functions of one "
-    "variable; with a covariance SIGMA is its root at x. A survival below 1 means that SGD diverges in the end; the rate "
-    "is then that of runs that have not.",
+    "variable; with a covariance SIGMA is its root at x. A survival below 1 means that SGD diverges in the end; the "
+    "rate is then that of runs that have not.",
 )
 # A relative error that is shown to a person is this at least.
 SHOWN = 5e-8
