@@ -76,10 +76,11 @@ class TorchLoss:
         return np.array([self.product(x, e) for e in np.eye(self.parameters)])
 
     def product(self, x: Array, v: Array) -> Array:
-        """Hess f(x) v, (n,), forward through the gradient."""
+        """Hess f(x) v, (n,), the gradient of grad f . v."""
         import torch
 
-        return np.asarray(torch.func.jvp(torch.func.grad(self._value), (self._point(x),), (self._point(v),))[1].numpy())
+        direction, slope = self._point(v), torch.func.grad(self._value)
+        return np.asarray(torch.func.grad(lambda point: slope(point) @ direction)(self._point(x)).numpy())
 
     def sample_gradients(self, x: Array) -> Array:
         """grad f_i(x) of each sample, (N, n), in chunks of bounded memory."""
