@@ -30,6 +30,9 @@ __all__ = ["CorrelatedTransferOperator", "LocalNoise", "LocalTransferOperator"]
 Array = NDArray[np.float64]
 # Places along each axis at which Sigma is looked at before there is a grid.
 LOOKED_AT = {1: 401, 2: 61}
+# Of noise without a potential: f at the rim of the first domain, above the saddles in units of s sigma^2. It is
+# enlarged until next to nothing leaves.
+FIRST = 6.0
 # A grid is made anew where noise at its nodes is narrower than this part of what it was made for.
 NARROWER, ANEW = 0.95, 8
 
@@ -177,8 +180,14 @@ class LocalNoise:
         """Where the law of the SDE is, and the learning rate at which unit noise has it."""
         if self.potential is not None:
             return sublevel(self.height, self.step_size, wells=wells, margin=margin), self.step_size
-        region, strength = matched_region(self.diffusion, self.step_size, margin)
+        region, strength = matched_region(self.diffusion, self.step_size, min(margin, FIRST))
         return region, self.step_size * strength
+
+    def unit(self, box: Box) -> float:
+        """The learning rate at which unit noise has its law on `height`, in a box."""
+        if self.potential is not None:
+            return self.step_size
+        return float(self.deviations(box).max() ** 2 / self.step_size)
 
     def deviations(self, box: Box) -> Array:
         """The largest of the noise of a step along each axis in a box, shape (d,)."""

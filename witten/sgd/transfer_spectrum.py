@@ -396,9 +396,9 @@ def first_domain(
             f"dimension {f.dimension}"
         )
     if not isinstance(step, GaussianNoise):
-        wells, unit = step.region(k, MARGIN[f.dimension])
         if box is not None:
-            return Domain(Box.of(box), np.inf, unit)
+            return Domain(Box.of(box), np.inf, step.unit(Box.of(box)))
+        wells, unit = step.region(k, MARGIN[f.dimension])
         return Domain(_around(wells.box, step), wells.level, unit, wells)
     deviations, _ = step.axes()
     unit = float(deviations.max() ** 2 / step_size)
