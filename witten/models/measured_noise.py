@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,7 +55,7 @@ class MeasuredNoise:
             rows = np.array([[difference(f.slope, point, e, FIRST * self.length) for e in np.eye(d)] for point in x.T])
             return np.moveaxis((rows + rows.transpose(0, 2, 1)) / 2, 0, 2)
 
-        functions = {"value": value, "gradient": gradient, "hessian": hessian}
+        functions: dict[str, Callable[[Array], Array]] = {"value": value, "gradient": gradient, "hessian": hessian}
         given = (value, gradient, hessian)
         return CallableObjective(f.name, None, variables(d), given=given, functions=functions, scale=self.length)
 

@@ -46,7 +46,7 @@ class ModelLoss:
     name: str = "the loss"
 
     def __post_init__(self) -> None:
-        f = self.value
+        f: object = self.value
         if isinstance(f, TorchLoss):
             self._take(f, ("gradient", "product", "sample_gradients"))
         if not isinstance(f, Objective):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -141,7 +141,7 @@ class Recorder:
     sample_gradients: Function | None = None
     every: int = 100
     batch: int = 1
-    output: str | PathLike[str] | None = None
+    output: str | Path | None = None
     name: str = "the loss"
     _rows: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
