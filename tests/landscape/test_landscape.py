@@ -10,6 +10,7 @@ from properties import examples
 
 import witten
 from witten.errors import ConvergenceError, RequestError
+from witten.landscape import critical_points as search
 from witten.landscape.barriers import barrier_pairs
 from witten.landscape.critical_point import polished
 from witten.landscape.critical_points import critical_points
@@ -465,6 +466,13 @@ def test_growth_is_not_claimed_where_it_is_not_there():
     assert growth(resolve("mueller-brown")) is None and growth(callable_twin("himmelblau")) is None
 
 
-def test_too_many_critical_points_ask_for_a_box():
-    with pytest.raises(ConvergenceError, match="give a box"):
-        witten.describe_landscape("rastrigin:dim=3")
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [(resolve("himmelblau"), "more than 4 critical points"), (callable_twin("himmelblau"), "has 9 critical points")],
+    ids=["proved", "searched"],
+)
+def test_too_many_critical_points_ask_for_a_box(monkeypatch, objective, said):
+    monkeypatch.setattr(search, "MOST_POINTS", 4)
+    monkeypatch.setattr(search, "MOST_OF_MORE", 8)
+    with pytest.raises(ConvergenceError, match=f"{said}.*give a box"):
+        witten.describe_landscape(objective)

@@ -1,8 +1,6 @@
 """Rates on adaptive meshes against independent references; what is asked of the command line; on any ranks."""
 
 import json
-import subprocess
-import sys
 import warnings
 from functools import cache
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skfem
-from launcher import PATIENCE
+from launcher import cli, in_process
 from numpy.polynomial import legendre
 from references import CASES, double_well, rates_1d, reference_rates, separable_rates
 from scipy.linalg import eigh
@@ -38,7 +36,7 @@ MESHES = Path(__file__).parents[2] / "meshes"
 FE = {"method": "finite-elements"}
 WELLS = "(x^2 + y^2 - 1)^2/4"  # a circular valley
 SPHERES = "(x^2 + y^2 + z^2 - 1)^2/4"
-alone_only = pytest.mark.skipif(world().size > 1, reason="starts processes of its own")
+alone_only = pytest.mark.skipif(world().size > 1, reason="a command of one process")
 
 
 def within(found, truth, part=0.0):
@@ -353,14 +351,8 @@ def test_requests_that_make_no_sense_are_refused():
 
 
 # ------------------------------------------------------------------------------------------------ the command line
-def run(*arguments):
-    """`witten ARGUMENTS`, ended."""
-    command = [sys.executable, "-m", "witten", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-
-
-def answer(*arguments):
-    """The JSON object that it prints."""
+def answer(*arguments, run=in_process):
+    """The JSON object that `witten ARGUMENTS` prints."""
     done = run(*arguments, "--json")
     assert (done.returncode, done.stderr) == (0, ""), done
     return json.loads(done.stdout)
@@ -368,7 +360,7 @@ def answer(*arguments):
 
 @alone_only
 def test_gap_by_finite_elements():
-    found = answer("gap", "double-well", "--lr", "0.4,0.1", "--method", "fe")
+    found = answer("gap", "double-well", "--lr", "0.4,0.1", "--method", "fe", run=cli)
     assert found["method"] == "fe" and found["objective"] == "double-well"
     for record, rate in zip(found["records"], (1.3477798375e-1, 2.7761406366e-3), strict=True):
         assert abs(record["rate"] - rate) <= record["rate_error"] <= 1e-4 * rate
@@ -381,7 +373,7 @@ def test_a_degree_means_finite_elements_and_options_reach_petsc():
     (record,) = found["records"]
     assert found["method"] == "fe" and record["solver"].startswith("fe P2")
     assert abs(record["rate"] - 3.3545287308e-2) <= record["rate_error"]
-    done = run(
+    done = in_process(
         "gap", "double-well:dim=2", "--lr", 0.2, "--degree", 3, "--petsc", "-eps_max_it 1 -eps_tol 1e-16 -eps_ncv 7"
     )
     assert done.returncode == 1 and "Krylov-Schur found" in done.stderr and "--petsc" in done.stderr
@@ -416,7 +408,7 @@ def test_a_sweep_goes_on_from_its_file(tmp_path):
     assert saved.method == "finite-elements" and [each.modes_counted for each in saved.records] == [
         record["modes_counted"] for record in both
     ]
-    done = run(*asked, "--lr", "0.2,0.1", "--resume", "--degree", 2)
+    done = in_process(*asked, "--lr", "0.2,0.1", "--resume", "--degree", 2)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
@@ -430,7 +422,7 @@ def test_a_sweep_goes_on_from_its_file(tmp_path):
     ],
 )
 def test_wrong_requests_end_with_one_line(arguments, says):
-    done = run("gap", *arguments, "--lr", 0.2)
+    done = in_process("gap", *arguments, "--lr", 0.2)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("witten: ") and done.stderr.count("\n") == 1 and says in done.stderr
 

@@ -30,11 +30,10 @@ EARLY = 4
 # What batch systems send before the limit; Windows has none.
 USR1 = getattr(signal, "SIGUSR1", None)
 ENDING = (signal.SIGINT, signal.SIGTERM)
+# A launcher may pass on what the terminal has already sent to everybody: within so many seconds it is the same signal.
+ECHO = 1.0
 # Seconds for a sweep to finish the learning rate in hand; for any work to be left, and then to save and print.
 GRACE, LIMIT = 5.0, 9.0
-# A launcher passes on what the terminal has already sent to everybody, and does so twice: within so many seconds it is
-# the same signal. On ranks a busy machine may part the two, and the launcher itself ends them for whoever insists.
-ECHO, ECHO_ON_RANKS = 1.0, GRACE
 # Seconds after which an exception that was swallowed is raised again, and one that would have met a compiler.
 AGAIN, SOON = 1.0, 0.05
 COMPILERS = {"numba", "llvmlite"}
@@ -83,8 +82,7 @@ class Signals:
 
     def repeated(self, number: int) -> bool:
         """Whether somebody insists."""
-        echo = ECHO if parallel.launched()[1] == 1 else ECHO_ON_RANKS
-        return self.reason is not None and number != USR1 and time.monotonic() - self.first > echo
+        return self.reason is not None and number != USR1 and time.monotonic() - self.first > ECHO
 
     def overdue(self, number: int, frame: FrameType | None) -> None:
         """The timer has run out, in the main thread."""
