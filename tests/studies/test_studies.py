@@ -35,6 +35,13 @@ def test_what_the_noise_of_minibatches_changes():
     assert all(each.draw().axes for each in found.figures)
 
 
+def test_whether_momentum_helps():
+    found = study.run("momentum", quick=True)
+    assert [check for check in found.checks if not check.ok] == [] and len(found.checks) >= 20
+    page = json.loads((ROOT / "docs" / "papers" / "momentum.json").read_text())["checks"]
+    assert len({check.what for check in found.checks} & {check["what"] for check in page}) >= len(found.checks) - 2
+
+
 def test_a_wrong_formula_is_noticed(monkeypatch):
     from witten.studies import large_learning_rate
 

@@ -227,7 +227,8 @@ def hull(points: Array, tolerance: float = 1e-6) -> Array:
 
 def state_hull(descent: DescentMap, states: Array) -> Array:
     """An orthonormal basis (m, l) of the states whose points differ as those of states (m, n) do: of pairs both."""
-    return np.kron(np.eye(1 + bool(descent.momentum)), hull(descent.position(states)))
+    along = hull(descent.position(states))
+    return np.asarray(np.kron(np.eye(1 + bool(descent.momentum)), along), dtype=float)
 
 
 def split_exponents(descent: DescentMap, points: Array, along: Array) -> tuple[Array, Array]:

@@ -24,6 +24,7 @@ STUDIES = {
     "annealing": "witten.studies.annealing",
     "later-results": "witten.studies.later_results",
     "minibatch-noise": "witten.studies.minibatch_noise",
+    "momentum": "witten.studies.momentum",
 }
 
 

@@ -108,8 +108,8 @@ def _draw_basins(descent: DescentMap, start: tuple[float, ...], box: Any, path: 
 
     f, cells = descent.objective, (CELLS_OF_PICTURE, CELLS_OF_PICTURE)
     box = box or _around(f, start) * (2 if descent.momentum and f.dimension == 1 else 1)
-    momentum = {"momentum": descent.momentum, "nesterov": descent.nesterov}
-    plot_basins(basins(f, descent.learning_rate, box, cells, **momentum), path)
+    alpha, nesterov = descent.momentum, descent.nesterov
+    plot_basins(basins(f, descent.learning_rate, box, cells, momentum=alpha, nesterov=nesterov), path)
 
 
 def _around(f: Objective, start: tuple[float, ...]) -> list[tuple[float, float]]:
@@ -160,6 +160,8 @@ def _show(maps: list[DescentMap], found: list[Fate]) -> None:
         rows.append((f"{each.learning_rate:.6g}", each.kind, period, x, sharp, largest, top, remark))
     first = maps[0]
     name = f"{first.objective.name}: gradient descent{momentum_in_words(first.momentum, first.nesterov)}"
-    sharp = f"sharpness / ({first.limit_in_words})"
+    sharp = "sharpness / limit" if first.momentum else "sharpness / (2/s)"
     columns = ("learning rate", "fate", "period", "x", sharp, "|multiplier|", "lyapunov", "")
     print_table(name, columns, rows, left=("fate", "x", ""))
+    if first.momentum:
+        print_line(f"limit: the largest sharpness of a stable minimum, {first.limit_in_words}")

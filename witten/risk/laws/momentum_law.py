@@ -110,7 +110,7 @@ class MomentumLaw:
                 f"pairs of nodes at {different} learning rates, down to {rates.min():.4g}: more than are taken; use "
                 "the method 'simulate', larger learning rates, or fewer of them"
             )
-        return x0 + h * np.arange(-before, after + 1), h, m, before
+        return np.asarray(x0 + h * np.arange(-before, after + 1), dtype=float), h, m, before
 
     @property
     def fits(self) -> bool:
