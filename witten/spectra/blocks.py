@@ -33,7 +33,7 @@ def require_blocks(objective: Objective) -> tuple[Block, ...]:
     if not blocks:
         raise RequestError(
             f"{objective.name} has dimension {objective.dimension} and is no sum of blocks of at most 3 coordinates, "
-            "turned ones included, and no chain of polynomials; grids go up to 3: use theory or simulate"
+            "turned ones included; grids go up to 3: use theory or simulate"
         )
     return blocks
 

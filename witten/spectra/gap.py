@@ -216,8 +216,7 @@ def gap(
     ----------
     objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`; in more than
         three dimensions an objective that is a sum of blocks of at most three coordinates, turned ones included, which
-        are found (`independent_blocks`), or a polynomial in which each coordinate stands beside at most two others, a
-        chain of at most 20 (`gap_of_chain`), with noise of one strength in all of space
+        are found (`independent_blocks`), with noise of one strength in all of space
     dimension, gradient, hessian, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
@@ -250,24 +249,16 @@ def gap(
     options = _options(rtol, sigma, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls | covariance))
     in_all_of_space = not (f.periods or f.mobility or walls) and box is None
     apart = f.dimension > 3 and in_all_of_space and model is None and how is None
-    chain = None
     if apart:
-        from witten.objectives.independent_blocks import independent_blocks
-        from witten.objectives.neighbour_chain import neighbour_chain
         from witten.spectra.blocks import gap_of_blocks, require_blocks
-        from witten.spectra.chains import gap_of_chain
 
-        chain = None if independent_blocks(f) else neighbour_chain(f)
-        if chain is None:
-            require_blocks(f)
+        require_blocks(f)
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
         _start_petsc()
 
     def compute(s: float, group: Communicator) -> RateRecord:
         if model is not None:
             return noisy_record(_noisy(f, s, 2, model, group, rtol=rtol, box=box, modes=False))
-        if chain is not None:
-            return replace(gap_of_chain(f, chain, effective_learning_rate(s, sigma)), learning_rate=float(s))
         if apart:
             return gap_of_blocks(
                 f, effective_learning_rate(s, sigma),
