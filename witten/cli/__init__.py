@@ -41,7 +41,7 @@ COMMANDS = {
     "schedule": "The fewest steps to a target risk, with at most M constant learning rates.",
     "anneal": "Large steps, then small ones, against small ones alone in regression: test losses at equal train loss.",
     "stability": "Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay.",
-    "probe": "A model at a point: sharpness against 2/s, the Hessian, the noise of the gradient, a path to another point.",
+    "probe": "A model at a point: sharpness against 2/s, the Hessian, the noise of the gradient, a path to another.",
     "descend": "Run x+ = x - s grad f(x) from one start at each learning rate, and say where it ends.",
     "bifurcate": "The points that gradient descent visits in the long run, their period, and the Lyapunov exponent.",
     "study": "Run the experiments of a paper: what it claims beside what is observed.",

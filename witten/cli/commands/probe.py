@@ -71,7 +71,7 @@ def probe(
     plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
-    """A model at a point: sharpness against 2/s, the Hessian, the noise of the gradient, a path to another point."""
+    """A model at a point: sharpness against 2/s, the Hessian, the noise of the gradient, a path to another."""
     s, many = options.parse_learning_rate(lr), options.whole("--count", count, 1)
     number = options.whole("--seed", seed, 0)
     samples = options.whole("--batch", batch, 1)
