@@ -18,9 +18,10 @@ from properties import examples
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import witten
+from witten import noise as noises
 from witten import plots
 from witten.domains.box import Box
-from witten.errors import Stopped
+from witten.errors import AccuracyWarning, RequestError, Stopped
 from witten.gap_plane import gap_plane
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective, resolve
@@ -476,3 +477,26 @@ def test_a_learning_rate_out_of_all_proportion_is_refused(s, words):
 def test_steps_that_leave_no_place_for_two_nodes_are_refused():
     with pytest.raises(witten.ConvergenceError, match="for two nodes; take a smaller step"):
         transfer_spectrum("double-well", 9.0)
+
+
+def test_beside_a_continuous_spectrum_the_gap_is_its_bottom_or_an_eigenvalue_that_no_box_changes():
+    """Far out a step on m|x| has the moduli up to e^{-m^2/2}: Toeplitz, least over exponential tilts."""
+    with pytest.warns(AccuracyWarning, match="there is no eigenvalue below: that is the gap"):
+        found = witten.transfer_spectrum("abs(x)", 0.3)
+    assert found.continuous
+    assert found.rate == pytest.approx(0.5 / 0.3, rel=1e-12)
+    boxed = witten.transfer_spectrum("abs(x)", 0.3, box=[(-20, 20)])
+    assert 0 < boxed.rate - found.rate < 2e-3  # the same edge, seen from a box
+    assert 0 < found.rate_error < 5e-3
+    with pytest.warns(AccuracyWarning, match="the rates below it stand"):
+        smooth = witten.transfer_spectrum("sqrt(1+x^2)", 0.3)
+    assert not smooth.continuous
+    boxed = witten.transfer_spectrum("sqrt(1+x^2)", 0.3, box=[(-40, 40)])
+    assert smooth.rate == pytest.approx(boxed.rate, abs=smooth.rate_error + boxed.rate_error)
+    assert (abs(smooth.eigenvalues - boxed.eigenvalues) <= smooth.errors + boxed.errors).all()
+
+
+@pytest.mark.parametrize(("text", "noise"), [("abs(x)", noises.formula("1+tanh(x)/2")), ("sqrt(1+x^2+y^2)", 1.0)])
+def test_a_continuous_spectrum_of_which_the_chain_has_no_closed_form_is_refused(text, noise):
+    with pytest.raises(RequestError, match="not discrete; of this chain it is not known where"):
+        witten.transfer_spectrum(text, 0.3, noise=noise)

@@ -47,6 +47,11 @@ def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray
     bad = np.isnan(values) | (values == -np.inf)
     if bad.any():
         where = ", ".join(f"{c:.6g}" for c in points[:, bad.argmax()])
+        if objective.mobility:  # a potential, that of noise from place to place
+            raise RequestError(
+                f"the potential of {objective.name} with this covariance is {values[bad.argmax()]} at ({where}): the "
+                "covariance must be positive and finite; give another, or a box where it is"
+            )
         raise RequestError(f"{objective.name} is {values[bad.argmax()]} at ({where}); give a box on which it is finite")
     return values
 

@@ -67,6 +67,7 @@ class TransferSpectrum:
         objective is a sum and the spectrum was put together from its terms
     operator : P at the finest resolution; None likewise
     seconds : wall time
+    continuous : whether the gap is the bottom of the continuous spectrum, and rho_1 no eigenvalue
     """
 
     step_size: float
@@ -81,6 +82,7 @@ class TransferSpectrum:
     n_dofs: int
     seconds: float
     solver: str
+    continuous: bool = False
 
     @property
     def survival(self) -> float:

@@ -16,6 +16,7 @@ from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import ConvergenceError, RequestError
 from witten.noise import Diffusion, Noise, parted
 from witten.objectives import Objective, resolve
+from witten.objectives.growth.chain_bottom import chain_bottom
 from witten.objectives.topography.convexity import separate
 from witten.rates import ChainRate, RateCurve
 from witten.request import checked_learning_rates, positive
@@ -23,6 +24,8 @@ from witten.sgd.arnoldi import LEAK, ROUNDING, TransferSpectrum, by_modulus, ope
 from witten.sgd.collocation import AtomicMap
 from witten.sgd.gradient_noise import AtomicNoise, GaussianNoise
 from witten.sgd.transfer_operator import TransferOperator, transfer_operator
+from witten.spectra.checks import require_isolated
+from witten.spectra.continuous_spectrum import FAR_BELOW, Attempt, gap_beside
 
 if TYPE_CHECKING:
     from witten.sgd.local_noise import LocalNoise
@@ -66,6 +69,9 @@ FINER = {1: 1.5, 2: 1.25}
 AGAIN = {1: 3000, 2: 30_000}
 # Chebyshev points along each axis that are tried for noise of atoms.
 POINTS = {1: (24, 48, 96, 192, 384), 2: (10, 16, 24, 32)}
+# How far above the wells, in units of the learning rate, f may be at the ends: weights e^{-2 f/s} are doubles there.
+# The nodes of such a domain are no more than these.
+WIDEST, WIDE_NODES = 200.0, 1200.0
 # Nodes beyond which a chain is refused, and cells of a box.
 MOST_NODES, MOST_CELLS = {1: 8000, 2: 120_000}, 4_000_000
 
@@ -182,6 +188,7 @@ def recorded(found: TransferSpectrum) -> ChainRate:
         eigenvalues=tuple(found.eigenvalues.tolist()),
         eigenvalue_errors=tuple(found.errors.tolist()),
         loss=found.leak,
+        continuous=found.continuous,
     )
 
 
@@ -272,7 +279,7 @@ def _product(name: str, step_size: float, k: int, found: Sequence[TransferSpectr
     leak = -math.expm1(sum(math.log1p(-one.leak) for one in found))
     return TransferSpectrum(
         step_size, values, errors, leak, slowest.gap, slowest.gap_error, None, None, name,
-        max(one.n_dofs for one in found), 0.0, slowest.solver,
+        max(one.n_dofs for one in found), 0.0, slowest.solver, slowest.continuous,
     )  # fmt: skip
 
 
@@ -306,8 +313,15 @@ def _of_atoms(atoms: AtomicMap, k: int, box: Intervals | None) -> TransferSpectr
 def _of_box(
     f: Objective, step_size: float, k: int, step: Step, box: Intervals | None
 ) -> TransferSpectrum:
-    """On a domain large enough, at resolutions that agree."""
+    """On a domain large enough, at resolutions that agree; without a box, beside the continuous spectrum."""
     domain, rough = _enclosing(f, step_size, k, step, box)
+    found = _refined(f, step_size, k, step, domain, rough)
+    return found if box is not None or found.leak > LEAK else _beside(f, k, step, domain, found)
+
+
+def _refined(
+    f: Objective, step_size: float, k: int, step: Step, domain: Domain, rough: TransferSpectrum
+) -> TransferSpectrum:
     per_deviation = FINE[f.dimension]
     while True:
         domain = replace(domain, box=domain.box.expanded(0.05, 0.05), level=domain.level + 2 * domain.unit)
@@ -320,6 +334,78 @@ def _of_box(
         if enough or fine.n_dofs * FINER[f.dimension] ** f.dimension > AGAIN[f.dimension]:
             return replace(fine, errors=errors, gap_error=gap_error)
         rough = fine
+
+
+def _beside(f: Objective, k: int, step: Step, domain: Domain, found: TransferSpectrum) -> TransferSpectrum:
+    """The gap where f grows so slowly that the spectrum is not discrete: an eigenvalue, with what a larger box changes
+    in its error, or the bottom of the continuous spectrum."""
+    h = found.step_size
+    height = f if isinstance(step, GaussianNoise) else step.height
+    bottom, known = chain_bottom(height, domain.unit)
+    if not np.isfinite(bottom.rate):
+        return found
+    if not known:
+        if found.rate + found.rate_error < FAR_BELOW * bottom.rate:
+            return found
+        raise RequestError(
+            f"{f.name} grows so slowly that its spectrum is not discrete; of this chain it is not known where the "
+            "continuous spectrum begins: give a box"
+        )
+
+    def widen(margin: float) -> _Wider | None:
+        wider = _Wider(f, h, k, step, sublevel(f, domain.unit, wells=k, margin=min(margin, WIDEST)))
+        return None if margin > WIDEST or wider.n_nodes > WIDE_NODES else wider
+
+    beside = gap_beside(bottom, domain.unit, _attempt(found), widen, RTOL[1])
+    require_isolated(f, h, np.array([beside.rate]), bottom, beside.continuous)
+    gap, last = -math.expm1(-h * beside.rate), beside.result
+    errors = _errors_beside(last, h * bottom.rate, domain.unit * h)
+    error = h * beside.error * beside.rate * (1.0 - gap)
+    return replace(last, errors=errors, gap=gap, gap_error=error, continuous=beside.continuous)
+
+
+def _errors_beside(found: TransferSpectrum, edge: float, variance: float) -> Array:
+    """The errors of eigenvalues, with what the ends of the box are in them: a mode of modulus e^{-r} decays like
+    e^{-kappa |x|}, kappa = sqrt(2 (edge - r)/v). What is none is somewhere below e^{-edge}."""
+    modulus = abs(found.eigenvalues)
+    with np.errstate(divide="ignore"):
+        r = -np.log(modulus)
+    decay = np.sqrt(2 * np.maximum(edge - r, 0.0) / variance)
+    cut = 4 * np.exp(-decay * _attempt(found).extent) * np.maximum(r, 0.0) * modulus
+    return np.where(modulus <= math.exp(-edge) + found.errors, math.exp(-edge), found.errors + cut)
+
+
+@dataclass(frozen=True)
+class _Wider:
+    """The chain on a larger sublevel set, not computed yet."""
+
+    objective: Objective
+    step_size: float
+    k: int
+    step: Step
+    region: Sublevel
+
+    @property
+    def n_nodes(self) -> float:
+        return float(self.region.box.widths[0]) * FINE[1] / math.sqrt(self.region.learning_rate * self.step_size)
+
+    @property
+    def extent(self) -> float:
+        return float(self.region.box.widths[0]) / 2
+
+    def attempt(self, tolerance: float) -> Attempt[TransferSpectrum]:
+        """As well as two resolutions agree, whatever the tolerance."""
+        f, h, region = self.objective, self.step_size, self.region
+        domain = Domain(_around(region.box, self.step), region.level, region.learning_rate, region)
+        rough = operator_spectrum(_operator(f, h, domain, self.step, COARSE[f.dimension]), self.k)
+        return _attempt(_refined(f, h, self.k, self.step, domain, rough))
+
+
+def _attempt(found: TransferSpectrum) -> Attempt[TransferSpectrum]:
+    """At the ends of a line a mode is lost, not reflected."""
+    assert found.operator is not None
+    extent = float(found.operator.grid.box.widths[0]) / 2
+    return Attempt(found.rate, found.rate_error / found.rate, extent, 0.0, found)
 
 
 @dataclass(frozen=True)

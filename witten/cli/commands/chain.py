@@ -129,6 +129,7 @@ def _json_record(found: Any, sde: RateRecord | None) -> dict[str, Any]:
         "learning_rate": s,
         "chain_rate": rate,
         "chain_error": error,
+        **({"continuous": True} if found.resolved and found.continuous else {}),
         "chain_rate_per_step": None if rate is None else s * rate,
         "sde_rate": sde_rate,
         "sde_error": sde_error,
@@ -159,11 +160,14 @@ def _show(name: str, noise: Any, rows: Sequence[dict[str, Any]], about: dict[str
         ("learning rate", f"SGD rate{unit}", f"SDE rate{unit}", "ratio", "lost per step", "eigenvalues of one step"),
         [_row(row, bool(about)) for row in rows],
     )
+    if any(row.get("continuous") for row in rows):
+        print_line("* the bottom of the continuous spectrum: there is no eigenvalue below it")
 
 
 def _row(row: dict[str, Any], per_step: bool) -> tuple[str, ...]:
     unit = row["learning_rate"] if per_step else 1.0
     numbers = [_with_error(row, name, unit) or "unresolved" for name in ("chain_rate", "sde_rate")]
+    numbers[0] += " *" if row.get("continuous") else ""
     ratio = _with_error(row, "ratio")
     loss = "" if row["loss"] is None else f"{row['loss']:.1e}" if row["loss"] > 1e-15 else "0"
     values = " ".join(_eigenvalue(*value) for value in row["eigenvalues"][1:5])
