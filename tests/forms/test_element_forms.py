@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("witten.forms.on_meshes", reason="needs DOLFINx", exc_type=ImportError)
+pytest.importorskip("witten.forms.on_meshes.mesh_rates", reason="needs DOLFINx", exc_type=ImportError)
 
 import witten
 from witten.domains.mesh import dolfinx_mesh
 from witten.domains.simplices import Simplices, cut_grid
-from witten.forms.element_complex import ElementComplex
-from witten.forms.element_forms import element_rates
 from witten.forms.form_dataset import save_form_spectrum
-from witten.forms.form_modes import form_modes
 from witten.forms.form_spectrum import FormSpectrum
-from witten.forms.on_meshes import ElementForms, MeshDomain, mesh_rates
-from witten.forms.simplicial_betti import simplicial_betti
+from witten.forms.on_meshes.element_complex import ElementComplex
+from witten.forms.on_meshes.element_forms import element_rates
+from witten.forms.on_meshes.form_modes import form_modes
+from witten.forms.on_meshes.mesh_rates import ElementForms, MeshDomain, mesh_rates
+from witten.forms.on_meshes.simplicial_betti import simplicial_betti
 from witten.forms.whole_space import refined_rates
 from witten.io.netcdf import read_dataset
 from witten.parallel.communicators import Communicator
@@ -116,7 +116,7 @@ def test_elements_and_grids_agree_in_a_box(boundary):
 def test_a_polygon_stands_for_a_disk(tmp_path, monkeypatch):
     """f flat, relative: top forms are functions that reflect, of rate j'_{1,1}^2 s/2; the polygon is off by more than
     refinement tells."""
-    monkeypatch.setattr("witten.forms.on_meshes.LARGEST", {(2, 1): 1500})
+    monkeypatch.setattr("witten.forms.on_meshes.mesh_rates.LARGEST", {(2, 1): 1500})
     angles = np.arange(16) * np.pi / 8
     rings = [np.zeros((2, 1)), *(r * np.array([np.cos(angles), np.sin(angles)]) for r in (0.5, 1.0))]
     ring = np.arange(16)
@@ -127,7 +127,7 @@ def test_a_polygon_stands_for_a_disk(tmp_path, monkeypatch):
         np.column_stack([1 + ring, 17 + after, 1 + after]),
     ])  # fmt: skip
     disk = Simplices(np.hstack(rings), cells)
-    monkeypatch.setattr("witten.forms.on_meshes.read_msh", lambda path, dimension: disk)
+    monkeypatch.setattr("witten.forms.on_meshes.mesh_rates.read_msh", lambda path, dimension: disk)
     f = witten.Objective.from_formula("0*x + 0*y + 1")
     problem = ElementForms(f, 1.0, 1, 1, relative=True)
     found = mesh_rates(problem, tmp_path / "disk.msh", 1, 1e-3)

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.domains.box import Box
-from witten.errors import ConvergenceError, RequestError
-from witten.forms.curl_form import CurlForms, first_grid
+from witten.errors import RequestError
+from witten.forms.shared_rates import ABSOLUTE, BOUNDARIES, RELATIVE, FormProblem, Intervals, SharedRates
 from witten.forms.small_rates_law import shared_law
-from witten.forms.top_form import TopForms
-from witten.forms.whole_space import DegreeProblem, FormRates, form_rates, refined_rates
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
 from witten.parallel.communicators import agree, communicator
 from witten.request import checked_learning_rates
-from witten.spectra.gap import FINITE_DIFFERENCES, FINITE_ELEMENTS, finite_elements, spectrum
+from witten.spectra.gap import FINITE_DIFFERENCES, FINITE_ELEMENTS, finite_elements
 
 if TYPE_CHECKING:
-    from witten.forms.form_modes import FormModes
+    from witten.forms.on_meshes.form_modes import FormModes
 
 __all__ = ["BOUNDARIES", "FormSpectrum", "form_spectrum"]
 
 Array = NDArray[np.float64]
-Intervals = Sequence[tuple[float, float]]
-BOUNDARIES = ABSOLUTE, RELATIVE = "absolute", "relative"
 # A rate whose error bar is wider than this part of it is not resolved.
 RESOLVED = 0.1
 
@@ -105,21 +99,6 @@ class FormSpectrum:
         return min(sums) >= 0 and sums[-1] == 0
 
 
-@dataclass(frozen=True, eq=False)
-class _Singular:
-    """sigma(A_q)^2/(2s), ascending: rates that q-forms and (q+1)-forms share."""
-
-    degree: int
-    log_rates: Array
-    relative: Array
-    n_dofs: int
-    domain: Any = None
-
-    @classmethod
-    def of(cls, degree: int, found: FormRates) -> _Singular:
-        return cls(degree, found.log_rates, found.relative_errors, found.n_dofs, found.domain)
-
-
 def form_spectrum(
     objective: Objective | str,
     learning_rate: float,
@@ -183,7 +162,7 @@ def form_spectrum(
     betti = _betti(f, boundary, mesh)
     wanted = max(k - betti[form], 1)
     degrees = [q for q in (form, form - 1) if 0 <= q < f.dimension]
-    asked = _Asked(f, s, wanted, rtol, boundary, box, mesh, known)
+    asked = FormProblem(f, s, wanted, rtol, boundary, box, mesh, known)
     lists = [asked.on_grids(q) if how is None else asked.on_meshes(q, degree) for q in degrees]
     log_rates, errors, partners = _merged(lists, form, k, betti[form])
     points = None if known is None else _counted(known)
@@ -221,7 +200,7 @@ def _betti(f: Objective, boundary: str, mesh: str | PathLike[str] | None) -> tup
     found = (1,) + (0,) * f.dimension
     if mesh is not None:
         from witten.domains.msh import read_msh
-        from witten.forms.simplicial_betti import simplicial_betti
+        from witten.forms.on_meshes.simplicial_betti import simplicial_betti
 
         found = agree(communicator(None), lambda: simplicial_betti(read_msh(Path(mesh), f.dimension)))
     return found if boundary == ABSOLUTE else found[::-1]
@@ -243,81 +222,8 @@ def _check(f: Objective, form: int, k: int, rtol: float, boundary: str, domain: 
         raise RequestError("forms know no periodic axes; give an objective without")
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """k singular values of one degree of an objective, at s, on a domain."""
-
-    f: Objective
-    s: float
-    k: int
-    rtol: float
-    boundary: str
-    box: Intervals | None
-    mesh: str | PathLike[str] | None
-    known: Landscape | None
-
-    def on_grids(self, q: int) -> _Singular:
-        """By functions of f (q = 0) or of -f (q = d - 1), and curls in space.
-
-        Of what a box makes reflect, functions of f know the absolute boundary and those of -f the relative one."""
-        f, s, k = self.f, self.s, self.k
-        if q > 0 and self.known is not None:
-            return self._in_space(q, TopForms(f, s) if q == f.dimension - 1 else CurlForms(f, s))
-        if self.box is not None and 0 < q < f.dimension - 1:
-            return self._in_box(q, CurlForms(f, s, self.boundary == RELATIVE))
-        g = f if q == 0 or f.formula is None else Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
-        reflects = (self.boundary == ABSOLUTE) == (q == 0)
-        first = 1 if reflects else 0
-        walls = "reflecting" if reflects else "absorbing"
-        found = spectrum(g, s, k + first, rtol=self.rtol, box=self.box, boundary=walls)
-        return _Singular(q, found.log_rates[first:], found.relative_errors[first:], found.n_dofs)
-
-    def on_meshes(self, q: int, degree: int | None) -> _Singular:
-        """By functions of f (q = 0, absolute), or by `ElementForms`."""
-        f, s, k = self.f, self.s, self.k
-        if q == 0 and self.boundary == ABSOLUTE:
-            found = spectrum(
-                f, s, k + 1, rtol=self.rtol, box=self.box, method=FINITE_ELEMENTS, degree=degree, mesh=self.mesh
-            )
-            return _Singular(q, found.log_rates[1:], found.relative_errors[1:], found.n_dofs)
-        from witten.forms.on_meshes import ElementForms, mesh_rates
-
-        problem = ElementForms(f, s, q, degree or 2, self.boundary == RELATIVE)
-        if self.mesh is None:
-            return self._in_space(q, problem) if self.box is None else self._in_box(q, problem)
-        path = Path(self.mesh)
-        return _Singular.of(q, agree(communicator(None), lambda: mesh_rates(problem, path, k, self.rtol)))
-
-    def fields(
-        self, form: int, partners: tuple[int | None, ...], lists: list[_Singular], degree: int | None
-    ) -> FormModes:
-        """The modes, on the smallest mesh that one of the degrees was solved on last."""
-        from witten.forms.form_modes import form_modes
-        from witten.forms.on_meshes import ElementForms
-
-        domain = min((each for each in lists if each.domain is not None), key=lambda each: each.n_dofs).domain
-        problem = ElementForms(self.f, self.s, form, degree or 2, self.boundary == RELATIVE)
-        return agree(communicator(None), lambda: form_modes(problem, domain, form, partners))
-
-    def _in_space(self, q: int, problem: DegreeProblem) -> _Singular:
-        known = self.known
-        points = () if known is None else (*known.minima, *known.saddles, *known.others)
-        if not points:
-            raise ConvergenceError(f"{self.f.name} has no critical point that is known; give a box")
-        highest = max(point.value for point in points)
-        return _Singular.of(q, agree(communicator(None), lambda: form_rates(problem, self.k, self.rtol, highest)))
-
-    def _in_box(self, q: int, problem: DegreeProblem) -> _Singular:
-        box = Box.of(self.box or ())
-
-        def found() -> FormRates:
-            return refined_rates(problem, first_grid(self.f, self.s, box, problem.largest), self.k, self.rtol)
-
-        return _Singular.of(q, agree(communicator(None), found))
-
-
 def _merged(
-    lists: list[_Singular], form: int, k: int, zeros: int
+    lists: list[SharedRates], form: int, k: int, zeros: int
 ) -> tuple[Array, Array, tuple[int | None, ...]]:
     """The k lowest of all, zeros first."""
     log_rates = np.concatenate([np.full(zeros, -np.inf), *(each.log_rates for each in lists)])

@@ -23,7 +23,7 @@ def simplicial_betti(mesh: Simplices) -> tuple[int, ...]:
     b_0 counts pieces, b_{d-1} the boundary's pieces beyond (Alexander), and the alternating sum is Euler's number.
 
     >>> from witten.domains.msh import read_msh
-    >>> from witten.forms.simplicial_betti import simplicial_betti
+    >>> from witten.forms.on_meshes.simplicial_betti import simplicial_betti
     >>> simplicial_betti(read_msh("meshes/annulus.msh"))
     (1, 1, 0)
 

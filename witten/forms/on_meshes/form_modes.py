@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from witten.domains.grid import Grid
 from witten.domains.mesh import dolfinx_mesh
 from witten.domains.simplices import cut_grid
-from witten.forms.element_complex import ElementComplex
-from witten.forms.element_forms import SingularPairs, singular_pairs
-from witten.forms.on_meshes import ElementForms, MeshDomain
-from witten.forms.simplicial_betti import simplicial_betti
+from witten.forms.on_meshes.element_complex import ElementComplex
+from witten.forms.on_meshes.element_forms import SingularPairs, singular_pairs
+from witten.forms.on_meshes.mesh_rates import ElementForms, MeshDomain
+from witten.forms.on_meshes.simplicial_betti import simplicial_betti
 from witten.parallel.communicators import Communicator
 
 __all__ = ["FormModes", "form_modes"]

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from petsc4py import PETSc
 
 from witten.errors import ConvergenceError
-from witten.forms.element_complex import ElementComplex
+from witten.forms.on_meshes.element_complex import ElementComplex
 from witten.spectra.solvers.krylov_schur import ORDERING, by_cholesky, petsc_errors
 from witten.spectra.solvers.petsc_options import petsc_options
 from witten.spectra.solvers.rayleigh_ritz import GUARDS

@@ -15,9 +15,9 @@ from witten.domains.mesh import dolfinx_mesh
 from witten.domains.msh import read_msh
 from witten.domains.simplices import Simplices, cut_grid, red_refinement
 from witten.forms.curl_form import CurlForms
-from witten.forms.element_complex import ElementComplex
-from witten.forms.element_forms import element_rates
-from witten.forms.simplicial_betti import boundary_facets, simplicial_betti
+from witten.forms.on_meshes.element_complex import ElementComplex
+from witten.forms.on_meshes.element_forms import element_rates
+from witten.forms.on_meshes.simplicial_betti import boundary_facets, simplicial_betti
 from witten.forms.top_form import TopForms
 from witten.forms.whole_space import FormRates, refined_rates
 from witten.objectives.objective import Objective
