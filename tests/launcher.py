@@ -43,10 +43,9 @@ def command(n, *arguments):
 
 
 def python(*arguments, environment=os.environ):
-    """`python ARGUMENTS`, which are -c CODE or -m MODULE and more, with the large libraries loaded already where the
-    system allows it; what tests how Python or the package start needs `sys.executable`."""
+    """`python ARGUMENTS`; of -c CODE and -m MODULE with the large libraries loaded already, where the system allows it; what tests how Python or the package start needs `sys.executable`."""
     words = [str(each) for each in arguments]
-    if not hasattr(os, "pidfd_open"):
+    if words[0] not in ("-c", "-m") or not hasattr(os, "pidfd_open"):
         return [sys.executable, *words]
     read = {name: value for name, value in environment.items() if name.startswith(READ_BY_LIBRARIES)}
     return [sys.executable, "-I", "-S", STARTED, _server(tuple(sorted(read.items()))), *words]

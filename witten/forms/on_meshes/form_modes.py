@@ -60,10 +60,10 @@ def _vectors(complex_: ElementComplex, p: int, partners: Partners, betti: tuple[
     """Coefficients in V^p of those that are zero (None), and that (p+1)- and (p-1)-forms have, too."""
     d = complex_.dimension
     found: dict[int | None, Array] = {None: np.full((len(complex_.kept[p]), partners.count(None)), np.nan)}
-    if p < d and not (p == 2 and p + 1 not in partners):
-        on_top = p == 2
+    on_top = p == d - 1 and (p == 2 or None not in partners)
+    if p < d and not (on_top and p + 1 not in partners):
         pairs = singular_pairs(complex_, p, betti[p + on_top] + max(partners.count(p + 1), 1), on_top)
-        found[p + 1] = _unit_fluxes(pairs)[:, betti[3] :] if on_top else pairs.vectors[:, betti[p] :]
+        found[p + 1] = _unit_fluxes(pairs)[:, betti[d] :] if on_top else pairs.vectors[:, betti[p] :]
         if not on_top:
             found[None] = pairs.vectors[:, : betti[p]]
     if p == d:

@@ -14,6 +14,7 @@ from witten.domains.grid import Grid
 from witten.domains.mesh import dolfinx_mesh
 from witten.domains.msh import read_msh
 from witten.domains.simplices import Simplices, cut_grid, red_refinement
+from witten.errors import RequestError
 from witten.forms.curl_form import CurlForms
 from witten.forms.on_meshes.element_complex import ElementComplex
 from witten.forms.on_meshes.element_forms import element_rates
@@ -102,11 +103,22 @@ def mesh_rates(problem: ElementForms, path: str | Path, k: int, rtol: float) -> 
     Raises
     ------
     RequestError
-        as `read_msh`, and where the boundary touches itself.
+        as `read_msh`, where the boundary touches itself, and where the mesh cannot be refined once.
     """
     mesh = read_msh(path, problem.objective.dimension)
+    _require_size(problem, mesh, path)
     found = refined_rates(problem, MeshDomain(mesh), k, rtol)
     return replace(found, relative_errors=found.relative_errors + _wall_errors(problem, mesh, k))
+
+
+def _require_size(problem: ElementForms, mesh: Simplices, path: str | Path) -> None:
+    """An error bar takes two meshes, and the second one in space takes minutes and gigabytes."""
+    n, most = mesh.points.shape[1], problem.largest // 2**mesh.dimension
+    if mesh.dimension == 3 and n > most:
+        raise RequestError(
+            f"{str(path)!r} has {n} nodes, and {problem.forms} in space are solved on meshes of {most} at most, which are "
+            "refined once; take a coarser mesh, or leave --mesh out"
+        )
 
 
 def _wall_errors(problem: ElementForms, mesh: Simplices, k: int) -> Array:
