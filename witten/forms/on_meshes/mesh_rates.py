@@ -116,8 +116,8 @@ def _require_size(problem: ElementForms, mesh: Simplices, path: str | Path) -> N
     n, most = mesh.points.shape[1], problem.largest // 2**mesh.dimension
     if mesh.dimension == 3 and n > most:
         raise RequestError(
-            f"{str(path)!r} has {n} nodes, and {problem.forms} in space are solved on meshes of {most} at most, which are "
-            "refined once; take a coarser mesh, or leave --mesh out"
+            f"{str(path)!r} has {n} nodes, and {problem.forms} in space are solved on meshes of {most} at most, which "
+            "are refined once; take a coarser mesh, or leave --mesh out"
         )
 
 
