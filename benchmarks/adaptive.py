@@ -16,12 +16,12 @@ import numpy as np
 from measure import table
 
 import witten
-from witten.domains.mesh import grid_mesh, refined
+from witten.domains.meshes.mesh import grid_mesh, refined
 from witten.domains.sublevel import sublevel
-from witten.operators.finite_elements import FiniteElements
+from witten.operators.elements.finite_elements import FiniteElements
 from witten.parallel import world
-from witten.spectra.adaptive_meshes import _adapted as adapted
-from witten.spectra.solvers.krylov_schur import KrylovSchur
+from witten.spectra.meshes.adaptive_meshes import _adapted as adapted
+from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 
 S = 0.1

@@ -17,8 +17,8 @@ from measure import table
 
 import witten
 from witten.objectives import resolve
-from witten.operators.finite_differences import FiniteDifferences
-from witten.spectra import nested_grids
+from witten.operators.differences.finite_differences import FiniteDifferences
+from witten.spectra.grids import nested_grids
 from witten.spectra.truncation import Truncation, truncation
 
 # Objective, learning rate, rate: that of the factor along x.

@@ -31,13 +31,13 @@ from skfem.helpers import dot, grad
 from slepc4py import SLEPc
 
 import witten
-from witten.domains.mesh import grid_mesh, refined
+from witten.domains.meshes.mesh import grid_mesh, refined
 from witten.domains.sublevel import sublevel
-from witten.operators.finite_elements import FiniteElementLaplacian, FiniteElements
+from witten.operators.elements.finite_elements import FiniteElementLaplacian, FiniteElements
 from witten.parallel import world
 from witten.spectra import Lanczos
 from witten.spectra.solvers.eigensolve import eigensolve
-from witten.spectra.solvers.krylov_schur import KrylovSchur
+from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur
 
 S = 0.05
 TRUTH = 1.9589273000e-5

@@ -183,7 +183,8 @@ def _broken_off(row: Row, code: int | None, seconds: float) -> Row:
 
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["witten.spectra.gap", "witten.spectra.nested_grids", "random_cases", "random_coupled"])
+MODULES = ["witten.spectra.gap", "witten.spectra.grids.nested_grids", "random_cases", "random_coupled"]
+CONTEXT.set_forkserver_preload(MODULES)
 
 # ------------------------------------------------------------------------------------------------ all of them
 

@@ -109,10 +109,10 @@ def _grid(dimension: int, nodes: int) -> Any:
 
 def _elements(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[], tuple[Any, int]]:
     """P2 on half as many triangles as unknowns, refined twice from a first mesh; the meshes are there before."""
-    from witten.domains.mesh import grid_mesh, refined
-    from witten.operators.finite_elements import FiniteElements
+    from witten.domains.meshes.mesh import grid_mesh, refined
+    from witten.operators.elements.finite_elements import FiniteElements
     from witten.parallel import world
-    from witten.spectra.element_pairs import transferred
+    from witten.spectra.meshes.element_pairs import transferred
 
     f, grid = _grid(dimension, unknowns // 64)  # a cell of the grid has two triangles, and they have four nodes
     meshes = [grid_mesh(world().mpi, grid)]
@@ -134,7 +134,7 @@ def _elements(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[
 
 def _differences(dimension: int, unknowns: int, k: int, direct: bool) -> Callable[[], tuple[Any, int]]:
     """A grid twice refined: iterations start from the coarser ones, which are part of the time."""
-    from witten.operators.distributed_finite_differences import Slabs
+    from witten.operators.differences.distributed_finite_differences import Slabs
     from witten.parallel import world
 
     f, coarse = _grid(dimension, unknowns // 4**dimension)
@@ -154,8 +154,8 @@ def _differences(dimension: int, unknowns: int, k: int, direct: bool) -> Callabl
 
 
 def _pairs(operator: Any, k: int, direct: bool, start: Any) -> Any:
-    from witten.spectra.solvers.distributed_lobpcg import Preconditioned
-    from witten.spectra.solvers.krylov_schur import KrylovSchur
+    from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur
+    from witten.spectra.solvers.distributed.lobpcg import Preconditioned
 
     return (KrylovSchur() if direct else Preconditioned()).solve(operator, k, start)
 

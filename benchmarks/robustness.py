@@ -45,8 +45,9 @@ SAID = {"files": 250, "calls": 50, "kills": 10, "formulas": 50_000}
 LIMIT = 30.0
 MEMORY = 6 * 2**30
 # What most commands load, before processes are forked.
-LOADED = ("typer.rich_utils", "witten.cli.commands.gap", "witten.spectra.nested_grids", "witten.dynamics.simulation",
-          "witten.validation.comparison", "witten.descent.bifurcation", "witten.sgd.sde_comparison", "launcher",
+LOADED = ("typer.rich_utils", "witten.cli.commands.gap", "witten.spectra.grids.nested_grids",
+          "witten.dynamics.simulation", "witten.validation.comparison", "witten.descent.bifurcation",
+          "witten.sgd.sde_comparison", "launcher",
           )  # fmt: skip
 # Events of Python's auditing that reading a formula must not cause.
 EXECUTES = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "shutil.rmtree")

@@ -82,9 +82,9 @@ def _on_ranks(ranks: int, *words: object) -> Solve:
 # ------------------------------------------------------------------------------------------------ on each rank
 def solve(dimension: int, unknowns: int, name: str) -> Solve:
     """The lowest rate on a grid of about so many nodes, after two coarser ones; seconds and bytes of the worst rank."""
-    from witten.operators.distributed_finite_differences import Slabs
+    from witten.operators.differences.distributed_finite_differences import Slabs
     from witten.parallel import world
-    from witten.spectra.solvers.distributed_lobpcg import Preconditioned
+    from witten.spectra.solvers.distributed.lobpcg import Preconditioned
 
     objective, coarse = _grid(dimension, unknowns // 4**dimension)
     solver, found = Preconditioned(options=OPTIONS[name]), None

@@ -9,8 +9,8 @@ one, so that SGD ends on the left, which f does not tell.
 import numpy as np
 
 import witten
-from witten.landscape.noisy_law import exits
-from witten.landscape.saddle_connections import descent_paths
+from witten.landscape.critical.saddle_connections import descent_paths
+from witten.landscape.laws.noisy_law import exits
 from witten.plots.style import new_figure
 
 f = "(x^2-1)^2/4 + y^2/2 + 3*x*y/10"

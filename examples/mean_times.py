@@ -6,7 +6,7 @@ The mean time from one minimum to the other, in steps: time over the learning ra
 import numpy as np
 
 import witten
-from witten.landscape.eyring_kramers import mean_transition_time
+from witten.landscape.laws.eyring_kramers import mean_transition_time
 from witten.plots.style import new_figure
 
 wells = witten.describe_landscape("shi-su-jordan-1d")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from witten.domains.simplices import EDGES, Simplices
+from witten.domains.meshes.simplices import EDGES, Simplices
 
 
 def second_order(mesh, bend=lambda x: x):

@@ -43,8 +43,8 @@ def command(n, *arguments):
 
 
 def python(*arguments, environment=os.environ):
-    """`python ARGUMENTS`; -c CODE and -m MODULE find the large libraries loaded already, where the system allows it. What
-    tests how Python or the package start needs `sys.executable`."""
+    """`python ARGUMENTS`; -c CODE and -m MODULE find the large libraries loaded already, where the system allows it.
+    What tests how Python or the package start needs `sys.executable`."""
     words = [str(each) for each in arguments]
     if words[0] not in ("-c", "-m") or not hasattr(os, "pidfd_open"):
         return [sys.executable, *words]

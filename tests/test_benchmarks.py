@@ -160,7 +160,7 @@ def test_one_step_of_sgd_by_windows_and_small_gaps_of_the_chain(quickly):
 
 @pytest.mark.fem
 def test_finite_elements_give_one_rate_however_they_are_solved(quickly):
-    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
     result = quickly("finite_elements")
     for rates in result.rates.values():
         assert len(rates) == 3 and list(rates.values()) == pytest.approx([rates["witten"]] * 3, rel=1e-8)
@@ -170,7 +170,7 @@ def test_finite_elements_give_one_rate_however_they_are_solved(quickly):
 
 @pytest.mark.fem
 def test_adaptive_meshes_need_fewer_unknowns(quickly):
-    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
     rows = quickly("adaptive")
     assert len(rows) == 2 and all(row.saved > 2 for row in rows)
     assert rows[1].error < rows[0].error / 4
@@ -179,14 +179,14 @@ def test_adaptive_meshes_need_fewer_unknowns(quickly):
 @pytest.mark.fem
 @needs_mpi
 def test_ranks_find_the_same_rate(quickly):
-    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
     for row in quickly("ranks"):
         assert row.rates[2] == pytest.approx(row.rates[1], rel=1e-9 if "direct" in row.job else 1e-6)
 
 
 @pytest.mark.fem
 def test_options_for_large_runs_change_no_rate(quickly):
-    pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+    pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
     for default, large in itertools.batched(quickly("scale"), 2):
         assert (default.options, large.options) == ("default", "large") and default.unknowns == large.unknowns
         assert large.rate == pytest.approx(default.rate, rel=1e-6)

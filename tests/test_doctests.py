@@ -27,7 +27,7 @@ def defined(name: str) -> Any:
 @pytest.mark.parametrize("name", sorted(PUBLIC | DOCUMENTED))
 def test_its_example_holds(name, monkeypatch):
     if name in ON_MESHES:
-        pytest.importorskip("witten.domains.mesh", reason="needs DOLFINx", exc_type=ImportError)
+        pytest.importorskip("witten.domains.meshes.mesh", reason="needs DOLFINx", exc_type=ImportError)
     monkeypatch.chdir(ROOT)  # meshes/
     text = inspect.getdoc(defined(name))
     example = doctest.DocTestParser().get_doctest(text, {"np": np, "witten": witten}, name, None, None)

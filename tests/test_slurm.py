@@ -12,7 +12,7 @@ import pytest
 from launcher import environment, needs_mpi
 
 import witten
-from witten.cli.options import parse_learning_rates
+from witten.cli.options.learning_rate_spec import parse_learning_rates
 from witten.rates import RateCurve
 
 ROOT = Path(__file__).parents[1]

@@ -13,12 +13,12 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten import noise
     from witten.annealing.experiment import anneal
     from witten.certified.certified_gap import certified_gap
-    from witten.descent.attractor import fate
+    from witten.descent.attractors.attractor import fate
     from witten.descent.bifurcation import bifurcation_diagram
     from witten.descent.gradient_map import DescentMap
     from witten.domains.box import Box
     from witten.domains.grid import Grid
-    from witten.domains.mesh import read_mesh
+    from witten.domains.meshes.mesh import read_mesh
     from witten.domains.sets import Ball
     from witten.dynamics.momentum import simulate_momentum
     from witten.dynamics.simulation import simulate_rate
@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.forms.form_spectrum import form_spectrum
     from witten.kinetic.momentum_gap import langevin_gap, momentum_gap
     from witten.kinetic.turnover import friction_sweep
-    from witten.landscape.eyring_kramers import eyring_kramers
-    from witten.landscape.kramers_law import kramers_law
     from witten.landscape.landscape import Landscape, barrier, describe_landscape
+    from witten.landscape.laws.eyring_kramers import eyring_kramers
+    from witten.landscape.laws.kramers_law import kramers_law
     from witten.landscape.poincare_bounds import rate_bounds
     from witten.langevin import Langevin
     from witten.models.probe import Probe, probe
@@ -38,8 +38,8 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.objectives import gallery
     from witten.objectives.objective import Objective
     from witten.objectives.periodicity import periodic
-    from witten.operators.finite_differences import FiniteDifferences
-    from witten.operators.finite_elements import FiniteElements
+    from witten.operators.differences.finite_differences import FiniteDifferences
+    from witten.operators.elements.finite_elements import FiniteElements
     from witten.operators.witten_laplacian import WittenLaplacian
     from witten.rates import RateCurve
     from witten.risk.excess_risk import excess_risk
@@ -61,8 +61,8 @@ _HOME = {
     "ConvergenceError": "witten.errors",
     "DescentMap": "witten.descent.gradient_map",
     "Explanation": "witten.explanation.explanation",
-    "FiniteDifferences": "witten.operators.finite_differences",
-    "FiniteElements": "witten.operators.finite_elements",
+    "FiniteDifferences": "witten.operators.differences.finite_differences",
+    "FiniteElements": "witten.operators.elements.finite_elements",
     "Grid": "witten.domains.grid",
     "Landscape": "witten.landscape.landscape",
     "Langevin": "witten.langevin",
@@ -84,13 +84,13 @@ _HOME = {
     "eigensolve": "witten.spectra.solvers.eigensolve",
     "excess_risk": "witten.risk.excess_risk",
     "explain": "witten.explanation.routes",
-    "eyring_kramers": "witten.landscape.eyring_kramers",
-    "fate": "witten.descent.attractor",
+    "eyring_kramers": "witten.landscape.laws.eyring_kramers",
+    "fate": "witten.descent.attractors.attractor",
     "form_spectrum": "witten.forms.form_spectrum",
     "friction_sweep": "witten.kinetic.turnover",
     "gallery": "witten.objectives",
     "gap": "witten.spectra.gap",
-    "kramers_law": "witten.landscape.kramers_law",
+    "kramers_law": "witten.landscape.laws.kramers_law",
     "langevin_gap": "witten.kinetic.momentum_gap",
     "momentum_chain": "witten.sgd.momentum_chain",
     "momentum_gap": "witten.kinetic.momentum_gap",
@@ -99,7 +99,7 @@ _HOME = {
     "plan_schedule": "witten.risk.planning.optimal_schedule",
     "probe": "witten.models.probe",
     "rate_bounds": "witten.landscape.poincare_bounds",
-    "read_mesh": "witten.domains.mesh",
+    "read_mesh": "witten.domains.meshes.mesh",
     "simulate_momentum": "witten.dynamics.momentum",
     "simulate_rate": "witten.dynamics.simulation",
     "spectrum": "witten.spectra.gap",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from witten.descent.gradient_map import DescentMap, stability_threshold
 from witten.descent.thresholds import critical_learning_rate
-from witten.landscape.critical_point import CriticalPoint
+from witten.landscape.critical.critical_point import CriticalPoint
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives.objective import Objective
 from witten.objectives.topography.scaled_coordinates import units_around

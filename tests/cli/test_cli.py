@@ -18,8 +18,9 @@ import xarray
 from launcher import PATIENCE, cli, in_process
 
 import witten
-from witten.cli import COMMANDS, load, options, sweeps
+from witten.cli import COMMANDS, load, sweeps
 from witten.cli.commands.gap import _json_record as json_record
+from witten.cli.options import learning_rate_spec, option_values
 from witten.errors import ConvergenceError, RequestError
 from witten.number_format import with_log_error
 from witten.rates import RateCurve, RateRecord
@@ -467,7 +468,7 @@ def test_a_kill_while_resuming_loses_nothing_either(tmp_path):
     process.kill()
     process.communicate()
     left = RateCurve.load(path).records
-    rates = options.parse_learning_rates(MANY)
+    rates = learning_rate_spec.parse_learning_rates(MANY)
     backwards = ",".join(repr(s) for s in reversed(rates))  # what is there comes last now
     command = [*WITTEN, "gap", "double-well", "--lr", backwards, "-o", str(path), "--resume"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -553,18 +554,18 @@ def test_a_walltime_that_is_over_begins_nothing(tmp_path, monkeypatch, command):
 
 # -------------------------------------------------------------------------------------------- reading and writing
 def test_learning_rates_are_numbers_lists_and_ranges():
-    assert options.parse_learning_rates("0.1") == (0.1,)
-    assert options.parse_learning_rates("0.2, 0.1,5e-2") == (0.2, 0.1, 0.05)
-    found = options.parse_learning_rates("0.02:0.5:12")
+    assert learning_rate_spec.parse_learning_rates("0.1") == (0.1,)
+    assert learning_rate_spec.parse_learning_rates("0.2, 0.1,5e-2") == (0.2, 0.1, 0.05)
+    found = learning_rate_spec.parse_learning_rates("0.02:0.5:12")
     assert len(found) == 12 and (found[0], found[-1]) == (0.02, 0.5)
     assert found[6] / found[5] == pytest.approx(found[1] / found[0])
     with pytest.raises(RequestError):
-        options.parse_learning_rate("0.1:0.2:3")
+        learning_rate_spec.parse_learning_rate("0.1:0.2:3")
 
 
 def test_boxes_are_intervals():
-    assert options.parse_box("-2:2,-1:3.5") == ((-2.0, 2.0), (-1.0, 3.5))
-    assert options.parse_box(None) is None
+    assert option_values.parse_box("-2:2,-1:3.5") == ((-2.0, 2.0), (-1.0, 3.5))
+    assert option_values.parse_box(None) is None
 
 
 @pytest.mark.parametrize(
@@ -647,10 +648,10 @@ def test_what_is_no_center_and_no_scale(tmp_path, center, scale, why):
     own = tmp_path / "own.py"
     own.write_text("from witten import Objective\nf = Objective.from_callable(lambda p: p[0] ** 2, 1)\n")
     with pytest.raises(RequestError, match=why):
-        options.resolved(f"{own}:f", center, scale)
+        option_values.resolved(f"{own}:f", center, scale)
 
 
 @pytest.mark.parametrize(("center", "scale"), [("1", None), ("1", "2"), (None, "2")])
 def test_a_formula_is_searched_everywhere_already(center, scale):
     with pytest.raises(RequestError, match="searched in all of space: leave out"):
-        options.resolved("double-well", center, scale)
+        option_values.resolved("double-well", center, scale)

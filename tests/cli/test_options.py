@@ -5,7 +5,7 @@ import re
 import pytest
 from launcher import in_process
 
-from witten.cli import options
+from witten.cli.options import option_values
 from witten.errors import RequestError
 
 
@@ -14,7 +14,7 @@ def test_numbers_that_nobody_means(text):
     done = in_process("gap", "x^2/2", "--lr", text)
     assert done.returncode == 2 and "number" in done.stderr
     with pytest.raises(RequestError):
-        options.parse_point(text.replace(":", ","), text.replace(":", ",").count(",") + 1)
+        option_values.parse_point(text.replace(":", ","), text.replace(":", ",").count(",") + 1)
 
 
 def test_nothing_can_be_refined_where_the_number_of_eigenvalues_is_limited():

@@ -66,7 +66,7 @@ def command():
 """
 PETSC = """
 def command():
-    from witten.spectra.solvers import petsc_options
+    from witten.spectra.solvers.distributed import petsc_options
     print("begun", flush=True)
     time.sleep(1000)
 """

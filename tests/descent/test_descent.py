@@ -11,10 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from witten.descent.attractor import CHAOTIC, DIVERGES, FIXED, PERIODIC, QUASI_PERIODIC, SLOW, Share, fate, fate_shares
+from witten.descent.attractors.attractor import (
+    CHAOTIC,
+    DIVERGES,
+    FIXED,
+    PERIODIC,
+    QUASI_PERIODIC,
+    SLOW,
+    Share,
+    fate,
+    fate_shares,
+)
+from witten.descent.attractors.cycle_detection import settle
 from witten.descent.basins import basins, border, box_counting
 from witten.descent.bifurcation import bifurcation_diagram, doublings, flip
-from witten.descent.cycle_detection import settle
 from witten.descent.gradient_map import DescentMap, inverse_branches, turning_points
 from witten.descent.lyapunov import lyapunov, random_product
 from witten.descent.orbits import hull, orbits, polish, split_exponents

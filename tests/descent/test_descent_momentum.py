@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from launcher import in_process
 
-from witten.descent.attractor import CHAOTIC, DIVERGES, FIXED, PERIODIC, fate, fate_shares
+from witten.descent.attractors.attractor import CHAOTIC, DIVERGES, FIXED, PERIODIC, fate, fate_shares
 from witten.descent.basins import basins
 from witten.descent.bifurcation import Diagram, bifurcation_diagram
 from witten.descent.gradient_map import DescentMap, stability_threshold

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from properties import examples
 
-from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
+from witten.descent.attractors.attractor import DIVERGES, FIXED, PERIODIC, SLOW, fate
+from witten.descent.attractors.cycle_detection import settle
+from witten.descent.attractors.divergence import growth
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.cycle_detection import settle
-from witten.descent.divergence import growth
 from witten.descent.gradient_map import DescentMap
 from witten.objectives.objective import Objective
 from witten.objectives.topography.length_scales import nonlinear_length

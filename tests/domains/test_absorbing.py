@@ -13,7 +13,7 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, GridError, RequestError
 from witten.objectives.periodicity import periodic
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 
 
 def exits(text, s, k, box, **options):

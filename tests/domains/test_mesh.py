@@ -7,17 +7,17 @@ import pytest
 from scipy.spatial import KDTree
 
 from witten import Box, Grid, parallel
-from witten.domains.msh import read_msh
-from witten.domains.simplices import cut_grid
+from witten.domains.meshes.msh import read_msh
+from witten.domains.meshes.simplices import cut_grid
 from witten.errors import RequestError
 from witten.parallel import Communicator
 
-pytest.importorskip("witten.domains.mesh", reason="needs DOLFINx", exc_type=ImportError)
+pytest.importorskip("witten.domains.meshes.mesh", reason="needs DOLFINx", exc_type=ImportError)
 pytest.importorskip("meshio")
 import dolfinx
 import ufl
 
-from witten.domains.mesh import Gather, box_mesh, dolfinx_mesh, grid_mesh, read_mesh, refined
+from witten.domains.meshes.mesh import Gather, box_mesh, dolfinx_mesh, grid_mesh, read_mesh, refined
 
 pytestmark = [pytest.mark.fem, pytest.mark.ranks]
 MESHES = Path(__file__).parents[2] / "meshes"

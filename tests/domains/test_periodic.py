@@ -15,7 +15,7 @@ from witten.errors import RequestError
 from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.periodicity import periodic
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.spectra import Chain
 
 TURN = (0.0, 2 * np.pi)

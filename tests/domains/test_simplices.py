@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witten import Grid
-from witten.domains.msh import check_simplices, read_msh
-from witten.domains.nodal_mesh import NodalMesh, lexicographic
-from witten.domains.simplices import EDGES, Simplices, cut_grid, permuted, red_refinement, subdivision
+from witten.domains.meshes.msh import check_simplices, read_msh
+from witten.domains.meshes.nodal_mesh import NodalMesh, lexicographic
+from witten.domains.meshes.simplices import EDGES, Simplices, cut_grid, permuted, red_refinement, subdivision
 from witten.errors import RequestError
 
 MESHES = Path(__file__).parents[2] / "meshes"

@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("witten.forms.on_meshes.mesh_rates", reason="needs DOLFINx", exc_type=ImportError)
 
 import witten
-from witten.domains.mesh import dolfinx_mesh
-from witten.domains.simplices import Simplices, cut_grid
+from witten.domains.meshes.mesh import dolfinx_mesh
+from witten.domains.meshes.simplices import Simplices, cut_grid
 from witten.forms.form_dataset import save_form_spectrum
 from witten.forms.form_spectrum import FormSpectrum
 from witten.forms.on_meshes.element_complex import ElementComplex

@@ -5,7 +5,7 @@ from launcher import in_process
 
 import witten
 from witten.errors import RequestError
-from witten.landscape import eyring_kramers as module
+from witten.landscape.laws import eyring_kramers as module
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import sympy as sp
 
 import witten
 from witten.errors import RequestError
-from witten.landscape.eyring_kramers import (
+from witten.landscape.laws.eyring_kramers import (
     labelled_log_rates,
     law_log_rates,
     log_mean_transition_time,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import witten
-from witten.landscape.critical_point import CriticalPoint
-from witten.landscape.first_order import PointExpansion, first_order
-from witten.landscape.local_expansion import expand
-from witten.landscape.relaxation import slowest_relaxation
+from witten.landscape.critical.critical_point import CriticalPoint
+from witten.landscape.laws.first_order import PointExpansion, first_order
+from witten.landscape.laws.local_expansion import expand
+from witten.landscape.laws.relaxation import slowest_relaxation
 from witten.objectives import Objective, resolve
 
 COUPLED = "(x^2-1)^2/4 + (y^2-1)^2/4 + 0.75*(x-y)^2"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import witten
-from witten.landscape.kramers_law import log_depopulation
+from witten.landscape.laws.kramers_law import log_depopulation
 
 
 def test_the_rate_of_the_operator_is_in_the_bar():

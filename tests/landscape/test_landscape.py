@@ -10,13 +10,13 @@ from properties import examples
 
 import witten
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape import critical_points as search
 from witten.landscape.barriers import barrier_pairs
-from witten.landscape.critical_point import polished
-from witten.landscape.critical_points import critical_points
-from witten.landscape.gradient_flow import descend
-from witten.landscape.newton_on_grid import grid_search
-from witten.landscape.saddle_connections import descent_paths
+from witten.landscape.critical import critical_points as search
+from witten.landscape.critical.critical_point import polished
+from witten.landscape.critical.critical_points import critical_points
+from witten.landscape.critical.gradient_flow import descend
+from witten.landscape.critical.newton_on_grid import grid_search
+from witten.landscape.critical.saddle_connections import descent_paths
 from witten.objectives import Objective, gallery, resolve
 from witten.objectives.growth.conditions import conditions
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
@@ -221,8 +221,8 @@ def test_a_circle_of_minima_is_reported():
 
 
 def test_a_point_that_is_only_flat_is_no_curve(monkeypatch):
-    monkeypatch.setattr("witten.landscape.critical_points.LOOK", 150_000)
-    monkeypatch.setattr("witten.landscape.critical_points.GLANCE", 10_000)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.LOOK", 150_000)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.GLANCE", 10_000)
     found = witten.describe_landscape("(x/sqrt(3)+y/sqrt(2))^2+(x-y)^4/log(3)")
     assert places(found.minima) == pytest.approx(np.zeros((1, 2)), abs=1e-15)
     assert not found.search.complete and found.degenerate
@@ -255,7 +255,7 @@ def test_a_missed_point_is_noticed(monkeypatch):
         x, nodes, notes = grid_search(objective, corners)
         return x[:, x[0] < 2.5], nodes, notes
 
-    monkeypatch.setattr("witten.landscape.critical_points.grid_search", blind)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.grid_search", blind)
     found = witten.describe_landscape(callable_twin("himmelblau"), box=[(-6, 6), (-6, 6)])
     assert any("merge" in note or "not end" in note or "grid" in note for note in found.notes)
     assert not found.search.complete

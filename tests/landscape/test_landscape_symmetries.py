@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 import witten
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives.objective import Objective
-from witten.objectives.symbolic.affine_frame import affine_frame
+from witten.objectives.symbolic.rewriting.affine_frame import affine_frame
 
 NARROW = "x**2/2-2*exp(-((x-1.23456)/0.0002)**2)"
 LINE = ("(x**2-1)**2/4+0.1*x", "x**2*((x-8)**2+0.1)/64", NARROW, "abs(x**2-1)/2+0.1*x")

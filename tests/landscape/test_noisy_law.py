@@ -6,8 +6,8 @@ import pytest
 import witten
 from witten import noise
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape.noisy_law import _chain_rates, exits, limiting_law, noisy_log_rates
-from witten.landscape.quasi_potential import _inequality, _Problem, instanton
+from witten.landscape.instantons.quasi_potential import _inequality, _Problem, instanton
+from witten.landscape.laws.noisy_law import _chain_rates, exits, limiting_law, noisy_log_rates
 
 PLANE = witten.Objective.from_formula("(x^2-1)^2/4 + x*y/5 + y^2/2 + x/10")
 FULL = noise.formula("1+y^2,x/4;x/4,1+x^2/3").bind(PLANE)

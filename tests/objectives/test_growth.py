@@ -12,7 +12,7 @@ from witten.errors import RequestError
 from witten.objectives import resolve
 from witten.objectives.growth.bloch_bands import lowest_of_band
 from witten.objectives.growth.conditions import conditions, essential_spectrum
-from witten.objectives.symbolic.stable_forms import stable
+from witten.objectives.symbolic.rewriting.stable_forms import stable
 
 
 def gap(text, s, **options):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-module = pytest.importorskip("witten.operators.compiled_form", reason="needs DOLFINx", exc_type=ImportError)
+module = pytest.importorskip("witten.operators.elements.compiled_form", reason="needs DOLFINx", exc_type=ImportError)
 
 
 @pytest.fixture

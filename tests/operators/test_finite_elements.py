@@ -16,15 +16,15 @@ from witten.objectives import resolve
 from witten.objectives.objective import Objective
 from witten.parallel import world
 
-pytest.importorskip("witten.operators.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
+pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
 import dolfinx.fem.petsc
 import ufl
 from petsc4py import PETSc
 
-from witten.domains.mesh import box_mesh, read_mesh
+from witten.domains.meshes.mesh import box_mesh, read_mesh
 from witten.operators import distributed_laplacian
-from witten.operators.finite_elements import FiniteElements
-from witten.spectra.solvers.krylov_schur import KrylovSchur, count_below
+from witten.operators.elements.finite_elements import FiniteElements
+from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur, count_below
 
 pytestmark = pytest.mark.fem
 

@@ -16,8 +16,8 @@ from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning
 from witten.linalg.richardson import extrapolated_logs
 from witten.objectives import resolve
-from witten.operators.cell_averages import is_smooth, kinked_cells
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.cell_averages import is_smooth, kinked_cells
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.spectra.solvers.sturm import Chain
 
 # Panels towards a point where f is not smooth on either side.

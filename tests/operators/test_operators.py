@@ -17,7 +17,7 @@ from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import RequestError
 from witten.objectives import Objective, resolve
-from witten.operators.finite_differences import UNRESOLVED, FiniteDifferences
+from witten.operators.differences.finite_differences import UNRESOLVED, FiniteDifferences
 
 EPS = np.finfo(float).eps
 

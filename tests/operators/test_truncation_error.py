@@ -10,8 +10,8 @@ from witten.domains.grid import Grid
 from witten.linalg.richardson import extrapolated_logs
 from witten.objectives import resolve
 from witten.objectives.periodicity import periodic
-from witten.operators.finite_differences import FiniteDifferences
-from witten.operators.truncation_error import second_order_errors
+from witten.operators.differences.finite_differences import FiniteDifferences
+from witten.operators.differences.truncation_error import second_order_errors
 from witten.spectra.solvers.eigensolve import eigensolve
 
 CIRCLE = periodic("cos(x)/3 + sin(2*x)/5", {"x": (0, 2 * np.pi)})

@@ -17,7 +17,7 @@ from launcher import PATIENCE, command, environment, in_process, needs_mpi, patc
 
 import witten
 from witten import parallel
-from witten.cli import options
+from witten.cli.options import learning_rate_spec, option_values
 from witten.errors import RequestError
 from witten.parallel import Communicator, task_farm
 from witten.rates import RateCurve
@@ -194,7 +194,7 @@ def fail(*_, **__): raise {error}
 if rank == {rank}:
     {target} = fail
 """
-ASSEMBLY = "from witten.operators.finite_differences import FiniteDifferences\nFiniteDifferences.assemble"
+ASSEMBLY = "from witten.operators.differences.finite_differences import FiniteDifferences\nFiniteDifferences.assemble"
 SOLVE = "import witten.spectra.gap\n    witten.spectra.gap._spectrum"
 SAVE = "import witten.sweeps.sweep\n    witten.sweeps.sweep.Sweep._save"
 SHOW = "import witten.cli.commands.gap\n    witten.cli.commands.gap._show"
@@ -233,8 +233,8 @@ def test_a_failure_on_one_rank_ends_all_with_one_message(tmp_path, target, rank,
 def test_a_failure_in_finite_elements_on_one_rank_ends_all(target):
     # PETSc is started by all ranks, or by none.
     modules = (
-        "import witten.operators.finite_elements as elements\n"
-        "import witten.spectra.solvers.krylov_schur as krylov\n"
+        "import witten.operators.elements.finite_elements as elements\n"
+        "import witten.spectra.solvers.distributed.krylov_schur as krylov\n"
     )
     code = modules + FAIL.format(error="ConvergenceError('injected')", rank=1, target=target)
     done = ranks(2, "-c", patched(code), *GAP, "--method", "fe")
@@ -244,8 +244,8 @@ def test_a_failure_in_finite_elements_on_one_rank_ends_all(target):
 @needs_mpi
 @needs_dolfinx
 def test_a_failure_in_writing_modes_ends_all(tmp_path):
-    code = "import witten.plots.paraview\n" + FAIL.format(
-        error="ConvergenceError('injected')", rank=0, target="witten.plots.paraview.save_modes"
+    code = "import witten.plots.fields.paraview\n" + FAIL.format(
+        error="ConvergenceError('injected')", rank=0, target="witten.plots.fields.paraview.save_modes"
     )
     command = ("spectrum", "double-well", "--lr", "0.4", "-k", "2", "--modes", tmp_path / "modes.xdmf")
     done = ranks(2, "-c", patched(code), *command)
@@ -307,7 +307,7 @@ MANY = ("gap", "double-well", "--lr", SPEC)
 
 @pytest.fixture(scope="module")
 def serial():
-    return witten.gap("double-well", options.parse_learning_rates(SPEC))
+    return witten.gap("double-well", learning_rate_spec.parse_learning_rates(SPEC))
 
 
 def under_way(path, arguments):
@@ -392,10 +392,10 @@ def test_the_walltime_stops_all_ranks(tmp_path):
 
 # ----------------------------------------------------------------------------------------------------- the options
 def test_walltimes_are_hours_minutes_seconds():
-    assert options.parse_walltime(None) is None
-    assert options.parse_walltime("00:50:00") == 3000
-    assert options.parse_walltime("100:00:01") == 360_001
-    assert options.parse_walltime("1-00:00:00") == 86_400
+    assert option_values.parse_walltime(None) is None
+    assert option_values.parse_walltime("00:50:00") == 3000
+    assert option_values.parse_walltime("100:00:01") == 360_001
+    assert option_values.parse_walltime("1-00:00:00") == 86_400
 
 
 @pytest.mark.parametrize(
@@ -403,12 +403,12 @@ def test_walltimes_are_hours_minutes_seconds():
 )
 def test_other_walltimes_are_refused(text):
     with pytest.raises(RequestError, match="^--walltime"):
-        options.parse_walltime(text)
+        option_values.parse_walltime(text)
 
 
 def test_options_for_petsc_are_names_and_values():
-    assert options.parse_petsc(None) == options.parse_petsc("") == {}
-    found = options.parse_petsc("-eps_ncv 40 -st_pc_type cholesky -eps_target -0.1 -log_view --fancy 'two words'")
+    assert option_values.parse_petsc(None) == option_values.parse_petsc("") == {}
+    found = option_values.parse_petsc("-eps_ncv 40 -st_pc_type cholesky -eps_target -0.1 -log_view --fancy 'two words'")
     assert found == {
         "eps_ncv": "40",
         "st_pc_type": "cholesky",
@@ -416,16 +416,16 @@ def test_options_for_petsc_are_names_and_values():
         "log_view": None,
         "fancy": "two words",
     }
-    assert options.parse_petsc("-eps_ncv 20 -eps_ncv 40") == {"eps_ncv": "40"}
-    assert options.parse_petsc("large -eps_ncv 40") == {"large": None, "eps_ncv": "40"}
+    assert option_values.parse_petsc("-eps_ncv 20 -eps_ncv 40") == {"eps_ncv": "40"}
+    assert option_values.parse_petsc("large -eps_ncv 40") == {"large": None, "eps_ncv": "40"}
     with pytest.raises(RequestError, match="'larger' is not an option"):
-        options.parse_petsc("larger -eps_ncv 40")
+        option_values.parse_petsc("larger -eps_ncv 40")
 
 
 @pytest.mark.parametrize("text", ["eps_ncv 40", "-eps_ncv 40 50", "40", "-eps_ncv 'open", "-", "--", "-eps_ncv=4"])
 def test_what_is_no_option_for_petsc_is_refused(text):
     with pytest.raises(RequestError, match="^--petsc"):
-        options.parse_petsc(text)
+        option_values.parse_petsc(text)
 
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]*", fullmatch=True)
@@ -437,4 +437,4 @@ def test_options_for_petsc_survive_the_shell(wanted):
     import shlex
 
     words = [word for name, value in wanted.items() for word in (f"-{name}", *([] if value is None else [value]))]
-    assert options.parse_petsc(shlex.join(words)) == wanted
+    assert option_values.parse_petsc(shlex.join(words)) == wanted

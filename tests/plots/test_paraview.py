@@ -12,12 +12,12 @@ import pytest
 from launcher import PATIENCE
 
 from witten import Grid, plots
-from witten.domains.nodal_mesh import NodalMesh
-from witten.domains.simplices import cut_grid, red_refinement
+from witten.domains.meshes.nodal_mesh import NodalMesh
+from witten.domains.meshes.simplices import cut_grid, red_refinement
 from witten.errors import ConvergenceError, RequestError
 from witten.io import spectrum_dataset
-from witten.plots import paraview
-from witten.plots.slices import sheet
+from witten.plots.fields import paraview
+from witten.plots.fields.slices import sheet
 from witten.spectra.spectrum import Spectrum
 
 KINDS = {1: "line", 2: "triangle", 3: "tetra"}

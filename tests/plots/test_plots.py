@@ -207,7 +207,7 @@ def test_a_spectrum_is_drawn_over_its_objective_without_being_given_it():
 def test_a_title_says_what_noise_and_momentum_a_curve_was_asked_with():
     from dataclasses import replace
 
-    from witten.plots.curves import heading
+    from witten.plots.rates.curves import heading
 
     plain = curve([0.1], [0.5])
     asked = replace(plain, options={"noise": 2.0, "momentum": 0.5, "covariance": "loss:c=1"})

@@ -18,8 +18,8 @@ from witten.errors import RequestError
 from witten.explanation import explain
 from witten.objectives import Objective
 from witten.plots import plot_landscape
+from witten.plots.rates.validation import plot_validation
 from witten.plots.style import new_figure
-from witten.plots.validation import plot_validation
 from witten.report import Facts, Figure, Row, Section, Table, Text, Verdict, check_page, page, picture
 from witten.report.explanation import explanation_page
 from witten.report.pages import formula

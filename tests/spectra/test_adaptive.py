@@ -21,14 +21,14 @@ from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.parallel import Communicator, world
 from witten.rates import RateCurve
 
-pytest.importorskip("witten.spectra.adaptive_meshes", reason="needs DOLFINx", exc_type=ImportError)
+pytest.importorskip("witten.spectra.meshes.adaptive_meshes", reason="needs DOLFINx", exc_type=ImportError)
 from curved_meshes import second_order
 
-from witten.domains.mesh import box_mesh, dolfinx_mesh
-from witten.domains.simplices import Simplices
+from witten.domains.meshes.mesh import box_mesh, dolfinx_mesh
+from witten.domains.meshes.simplices import Simplices
 from witten.objectives import resolve
-from witten.spectra import adaptive_meshes
-from witten.spectra.solvers.krylov_schur import KrylovSchur
+from witten.spectra.meshes import adaptive_meshes
+from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur
 
 pytestmark = pytest.mark.fem
 

@@ -12,7 +12,7 @@ from witten import Ball, Box
 from witten.cli import app
 from witten.domains.sets import predicate
 from witten.errors import ConvergenceError, RequestError
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.spectra.committors.between_sets import committor_on
 
 TILTED = "(x^2-1)^2/4 + x/20"

@@ -14,14 +14,14 @@ from references import double_well, rates_1d
 
 import witten
 import witten.parallel.load_dolfinx
-from witten.domains.mesh import grid_mesh
+from witten.domains.meshes.mesh import grid_mesh
 from witten.domains.sublevel import sublevel
 from witten.objectives import resolve
-from witten.operators.finite_elements import FiniteElements
+from witten.operators.elements.finite_elements import FiniteElements
 from witten.parallel import world
-from witten.spectra.adaptive_meshes import calibrated
 from witten.spectra.committors.elements import ElementCommittors, deep
-from witten.spectra.solvers.krylov_schur import KrylovSchur
+from witten.spectra.meshes.adaptive_meshes import calibrated
+from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur
 
 FE = {"method": "finite-elements"}
 # Three wells on a line; the barriers out of the outer ones are 1.19 and 0.29.

@@ -10,10 +10,10 @@ import witten
 from witten import noise
 from witten.errors import ConvergenceError, RequestError
 from witten.linalg.block_elimination import censored, mean_visits
-from witten.operators.markov_generator import markov_generator
-from witten.operators.selling import selling
-from witten.spectra.irreversible import generator_spectrum
-from witten.spectra.solvers.lowest_rates import _blocks, nodes_of_wells, stationary_law
+from witten.operators.generators.markov_generator import markov_generator
+from witten.operators.generators.selling import selling
+from witten.spectra.generators.irreversible import generator_spectrum
+from witten.spectra.generators.lowest_rates import _blocks, nodes_of_wells, stationary_law
 
 PLANE = witten.Objective.from_formula("(x^2-1)^2/4 + y^2/2 + x/10")
 LOSSES = [

@@ -18,8 +18,9 @@ from witten.domains.sublevel import sublevel
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.linalg.richardson import extrapolated
 from witten.objectives import resolve
-from witten.operators.finite_differences import FiniteDifferences
-from witten.spectra import Chain, Dense, Lanczos, Multigrid, nested_grids
+from witten.operators.differences.finite_differences import FiniteDifferences
+from witten.spectra import Chain, Dense, Lanczos, Multigrid
+from witten.spectra.grids import nested_grids
 from witten.spectra.solvers.eigensolve import default_solver, eigensolve
 from witten.spectra.solvers.lanczos import count_below
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs, rayleigh_ritz

@@ -17,7 +17,7 @@ from witten.errors import ConvergenceError
 from witten.linalg import iteration_limits
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import resolve
-from witten.operators.finite_differences import UNRESOLVED, FiniteDifferences
+from witten.operators.differences.finite_differences import UNRESOLVED, FiniteDifferences
 from witten.spectra import Dense, Lanczos, Multigrid
 from witten.spectra.solvers import lanczos
 from witten.spectra.solvers.lanczos import count_below

@@ -21,7 +21,7 @@ from witten.linalg.merge_tree import merge_tree_of_graph
 from witten.linalg.nested_dissection import nested_dissection
 from witten.linalg.richardson import extrapolated, extrapolated_logs
 from witten.objectives import resolve
-from witten.operators.finite_differences import FiniteDifferences, Pattern
+from witten.operators.differences.finite_differences import FiniteDifferences, Pattern
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra import Chain, Committors, Dense, Lanczos, Multigrid, TwoScales
 from witten.spectra.committors.graph import SHALLOWEST, _direct, _iterative

@@ -15,9 +15,9 @@ from stand_ins import answer, off_by
 import witten
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape import first_order
 from witten.landscape.barriers import barrier_pairs
 from witten.landscape.landscape import Landscape
+from witten.landscape.laws import first_order
 from witten.number_format import scientific
 from witten.objectives import resolve
 from witten.rates import RateCurve

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from witten import parallel
 from witten.cli import signals
 from witten.cli.errors import WRONG, exit_status
-from witten.cli.options import ParallelCommand, WittenCommand, examples
+from witten.cli.options.base_command import ParallelCommand, WittenCommand, examples
 from witten.cli.streams import mute, open_streams, say
 from witten.errors import RequestError
 from witten.stopwatch import announce_compilation

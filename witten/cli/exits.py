@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from witten.cli.output import print_table
 
 if TYPE_CHECKING:
-    from witten.landscape.noisy_law import Exit
+    from witten.landscape.laws.noisy_law import Exit
 
 
 def json_of_exits(ways: Sequence[Exit]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from witten.cli import options
+from witten.cli.options import option_values
 from witten.cli.output import progress_bar
 from witten.cli.signals import Interrupted, patiently
 from witten.errors import ConvergenceError, Stopped
@@ -23,7 +23,7 @@ STARTED = time.monotonic()
 
 def seconds_left(walltime: str | None) -> float | None:
     """What is left of --walltime."""
-    limit = options.parse_walltime(walltime)
+    limit = option_values.parse_walltime(walltime)
     return None if limit is None else max(limit - (time.monotonic() - STARTED), 0.0)
 
 

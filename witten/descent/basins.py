@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from witten.descent.attractor import DIVERGES, FIXED, PERIODIC, SLOW, Share
-from witten.descent.cycle_detection import DIVERGED, UNDECIDED, settle
+from witten.descent.attractors.attractor import DIVERGES, FIXED, PERIODIC, SLOW, Share
+from witten.descent.attractors.cycle_detection import DIVERGED, UNDECIDED, settle
 from witten.descent.gradient_map import DescentMap
 from witten.display import Displayed, shortened
 from witten.errors import RequestError

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from witten.descent import kernels
-from witten.descent.attractor import DIVERGES, SLOW, fate_of_state
-from witten.descent.cycle_detection import settle
+from witten.descent.attractors.attractor import DIVERGES, SLOW, fate_of_state
+from witten.descent.attractors.cycle_detection import settle
+from witten.descent.attractors.limit_orbit import ARRIVED, approached
+from witten.descent.attractors.orbit_stability import judged
 from witten.descent.gradient_map import DescentMap, checked_starts
-from witten.descent.limit_orbit import ARRIVED, approached
 from witten.descent.lyapunov import lyapunov
-from witten.descent.orbit_stability import judged
 from witten.descent.orbits import ROUNDING, Orbit, polish
 from witten.display import Displayed, shortened
 from witten.errors import ConvergenceError, RequestError

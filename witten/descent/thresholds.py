@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from witten.descent.attractor import DIVERGES, FIXED, SLOW, Fate, fate
+from witten.descent.attractors.attractor import DIVERGES, FIXED, SLOW, Fate, fate
 from witten.descent.bifurcation import doublings
 from witten.descent.gradient_map import DescentMap, stability_threshold
 from witten.descent.lyapunov import lyapunov, random_product

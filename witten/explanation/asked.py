@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import AccuracyWarning, ConvergenceError, RequestError
-from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
+from witten.landscape.laws.eyring_kramers import eyring_kramers
 from witten.objectives import Objective
 from witten.rates import LawRate, RateRecord
 from witten.spectra.committor import Committor, committor

@@ -12,8 +12,8 @@ from scipy.interpolate import RegularGridInterpolator
 from witten.errors import ConvergenceError
 from witten.explanation.explanation import Passage
 from witten.explanation.relief import Pass, Relief
+from witten.landscape.critical.saddle_connections import descent_paths
 from witten.landscape.landscape import Saddle
-from witten.landscape.saddle_connections import descent_paths
 from witten.objectives import Objective
 from witten.spectra.committor import Committor
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from witten.domains.grid import Grid
 from witten.dynamics.equilibrium.wells import descended
-from witten.landscape.critical_point import critical_points_at, polished
+from witten.landscape.critical.critical_point import critical_points_at, polished
 from witten.landscape.landscape import Landscape
 from witten.linalg.merge_tree import MergeTree, merge_tree, merge_tree_of_saddles
 from witten.objectives import Objective

@@ -18,7 +18,7 @@ from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import ConvergenceError, GridError
 from witten.forms.cubical_complex import CubicalComplex
-from witten.landscape.critical_point import exact_hessians
+from witten.landscape.critical.critical_point import exact_hessians
 from witten.objectives.objective import Objective
 from witten.spectra.solvers.lobpcg import multigrid_cycle
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs

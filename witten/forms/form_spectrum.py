@@ -199,7 +199,7 @@ def _betti(f: Objective, boundary: str, mesh: str | PathLike[str] | None) -> tup
     """Of all of space, a box or a mesh; relative ones are those of the complementary degree."""
     found = (1,) + (0,) * f.dimension
     if mesh is not None:
-        from witten.domains.msh import read_msh
+        from witten.domains.meshes.msh import read_msh
         from witten.forms.on_meshes.simplicial_betti import simplicial_betti
 
         found = agree(communicator(None), lambda: simplicial_betti(read_msh(Path(mesh), f.dimension)))

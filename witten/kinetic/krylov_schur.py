@@ -18,8 +18,8 @@ from witten.errors import ConvergenceError
 from witten.kinetic.kramers_fokker_planck import KramersFokkerPlanck
 from witten.kinetic.leading_modes import Factored
 from witten.parallel.communicators import Communicator
-from witten.spectra.solvers.krylov_schur import petsc_errors
-from witten.spectra.solvers.petsc_options import petsc_options
+from witten.spectra.solvers.distributed.krylov_schur import petsc_errors
+from witten.spectra.solvers.distributed.petsc_options import petsc_options
 
 __all__ = ["factored_by"]
 

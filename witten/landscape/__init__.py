@@ -1,6 +1,6 @@
 """The asymptotic route: critical points, barriers, the Eyring-Kramers law.
 
-Start with `landscape`: `critical_points` finds them, `saddle_connections` the wells that saddles join, `barriers` the
-pairs. `eyring_kramers` is the law, `first_order` its correction and error from `local_expansion`, `poincare_bounds`
-what is proved of the rate.
+Start with `landscape`: `critical` finds critical points and the wells that saddles join, `barriers` the pairs. `laws`
+are what the rates tend to, with their errors, `instantons` the paths that noise with a covariance takes,
+`poincare_bounds` what is proved of the rate.
 """

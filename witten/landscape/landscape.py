@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from witten.display import Displayed, Table, shortened
 from witten.errors import RequestError
 from witten.landscape.barriers import Pair, barrier_pairs
-from witten.landscape.critical_point import CriticalPoint, critical_points_at, distinct, hessians, joined, polished
-from witten.landscape.critical_points import CriticalPoints, critical_points
-from witten.landscape.saddle_connections import connections
+from witten.landscape.critical.critical_point import (
+    CriticalPoint,
+    critical_points_at,
+    distinct,
+    hessians,
+    joined,
+    polished,
+)
+from witten.landscape.critical.critical_points import CriticalPoints, critical_points
+from witten.landscape.critical.saddle_connections import connections
 from witten.linalg.merge_tree import merge_tree
 from witten.noise import Noise, parted, reversible
 from witten.objectives import Objective, resolve

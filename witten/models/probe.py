@@ -18,7 +18,7 @@ from witten.models.model_loss import Function, ModelLoss
 from witten.request import checked_seed, positive
 
 if TYPE_CHECKING:
-    from witten.models.passage import Passage
+    from witten.models.transitions.passage import Passage
 
 __all__ = ["Probe", "probe"]
 
@@ -150,7 +150,7 @@ def probe(
 def _passage(f: ModelLoss, x: Array, end: Array, s: float, batch: int) -> Passage:
     if end.size != x.size:
         raise RequestError(f"the points have {x.size} and {end.size} numbers: they are not of one model")
-    from witten.models.passage import passage
+    from witten.models.transitions.passage import passage
 
     return passage(f, x, end, s, batch)
 

@@ -14,12 +14,12 @@ from witten.display import shortened
 from witten.errors import RequestError
 from witten.objectives import callables
 from witten.objectives.symbolic import codegen
-from witten.objectives.symbolic.affine_forms import affine_coordinates
 from witten.objectives.symbolic.derivatives import Derivatives
 from witten.objectives.symbolic.formula import exact, parse
 from witten.objectives.symbolic.functions import from_sympy_functions
 from witten.objectives.symbolic.grammar import quoted
 from witten.objectives.symbolic.numpy_code import Arrays
+from witten.objectives.symbolic.rewriting.affine_forms import affine_coordinates
 from witten.objectives.symbolic.taylor import Taylor, constant, taylor_vocabulary
 
 __all__ = ["CallableObjective", "Kernels", "Objective"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from witten.errors import RequestError
 from witten.objectives.objective import CallableObjective, Objective
 from witten.objectives.resolve import resolve
-from witten.objectives.symbolic.affine_frame import affine_frame
+from witten.objectives.symbolic.rewriting.affine_frame import affine_frame
 
 __all__ = ["Periods", "differ_by_constants", "periodic", "slices"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from petsc4py import PETSc
 
 from witten.domains.grid import Grid
-from witten.domains.nodal_mesh import NodalMesh
+from witten.domains.meshes.nodal_mesh import NodalMesh
 from witten.errors import ConvergenceError
 
 __all__ = ["DistributedLaplacian"]

@@ -22,8 +22,8 @@ from witten.explanation.words import (
     with_bar,
     with_bar_of_log,
 )
-from witten.plots.explanations import plot_passage
-from witten.plots.landscapes import plot_landscape
+from witten.plots.fields.explanations import plot_passage
+from witten.plots.fields.landscapes import plot_landscape
 from witten.rates import LawRate, RateRecord
 from witten.report.drawings import picture
 from witten.report.pages import (

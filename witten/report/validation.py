@@ -15,10 +15,10 @@ from witten.barrier_fit import BarrierFit, plus_minus
 from witten.errors import ConvergenceError, RequestError
 from witten.landscape.landscape import Landscape
 from witten.number_format import scientific
-from witten.plots.landscapes import plot_landscape
-from witten.plots.modes import plot_spectrum
+from witten.plots.fields.landscapes import plot_landscape
+from witten.plots.fields.modes import plot_spectrum
+from witten.plots.rates.validation import plot_rates, plot_ratios
 from witten.plots.style import method_name
-from witten.plots.validation import plot_rates, plot_ratios
 from witten.rates import RateRecord
 from witten.report.drawings import picture
 from witten.report.pages import (

@@ -19,11 +19,11 @@ from witten.errors import RequestError
 from witten.memory import require_memory
 from witten.noise import Diffusion, Reversible, reversible
 from witten.objectives import Objective
+from witten.operators.generators.markov_generator import markov_generator
 from witten.operators.kernels import kernel
-from witten.operators.markov_generator import markov_generator
 from witten.sgd.transfer_operator import REACH, TransferOperator
-from witten.spectra.irreversible import matched_region
-from witten.spectra.noisy import require_positive
+from witten.spectra.generators.irreversible import matched_region
+from witten.spectra.generators.noisy import require_positive
 
 __all__ = ["CorrelatedTransferOperator", "LocalNoise", "LocalTransferOperator"]
 

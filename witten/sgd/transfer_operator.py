@@ -15,7 +15,7 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.errors import RequestError
 from witten.objectives.objective import Objective
-from witten.operators.finite_differences import Pattern
+from witten.operators.differences.finite_differences import Pattern
 from witten.operators.kernels import kernel
 from witten.request import positive
 from witten.sgd.gradient_noise import GaussianNoise

@@ -1,8 +1,9 @@
 """Eigenvalues of the discrete Witten-Laplacian, and the rates they are.
 
-Start with `gap`: `nested_grids` and `adaptive_meshes` refine until the error is small, `committor` asks which of two
-sets a path meets first. The solvers, values that `eigensolve` and `sweep` take, are names of this package. Those for
-many ranks, `KrylovSchur` and `Preconditioned`, need PETSc and SLEPc and are loaded when first used.
+Start with `gap`: `grids` and `meshes` are refined until the error is small, `committor` asks which of two sets a path
+meets first, `generators` are for noise with a covariance. The solvers, values that `eigensolve` and `sweep` take, are
+names of this package. Those for many ranks, `KrylovSchur` and `Preconditioned`, need PETSc and SLEPc and are loaded
+when first used.
 """
 
 from importlib import import_module
@@ -18,8 +19,8 @@ from witten.spectra.solvers.sturm import Chain
 from witten.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
-    from witten.spectra.solvers.distributed_lobpcg import Preconditioned
-    from witten.spectra.solvers.krylov_schur import KrylovSchur
+    from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur
+    from witten.spectra.solvers.distributed.lobpcg import Preconditioned
 
 __all__ = [
     "Chain",
@@ -34,10 +35,10 @@ __all__ = [
     "eigensolve",
 ]
 
-_NEEDS_PETSC = {"KrylovSchur": "krylov_schur", "Preconditioned": "distributed_lobpcg"}
+_NEEDS_PETSC = {"KrylovSchur": "krylov_schur", "Preconditioned": "lobpcg"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _NEEDS_PETSC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"witten.spectra.solvers.{_NEEDS_PETSC[name]}"), name)
+    return getattr(import_module(f"witten.spectra.solvers.distributed.{_NEEDS_PETSC[name]}"), name)

@@ -24,7 +24,7 @@ from witten.objectives.objective import Objective
 from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
 from witten.objectives.resolve import resolve
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.request import effective_learning_rate
 from witten.spectra.checks import given_box, require_request
 from witten.spectra.committors.between_sets import Committor, committor_on

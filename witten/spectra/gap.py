@@ -25,9 +25,9 @@ from witten.parallel.communicators import Communicator, agree, communicator
 from witten.rates import NoisyRate, RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
-from witten.spectra.nested_grids import refined_spectrum
-from witten.spectra.noisy import noisy_spectrum, require_room
-from witten.spectra.shared_grid import RankTeam
+from witten.spectra.generators.noisy import noisy_spectrum, require_room
+from witten.spectra.grids.nested_grids import refined_spectrum
+from witten.spectra.grids.shared_grid import RankTeam
 from witten.spectra.solvers.eigensolve import Solver, eigensolve
 from witten.spectra.spectrum import Spectrum
 from witten.sweeps import Part, run_sweep
@@ -171,7 +171,7 @@ def _spectrum(
         team = RankTeam(ranks, f, petsc or {})
         found = team.lead(lambda: refined_spectrum(f, s, k, choose=team.solver, **options))
     else:
-        from witten.spectra.adaptive_meshes import adapted_spectrum
+        from witten.spectra.meshes.adaptive_meshes import adapted_spectrum
 
         found = adapted_spectrum(f, s, k, comm=ranks, petsc=petsc, **how, **options)
     return replace(found, learning_rate=float(learning_rate), noise=float(noise))
@@ -277,7 +277,7 @@ def gap(
 def _start_petsc() -> None:
     """PETSc starts on all ranks at once: a group that came to it by itself would wait for the others for ever."""
     if find_spec("slepc4py") is not None:
-        import_module("witten.spectra.solvers.krylov_schur")
+        import_module("witten.spectra.solvers.distributed.krylov_schur")
 
 
 def _options(rtol: float, noise: float, box: Intervals | None, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,7 +299,7 @@ def _identified(
     settings = {"fingerprint": fingerprint(f), **(how or {}), "periodic": circles, "petsc": dict(petsc or {})}
     mesh = settings.pop("mesh", None)
     if isinstance(mesh, str | PathLike):
-        from witten.domains.msh import require_file
+        from witten.domains.meshes.msh import require_file
 
         require_file(Path(mesh))
         try:

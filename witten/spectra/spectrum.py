@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from witten.domains.nodal_mesh import NodalMesh
+    from witten.domains.meshes.nodal_mesh import NodalMesh
 
 __all__ = ["Spectrum"]
 

@@ -20,7 +20,7 @@ from witten.memory import require_memory
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
 from witten.objectives.topography.allowed_region import may_reach_far
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.descent import thresholds
-from witten.descent.attractor import FIXED, PERIODIC, SLOW, fate
+from witten.descent.attractors.attractor import FIXED, PERIODIC, SLOW, fate
+from witten.descent.attractors.cycle_detection import settle
 from witten.descent.basins import basins
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.cycle_detection import settle
 from witten.descent.gradient_map import DescentMap
 from witten.objectives.losses.factorisation import MatrixFactorisation, balanced_line, scalar_factorisation
 from witten.objectives.losses.matrix_loss import joined

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.descent import thresholds
-from witten.descent.attractor import CHAOTIC, FIXED, fate
+from witten.descent.attractors.attractor import CHAOTIC, FIXED, fate
 from witten.descent.basins import Basins, Dimension, basins, box_counting
 from witten.descent.lyapunov import random_product
 from witten.objectives.losses.factorisation import deep_scalar, scalar_factorisation

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.dynamics.simulation import simulate_rate
-from witten.landscape.eyring_kramers import eyring_kramers, prefactor
 from witten.landscape.landscape import describe_landscape
+from witten.landscape.laws.eyring_kramers import eyring_kramers, prefactor
 from witten.risk import IdealisedRisk, plateau, risk_bound
 from witten.sgd.transfer_spectrum import transfer_spectrum
 from witten.spectra.gap import gap, spectrum

@@ -18,15 +18,15 @@ from scipy.stats import binomtest
 
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError
-from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
-from witten.landscape.noisy_law import Exit, exits
+from witten.landscape.laws.eyring_kramers import eyring_kramers
+from witten.landscape.laws.noisy_law import Exit, exits
 from witten.noise import Minibatch, Noise, constant, loss, minibatch
 from witten.objectives import Objective
 from witten.sgd.gradient_noise import minibatch_noise
 from witten.sgd.transfer_spectrum import transfer_spectrum
 from witten.spectra.gap import gap, spectrum
-from witten.spectra.irreversible import generator_spectrum
+from witten.spectra.generators.irreversible import generator_spectrum
 from witten.studies.study import Check, Illustration, Study, above, agrees, at_most, close, same
 
 if TYPE_CHECKING:

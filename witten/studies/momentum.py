@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.descent.attractor import fate
+from witten.descent.attractors.attractor import fate
 from witten.kinetic.momentum_gap import langevin_gap, momentum_gap
-from witten.landscape.kramers_law import kramers_law
 from witten.landscape.landscape import describe_landscape
+from witten.landscape.laws.kramers_law import kramers_law
 from witten.langevin import BBK, SHI, Langevin
 from witten.objectives import resolve
 from witten.risk import RiskCurve, excess_risk

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
-from witten.descent.attractor import PERIODIC, Share
+from witten.descent.attractors.attractor import PERIODIC, Share
 from witten.objectives.losses.networks import TwoLayer
 from witten.studies.study import Check, above, at_most, holds
 

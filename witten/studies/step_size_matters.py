@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.descent import thresholds
-from witten.descent.attractor import PERIODIC, fate
+from witten.descent.attractors.attractor import PERIODIC, fate
+from witten.descent.attractors.cycle_detection import settle
 from witten.descent.bifurcation import bifurcation_diagram
-from witten.descent.cycle_detection import settle
 from witten.descent.gradient_map import DescentMap
 from witten.objectives.losses.factorisation import DeepLinear, deep_scalar
 from witten.objectives.losses.matrix_loss import joined

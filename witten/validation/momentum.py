@@ -17,7 +17,7 @@ from witten.dynamics.momentum import BBK, simulate_momentum
 from witten.dynamics.request import SGD
 from witten.errors import RequestError
 from witten.kinetic.momentum_gap import momentum_gap
-from witten.landscape.kramers_law import kramers_law
+from witten.landscape.laws.kramers_law import kramers_law
 from witten.langevin import checked_momentum, step_time
 from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord

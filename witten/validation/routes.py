@@ -15,9 +15,9 @@ from witten.dynamics.request import WIDTH
 from witten.dynamics.simulation import METHOD as PATHS
 from witten.dynamics.simulation import simulate_rate
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape.eyring_kramers import METHOD as LAW
-from witten.landscape.eyring_kramers import eyring_kramers
 from witten.landscape.landscape import Landscape, describe_landscape
+from witten.landscape.laws.eyring_kramers import METHOD as LAW
+from witten.landscape.laws.eyring_kramers import eyring_kramers
 from witten.noise import Noise, parted
 from witten.number_format import scientific
 from witten.objectives import Objective, resolve

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, option_numbers, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 
 if TYPE_CHECKING:
     from witten.annealing import Annealing
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten anneal",
     "witten anneal --samples 5 --eps 1e-4 --json",
     "witten anneal --small 0.9 --plot paths.png",
@@ -35,8 +36,8 @@ def anneal(
     as_json: options.Json = False,
 ) -> None:
     """Large steps, then small ones, against small ones alone in regression: test losses at equal train loss."""
-    count, bound = options.whole("--samples", samples, 1), options.positive("--eps", eps)
-    step = None if small is None else options.positive("--small", small)
+    count, bound = option_numbers.whole("--samples", samples, 1), option_numbers.positive("--eps", eps)
+    step = None if small is None else option_numbers.positive("--small", small)
     output_files.check_plot(plot)
     from witten.annealing import anneal as compute
     from witten.errors import RequestError

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from witten.descent.bifurcation import Diagram
     from witten.objectives.objective import Objective
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     'witten bifurcate "(1-x^2)^2/4" --lr 0.8:2:800 --x0 0.3 --plot diagram.png',
     'witten bifurcate "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1:0.6:200 --x0 1.01 --x0 2.01 --json',
     "witten bifurcate double-well --lr 1.2:3:400 --x0 0.3 --momentum 0.5 --plot diagram.png",
@@ -49,14 +50,14 @@ def bifurcate(
     as_json: options.Json = False,
 ) -> None:
     """The points that gradient descent visits in the long run, their period, and the Lyapunov exponent."""
-    rates = options.parse_learning_rates(lr)
-    burn, keep = options.whole("--steps", steps, 1), options.whole("--points", points, 8)
-    alpha = options.parse_momentum(momentum, nesterov)
+    rates = learning_rate_spec.parse_learning_rates(lr)
+    burn, keep = option_numbers.whole("--steps", steps, 1), option_numbers.whole("--points", points, 8)
+    alpha = option_values.parse_momentum(momentum, nesterov)
     from witten.descent.bifurcation import KIND, bifurcation_diagram
 
     output_files.check_places(output, plot, kind=KIND)
 
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     with progress_bar(1, f"{f.name}: orbits at {len(rates)} learning rates"):
         diagram = bifurcation_diagram(
             f, rates, _starts(f, x0, rates), momentum=alpha, nesterov=nesterov, burn=burn, keep=keep
@@ -80,7 +81,7 @@ def _starts(f: Objective, given: list[str] | None, rates: tuple[float, ...]) -> 
     import numpy as np
 
     if given:
-        return np.array([options.parse_point(text, f.dimension) for text in given]).T
+        return np.array([option_values.parse_point(text, f.dimension) for text in given]).T
     from witten.objectives.topography.length_scales import nonlinear_length
     from witten.stability import stability
 

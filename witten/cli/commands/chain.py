@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
 from witten.errors import RequestError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from witten.rates import RateCurve, RateRecord
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten chain shi-su-jordan-1d --lr 0.1,0.075",
     "witten chain double-well --lr 0.01:0.4:12 --plot chain.png",
     "witten chain triple-well --lr 0.2 --json",
@@ -53,16 +54,16 @@ def chain(
     as_json: options.Json = False,
 ) -> None:
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
-    learning_rates = options.parse_learning_rates(lr)
+    learning_rates = learning_rate_spec.parse_learning_rates(lr)
     request: dict[str, Any] = {
-        "noise": options.parse_noise(noise, covariance, noise_model, drift), "box": options.parse_box(box)
+        "noise": option_values.parse_noise(noise, covariance, noise_model, drift), "box": option_values.parse_box(box)
     }  # fmt: skip
-    options.parse_walltime(walltime)
-    alpha = options.parse_momentum(momentum, nesterov)
+    option_values.parse_walltime(walltime)
+    alpha = option_values.parse_momentum(momentum, nesterov)
     if momentum is not None and not isinstance(request["noise"], float):
         raise RequestError("--momentum knows noise of one strength only: leave --covariance and others out")
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     from witten.rates import ChainRate, CurveSet, RateCurve
     from witten.sgd.sde_comparison import SDE
 
@@ -92,7 +93,7 @@ def chain(
     rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
     sgd_why, why = (_why(curve) for curve in (sgd, sde))
     if as_json:
-        said = {"objective": objective, **options.about_noise(request["noise"]), **about}
+        said = {"objective": objective, **option_values.about_noise(request["noise"]), **about}
         print_json({**said, "records": rows, "why": sgd_why or why})
     else:
         _show(f.name, request["noise"], rows, about)

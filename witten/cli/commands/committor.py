@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.number_format import with_log_error
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from witten.spectra.committor import Committor
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     'witten committor double-well --lr 0.1 --from "x=-1" --to "x=1"',
     'witten committor "(x^2-1)^2/4 + y^2/2" --lr 0.1 --from "x=-1,y=0,r=0.2" --to "x=1,y=0,r=0.2" --plot q.png',
     'witten committor "cos(2*x)" --lr 0.2 --from "x=1.57" --to "x=4.71" --periodic "x=0:2*pi" --json',
@@ -45,15 +46,15 @@ def committor(
     as_json: options.Json = False,
 ) -> None:
     """Whether a path reaches B before A, how often and which way: committor, rates, reactive current."""
-    learning_rate = options.parse_learning_rate(lr)
+    learning_rate = learning_rate_spec.parse_learning_rate(lr)
     request: dict[str, Any] = {
-        "rtol": options.positive("--rtol", rtol),
-        "noise": options.positive("--noise", noise),
-        "box": options.parse_box(box),
-        "periodic": options.parse_periodic(periodic),
+        "rtol": option_numbers.positive("--rtol", rtol),
+        "noise": option_numbers.positive("--noise", noise),
+        "box": option_values.parse_box(box),
+        "periodic": option_values.parse_periodic(periodic),
     }
     output_files.check_places(output, plot, kind=KIND)
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     sets = [_set(name, text, f) for name, text in (("--from", start), ("--to", end))]
     import witten
     from witten.spectra.committor import committor_dataset

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
 
 if TYPE_CHECKING:
-    from witten.descent.attractor import Fate
+    from witten.descent.attractors.attractor import Fate
     from witten.descent.gradient_map import DescentMap
     from witten.objectives.objective import Objective
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     'witten descend "(1-x*y)^2/2" --lr 0.5,0.9,1.1,1.4 --x0 0.5,0.7',
     'witten descend "2/3*abs(x)^1.5" --lr 0.4 --x0 0.3 --json',
     'witten descend "(1-x^2)^2/4" --lr 1.7 --x0 0.3 --plot run.png',
@@ -57,15 +57,15 @@ def descend(
     as_json: options.Json = False,
 ) -> None:
     """Run x+ = x - s grad f(x) from one start at each learning rate, and say where it ends."""
-    rates = options.parse_learning_rates(lr)
-    count, intervals = options.whole("--steps", steps, 100), options.parse_box(box)
-    alpha = options.parse_momentum(momentum, nesterov)
+    rates = learning_rate_spec.parse_learning_rates(lr)
+    count, intervals = option_numbers.whole("--steps", steps, 100), option_values.parse_box(box)
+    alpha = option_values.parse_momentum(momentum, nesterov)
     _check_pictures(plot, basins, rates)
-    from witten.descent.attractor import fate
+    from witten.descent.attractors.attractor import fate
     from witten.descent.gradient_map import DescentMap
 
-    f = options.resolved(objective, center, scale)
-    start = options.parse_point(x0, f.dimension)
+    f = option_values.resolved(objective, center, scale)
+    start = option_values.parse_point(x0, f.dimension)
     maps = [DescentMap(f, s, alpha, nesterov) for s in rates]
     found = []
     with progress_bar(len(rates), f.name) as advance:

@@ -10,11 +10,11 @@ import sys
 from typing import Any
 
 from witten import parallel
-from witten.cli import options
+from witten.cli.options import base_command, options
 from witten.cli.output import print_json, print_table
 from witten.version import __version__, version_of
 
-EXAMPLES = options.examples("witten doctor", "witten doctor --json")
+EXAMPLES = base_command.examples("witten doctor", "witten doctor --json")
 
 PACKAGES = (
     "numpy",

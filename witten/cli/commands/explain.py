@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 
 if TYPE_CHECKING:
     from witten.explanation import Change, Explanation, MeanTime, Passage, Well
     from witten.rates import RateRecord
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten explain double-well:tilt=0.1 --lr 0.1",
     "witten explain mueller-brown --lr 0.1 --report why.html",
     'witten explain "cos(2*x)" --lr 0.2 --periodic "x=0:2*pi" --json',
@@ -48,13 +49,13 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Why is it this slow? The slowest mode, wells, the limiting saddle, mean times, s halved and doubled."""
-    learning_rate = options.parse_learning_rate(lr)
+    learning_rate = learning_rate_spec.parse_learning_rate(lr)
     request: dict[str, Any] = {
-        "rtol": options.positive("--rtol", rtol),
-        "noise": options.positive("--noise", noise),
-        "box": options.parse_box(box),
-        "periodic": options.parse_periodic(periodic),
-        "seed": options.whole("--seed", seed, 0),
+        "rtol": option_numbers.positive("--rtol", rtol),
+        "noise": option_numbers.positive("--noise", noise),
+        "box": option_values.parse_box(box),
+        "periodic": option_values.parse_periodic(periodic),
+        "seed": option_numbers.whole("--seed", seed, 0),
         "simulate": simulate,
     }
     output_files.check_places(output, plot, kind=KIND)
@@ -62,7 +63,7 @@ def explain(
         from witten.report import check_page
 
         check_page(report)
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     import witten
 
     with progress_bar(STEPS if simulate else STEPS - 1, objective) as advance:

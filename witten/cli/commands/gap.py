@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
 from witten.errors import RequestError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from witten.rates import RateCurve, RateRecord
 
 LOG_10 = math.log(10)
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten gap double-well --lr 0.02:0.5:12",
     'witten gap "-x**2/2 + x**4/4" --lr 0.1 --json',
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --plot a.png",
@@ -75,7 +76,7 @@ def gap(
         "momentum": momentum, "friction": friction, "temperature": temperature, "friction_sweep": friction_sweep
     }  # fmt: skip
     if any(text is not None for text in given.values()):
-        from witten.cli import momentum_gap
+        from witten.cli.momentum import gap as momentum_gap
 
         elsewhere = {
             "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
@@ -89,25 +90,25 @@ def gap(
         return
     if sde != "bbk":
         raise RequestError("--sde is the equation of a --momentum: give that, too")
-    lr = options.required_learning_rates(lr)
-    circles = options.parse_periodic(periodic)
+    lr = learning_rate_spec.required_learning_rates(lr)
+    circles = option_values.parse_periodic(periodic)
     request: dict[str, Any] = {
-        "rtol": options.positive("--rtol", rtol),
-        "noise": options.parse_noise(noise, covariance, noise_model, drift),
-        "box": options.parse_box(box),
-        "boundary": options.parse_boundary(boundary),
+        "rtol": option_numbers.positive("--rtol", rtol),
+        "noise": option_values.parse_noise(noise, covariance, noise_model, drift),
+        "box": option_values.parse_box(box),
+        "boundary": option_values.parse_boundary(boundary),
         "periodic": circles,
-        "method": options.parse_method(method),
-        "degree": options.parse_degree(degree),
+        "method": option_values.parse_method(method),
+        "degree": option_values.parse_degree(degree),
         "mesh": mesh,
-        "petsc": options.parse_petsc(petsc),
-        "seed": options.whole("--seed", seed, 0),
-        "groups": options.whole("--groups", groups, 1),
+        "petsc": option_values.parse_petsc(petsc),
+        "seed": option_numbers.whole("--seed", seed, 0),
+        "groups": option_numbers.whole("--groups", groups, 1),
     }
-    learning_rates = options.parse_learning_rates(lr)
-    options.parse_walltime(walltime)
+    learning_rates = learning_rate_spec.parse_learning_rates(lr)
+    option_values.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    f = options.resolved(objective, center, scale)  # refused before the numerics are loaded
+    f = option_values.resolved(objective, center, scale)  # refused before the numerics are loaded
     import witten
     from witten.rates import RateCurve
 
@@ -115,7 +116,7 @@ def gap(
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
         records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
-        return RateCurve(tuple(records), _method(request), f.name, options.about_noise(request["noise"]))
+        return RateCurve(tuple(records), _method(request), f.name, option_values.about_noise(request["noise"]))
 
     curve, ending = swept(
         partial(witten.gap, f, learning_rates, output=output, resume=resume, **request), kept,
@@ -158,7 +159,7 @@ def _about(boundary: str, periodic: Mapping[str, tuple[float, float]] | None) ->
 def _method(request: Mapping[str, Any]) -> str:
     """The discretisation: finite elements also where a mesh or a degree is given."""
     implied = "fd" if request["mesh"] is None and request["degree"] is None else "fe"
-    return request["method"] or options.METHODS[implied]
+    return request["method"] or option_values.METHODS[implied]
 
 
 def _json(
@@ -168,10 +169,10 @@ def _json(
     records = [] if curve is None else [_json_record(record, curve.noise) for record in curve.records]
     for shown in records if proofs else ():
         shown |= _json_proof(proofs[shown["learning_rate"]])
-    if curve is not None and method == options.METHODS["fe"]:
+    if curve is not None and method == option_values.METHODS["fe"]:
         for shown, record in zip(records, curve.records, strict=True):
             shown["modes_counted"] = record.modes_counted
-    short = {long: name for name, long in options.METHODS.items()}
+    short = {long: name for name, long in option_values.METHODS.items()}
     covariance = {} if curve is None or "covariance" not in curve.options else {"noise": curve.options["covariance"]}
     return {"objective": objective, "method": short[method], "records": records} | covariance
 

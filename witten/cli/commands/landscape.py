@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from witten.cli import options, output_files
+from witten.cli import output_files
 from witten.cli.exits import json_of_exits, show_exits
+from witten.cli.options import base_command, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.streams import say
 from witten.number_format import coordinates
 
 if TYPE_CHECKING:
-    from witten.landscape.critical_point import CriticalPoint
+    from witten.landscape.critical.critical_point import CriticalPoint
     from witten.landscape.landscape import Landscape
-    from witten.landscape.noisy_law import Exit
+    from witten.landscape.laws.noisy_law import Exit
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten landscape himmelblau --plot landscape.png",
     'witten landscape "(x**2-1)**2/4 + x/10" --json',
     'witten landscape double-well --covariance "1 + tanh(2*x)/2"',
@@ -39,14 +40,14 @@ def landscape(
     as_json: options.Json = False,
 ) -> None:
     """Minima, saddles and what they join, the barrier H of each minimum, and the conditions on f."""
-    intervals = options.parse_box(box)
-    number = options.whole("--seed", seed, 0)
+    intervals = option_values.parse_box(box)
+    number = option_numbers.whole("--seed", seed, 0)
     output_files.check_plot(plot)
     import witten
 
-    noise, s = options.parse_noise("1", covariance, noise_model), options.parse_noise_learning_rate(lr)
+    noise, s = option_values.parse_noise("1", covariance, noise_model), option_values.parse_noise_learning_rate(lr)
     of_potential: dict[str, Any] = {} if s is None else {"noise": noise, "learning_rate": s}
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     with progress_bar(2, f"{f.name}: critical points and what joins them") as advance:
         found = witten.describe_landscape(f, box=intervals, seed=number, **of_potential)
         advance("are known; ways out of wells")
@@ -58,7 +59,7 @@ def landscape(
     for note in found.cut:
         say(f"note: {note}")
     if as_json:
-        said = {} if s is None else {"learning_rate": s} | options.about_noise(noise)
+        said = {} if s is None else {"learning_rate": s} | option_values.about_noise(noise)
         print_json(_json(objective, found) | said | ({} if ways is None else {"exits": json_of_exits(ways)}))
     else:
         _show(found)
@@ -73,7 +74,7 @@ def _ways(found: Landscape, noise: Any) -> tuple[Exit, ...] | None:
     """The ways out of wells and their quasi-potentials under noise with a covariance; None where none is given."""
     if isinstance(noise, float):
         return None
-    from witten.landscape.noisy_law import exits
+    from witten.landscape.laws.noisy_law import exits
 
     return exits(found, noise.bind(found.objective))
 

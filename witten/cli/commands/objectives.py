@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from witten.cli import options
+from witten.cli.options import base_command, options
 from witten.cli.output import print_json, print_line, print_table
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten objectives", "witten objectives --json", "witten gap double-well:barrier=0.5 --lr 0.1"
 )
 

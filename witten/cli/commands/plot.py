@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli.options import base_command, options
 from witten.cli.output import print_json, print_line
 from witten.errors import RequestError
 
-EXAMPLES = options.examples("witten plot curve.nc", "witten plot modes.nc --plot modes.pdf")
+EXAMPLES = base_command.examples("witten plot curve.nc", "witten plot modes.nc --plot modes.pdf")
 
 Saved = Annotated[
     Path, typer.Argument(metavar="FILE.nc", help="A result saved with -o or --modes.", show_default=False)
@@ -66,7 +66,7 @@ def _draw_rates(file: Path, picture: Path) -> None:
     found = CurveSet.load(file)
     curves = found.curves
     if "" not in curves:
-        from witten.plots.validation import plot_routes
+        from witten.plots.rates.validation import plot_routes
 
         plot_routes(found, picture)
     elif curves[""].method == CHAIN:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from witten.cli import options
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.streams import keep_output
 from witten.errors import RequestError
@@ -20,11 +20,11 @@ from witten.number_format import readable, with_log_error
 
 if TYPE_CHECKING:
     from witten.models.gradient_noise import GradientNoise
-    from witten.models.passage import Passage
     from witten.models.probe import Probe
-    from witten.models.stationary_points import Stationary
+    from witten.models.transitions.passage import Passage
+    from witten.models.transitions.stationary_points import Stationary
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten probe model.py:loss --lr 0.1 --x0 weights.npz",
     "witten probe model.py:loss --lr 0.1 --x0 one.npz --x1 other.npz --plot path.png",
     "witten probe model.py:loss --lr 0.1 --x0 0.3,-1.2,0.7 --json",
@@ -72,9 +72,9 @@ def probe(
     as_json: options.Json = False,
 ) -> None:
     """A model at a point: sharpness against 2/s, the Hessian, the noise of the gradient, a path to another."""
-    s, many = options.parse_learning_rate(lr), options.whole("--count", count, 1)
-    number = options.whole("--seed", seed, 0)
-    samples = options.whole("--batch", batch, 1)
+    s, many = learning_rate_spec.parse_learning_rate(lr), option_numbers.whole("--count", count, 1)
+    number = option_numbers.whole("--seed", seed, 0)
+    samples = option_numbers.whole("--batch", batch, 1)
     point, other = _point("--x0", x0), None if x1 is None else _point("--x1", x1)
     f, known = _loss(loss)
     from witten.models.probe import probe as examine
@@ -97,7 +97,7 @@ def _point(option: str, text: str) -> Any:
 
     if text.endswith(".npz") or os.path.exists(text):
         return read_checkpoint(Path(text))
-    return options.parse_point(text, text.count(",") + 1, option)
+    return option_values.parse_point(text, text.count(",") + 1, option)
 
 
 def _loss(text: str) -> tuple[Any, dict[str, Any]]:

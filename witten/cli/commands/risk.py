@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -16,7 +17,7 @@ from witten.number_format import as_number
 if TYPE_CHECKING:
     from witten.risk import RiskCurve
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten risk shi-su-jordan --schedule 0.1:500,0.05:500 --x0 -0.9,0.9",
     "witten risk shi-su-jordan --schedule cosine:0.1:1000 --x0 -0.9,0.9 --method spectral --plot risk.png",
     "witten risk double-well:tilt=0.05 --schedule 0.1:300,0.05:300 --momentum 0.5",
@@ -69,11 +70,11 @@ def risk(
     """The excess risk E f - min f along a schedule of learning rates, from a point."""
     request: dict[str, Any] = {
         "method": method,
-        "noise": options.parse_noise(noise, covariance, noise_model),
-        "momentum": options.parse_momentum(momentum, nesterov),
+        "noise": option_values.parse_noise(noise, covariance, noise_model),
+        "momentum": option_values.parse_momentum(momentum, nesterov),
         "nesterov": nesterov,
-        "paths": options.whole("--paths", paths, 2),
-        "seed": options.whole("--seed", seed, 0),
+        "paths": option_numbers.whole("--paths", paths, 2),
+        "seed": option_numbers.whole("--seed", seed, 0),
     }
     start = parse_point(x0)
     from witten.schedules import Schedule
@@ -83,7 +84,7 @@ def risk(
     from witten.risk.risk_curve import KIND
 
     output_files.check_places(output, plot, kind=KIND)
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     with progress_bar(1, f"{f.name}: risk along {plan.steps} steps"):
         curve = excess_risk(f, plan, start, **request)
     if output is not None:
@@ -94,7 +95,7 @@ def risk(
         plot_risks([curve], plot)
     if as_json:
         said = {} if momentum is None else {"momentum": curve.momentum, "nesterov": nesterov}
-        said |= {} if isinstance(request["noise"], float) else options.about_noise(request["noise"])
+        said |= {} if isinstance(request["noise"], float) else option_values.about_noise(request["noise"])
         print_json(_json(objective, curve) | said)
         return
     _show(curve)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options, output_files
+from witten.cli import output_files
 from witten.cli.commands.risk import Runs, Start, parse_point
+from witten.cli.options import base_command, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -15,7 +16,7 @@ from witten.langevin import momentum_in_words
 if TYPE_CHECKING:
     from witten.risk import Plan, RiskCurve
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten schedule shi-su-jordan --target 0.05 --x0 -0.9,0.9",
     "witten schedule double-well:tilt=0.05 --target 0.03 --stages 2 --json",
     "witten schedule double-well:tilt=0.05 --target 0.03 --momentum 0.5",
@@ -48,17 +49,17 @@ def schedule(
     as_json: options.Json = False,
 ) -> None:
     """The fewest steps to a target risk, with at most M constant learning rates."""
-    eps, count = options.positive("--target", target), options.whole("--stages", stages, 1)
-    runs, number = options.whole("--paths", paths, 2), options.whole("--seed", seed, 0)
-    sigma, start = options.positive("--noise", noise), parse_point(x0)
-    alpha = options.parse_momentum(momentum, nesterov)
+    eps, count = option_numbers.positive("--target", target), option_numbers.whole("--stages", stages, 1)
+    runs, number = option_numbers.whole("--paths", paths, 2), option_numbers.whole("--seed", seed, 0)
+    sigma, start = option_numbers.positive("--noise", noise), parse_point(x0)
+    alpha = option_values.parse_momentum(momentum, nesterov)
     if compare and alpha:
         raise RequestError("--compare is not known with momentum yet; leave out --compare, or --momentum")
     output_files.check_plot(plot)
     from witten.risk import classical_laws, classical_schedules, excess_risk, plan_schedule
     from witten.schedules import Schedule
 
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     of_sgd: dict[str, Any] = {"noise": sigma, "momentum": alpha, "nesterov": nesterov}
     request: dict[str, Any] = {"method": "simulate", "paths": runs, "seed": number, "plateaus": False}
     with progress_bar(3 if compare else 2, f"{f.name}: plan") as advance:

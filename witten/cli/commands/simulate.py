@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten import parallel
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sampled_rates import cells, json_row
 from witten.cli.sweeps import swept
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from witten.rates import RateCurve, RateRecord
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten simulate double-well --lr 0.05:0.5:6",
     "witten simulate shi-su-jordan --lr 0.1 --estimator hitting --paths 8192 --json",
     "witten simulate double-well --lr 0.2 --scheme sgd",
@@ -79,24 +80,25 @@ def simulate(
     as_json: options.Json = False,
 ) -> None:
     """The rate by Monte Carlo: simulated paths of the SDE, with 95 % confidence intervals."""
-    learning_rates = options.parse_learning_rates(lr)
+    learning_rates = learning_rate_spec.parse_learning_rates(lr)
     request: dict[str, Any] = {
         "estimator": estimator,
-        "paths": None if paths is None else options.whole("--paths", paths, 128),
-        "dt": None if dt is None else options.positive("--dt", dt),
-        "noise": options.parse_noise(noise, covariance, noise_model),
-        "seed": options.whole("--seed", seed, 0),
+        "paths": None if paths is None else option_numbers.whole("--paths", paths, 128),
+        "dt": None if dt is None else option_numbers.positive("--dt", dt),
+        "noise": option_values.parse_noise(noise, covariance, noise_model),
+        "seed": option_numbers.whole("--seed", seed, 0),
     }
-    options.parse_walltime(walltime)
-    alpha = options.parse_momentum(momentum, nesterov)
+    option_values.parse_walltime(walltime)
+    alpha = option_values.parse_momentum(momentum, nesterov)
     parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     if momentum is not None:
-        from witten.cli import momentum_simulation
+        from witten.cli.momentum import simulation as momentum_simulation
 
         momentum_simulation.run(
             f, learning_rates, alpha, nesterov=nesterov, output=output, plot=plot, resume=resume,
-            scheme=options.SGD_ITSELF if scheme == HEUN else scheme, walltime=walltime, as_json=as_json, **request,
+            scheme=option_values.SGD_ITSELF if scheme == HEUN else scheme, walltime=walltime, as_json=as_json,
+            **request,
         )  # fmt: skip
         return
     from witten.dynamics.simulation import METHOD, simulate_rate
@@ -105,7 +107,7 @@ def simulate(
     request["scheme"] = scheme
 
     def kept(done: Sequence[RateRecord]) -> RateCurve:
-        return RateCurve(tuple(done), METHOD, f.name, options.about_noise(request["noise"]))
+        return RateCurve(tuple(done), METHOD, f.name, option_values.about_noise(request["noise"]))
 
     curve, ending = swept(
         partial(simulate_rate, f, learning_rates, output=output, resume=resume, **request), kept,
@@ -113,7 +115,7 @@ def simulate(
     )  # fmt: skip
     parallel.agree(parallel.world(), lambda: _draw(f, curve, request["noise"], plot))
     if as_json:
-        named = options.about_noise(request["noise"])
+        named = option_values.about_noise(request["noise"])
         print_json(
             {"objective": objective, "method": "monte-carlo", "records": _rows(curve)}
             | ({"noise": named["covariance"]} if "covariance" in named else {})
@@ -128,7 +130,7 @@ def simulate(
 def _draw(f: Any, curve: RateCurve | None, noise: float, plot: Path | None) -> None:
     """The rates beside the law and over it, where there is one; else alone."""
     from witten.errors import ConvergenceError, RequestError
-    from witten.landscape import eyring_kramers
+    from witten.landscape.laws import eyring_kramers
     from witten.plots import plot_law
 
     if curve is None or plot is None:

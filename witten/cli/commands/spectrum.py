@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten import parallel
-from witten.cli import options, output_files
+from witten.cli import output_files
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from witten.forms.form_spectrum import FormSpectrum
     from witten.spectra.spectrum import Spectrum
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten spectrum mueller-brown --lr 0.2 -k 6",
     "witten spectrum triple-well --lr 0.1 -k 4 --modes modes.nc --plot modes.png",
     "witten spectrum mueller-brown --lr 0.2 -k 3 --modes modes.xdmf",
@@ -71,8 +72,8 @@ def spectrum(
     as_json: options.Json = False,
 ) -> None:
     """The K lowest rates at one learning rate, the zero of the ground state included, and their modes."""
-    learning_rate = options.parse_learning_rate(lr)
-    degree_of_forms = options.whole("--form", form, 0)
+    learning_rate = learning_rate_spec.parse_learning_rate(lr)
+    degree_of_forms = option_numbers.whole("--form", form, 0)
     if degree_of_forms or boundary in FORM_BOUNDARIES:
         given = {
             "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
@@ -81,18 +82,19 @@ def spectrum(
         }  # fmt: skip
         _refuse_beside_forms({name: value for name, value in given.items() if value}, boundary)
         of_forms = {
-            "rtol": options.positive("--rtol", rtol),
-            "box": options.parse_box(box),
+            "rtol": option_numbers.positive("--rtol", rtol),
+            "box": option_values.parse_box(box),
             "boundary": boundary if boundary in FORM_BOUNDARIES else FORM_BOUNDARIES[0],
-            "method": options.parse_method(method),
-            "degree": options.parse_degree(degree),
+            "method": option_values.parse_method(method),
+            "degree": option_values.parse_degree(degree),
             "mesh": mesh,
         }
-        count = options.whole("-k", k, 1)
+        count = option_numbers.whole("-k", k, 1)
         places = [path for path in (output, modes, plot) if path is not None]
         parallel.agree(parallel.world(), lambda: _check_places_of_forms(output, modes, plot))
         of_forms["modes"] = modes is not None or plot is not None
-        forms = _of_forms(options.resolved(objective, center, scale), learning_rate, degree_of_forms, count, of_forms)
+        f = option_values.resolved(objective, center, scale)
+        forms = _of_forms(f, learning_rate, degree_of_forms, count, of_forms)
         parallel.agree(parallel.world(), lambda: _keep_forms(forms, places, of_forms))
         if as_json:
             print_json(_json_of_forms(forms))
@@ -100,24 +102,24 @@ def spectrum(
             _show_forms(forms, places)
         return
     request: dict[str, Any] = {
-        "rtol": options.positive("--rtol", rtol),
-        "noise": options.parse_noise(noise, covariance, noise_model, drift),
-        "box": options.parse_box(box),
-        "boundary": options.parse_boundary(boundary),
-        "periodic": options.parse_periodic(periodic),
-        "method": options.parse_method(method),
-        "degree": options.parse_degree(degree),
+        "rtol": option_numbers.positive("--rtol", rtol),
+        "noise": option_values.parse_noise(noise, covariance, noise_model, drift),
+        "box": option_values.parse_box(box),
+        "boundary": option_values.parse_boundary(boundary),
+        "periodic": option_values.parse_periodic(periodic),
+        "method": option_values.parse_method(method),
+        "degree": option_values.parse_degree(degree),
         "mesh": mesh,
-        "petsc": options.parse_petsc(petsc),
+        "petsc": option_values.parse_petsc(petsc),
     }
-    options.whole("--seed", seed, 0)
-    count = options.whole("-k", k, 1)
+    option_numbers.whole("--seed", seed, 0)
+    count = option_numbers.whole("-k", k, 1)
     files = [path for path in (output, modes) if path is not None]
     ranks = parallel.world()
     parallel.agree(ranks, lambda: _check_files(output, modes, plot))
     import witten
 
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     with progress_bar(1, objective):
         found = witten.spectrum(f, learning_rate, count, **request)
     if found.covariance:
@@ -143,7 +145,7 @@ def _check_places_of_forms(output: Path | None, modes: Path | None, plot: Path |
     """Refuse places that cannot be written before anything is computed."""
     from witten.forms.form_dataset import FORM_SPECTRUM
     from witten.io.netcdf import check_output
-    from witten.plots.paraview import check_fields
+    from witten.plots.fields.paraview import check_fields
 
     for path, suffixes in ((output, (".nc",)), (modes, (".nc", ".xdmf"))):
         if path is not None and path.suffix.lower() not in suffixes:
@@ -249,7 +251,7 @@ def _check_files(output: Path | None, modes: Path | None, plot: Path | None) -> 
 def _check_modes(path: Path) -> None:
     from witten.io.netcdf import check_output
     from witten.io.spectrum_dataset import SPECTRUM
-    from witten.plots.paraview import check_fields
+    from witten.plots.fields.paraview import check_fields
 
     suffix = path.suffix.lower()
     if suffix not in MODES_SUFFIXES:
@@ -263,7 +265,7 @@ def _check_modes(path: Path) -> None:
 def _keep(found: Spectrum, objective: Any, files: list[Path], plot: Path | None, request: dict[str, Any]) -> None:
     """Save and draw."""
     from witten.io.spectrum_dataset import save_spectrum, spectrum_dataset
-    from witten.plots.paraview import save_modes
+    from witten.plots.fields.paraview import save_modes
 
     for path in files:
         save = save_spectrum if path.suffix.lower() == ".nc" else save_modes

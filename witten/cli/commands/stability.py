@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import options
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.number_format import coordinates
 
 if TYPE_CHECKING:
     from witten.stability import Stability
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     'witten stability "(x^2+1)*(x-1)^2*(x-2)^2" --lr 0.1,0.3,0.6',
     "witten stability mueller-brown --json",
     "witten stability quadratic --thresholds",
@@ -52,12 +52,12 @@ def stability(
     as_json: options.Json = False,
 ) -> None:
     """Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay."""
-    rates = () if lr is None else options.parse_learning_rates(lr)
-    intervals, number = options.parse_box(box), options.whole("--seed", seed, 0)
-    alpha = options.parse_momentum(momentum, nesterov)
+    rates = () if lr is None else learning_rate_spec.parse_learning_rates(lr)
+    intervals, number = option_values.parse_box(box), option_numbers.whole("--seed", seed, 0)
+    alpha = option_values.parse_momentum(momentum, nesterov)
     from witten.stability import stability as judge
 
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     with progress_bar(3, f"{f.name}: minima") as advance:
         found = judge(f, rates, momentum=alpha, nesterov=nesterov, box=intervals, seed=number)
         advance("known, experiments")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from witten.cli import options
 from witten.cli.errors import DISAGREEMENT
+from witten.cli.options import base_command, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
     from witten.studies.study import Study
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten study step-size-matters --quick",
     "witten study all --json",
     "witten study large-learning-rate --figures pictures",

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import options, output_files
+from witten.cli import output_files
 from witten.cli.exits import json_of_exits, show_exits
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.streams import say
 from witten.cli.sweeps import swept
@@ -17,11 +18,11 @@ from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
     from witten.landscape.landscape import Landscape
-    from witten.landscape.noisy_law import Exit
+    from witten.landscape.laws.noisy_law import Exit
     from witten.rates import RateCurve
 
 LOG_10 = math.log(10)
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten theory double-well --lr 0.01:0.2:9",
     "witten theory shi-su-jordan --lr 0.05,0.01 --json",
     "witten theory double-well:dim=2 --lr 0.02:0.2:8 --plot law.png",
@@ -60,19 +61,19 @@ def theory(
     as_json: options.Json = False,
 ) -> None:
     """All exponentially small rates by the Eyring-Kramers law, exact as the learning rate goes to 0."""
-    learning_rates = options.parse_learning_rates(lr)
-    noises = options.parse_noise(noise, covariance, noise_model)
-    request: dict[str, Any] = {"noise": noises, "box": options.parse_box(box)}
-    number, highest = options.whole("--seed", seed, 0), options.whole("--order", order, 0)
-    options.parse_walltime(walltime)
+    learning_rates = learning_rate_spec.parse_learning_rates(lr)
+    noises = option_values.parse_noise(noise, covariance, noise_model)
+    request: dict[str, Any] = {"noise": noises, "box": option_values.parse_box(box)}
+    number, highest = option_numbers.whole("--seed", seed, 0), option_numbers.whole("--order", order, 0)
+    option_values.parse_walltime(walltime)
     ranks = parallel.world()
     parallel.agree(ranks, lambda: output_files.check_places(output, plot, resume))
     import witten
     from witten.errors import RequestError
-    from witten.landscape.eyring_kramers import METHOD, prefactor, require_confining
+    from witten.landscape.laws.eyring_kramers import METHOD, prefactor, require_confining
     from witten.rates import RateCurve
 
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     if request["box"] is None:
         require_confining(f)
     landscape = parallel.collectively(
@@ -81,7 +82,7 @@ def theory(
     if momentum is not None:
         if covariance is not None or noise_model is not None:
             raise RequestError("momentum takes noise of one strength; leave out --covariance and --noise-model")
-        of_sgd = options.from_zero_to_one("--momentum", momentum)
+        of_sgd = option_numbers.from_zero_to_one("--momentum", momentum)
         elsewhere = order, output, plot, walltime
         _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], elsewhere, as_json)
         return
@@ -90,10 +91,10 @@ def theory(
             witten.eyring_kramers, landscape, learning_rates, order=highest, seed=number, output=output, resume=resume,
             **request,
         ),
-        lambda done: RateCurve(tuple(done), METHOD, f.name, options.about_noise(noises)),
+        lambda done: RateCurve(tuple(done), METHOD, f.name, option_values.about_noise(noises)),
         what=objective, total=len(learning_rates), output=output, walltime=walltime,
     )  # fmt: skip
-    law = law or RateCurve((), METHOD, f.name, options.about_noise(noises))
+    law = law or RateCurve((), METHOD, f.name, option_values.about_noise(noises))
     ways = _ways(landscape, noises)
     alpha = prefactor(landscape)
     if plot is not None and law.records:
@@ -120,7 +121,7 @@ def _ways(landscape: Landscape, noise: Any) -> tuple[Exit, ...]:
     _, model = parted(noise, landscape.objective)
     if model is None or len(landscape.minima) < 2 or landscape.unbounded:
         return ()
-    from witten.landscape.noisy_law import exits
+    from witten.landscape.laws.noisy_law import exits
 
     return exits(landscape, model.bind(landscape.objective))
 
@@ -130,7 +131,7 @@ def _json_of_noise(law: RateCurve, ways: tuple[Exit, ...]) -> dict[str, Any]:
     named = {"noise": law.options["covariance"]} if "covariance" in law.options else {}
     if not ways:
         return named
-    from witten.landscape.noisy_law import limiting_law
+    from witten.landscape.laws.noisy_law import limiting_law
 
     action, alpha = limiting_law(ways, 1 + max(way.minimum for way in ways))
     order = {"order": 0, "notes": [LEAST]}
@@ -138,7 +139,7 @@ def _json_of_noise(law: RateCurve, ways: tuple[Exit, ...]) -> dict[str, Any]:
 
 
 def _show_ways(landscape: Landscape, law: RateCurve, ways: tuple[Exit, ...]) -> None:
-    from witten.landscape.noisy_law import limiting_law
+    from witten.landscape.laws.noisy_law import limiting_law
 
     count = min(len(landscape.minima) - 1, MOST_SHOWN)
     rows = [_row(record, count)[: count + 1] for record in law.records]
@@ -207,7 +208,7 @@ def _draw(law: RateCurve, computed: RateCurve | None, plot: Any) -> None:
 
 def _json(objective: str, landscape: Landscape, law: RateCurve, alpha: float | None) -> dict[str, Any]:
     """The object that CLI users are promised."""
-    from witten.landscape.eyring_kramers import WIDEST
+    from witten.landscape.laws.eyring_kramers import WIDEST
     from witten.rates import LawRate
 
     records = [
@@ -265,7 +266,7 @@ def _row(record: Any, count: int) -> tuple[str, ...]:
 
 def _rates(record: Any, count: int) -> Iterator[str]:
     """The slowest rates with their errors."""
-    from witten.landscape.eyring_kramers import WIDEST
+    from witten.landscape.laws.eyring_kramers import WIDEST
 
     shown = zip(record.log_rates[:count], record.log_errors, strict=False)
     return (with_log_error(rate, error) if error <= WIDEST else "not resolved" for rate, error in shown)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten import parallel
-from witten.cli import options, output_files
+from witten.cli import output_files
 from witten.cli.comparisons import json_record, row
 from witten.cli.errors import DISAGREEMENT
+from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.signals import Interrupted, patiently
 from witten.cli.sweeps import seconds_left
@@ -19,7 +20,7 @@ from witten.errors import RequestError
 if TYPE_CHECKING:
     from witten.validation import Validation
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten validate double-well --lr 0.02:0.3:6",
     "witten validate shi-su-jordan --lr 0.05,0.02 --json",
     "witten validate mueller-brown --lr 0.03:0.3:5 --report mueller-brown.html",
@@ -53,28 +54,29 @@ def validate(
     as_json: options.Json = False,
 ) -> int | None:
     """The rate by all three routes, and whether they agree within their error bars."""
-    learning_rates = options.parse_learning_rates(lr)
+    learning_rates = learning_rate_spec.parse_learning_rates(lr)
     request: dict[str, Any] = {
-        "rtol": options.positive("--rtol", rtol),
-        "noise": options.parse_noise(noise, covariance, noise_model),
-        "box": options.parse_box(box),
-        "seed": options.whole("--seed", seed, 0),
+        "rtol": option_numbers.positive("--rtol", rtol),
+        "noise": option_values.parse_noise(noise, covariance, noise_model),
+        "box": option_values.parse_box(box),
+        "seed": option_numbers.whole("--seed", seed, 0),
     }
     if momentum is not None:
-        from witten.cli import momentum_validation
+        from witten.cli.momentum import validation as momentum_validation
 
         elsewhere = {"--report": report, "--box": request.pop("box")}
-        alpha, f = options.parse_momentum(momentum, nesterov=False), options.resolved(objective, center, scale)
+        alpha = option_values.parse_momentum(momentum, nesterov=False)
+        f = option_values.resolved(objective, center, scale)
         return momentum_validation.run(
             f, learning_rates, alpha, elsewhere=elsewhere, output=output, resume=resume, plot=plot, walltime=walltime,
             as_json=as_json, **request,
         )  # fmt: skip
     request |= {"output": output, "resume": resume}
-    options.parse_walltime(walltime)
+    option_values.parse_walltime(walltime)
     parallel.agree(parallel.world(), lambda: _check_files(output, resume, report, plot))
     if report is not None and not isinstance(request["noise"], float):
         raise RequestError("--report: pages are made for noise of one strength; leave it out, or the covariance")
-    f = options.resolved(objective, center, scale)
+    f = option_values.resolved(objective, center, scale)
     from witten.validation import ROUTES
     from witten.validation import validate as side_by_side
 
@@ -113,7 +115,7 @@ def _keep(found: Validation, report: Path | None, plot: Path | None) -> None:
 
             write_validation(found, report)
         if plot is not None:
-            from witten.plots.validation import plot_validation
+            from witten.plots.rates.validation import plot_validation
 
             plot_validation(found, plot)
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from witten.cli import options
+from witten.cli.options import base_command
 from witten.cli.output import progress_bar
 from witten.errors import RequestError
 
-EXAMPLES = options.examples(
+EXAMPLES = base_command.examples(
     "witten warm",
     "witten warm gap theory",
     "NUMBA_CACHE_DIR=/scratch/kernels witten warm",

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from witten.objectives.objective import Objective
-from witten.operators.compiled_form import compiled_form
-from witten.operators.finite_elements import FiniteElements
+from witten.operators.elements.compiled_form import compiled_form
+from witten.operators.elements.finite_elements import FiniteElements
 
 __all__ = ["ElementComplex"]
 

@@ -17,8 +17,8 @@ from petsc4py import PETSc
 
 from witten.errors import ConvergenceError
 from witten.forms.on_meshes.element_complex import ElementComplex
-from witten.spectra.solvers.krylov_schur import ORDERING, by_cholesky, petsc_errors
-from witten.spectra.solvers.petsc_options import petsc_options
+from witten.spectra.solvers.distributed.krylov_schur import ORDERING, by_cholesky, petsc_errors
+from witten.spectra.solvers.distributed.petsc_options import petsc_options
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
 
 __all__ = ["ShiftedInverse", "SingularPairs", "element_rates", "singular_pairs"]

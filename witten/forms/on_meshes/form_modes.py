@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
-from witten.domains.mesh import dolfinx_mesh
-from witten.domains.simplices import cut_grid
+from witten.domains.meshes.mesh import dolfinx_mesh
+from witten.domains.meshes.simplices import cut_grid
 from witten.forms.on_meshes.element_complex import ElementComplex
 from witten.forms.on_meshes.element_forms import SingularPairs, singular_pairs
 from witten.forms.on_meshes.mesh_rates import ElementForms, MeshDomain

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
-from witten.domains.mesh import dolfinx_mesh
-from witten.domains.msh import read_msh
-from witten.domains.simplices import Simplices, cut_grid, red_refinement
+from witten.domains.meshes.mesh import dolfinx_mesh
+from witten.domains.meshes.msh import read_msh
+from witten.domains.meshes.simplices import Simplices, cut_grid, red_refinement
 from witten.errors import RequestError
 from witten.forms.curl_form import CurlForms
 from witten.forms.on_meshes.element_complex import ElementComplex
@@ -22,7 +22,7 @@ from witten.forms.on_meshes.simplicial_betti import boundary_facets, simplicial_
 from witten.forms.top_form import TopForms
 from witten.forms.whole_space import FormRates, refined_rates
 from witten.objectives.objective import Objective
-from witten.operators.boundary_sensitivity import sagittas
+from witten.operators.elements.boundary_sensitivity import sagittas
 from witten.parallel.communicators import Communicator
 
 __all__ = ["ElementForms", "MeshDomain", "mesh_rates"]

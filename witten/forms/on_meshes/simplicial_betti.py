@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from witten.domains.simplices import Simplices
+from witten.domains.meshes.simplices import Simplices
 from witten.errors import RequestError
 
 __all__ = ["boundary_facets", "simplicial_betti"]
@@ -22,7 +22,7 @@ def simplicial_betti(mesh: Simplices) -> tuple[int, ...]:
 
     b_0 counts pieces, b_{d-1} the boundary's pieces beyond (Alexander), and the alternating sum is Euler's number.
 
-    >>> from witten.domains.msh import read_msh
+    >>> from witten.domains.meshes.msh import read_msh
     >>> from witten.forms.on_meshes.simplicial_betti import simplicial_betti
     >>> simplicial_betti(read_msh("meshes/annulus.msh"))
     (1, 1, 0)

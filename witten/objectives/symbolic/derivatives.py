@@ -6,8 +6,8 @@ from functools import cached_property
 import sympy as sp
 
 from witten.objectives.symbolic.functions import Log, Power, Sign, Sqrt
-from witten.objectives.symbolic.long_products import derivative
-from witten.objectives.symbolic.stable_forms import stable
+from witten.objectives.symbolic.rewriting.long_products import derivative
+from witten.objectives.symbolic.rewriting.stable_forms import stable
 
 __all__ = ["Derivatives"]
 

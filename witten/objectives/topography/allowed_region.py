@@ -20,8 +20,8 @@ from scipy.ndimage import find_objects
 from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.mobility import without_mobility
 from witten.objectives.objective import Objective
-from witten.objectives.symbolic.affine_frame import affine_frame
 from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
+from witten.objectives.symbolic.rewriting.affine_frame import affine_frame
 from witten.objectives.topography.critical_set import everywhere, reach
 
 __all__ = ["AllowedRegion", "allowed_region", "may_reach_far"]

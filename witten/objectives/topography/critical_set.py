@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witten.objectives.objective import CallableObjective, Objective
-from witten.objectives.symbolic.affine_frame import AffineFrame, affine_frame
+from witten.objectives.symbolic.rewriting.affine_frame import AffineFrame, affine_frame
 from witten.objectives.topography.multiscale_search import Lows, scale_search
 from witten.objectives.topography.subdivision import Subdivision, subdivide
 

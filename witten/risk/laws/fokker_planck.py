@@ -17,7 +17,7 @@ from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.errors import ConvergenceError, GridError, RequestError
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.risk.laws.sde_paths import curvature
 from witten.risk.laws.semi_lagrangian import distribute

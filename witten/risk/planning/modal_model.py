@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from witten.domains.grid import Grid
 from witten.errors import ConvergenceError, RequestError
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.risk.laws.fokker_planck import Modes, domain_of
 from witten.risk.laws.semi_lagrangian import distribute
 from witten.risk.planning.modal_model_2d import modal_model_2d

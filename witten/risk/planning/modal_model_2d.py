@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from witten.domains.grid import Grid
 from witten.domains.sublevel import sublevel
 from witten.objectives import Objective
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.risk.laws.fokker_planck import Modes
 from witten.risk.separable import Term
 

@@ -24,7 +24,7 @@ from witten.domains.sets import Predicate
 from witten.errors import ConvergenceError, RequestError
 from witten.number_format import with_log_error
 from witten.objectives.objective import Objective
-from witten.operators.finite_differences import FiniteDifferences
+from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.committors.graph import absorbed, factorised
 from witten.spectra.committors.grounded_laplacian import Grounded, GroundedNodes

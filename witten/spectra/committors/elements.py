@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from petsc4py import PETSc
 
 from witten.errors import ConvergenceError
-from witten.operators.finite_elements import FiniteElementLaplacian
+from witten.operators.elements.finite_elements import FiniteElementLaplacian
 from witten.spectra.committors.graph import FASTEST, MOST_WELLS, SHALLOWEST, WRONG, wells_with_core
 from witten.linalg.graded_eigenvalues import Steps, WellGraph, slow_modes, steps
 from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
 from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, connected_sublevel, series_errors
-from witten.spectra.solvers.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
-from witten.spectra.solvers.distributed_lobpcg import near_kernel
-from witten.spectra.solvers.petsc_options import petsc_options
+from witten.spectra.solvers.distributed.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
+from witten.spectra.solvers.distributed.lobpcg import near_kernel
+from witten.spectra.solvers.distributed.petsc_options import petsc_options
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs
 
 __all__ = ["ElementCommittors", "SmallPairs", "deep"]

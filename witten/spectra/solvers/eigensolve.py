@@ -67,7 +67,7 @@ def eigensolve(operator: Any, k: int, *, solver: Any = None) -> Spectrum:
     """
     require_count(k, operator.n_dofs - GUARDS - 1)
     if not isinstance(operator, WittenLaplacian):
-        from witten.spectra.solvers.distributed_eigensolve import distributed_eigensolve
+        from witten.spectra.solvers.distributed.eigensolve import distributed_eigensolve
 
         return distributed_eigensolve(operator, k, solver=solver)
     if not np.isfinite(operator.matrix.diagonal()).all():

@@ -1,0 +1,1 @@
+"""The options of commands (`options`), and what the texts behind them mean."""

@@ -1,0 +1,1 @@
+"""Formulas in another form: in their own coordinates, without overflow, with short derivatives."""

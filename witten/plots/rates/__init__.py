@@ -1,0 +1,1 @@
+"""Pictures of rates: against the learning rate, beside laws, chains and other routes."""

@@ -1,0 +1,1 @@
+"""Pictures of runs and schedules: descent, excess risk, annealing, training of models."""

@@ -1,0 +1,1 @@
+"""Solvers for operators whose rows are distributed to ranks (PETSc, SLEPc): start with `distributed.eigensolve`."""
