@@ -348,8 +348,8 @@ def _beside(f: Objective, k: int, step: Step, domain: Domain, found: TransferSpe
     height = f if isinstance(step, GaussianNoise) else step.height
     try:
         bottom, known = chain_bottom(height, domain.unit)
-    except RequestError as error:  # there is none in all of space: the gap of a box is all bar
-        warnings.warn(str(error), AccuracyWarning, stacklevel=2)
+    except RequestError as none:  # there is none in all of space: the gap of a box is all bar
+        warnings.warn(str(none), AccuracyWarning, stacklevel=2)
         return replace(found, gap_error=max(found.gap, found.gap_error))
     if not np.isfinite(bottom.rate):
         return found
