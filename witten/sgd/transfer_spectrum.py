@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from witten import stopwatch
 from witten.domains.box import Box
 from witten.domains.sublevel import Sublevel, sublevel
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import AccuracyWarning, ConvergenceError, RequestError
 from witten.noise import Diffusion, Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.growth.chain_bottom import chain_bottom
@@ -102,9 +103,13 @@ def transfer_spectrum(
     Raises
     ------
     RequestError
-        if the request is wrong, or asks for more nodes than fit.
+        if the request is wrong, asks for more nodes than fit, or needs a box: a continuous spectrum begins where it is
+        not known.
     ConvergenceError
         if mass keeps leaving every box: there is no stationary distribution, nor a quasi-stationary one.
+
+    Without a box, where f grows like m|x| on a line, the gap is an eigenvalue above the continuous spectrum or the
+    bottom of that (`continuous`); where f grows more slowly there is none, and the bar reaches zero.
     """
     f = resolve(objective)
     began = stopwatch.seconds()
@@ -341,7 +346,11 @@ def _beside(f: Objective, k: int, step: Step, domain: Domain, found: TransferSpe
     in its error, or the bottom of the continuous spectrum."""
     h = found.step_size
     height = f if isinstance(step, GaussianNoise) else step.height
-    bottom, known = chain_bottom(height, domain.unit)
+    try:
+        bottom, known = chain_bottom(height, domain.unit)
+    except RequestError as none:  # there is none in all of space: the gap of a box is all bar
+        warnings.warn(str(none), AccuracyWarning, stacklevel=2)
+        return replace(found, gap_error=max(found.gap, found.gap_error))
     if not np.isfinite(bottom.rate):
         return found
     if not known:
