@@ -26,7 +26,7 @@ from witten.sgd.collocation import AtomicMap
 from witten.sgd.gradient_noise import AtomicNoise, GaussianNoise
 from witten.sgd.transfer_operator import TransferOperator, transfer_operator
 from witten.spectra.checks import require_isolated
-from witten.spectra.continuous_spectrum import FAR_BELOW, Attempt, gap_beside
+from witten.spectra.continuous_spectrum import FAR_BELOW, ROUGHLY, Attempt, gap_beside
 
 if TYPE_CHECKING:
     from witten.sgd.local_noise import LocalNoise
@@ -365,7 +365,10 @@ def _beside(f: Objective, k: int, step: Step, domain: Domain, found: TransferSpe
         wider = _Wider(f, h, k, step, sublevel(f, domain.unit, wells=k, margin=min(margin, WIDEST)))
         return None if margin > WIDEST or wider.n_nodes > WIDE_NODES else wider
 
-    beside = gap_beside(bottom, domain.unit, _attempt(found), widen, RTOL[1])
+    first = _attempt(found)
+    # Walls need not be further away than nodes know the rate: on as many nodes a larger domain knows it less well.
+    rtol = min(max(RTOL[1], 2 * first.error), ROUGHLY)
+    beside = gap_beside(bottom, domain.unit, first, widen, rtol)
     require_isolated(f, h, np.array([beside.rate]), bottom, beside.continuous)
     gap, last = -math.expm1(-h * beside.rate), beside.result
     errors = _errors_beside(last, h * bottom.rate, domain.unit * h)

@@ -15,7 +15,7 @@ import numpy as np
 
 from witten.objectives.growth.conditions import Bottom
 
-__all__ = ["FAR_BELOW", "Attempt", "Gap", "continuous_from", "gap_beside"]
+__all__ = ["FAR_BELOW", "ROUGHLY", "Attempt", "Gap", "continuous_from", "gap_beside"]
 
 # Rates below this part of the bottom are eigenvalues whose modes end well within the first domain.
 FAR_BELOW = 0.3
