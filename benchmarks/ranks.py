@@ -67,7 +67,7 @@ def _measured(job: str, quick: bool) -> Row:
     runs: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     for _ in range(1 if quick else 3):
         for n in runs:
-            runs[n].append(_run(job, n, 20 if quick else 1))
+            runs[n].append(_run(job, n, 100 if quick else 1))
     seconds = {n: float(np.median([each["seconds"] for each in found])) for n, found in runs.items()}
     return Row(job, runs[1][0]["unknowns"], seconds, {n: found[0]["rate"] for n, found in runs.items()})
 

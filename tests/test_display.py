@@ -36,6 +36,12 @@ def test_a_curve_in_a_line(curve):
     assert repr(RateCurve((), "m", "f" * 200)).endswith("…, m, 0 learning rates>")
 
 
+def test_a_record_in_a_line(curve):
+    assert repr(curve[0.1]).startswith("<RateRecord 0.0027761") and " at s = 0.1, " in repr(curve[0.1])
+    assert len(repr(curve[0.1])) < 80 and "array" not in repr(curve[0.1])
+    assert repr(RateRecord.empty(0.2)) == "<RateRecord unresolved at s = 0.2, not computed>"
+
+
 def test_a_spectrum_in_a_line(spectrum):
     assert repr(spectrum).startswith("<Spectrum x^2/2, s = 0.1, ") and ": rates 0, 1.000" in repr(spectrum)
     assert len(repr(spectrum)) < 150

@@ -153,11 +153,11 @@ def test_all_small_rates_in_the_plane_agree_with_finite_differences(spec, s, k):
 @pytest.mark.ranks
 def test_a_small_rate_beside_others():
     """One rate by committors, the others by Krylov-Schur with the first one deflated: a separable objective."""
-    found = witten.spectrum("double-well:dim=2", 0.02, 4, **FE)
+    found = witten.spectrum("double-well:dim=2", 0.02, 4, rtol=1e-2, **FE)
     line = rates_1d(double_well(), 0.02, 3)
     exact = np.sort(np.concatenate([line, 1 + np.append(0.0, line[:1])]))[:3]
     assert found.solver == "fe P3 committors+krylov-schur"
-    assert (abs(found.rates[1:] - exact) <= found.errors[1:]).all() and (found.relative_errors[1:] <= 1e-3).all()
+    assert (abs(found.rates[1:] - exact) <= found.errors[1:]).all() and (found.relative_errors[1:] <= 1e-2).all()
 
 
 @pytest.mark.parametrize("s", [pytest.param(0.04, marks=pytest.mark.ranks), 0.01])

@@ -393,7 +393,7 @@ def test_printed_values_to_six_digits(spec, s, rate):
     [
         ("double-well:dim=2", 0.002, double_well()),
         ("double-well:tilt=0.1,dim=2", 0.001, double_well(0.25, 0.1)),
-        ("shi-su-jordan", 0.002, shi_su_jordan),
+        ("shi-su-jordan", 0.005, shi_su_jordan),
         ("shi-su-jordan-1d", 0.001, shi_su_jordan),
     ],
 )

@@ -27,7 +27,7 @@ def _double(logarithm: float) -> float | None:
     return value if value >= SMALLEST else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RateRecord:
     """The rate lambda_s at one learning rate s, as a logarithm, with its error bar.
 
@@ -63,6 +63,10 @@ class RateRecord:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolved", bool(self.resolved and math.isfinite(self.log_rate)))
+
+    def __repr__(self) -> str:
+        kind = ", bottom of the continuous spectrum" if self.continuous else ""
+        return f"<{type(self).__name__} {self.text} at s = {self.learning_rate:g}{kind}, {self.solver or 'not computed'}>"
 
     @staticmethod
     def empty(learning_rate: float, why: str = "") -> RateRecord:
@@ -109,7 +113,7 @@ class RateRecord:
         return None if self.rate is None else 2 * self.learning_rate * self.rate
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SampledRate(RateRecord):
     """A rate from simulated paths, and what these tell of themselves.
 
@@ -131,7 +135,7 @@ class SampledRate(RateRecord):
     blind: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class NoisyRate(RateRecord):
     """The rate under noise with a covariance: the smallest real part of an eigenvalue of -L, but for the zero.
 
@@ -154,7 +158,7 @@ class NoisyRate(RateRecord):
         return _double(self.log_contraction)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class KineticRate(RateRecord):
     """The rate of SGD with momentum, or of a Langevin equation: the smallest real part of an eigenvalue of -L but for
     the zero, per unit of its time; its `log_rates` are those of all real parts.
@@ -197,7 +201,7 @@ class KineticRate(RateRecord):
         return tuple(value.imag for value in self.eigenvalues)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LawRate(RateRecord):
     """Rates by an asymptotic law, which holds as s -> 0.
 
@@ -223,7 +227,7 @@ class LawRate(RateRecord):
         return tuple(math.expm1(min(error, 700.0)) for error in self.log_errors)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ChainRate(RateRecord):
     """The rate of SGD itself, a Markov chain, and the spectrum of one step that it is from.
 

@@ -35,6 +35,8 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 # How many times longer than a compiled one a step takes with a gradient by NumPy, and by differences of f.
 BY_NUMPY, BY_DIFFERENCES = 40, 1000
+# Steps of paths that another thread is worth: it takes as long to begin as some thousand of them.
+STEPS_OF_A_THREAD = 20_000
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,8 @@ class Paths:
                 *cores.as_arguments(), self._state, *self._counts,
             )  # fmt: skip
 
-        in_threads(some, list(_slices(self.x.shape[1], numba.get_num_threads())))
+        threads = min(numba.get_num_threads(), 1 + self.x.shape[1] * every * chunks // STEPS_OF_A_THREAD)
+        in_threads(some, list(_slices(self.x.shape[1], threads)))
 
     def _walk_callable(self, every: int, chunks: int, snapshots: Array, cores: CoreMap) -> None:
         """The same steps by NumPy, for a gradient that is a Python function."""
