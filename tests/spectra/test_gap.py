@@ -105,17 +105,17 @@ SCATTERED = [
         ("rugged:eps=0.01", 0.03, 0.5),
         ("convex-quartic", 0.02, 2.0),
     ]
-    for s in np.geomspace(low, high, 21)[:-1] * 1.013
+    for s in np.geomspace(low, high, 11)[:-1] * 1.013
 ]
 
 
-def test_the_bar_holds_in_99_percent_of_scattered_cases():
+def test_the_bar_holds_in_scattered_cases():
     outside = []
     for case in SCATTERED:
         error, bar, rate = off(case)
         if error > bar:
             outside.append(f"{case}: off by {error / rate:.1e}, bar {bar / rate:.1e}")
-    assert len(outside) <= 0.01 * len(SCATTERED), "\n".join(outside)
+    assert not outside, "\n".join(outside)
 
 
 # ------------------------------------------------------------------------------------------------ printed values
