@@ -25,9 +25,9 @@ lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: .venv/.ready slurm  ## the tests alone, two at a time (ARGS="-k name" passes options to pytest)
+check: .venv/.ready slurm  ## the tests alone, three at a time (ARGS="-k name" passes options to pytest)
 	@# bytecode is kept whatever the environment says: the tests start hundreds of processes, on ranks pytest itself
-	PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 docs: .venv/.ready  ## the documentation, in build/site; a warning is an error
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site

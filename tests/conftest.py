@@ -6,6 +6,7 @@ Under mpiexec a test that fails on one rank ends all ranks: the others would wai
 
 import sys
 
+import numba
 from hypothesis import settings
 
 from witten import parallel
@@ -14,6 +15,11 @@ from witten import parallel
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile("ci")
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):  # one of several: the others have the other cores
+        numba.set_num_threads(1)
 
 
 def pytest_runtest_logreport(report):
