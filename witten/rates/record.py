@@ -66,7 +66,8 @@ class RateRecord:
 
     def __repr__(self) -> str:
         kind = ", bottom of the continuous spectrum" if self.continuous else ""
-        return f"<{type(self).__name__} {self.text} at s = {self.learning_rate:g}{kind}, {self.solver or 'not computed'}>"
+        solver = self.solver or "not computed"
+        return f"<{type(self).__name__} {self.text} at s = {self.learning_rate:g}{kind}, {solver}>"
 
     @staticmethod
     def empty(learning_rate: float, why: str = "") -> RateRecord:
