@@ -21,7 +21,7 @@ from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import resolve
 from witten.sgd.arnoldi import leading_eigenvalues
 from witten.sgd.gradient_noise import GaussianNoise
-from witten.sgd.transfer_operator import TransferOperator, transfer_operator
+from witten.sgd.steps.transfer_operator import TransferOperator, transfer_operator
 
 NAME, HALF, DENSE_UP_TO = "triple-well", 2.6, 100
 STEPS = (0.1, 0.05, 0.03, 0.02, 0.012)

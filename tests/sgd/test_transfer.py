@@ -29,13 +29,14 @@ from witten.rates import CurveSet, RateRecord
 from witten.sgd import arnoldi as spectra
 from witten.sgd import sde_comparison
 from witten.sgd.arnoldi import operator_spectrum
-from witten.sgd.collocation import chebyshev_points, interpolation_matrix
+from witten.sgd.chain import chain
 from witten.sgd.committors import small_gap, spread_states
 from witten.sgd.gradient_noise import GaussianNoise, bounded_noise, minibatch_noise
 from witten.sgd.modified_equation import modified_rate
 from witten.sgd.sde_comparison import chain_beside_sde, gap_by_terms
-from witten.sgd.transfer_operator import transfer_operator
-from witten.sgd.transfer_spectrum import chain, gibbs_distance, transfer_spectrum
+from witten.sgd.steps.collocation import chebyshev_points, interpolation_matrix
+from witten.sgd.steps.transfer_operator import transfer_operator
+from witten.sgd.transfer_spectrum import gibbs_distance, transfer_spectrum
 
 
 def plane(per_deviation=1.5, level=np.inf):
@@ -71,12 +72,13 @@ def test_what_is_killed_is_what_rows_lack():
     assert operator.killed.min() >= 0
 
 
-def test_landing_is_one_exact_step():
+def test_a_row_is_one_exact_step():
     operator = plane(per_deviation=2.0)
-    masses = operator.around(np.array([0.3, -0.2]))
+    start = np.hypot(*operator.images).argmin()
+    masses, image = operator.adjoint(np.eye(operator.n_dofs)[start]), operator.images[:, start]
     assert masses.sum() == pytest.approx(1, abs=1e-13)
-    assert operator.points @ masses == pytest.approx([0.3, -0.2], abs=1e-13)
-    assert ((operator.points - [[0.3], [-0.2]]) ** 2) @ masses == pytest.approx([0.04, 0.0225], rel=1e-10)
+    assert operator.points @ masses == pytest.approx(image, abs=1e-13)
+    assert ((operator.points - image[:, None]) ** 2) @ masses == pytest.approx([0.04, 0.0225], rel=1e-10)
 
 
 @pytest.mark.parametrize(("theta", "s"), [(2.0, 0.1), (1.0, 0.5), (2.0, 0.9)])

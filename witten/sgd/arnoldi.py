@@ -19,7 +19,7 @@ from witten.linalg.gth_elimination import StateReduction
 from witten.linalg.iteration_limits import bounded
 from witten.sgd.balanced_basis import Balanced, conditions
 from witten.sgd.committors import SlowChain, small_gap, spread_states
-from witten.sgd.transfer_operator import TransferOperator
+from witten.sgd.steps.transfer_operator import TransferOperator
 
 __all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "arnoldi", "by_modulus", "leading_eigenvalues",
            "leading_masses", "operator_spectrum"]

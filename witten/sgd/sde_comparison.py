@@ -18,7 +18,7 @@ from witten.parallel import agree, alone, communicator
 from witten.parallel.communicators import Communicator
 from witten.rates import CurveSet, RateCurve, RateRecord
 from witten.request import checked_learning_rates
-from witten.sgd.transfer_spectrum import CHAIN, chain_options, chain_rate
+from witten.sgd.chain import CHAIN, chain_options, chain_rate
 from witten.spectra.gap import FINITE_DIFFERENCES, gap
 from witten.sweeps import Part, Stop, Sweep
 

@@ -20,10 +20,10 @@ from witten.risk.laws.semi_lagrangian import SemiLagrangian, resampled
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
-from witten.sgd.collocation import chebyshev_points, interpolation_matrix
-from witten.sgd.gradient_noise import GaussianNoise
-from witten.sgd.transfer_operator import REACH, TransferOperator
-from witten.sgd.transfer_spectrum import first_domain
+from witten.sgd.chain_domain import first_domain
+from witten.sgd.steps.collocation import chebyshev_points, interpolation_matrix
+from witten.sgd.steps.step_noise import UniformNoise
+from witten.sgd.steps.transfer_operator import REACH, TransferOperator, somewhere
 
 __all__ = ["MarginalRisk", "MasterEquation", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
 
@@ -41,8 +41,8 @@ PLATEAU_TOLERANCE = 0.05
 ROUNDING = 1e-12
 # Far from the origin x is rounded to EPS |x|; over the width of a box, and so many times it, that changes a risk.
 ROUNDING_FACTOR, EPS = 200.0, float(np.finfo(float).eps)
-# Mass at a node that is not followed on the way to the box, as a part of all; what no box holds.
-DROPPED_MASS, OUTSIDE = 1e-17, 1e300
+# Mass at a node that is not followed on the way to the box, as a part of all.
+DROPPED_MASS = 1e-17
 # Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
 NARROW_NOISE, BULK_MASS = 0.25, 1e-3
 # How much wider a box may be for a start outside, and of how many steps it holds the way.
@@ -342,8 +342,7 @@ class MasterEquation:
         f = self.term.objective
         with np.errstate(all="ignore"):
             images = grid.points - learning_rate * f.gradient(grid.points)
-        # An image that overflows has left, wherever to.
-        return self._step_of(grid, learning_rate, np.where(np.isfinite(images), images, OUTSIDE))
+        return self._step_of(grid, learning_rate, somewhere(images))
 
     def _step_of(self, grid: Grid, learning_rate: float, images: Array) -> Step:
         """From points whose images (d, m) are given to the nodes of a grid."""
@@ -361,7 +360,7 @@ class MasterEquation:
 @lru_cache(maxsize=512)
 def _domain(f: Objective, learning_rate: float, noise: float) -> Box:
     """Cached: planning a schedule asks for the same one many times."""
-    return first_domain(f, learning_rate, 6, GaussianNoise.isotropic(f.dimension, learning_rate * noise), None).box
+    return first_domain(UniformNoise.of_sgd(f, learning_rate, noise), 6).box
 
 
 def stationary_risk(law: MasterEquation, learning_rate: float) -> float:

@@ -17,9 +17,10 @@ from witten.risk.laws.master_equation import MarginalRisk, each_rate
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
+from witten.sgd.chain_domain import first_domain
 from witten.sgd.gradient_noise import GaussianNoise
 from witten.sgd.momentum_chain import MomentumStep, pair_matrix
-from witten.sgd.transfer_spectrum import first_domain
+from witten.sgd.steps.step_noise import UniformNoise
 
 __all__ = ["MomentumLaw"]
 
@@ -70,7 +71,8 @@ class MomentumLaw:
         """Ends of the box, and half the width of the strip: those of the stationary law, and of the way there."""
         f, s = self.term.objective, float(self.schedule.learning_rates.max())
         deviation = s * self.noise
-        box = first_domain(f, s * (1 - self.momentum), 6, GaussianNoise.isotropic(1, deviation), None).box
+        usual = UniformNoise(f, s * (1 - self.momentum), GaussianNoise.isotropic(1, deviation))
+        box = first_domain(usual, 6).box
         way = self._way()
         spread = STRIP * deviation / math.sqrt(1 - self.momentum**2)
         low = min(box.lower[0], float(way.min()) - spread)

@@ -1,10 +1,9 @@
-"""One step of SGD whose noise is another at each place: x+ = x + s (c - grad f(x)) + s Sigma(x)^{1/2} xi."""
+"""One step of SGD as an operator where the noise is another at each place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numba
@@ -12,29 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from witten.domains.box import Box
-from witten.domains.grid import Grid
-from witten.domains.sublevel import Sublevel, sublevel
 from witten.errors import RequestError
 from witten.memory import require_memory
-from witten.noise import Diffusion, Reversible, reversible
+from witten.noise import Diffusion, reversible
 from witten.objectives import Objective
 from witten.operators.generators.markov_generator import markov_generator
 from witten.operators.kernels import kernel
-from witten.sgd.transfer_operator import REACH, TransferOperator
-from witten.spectra.generators.irreversible import matched_region
-from witten.spectra.generators.noisy import require_positive
+from witten.sgd.steps.transfer_operator import REACH, TransferOperator, dot, within_reach
 
-__all__ = ["CorrelatedTransferOperator", "LocalNoise", "LocalTransferOperator"]
+__all__ = ["CorrelatedTransferOperator", "LocalTransferOperator"]
 
 Array = NDArray[np.float64]
-# Places along each axis at which Sigma is looked at before there is a grid.
-LOOKED_AT = {1: 401, 2: 61}
-# Of noise without a potential: f at the rim of the first domain, above the saddles in units of s sigma^2. It is
-# enlarged until next to nothing leaves.
-FIRST = 6.0
-# A grid is made anew where noise at its nodes is narrower than this part of what it was made for.
-NARROWER, ANEW = 0.95, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +66,6 @@ class LocalTransferOperator(TransferOperator):
         generator = markov_generator(self.grid, d.sigma, d.pull, d.divergence, self.step_size, stream)
         return coo_array(self.step_size * generator.rates)
 
-    def around(self, image: Array) -> Array:
-        raise RequestError("where a step leads depends on the noise where it begins: an image alone has no row")
-
 
 @dataclass(frozen=True, eq=False)
 class CorrelatedTransferOperator(LocalTransferOperator):
@@ -125,144 +109,14 @@ class CorrelatedTransferOperator(LocalTransferOperator):
 
     def dense(self) -> Array:
         starts, table, weights = self.segments
-        numbers = np.full(self.grid.shape, -1, dtype=np.int64)
-        numbers[self.grid.mask] = np.arange(self.n_dofs)
         out = np.zeros((self.n_dofs, self.n_dofs))
-        _dense(starts, table, weights, numbers, out)
+        _dense(starts, table, weights, self.numbers, out)
         return out
 
-    @cached_property
-    def killed(self) -> Array:
+    def _outside(self) -> Array:
         outside = np.zeros(self.n_dofs)
         _leaving(self.images[0], *self._geometry, outside)
-        if not self.grid.mask.all():
-            outside += self._applied(np.where(self.grid.mask, 0.0, 1.0))
-        return np.minimum(outside, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class LocalNoise:
-    """The noise of a step at a learning rate s, and where its law may be.
-
-    Attributes
-    ----------
-    diffusion : Sigma, f and the drift
-    step_size : s
-    """
-
-    diffusion: Diffusion
-    step_size: float
-
-    @property
-    def objective(self) -> Objective:
-        return self.diffusion.objective
-
-    @property
-    def dimension(self) -> int:
-        return self.diffusion.dimension
-
-    @cached_property
-    def potential(self) -> Reversible | None:
-        """That of the SDE, in the coordinates of f; None where there is none."""
-        found = reversible(self.diffusion, self.step_size)
-        return None if found is None or found.turned else found
-
-    @property
-    def height(self) -> Objective:
-        """Whose sublevel sets are domains: the potential, or f."""
-        return self.objective if self.potential is None else self.potential.potential
-
-    def require_positive(self, box: Sequence[tuple[float, float]] | None) -> None:
-        """RequestError, with the place, where Sigma is not positive definite in the box or around the wells of f."""
-        require_positive(self.diffusion, box)
-
-    def region(self, wells: int, margin: float) -> tuple[Sublevel, float]:
-        """Where the law of the SDE is, and the learning rate at which unit noise has it."""
-        if self.potential is not None:
-            return sublevel(self.height, self.step_size, wells=wells, margin=margin), self.step_size
-        region, strength = matched_region(self.diffusion, self.step_size, min(margin, FIRST))
-        return region, self.step_size * strength
-
-    def unit(self, box: Box) -> float:
-        """The learning rate at which unit noise has its law on `height`, in a box."""
-        if self.potential is not None:
-            return self.step_size
-        return float(self.deviations(box).max() ** 2 / self.step_size)
-
-    def deviations(self, box: Box) -> Array:
-        """The largest of the noise of a step along each axis in a box, shape (d,)."""
-        x = Grid(box, (LOOKED_AT[self.dimension],) * self.dimension).points
-        with np.errstate(all="ignore"):
-            variances = np.diagonal(self.diffusion.sigma(x))
-        return self.step_size * np.sqrt(np.where(np.isfinite(variances), variances, 0.0).max(axis=0, initial=0.0))
-
-    def narrowest(self, grid: Grid) -> Array:
-        """The smallest deviation of a step along each axis, the other coordinates given, at the nodes; shape (d,)."""
-        self.diffusion.require_positive(grid.points)
-        inverse = np.linalg.inv(np.moveaxis(self.diffusion.sigma(grid.points), 2, 0))
-        return self.step_size / np.sqrt(np.diagonal(inverse, axis1=1, axis2=2).max(axis=0))
-
-    def grid(self, box: Box, level: float, per_deviation: float, most: float) -> tuple[Grid, Array]:
-        """Cells of 1/per_deviation of the narrowest noise at their nodes, which is returned with them.
-
-        Raises
-        ------
-        RequestError
-            where they are more than `most`.
-        """
-        grid = self._below(level, Grid(box, (LOOKED_AT[self.dimension],) * self.dimension))
-        wanted = self.narrowest(grid)
-        for _ in range(ANEW):
-            cells = np.maximum(np.ceil(box.widths * per_deviation / wanted), 8)
-            if np.prod(cells) > most:
-                break
-            grid = self._below(level, Grid(box, tuple(int(n) for n in cells)))
-            found = self.narrowest(grid)
-            if (found >= NARROWER * wanted).all():
-                return grid, found
-            wanted = np.minimum(found, wanted)
-        raise RequestError(
-            f"the noise of a step on {self.objective.name} is as narrow as {wanted.min():.3g} in {box}, and needs "
-            f"{np.prod(cells):.3g} cells; ask for a larger learning rate or a smaller box, or add a floor to the "
-            "covariance"
-        )
-
-    def _below(self, level: float, grid: Grid) -> Grid:
-        if not level < np.inf:
-            return grid
-        with np.errstate(all="ignore"):
-            mask = (self.height(grid.points) <= level).reshape(grid.shape)
-        if not mask.any():
-            raise RequestError(
-                f"learning rate {self.step_size:g} is too large for {self.objective.name}: the noise of one step is "
-                "wider than all there is; take a smaller one"
-            )
-        return replace(grid, mask=mask)
-
-    def operator(
-        self, box: Box, level: float, unit: float, per_deviation: float, most: float
-    ) -> LocalTransferOperator:
-        """A step on a grid of at most so many cells."""
-        grid, deviations = self.grid(box, level, per_deviation, most)
-        f, x = self.objective, grid.points
-        with np.errstate(all="ignore"):
-            images = x + self.step_size * (self.diffusion.pull(x) + self.diffusion.stream(x))
-            values = np.asarray(self.height(x), dtype=float)
-        images = np.where(np.isfinite(images), images, 1e300)
-        kind = LocalTransferOperator if self.diffusion.matrix.is_diagonal() is True else CorrelatedTransferOperator
-        return kind(
-            grid, np.eye(f.dimension), images, deviations, self.step_size, f.name, values, unit, self.diffusion
-        )
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _along(y, deviation, reach, first, h, cells):  # type: ignore[no-untyped-def]
-    """First node within `reach` deviations of y, and how many there are."""
-    below, above = (y - reach * deviation - first) / h, (y + reach * deviation - first) / h
-    if not (above >= 0.0 and below <= cells - 1.0):
-        return 0, 0
-    low, high = int(np.ceil(max(below, 0.0))), int(np.floor(min(above, cells - 1.0)))
-    return low, max(high - low + 1, 0)
+        return outside
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -285,10 +139,10 @@ def _row(i, images, covariances):  # type: ignore[no-untyped-def]
 def _count(rows, images, covariances, first, spacing, shape, counts):  # type: ignore[no-untyped-def]
     for i in numba.prange(rows.size):
         image, covariance = _row(i, images, covariances)
-        begin, lines = _along(image[0], math.sqrt(covariance[0]), REACH, first[0], spacing[0], shape[0])
+        begin, lines = within_reach(image[0], REACH * math.sqrt(covariance[0]), first[0], spacing[0], shape[0])
         for k in range(begin, begin + lines):
             _, mean, deviation, reach = _line(image, covariance, first[0] + spacing[0] * k, spacing[0])
-            _, length = _along(mean, deviation, reach, first[1], spacing[1], shape[1])
+            _, length = within_reach(mean, reach * deviation, first[1], spacing[1], shape[1])
             if length > 0:
                 counts[0, i] += 1
                 counts[1, i] += length
@@ -299,10 +153,10 @@ def _fill(rows, images, covariances, first, spacing, shape, starts, table, weigh
     for i in numba.prange(rows.size):
         image, covariance = _row(i, images, covariances)
         at, place = starts[0, i], starts[1, i]
-        begin, lines = _along(image[0], math.sqrt(covariance[0]), REACH, first[0], spacing[0], shape[0])
+        begin, lines = within_reach(image[0], REACH * math.sqrt(covariance[0]), first[0], spacing[0], shape[0])
         for k in range(begin, begin + lines):
             mass, mean, deviation, reach = _line(image, covariance, first[0] + spacing[0] * k, spacing[0])
-            low, length = _along(mean, deviation, reach, first[1], spacing[1], shape[1])
+            low, length = within_reach(mean, reach * deviation, first[1], spacing[1], shape[1])
             if length == 0:
                 continue
             table[0, at], table[1, at], table[2, at] = k, low, place
@@ -332,18 +186,10 @@ def _leaving(rows, images, covariances, first, spacing, shape, outside):  # type
     for i in numba.prange(rows.size):
         image, covariance = _row(i, images, covariances)
         outside[i] = _beyond(image[0], math.sqrt(covariance[0]), first[0], spacing[0], shape[0])
-        begin, lines = _along(image[0], math.sqrt(covariance[0]), REACH, first[0], spacing[0], shape[0])
+        begin, lines = within_reach(image[0], REACH * math.sqrt(covariance[0]), first[0], spacing[0], shape[0])
         for k in range(begin, begin + lines):
             mass, mean, deviation, _ = _line(image, covariance, first[0] + spacing[0] * k, spacing[0])
             outside[i] += mass * _beyond(mean, deviation, first[1], spacing[1], shape[1])
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
 
 
 @kernel
@@ -353,7 +199,7 @@ def _apply(rows, starts, table, weights, u):  # type: ignore[no-untyped-def]
         total = 0.0
         for k in range(starts[i], starts[i + 1]):
             part = weights[table[2, k] : table[2, k + 1]]
-            total += _dot(part, u[table[0, k], table[1, k] : table[1, k] + part.size])
+            total += dot(part, u[table[0, k], table[1, k] : table[1, k] + part.size])
         out[i] = total
     return out
 
