@@ -489,7 +489,7 @@ def test_long_runs_are_the_steps_themselves():
 def test_long_runs_in_the_plane_change_nothing(monkeypatch):
     f = Objective.from_formula("((x+y)^2/2 - 1)^2/4 + (x-y)^2/4")
     combined = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
-    monkeypatch.setattr("witten.risk.laws.master_equation.KRYLOV_FROM", 10**6)
+    monkeypatch.setattr("witten.risk.laws.equal_steps.KRYLOV_FROM", 10**6)
     one_by_one = excess_risk(f, "0.25:400", (1.0, 0.3), plateaus=False)
     assert combined.excess_risk == pytest.approx(one_by_one.excess_risk, rel=1e-10)
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from witten.descent.gradient_map import DescentMap
 from witten.domains.box import Box
 from witten.errors import ConvergenceError, RequestError
-from witten.risk.laws.master_equation import MarginalRisk, each_rate
+from witten.risk.laws.gibbs_risk import each_rate
+from witten.risk.laws.master_equation import MarginalRisk
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
