@@ -70,7 +70,8 @@ def theory(
     parallel.agree(ranks, lambda: output_files.check_places(output, plot, resume))
     import witten
     from witten.errors import RequestError
-    from witten.landscape.laws.eyring_kramers import METHOD, prefactor, require_confining
+    from witten.landscape.laws.eyring_kramers import METHOD, prefactor
+    from witten.landscape.laws.reduced_generator import require_confining
     from witten.rates import RateCurve
 
     f = option_values.resolved(objective, center, scale)
