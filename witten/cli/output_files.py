@@ -11,7 +11,7 @@ from witten.errors import RequestError
 if TYPE_CHECKING:
     from witten.rates import RateCurve
 
-__all__ = ["check_places", "check_plot", "draw_curve", "say_where"]
+__all__ = ["check_places", "check_plot", "check_report", "draw_curve", "say_where"]
 
 RATE_CURVE = "rate-curve"
 
@@ -41,6 +41,14 @@ def check_plot(plot: Path | None) -> None:
         from witten import plots
 
         plots.check_plot(plot)
+
+
+def check_report(report: Path | None) -> None:
+    """Refuse a place for a page that cannot be written."""
+    if report is not None:
+        from witten.report import check_page
+
+        check_page(report)
 
 
 def draw_curve(curve: RateCurve | None, plot: Path | None) -> None:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from witten.cli.options.option_numbers import from_zero_to_one, positive, quoted, whole
+from witten.cli.options.option_numbers import positive, quoted, whole
 from witten.cli.streams import keep_output, say
 from witten.errors import RequestError
 from witten.number_format import as_number
@@ -21,8 +21,6 @@ __all__ = [
     "parse_box",
     "parse_degree",
     "parse_method",
-    "parse_momentum",
-    "parse_noise",
     "parse_noise_learning_rate",
     "parse_periodic",
     "parse_petsc",
@@ -65,33 +63,6 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
         raise RequestError(f"--scale {scale}: it goes with a --center; give that, too: about where the wells are")
     length = 1.0 if scale is None else positive("--scale", scale)
     return f.searched_from(parse_point(center, f.dimension, "--center"), length)
-
-
-def parse_noise(sigma: str, covariance: str | None, model: str | None, drift: str | None = None) -> Any:
-    """The noise that is meant: a number, or one of `witten.noise`.
-
-    Raises
-    ------
-    RequestError
-        where several are given, and for what is none.
-    """
-    strength = positive("--noise", sigma)
-    if drift is not None:
-        from witten.noise import with_drift
-
-        return with_drift(drift, parse_noise(sigma, covariance, model))
-    if covariance is None and model is None:
-        return strength
-    if (covariance is not None) + (model is not None) + (strength != 1) > 1:
-        raise RequestError("--noise, --covariance and --noise-model each say what the noise is: give one of them")
-    from witten import noise
-    from witten.objectives.resolve import from_file
-
-    if covariance is not None:
-        return noise.formula(covariance)
-    if re.fullmatch(r".+\.py:[^:]*", model or ""):
-        return from_file(str(model), noise.Noise, "noise model", "see witten.noise")
-    return noise.parse(str(model))
 
 
 def parse_noise_learning_rate(text: str | None) -> float | None:
@@ -271,13 +242,6 @@ def parse_petsc(text: str | None) -> dict[str, str | None]:
 
 # --scheme of `simulate`: SGD as it is, with and without momentum.
 SGD_ITSELF = "sgd"
-
-
-def parse_momentum(momentum: str | None, nesterov: bool) -> float:
-    """alpha, 0 where left out; RequestError for none of [0, 1), and for --nesterov without it."""
-    if momentum is None and nesterov:
-        raise RequestError("--nesterov is a way to use --momentum: give that, too")
-    return 0.0 if momentum is None else from_zero_to_one("--momentum", momentum)
 
 
 def require_known_with_momentum(given: Mapping[str, Any], noise: Any = 1.0) -> None:
