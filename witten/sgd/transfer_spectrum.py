@@ -28,7 +28,7 @@ from witten.sgd.steps.step_noise import StepNoise, UniformNoise
 from witten.spectra.checks import require_isolated
 from witten.spectra.continuous_spectrum import FAR_BELOW, ROUGHLY, Attempt, gap_beside
 
-__all__ = ["gibbs_distance", "transfer_spectrum"]
+__all__ = ["transfer_spectrum"]
 
 Array = NDArray[np.float64]
 Intervals = Sequence[tuple[float, float]]
@@ -90,23 +90,6 @@ def transfer_spectrum(
     terms = _terms(step) if f.dimension > 1 else None
     found = _of_box(step, k, box) if terms is None else _of_sum(f.name, terms, k, box)
     return replace(found, seconds=stopwatch.seconds() - began)
-
-
-def gibbs_distance(found: TransferSpectrum, objective: Objective | str) -> float:
-    """(1/2) int |rho - mu|: the total variation between the stationary distribution and exp(-2 f/s), s = v/h.
-
-    Raises
-    ------
-    RequestError
-        where the noise is not the same along all axes, or there is no stationary distribution (see
-        `TransferSpectrum.density`).
-    """
-    f = resolve(objective)
-    density, operator = found.density, found.operator
-    assert operator is not None  # else density raises
-    weights = np.exp(operator.log_gibbs(f))
-    masses = density * operator.volume
-    return float(0.5 * np.abs(masses / masses.sum() - weights / weights.sum()).sum())
 
 
 def _step_noise(

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from witten.errors import RequestError
 from witten.memory import require_memory
-from witten.noise import Diffusion, reversible
-from witten.objectives import Objective
+from witten.noise import Diffusion
 from witten.operators.generators.markov_generator import markov_generator
 from witten.operators.kernels import kernel
 from witten.sgd.steps.transfer_operator import REACH, TransferOperator, dot, within_reach
@@ -54,11 +52,6 @@ class LocalTransferOperator(TransferOperator):
     @property
     def guess(self) -> Array:
         return -2.0 * (self.values - np.nanmin(self.values)) / self.unit
-
-    def log_gibbs(self, objective: Objective) -> Array:
-        if reversible(self.diffusion, self.step_size) is None:
-            raise RequestError("this noise has no potential, and its SDE no Gibbs measure")
-        return self.guess
 
     def neighbour_rates(self) -> coo_array:
         d = self.diffusion

@@ -87,20 +87,6 @@ class TransferOperator:
         with np.errstate(all="ignore"):
             return np.asarray(-2.0 * (self.values - np.nanmin(self.values)) / unit)
 
-    def log_gibbs(self, objective: Objective) -> Array:
-        """log of the density of the Gibbs measure of the SDE on f but for a factor, at the nodes, shape (n,).
-
-        Raises
-        ------
-        RequestError
-            where it has none.
-        """
-        v = self.deviations**2
-        if np.ptp(v) > 1e-12 * v.max():
-            raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
-        values = objective(self.points)
-        return np.asarray(-2.0 * (values - np.nanmin(values)) * self.step_size / v[0])
-
     def neighbour_rates(self) -> coo_array:
         """h times the rates of the SDE that the chain is close to: a chain on the same nodes, to the neighbours along
         each axis, v/2 dz^2 exp((f_i - f_j) h/v)."""
