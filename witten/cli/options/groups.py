@@ -22,24 +22,24 @@ __all__ = ["Discretisation", "DriftingNoise", "Files", "Momentum", "Noise", "Obj
 def flattened(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command that has the fields of its groups as parameters; those that have a default come last."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
 
     @wraps(command)
     def run(**given: Any) -> Any:
         packed = {name: kind(**{f.name: given.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
         return command(**given, **packed)
 
-    own, last = [], []
+    by_keyword, own, last = Parameter.KEYWORD_ONLY, list[Parameter](), list[Parameter]()
     for name, parameter in signature(command).parameters.items():
         if name not in groups:
-            own.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
+            own.append(parameter.replace(kind=by_keyword, annotation=hints[name]))
             continue
         kinds = get_type_hints(groups[name], include_extras=True)
         for each in fields(groups[name]):
-            needed = each.default is MISSING
-            given = Parameter(each.name, Parameter.KEYWORD_ONLY, default=Parameter.empty if needed else each.default,
-                              annotation=kinds[each.name])  # fmt: skip
-            (own if needed else last).append(given)
+            if each.default is MISSING:
+                own.append(Parameter(each.name, by_keyword, annotation=kinds[each.name]))
+            else:
+                last.append(Parameter(each.name, by_keyword, default=each.default, annotation=kinds[each.name]))
     run.__signature__ = signature(command).replace(parameters=[*own, *last])  # type: ignore[attr-defined]
     return run
 
