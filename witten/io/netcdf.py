@@ -23,18 +23,23 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
+    "AXES",
+    "SIMPLICES",
     "Saved",
     "check_output",
     "column",
+    "described",
     "provenance",
     "read_dataset",
     "read_kind",
     "read_options",
     "require",
+    "ugrid",
     "whole",
     "write_dataset",
 ]
 
+AXES, SIMPLICES = ("x", "y", "z"), ("edge", "face", "volume")
 # What `witten_kind` says, in words.
 KINDS = {
     "rate-curve": "a rate curve",
@@ -171,6 +176,26 @@ def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
 
 # Letters that NumPy has for what a variable of a file may hold.
 LETTERS = {float: "fiu", int: "iu", bool: "biu", str: "OUS"}
+
+
+def described(long_name: str, units: str = "1") -> dict[str, str]:
+    """The attributes of a variable."""
+    return {"long_name": long_name, "units": units}
+
+
+def ugrid(points: NDArray[np.float64], cells: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Coordinates of nodes (d, n), and variables that join them to simplices (cells, d + 1): `mesh` names both."""
+    d = len(points)
+    coordinates = {name: ("node", x, described(f"coordinate {name}")) for name, x in zip(AXES, points, strict=False)}
+    topology = {
+        "cf_role": "mesh_topology",
+        "long_name": "nodes joined by simplices",
+        "topology_dimension": d,
+        "node_coordinates": " ".join(AXES[:d]),
+        f"{SIMPLICES[d - 1]}_node_connectivity": "cells",
+    }
+    of_cells = {"cf_role": f"{SIMPLICES[d - 1]}_node_connectivity", "start_index": 0}
+    return coordinates, {"mesh": ((), np.int32(0), topology), "cells": (("cell", "corner"), cells, of_cells)}
 
 
 def column(dataset: xarray.Dataset, name: str, dims: tuple[str, ...], kind: type = float) -> NDArray[Any]:
