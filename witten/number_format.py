@@ -13,13 +13,8 @@ MOST_DECIMALS = 12
 
 
 def as_number[Number: (int, float)](text: str, kind: type[Number]) -> Number:
-    """A number as scripts and papers write it: no 1_0, which is a slip, and none in digits of other alphabets.
-
-    Raises
-    ------
-    ValueError
-        for anything else.
-    """
+    """A number as scripts and papers write it: no 1_0, which is a slip, and none in digits of other alphabets;
+    ValueError for anything else."""
     if not text.isascii() or "_" in text:
         raise ValueError(f"{text!r} is not a number")
     return kind(text)

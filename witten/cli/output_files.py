@@ -19,13 +19,8 @@ RATE_CURVE = "rate-curve"
 def check_places(
     output: Path | None, plot: Path | None, resume: bool = False, *, kind: str = RATE_CURVE
 ) -> None:
-    """Refuse places for a result of this kind and its picture that cannot be written.
-
-    Raises
-    ------
-    RequestError
-        for such a place, and for --resume without a file to go on from.
-    """
+    """Refuse places for a result of this kind and its picture that cannot be written; RequestError for such a place,
+    and for --resume without a file to go on from."""
     from witten.io.netcdf import check_output
 
     if resume and output is None:

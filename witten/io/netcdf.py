@@ -58,13 +58,8 @@ MOST_NESTED = 500
 
 
 def check_output(path: str | Path, kind: str) -> Path:
-    """Refuse an output file before anything is computed for it: only a witten result of the same kind is ever replaced.
-
-    Raises
-    ------
-    RequestError
-        as `check_writable`, and when the file exists and holds something else.
-    """
+    """Refuse an output file before anything is computed for it: only a witten result of the same kind is ever replaced;
+    RequestError as `check_writable`, and when the file exists and holds something else."""
     path = check_writable(path, (".nc",))
     if path.exists():
         found = read_kind(path)
@@ -77,13 +72,8 @@ def check_output(path: str | Path, kind: str) -> Path:
 
 
 def read_kind(path: str | Path) -> str:
-    """What kind of result a file holds, one of `KINDS`.
-
-    Raises
-    ------
-    RequestError
-        if the file is missing, unreadable, or not written by this package.
-    """
+    """What kind of result a file holds, one of `KINDS`; RequestError if the file is missing, unreadable, or not written
+    by this package."""
     import h5netcdf
 
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
@@ -153,13 +143,8 @@ def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:
 
 
 def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
-    """Load a result of the given kind into memory.
-
-    Raises
-    ------
-    RequestError
-        if the file is missing, unreadable, or holds something else.
-    """
+    """Load a result of the given kind into memory; RequestError if the file is missing, unreadable, or holds something
+    else."""
     import h5netcdf
     import xarray
     from xarray.backends import H5NetCDFStore

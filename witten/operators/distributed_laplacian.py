@@ -140,13 +140,8 @@ class DistributedLaplacian(ABC):
         return psi
 
     def dual_norms(self, residual: Array) -> Array:
-        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue.
-
-        Raises
-        ------
-        ConvergenceError
-            if conjugate gradients stop short: what they have by then is too small for a bound.
-        """
+        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue;
+        ConvergenceError if conjugate gradients stop short: what they have by then is too small for a bound."""
         if self.mass is None:
             return np.sqrt(np.diag(self.summed(residual.T @ residual)))
         x, y = self.mass.createVecs()

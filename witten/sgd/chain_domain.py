@@ -58,13 +58,8 @@ def first_domain(step: StepNoise, k: int, box: Intervals | None = None) -> Domai
 
 
 def enclosing_domain(step: StepNoise, k: int, box: Intervals | None) -> tuple[Domain, TransferSpectrum]:
-    """A domain that hardly anything leaves, or that makes no difference; and the spectrum there.
-
-    Raises
-    ------
-    ConvergenceError
-        if mass keeps leaving every box.
-    """
+    """A domain that hardly anything leaves, or that makes no difference; and the spectrum there. ConvergenceError if
+    mass keeps leaving every box."""
     domain = first_domain(step, k, box)
     rough = coarse_spectrum(step, domain, k)
     for _ in range(ALLOWED_REGION_MODES):

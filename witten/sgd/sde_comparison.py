@@ -107,13 +107,8 @@ def swept_together(
     output: str | PathLike[str] | None, resume: bool, progress: Callable[[RateRecord], Any], walltime: float | None,
     stop: Stop,
 ) -> CurveSet:  # fmt: skip
-    """A curve of each part, of which each rank computes one rate after the other, by itself.
-
-    Raises
-    ------
-    Stopped
-        at the walltime or by `stop`, with the curves so far.
-    """
+    """A curve of each part, of which each rank computes one rate after the other, by itself; Stopped at the walltime or
+    by `stop`, with the curves so far."""
     by_one = {key: replace(part, compute=partial(_by_itself, part.compute)) for key, part in parts.items()}
     sweep = Sweep(
         name, by_one, asked, ranks, output, lambda key, record: progress(record), groups=ranks.size,

@@ -22,13 +22,7 @@ PLACES = 2048
 
 
 def require_blocks(objective: Objective) -> tuple[Block, ...]:
-    """The independent blocks of f, none of more than three coordinates.
-
-    Raises
-    ------
-    RequestError
-        where there are none.
-    """
+    """The independent blocks of f, none of more than three coordinates; RequestError where there are none."""
     blocks = independent_blocks(objective)
     if not blocks:
         raise RequestError(

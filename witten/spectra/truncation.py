@@ -224,13 +224,8 @@ def _shared(changes: Array, log_rates: Array) -> Array:
 
 
 def require_room(grid: Grid, halvings: int = 0) -> None:
-    """Refuse a grid, its cells halved so often, for which the memory does not suffice.
-
-    Raises
-    ------
-    ConvergenceError
-        with what it would take, what there is, and a remedy.
-    """
+    """Refuse a grid, its cells halved so often, for which the memory does not suffice; ConvergenceError with what it
+    would take, what there is, and a remedy."""
     finer = 2 ** (halvings * grid.dimension)
     nodes, cells = finer * grid.n_nodes, finer * float(np.prod(grid.shape))
     needed = BYTES_PER_NODE[grid.dimension] * nodes + BYTES_PER_CELL * cells

@@ -94,13 +94,7 @@ def risk(
 
 
 def parse_point(text: str | None) -> list[float] | None:
-    """`-0.9,0.9` as numbers.
-
-    Raises
-    ------
-    RequestError
-        for anything else.
-    """
+    """`-0.9,0.9` as numbers; RequestError for anything else."""
     if text is None:
         return None
     try:

@@ -84,13 +84,7 @@ class Noise:
     noise_model: options.NoiseModel = None
 
     def parsed(self) -> Any:
-        """A number, or one of `witten.noise`.
-
-        Raises
-        ------
-        RequestError
-            where several are given, and for what is none.
-        """
+        """A number, or one of `witten.noise`; RequestError where several are given, and for what is none."""
         strength, covariance, model = positive("--noise", self.noise), self.covariance, self.noise_model
         if covariance is None and model is None:
             return strength

@@ -76,13 +76,8 @@ def about_noise(noise: Any) -> dict[str, Any]:
 
 
 def parse_box(text: str | None) -> tuple[tuple[float, float], ...] | None:
-    """`-2:2,-1:3` as one (low, high) per axis.
-
-    Raises
-    ------
-    RequestError
-        for anything else, and for an interval that is empty or reversed.
-    """
+    """`-2:2,-1:3` as one (low, high) per axis; RequestError for anything else, and for an interval that is empty or
+    reversed."""
     return None if text is None else tuple(_interval(piece, text) for piece in text.split(","))
 
 
@@ -94,13 +89,8 @@ def parse_boundary(text: str) -> str:
 
 
 def parse_periodic(texts: list[str] | None) -> dict[str, tuple[float, float]] | None:
-    """`x=0:2*pi,y=-1:1`, or several such texts, as {"x": (0, 2 pi), "y": (-1, 1)}.
-
-    Raises
-    ------
-    RequestError
-        for anything else, an interval that is empty or reversed, and an axis that is named twice.
-    """
+    """`x=0:2*pi,y=-1:1`, or several such texts, as {"x": (0, 2 pi), "y": (-1, 1)}; RequestError for anything else, an
+    interval that is empty or reversed, and an axis that is named twice."""
     found: dict[str, tuple[float, float]] = {}
     for piece in ",".join(texts or []).split(",") if texts else []:
         name, _, interval = (part.strip() for part in piece.partition("="))
@@ -127,13 +117,8 @@ def _constant(name: str, text: str) -> float:
 
 
 def parse_point(text: str, dimension: int, name: str = "--x0") -> tuple[float, ...]:
-    """`-0.9,0.9` as coordinates.
-
-    Raises
-    ------
-    RequestError
-        for anything else, and for another number of coordinates than `dimension`.
-    """
+    """`-0.9,0.9` as coordinates; RequestError for anything else, and for another number of coordinates than
+    `dimension`."""
     try:
         point = tuple(as_number(word, float) for word in text.split(","))
     except ValueError:
@@ -165,13 +150,7 @@ def _interval(piece: str, text: str) -> tuple[float, float]:
 
 
 def parse_method(text: str | None) -> str | None:
-    """The name that `--method` means in Python, None for the default.
-
-    Raises
-    ------
-    RequestError
-        for a method that is not known.
-    """
+    """The name that `--method` means in Python, None for the default; RequestError for a method that is not known."""
     if text is None:
         return None
     if text not in METHODS:
@@ -190,13 +169,8 @@ def parse_degree(text: str | None) -> int | None:
 
 
 def parse_walltime(text: str | None) -> float | None:
-    """`HH:MM:SS`, or `D-HH:MM:SS` as batch systems write it, in seconds.
-
-    Raises
-    ------
-    RequestError
-        for anything else: 10:00 might be minutes or hours.
-    """
+    """`HH:MM:SS`, or `D-HH:MM:SS` as batch systems write it, in seconds; RequestError for anything else: 10:00 might be
+    minutes or hours."""
     if text is None:
         return None
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text.strip(), re.ASCII)

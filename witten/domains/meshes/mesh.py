@@ -36,13 +36,8 @@ SHAPE_OF_CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 
 def grid_mesh(comm: Any, grid: Grid) -> dolfinx.mesh.Mesh:
-    """The active cells of a grid, cut into simplices that match across cells.
-
-    Raises
-    ------
-    RequestError
-        if no cell is active, or the grid has more than three dimensions.
-    """
+    """The active cells of a grid, cut into simplices that match across cells; RequestError if no cell is active, or the
+    grid has more than three dimensions."""
     if grid.n_nodes == 0 or grid.dimension not in SHAPE_OF_CELLS:
         raise RequestError(f"no mesh of a {grid.dimension}-dimensional grid with {grid.n_nodes} active cells")
     return dolfinx_mesh(comm, cut_grid(grid) if comm.rank == 0 else None)

@@ -122,13 +122,8 @@ class MasterEquation:
         return Box(tuple(low.tolist()), tuple(high.tolist())) if near and narrow else box
 
     def risks(self, steps: NDArray[np.int64]) -> MarginalRisk:
-        """E f_i - min f_i at these steps, ascending.
-
-        Raises
-        ------
-        ConvergenceError
-            if mass keeps leaving, or the law becomes narrower than the finest grid.
-        """
+        """E f_i - min f_i at these steps, ascending; ConvergenceError if mass keeps leaving, or the law becomes
+        narrower than the finest grid."""
         box = self._with_start()
         found, lost = self.propagated(box, steps)
         bars = np.full(found.size, lost * self._top(box))

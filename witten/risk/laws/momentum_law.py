@@ -153,13 +153,8 @@ class MomentumLaw:
         return np.array(risks), max(0.0, 1.0 - left)
 
     def risks(self, steps: Steps) -> MarginalRisk:
-        """E f - min f at these steps, ascending.
-
-        Raises
-        ------
-        RequestError
-            if that takes too many nodes; ConvergenceError if mass keeps leaving.
-        """
+        """E f - min f at these steps, ascending; RequestError if that takes too many nodes; ConvergenceError if mass
+        keeps leaving."""
         law = self
         for _ in range(MOST_ENLARGEMENTS):
             found, lost = law._means(steps)

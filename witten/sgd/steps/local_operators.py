@@ -68,13 +68,7 @@ class CorrelatedTransferOperator(LocalTransferOperator):
     @cached_property
     def segments(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
         """Where those of each node begin (n + 1,); line, first node and place of the first weight of each segment, with
-        one more at the end, (3, .); weights (.).
-
-        Raises
-        ------
-        ConvergenceError
-            where they take more memory than there is.
-        """
+        one more at the end, (3, .); weights (.). ConvergenceError where they take more memory than there is."""
         counts = np.zeros((2, self.n_dofs), dtype=np.int64)
         _count(self.images[0], *self._geometry, counts)
         starts = np.concatenate([np.zeros((2, 1), dtype=np.int64), counts.cumsum(axis=1)], axis=1)

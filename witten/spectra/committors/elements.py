@@ -83,13 +83,7 @@ class ElementCommittors:
 
     def solve(self, operator: FiniteElementLaplacian, k: int, start: Array | None = None) -> SmallPairs:
         """The small pairs, the k lowest of all and more, or fewer where fewer are small; `start` is not needed.
-        Collective.
-
-        Raises
-        ------
-        ConvergenceError
-            if the linear solver fails.
-        """
+        Collective. ConvergenceError if the linear solver fails."""
         graph = Graph.of(operator)
         found = merge_tree_of_graph(graph.indptr, graph.indices, graph.values, SHALLOWEST * operator.learning_rate)
         m = wells_with_core(found, operator.learning_rate, k)
