@@ -169,8 +169,9 @@ class Momentum:
 
     @property
     def said(self) -> dict[str, Any]:
-        """What JSON says of it."""
-        return {} if self.momentum is None else self.request
+        """What JSON says of it; refusals as of `alpha`."""
+        request = self.request
+        return {} if self.momentum is None else request
 
 
 @dataclass(frozen=True)
