@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.callables import Function
@@ -204,7 +205,8 @@ def gap(
     ----------
     objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`; in more than
         three dimensions an objective that is a sum of blocks of at most three coordinates, turned ones included, which
-        are found (`independent_blocks`), with noise of one strength in all of space
+        are found (`independent_blocks`), with noise of one strength in all of space; up to three dimensions blocks
+        are computed where no grid serves for all of them
     dimension, gradient, hessian, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
@@ -236,9 +238,9 @@ def gap(
     covariance = {} if model is None else {"covariance": model.text}
     options = _options(rtol, sigma, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls | covariance))
     in_all_of_space = not (f.periods or f.mobility or walls) and box is None
-    apart = f.dimension > 3 and in_all_of_space and model is None and how is None
-    if apart:
-        from witten.spectra.blocks import gap_of_blocks, require_blocks
+    may_part = in_all_of_space and model is None and how is None
+    if may_part and f.dimension > 3:
+        from witten.spectra.blocks import require_blocks
 
         require_blocks(f)
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
@@ -247,14 +249,27 @@ def gap(
     def compute(s: float, group: Communicator) -> RateRecord:
         if model is not None:
             return noisy_record(_noisy(f, s, 2, model, group, rtol=rtol, box=box, modes=False))
-        if apart:
-            return gap_of_blocks(
-                f, effective_learning_rate(s, sigma),
-                lambda block: _spectrum(block, s, 2, sigma, None, group, rtol=rtol, petsc=petsc), rate_record,
-            )  # fmt: skip
+        if may_part and f.dimension > 3:
+            return of_blocks(s, group)
         quickly = how and {**how, "modes": False}
         wanted = 1 if walls else 2
-        return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+        try:
+            return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+        except (GridError, ConvergenceError):
+            if not (may_part and has_parts()):
+                raise
+            return of_blocks(s, group)
+
+    def has_parts() -> bool:
+        from witten.spectra.blocks import parts
+
+        return bool(parts(f))
+
+    def of_blocks(s: float, group: Communicator) -> RateRecord:
+        from witten.spectra.blocks import gap_of_blocks
+
+        alone = partial(_spectrum, learning_rate=s, k=2, noise=sigma, how=None, ranks=group, rtol=rtol, petsc=petsc)
+        return gap_of_blocks(f, effective_learning_rate(s, sigma), alone, rate_record)
 
     return run_sweep(
         f.name, Part(compute, FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, options), asked, comm=ranks,

@@ -15,7 +15,7 @@ from witten.domains.enclosing_box import with_circles
 from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
 from witten.domains.sublevel import LARGEST_GRID, Sublevel, sublevel, too_small
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.memory import require_memory
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
@@ -178,7 +178,7 @@ def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, h
     for _ in range(halvings):
         fine = fine.refined()
     if fine.n_nodes * 2**fine.dimension > LARGEST_GRID[fine.dimension]:
-        raise ConvergenceError(too_small(objective, s, fine.n_nodes))
+        raise GridError(too_small(objective, s, fine.n_nodes))
     return complete_pairs(FiniteDifferences(objective, fine).assemble(s), k, wanted)[1].log_rates
 
 
