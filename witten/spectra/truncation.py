@@ -92,7 +92,7 @@ def truncation(
         levels = domains.add(grid)
         slow = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
         level = max(region.level + WIDENING * s, slow)
-        wide = region.wider(grid, level)
+        wide = region.wider(grid, level, whole=slow > region.level)
         if wide is None:
             return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
         levels = domains.add(wide)
