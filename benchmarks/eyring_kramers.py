@@ -21,7 +21,8 @@ from scipy.optimize import brentq
 
 import witten
 from witten.errors import ConvergenceError
-from witten.landscape.laws.eyring_kramers import labelled_log_rates, law_log_rates
+from witten.landscape.laws.eyring_kramers import labelled_log_rates
+from witten.landscape.laws.reduced_generator import law_log_rates
 
 OBJECTIVES = (
     "double-well",

@@ -19,9 +19,9 @@ from measure import interleaved, table
 from witten.domains.box import Box
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import resolve
-from witten.sgd.arnoldi import leading_eigenvalues
+from witten.sgd.arnoldi import operator_spectrum
 from witten.sgd.gradient_noise import GaussianNoise
-from witten.sgd.transfer_operator import TransferOperator, transfer_operator
+from witten.sgd.steps.transfer_operator import TransferOperator, transfer_operator
 
 NAME, HALF, DENSE_UP_TO = "triple-well", 2.6, 100
 STEPS = (0.1, 0.05, 0.03, 0.02, 0.012)
@@ -92,7 +92,7 @@ def _size(side: int, repeats: int) -> Size:
         jobs["matrix"] = lambda: matrix @ u
     seconds = {name: float(np.median(times)) for name, times in interleaved(jobs, repeats).items()}
     found: dict[str, np.ndarray] = {}
-    jobs = {"arnoldi": lambda: found.update(arnoldi=leading_eigenvalues(operator, 6)[0])}
+    jobs = {"arnoldi": lambda: found.update(arnoldi=operator_spectrum(operator, 6).eigenvalues)}
     if side <= 48:
         jobs["lapack"] = lambda: found.update(lapack=np.linalg.eigvals(matrix))
     slow = {name: float(np.median(times)) for name, times in interleaved(jobs, 1).items()}

@@ -254,6 +254,7 @@ NEEDS_DOLFINX = {
     "witten.spectra.solvers.distributed.eigensolve",
     "witten.spectra.solvers.distributed.rayleigh_ritz",
     "witten.spectra.committors.elements",
+    "witten.spectra.committors.grounded_inverse",
     "witten.spectra.meshes.element_pairs",
     "witten.spectra.solvers.distributed.krylov_schur",
     "witten.spectra.solvers.distributed.petsc_options",

@@ -48,7 +48,8 @@ if TYPE_CHECKING:  # what _HOME below says, for type checkers and editors
     from witten.sgd.momentum_chain import momentum_chain
     from witten.sgd.transfer_spectrum import transfer_spectrum
     from witten.spectra.committor import Committor, committor
-    from witten.spectra.gap import gap, spectrum, sweep
+    from witten.spectra.fixed_discretisation import sweep
+    from witten.spectra.gap import gap, spectrum
     from witten.spectra.solvers.eigensolve import eigensolve
     from witten.spectra.spectrum import Spectrum
     from witten.validation.routes import validate
@@ -103,7 +104,7 @@ _HOME = {
     "simulate_momentum": "witten.dynamics.momentum",
     "simulate_rate": "witten.dynamics.simulation",
     "spectrum": "witten.spectra.gap",
-    "sweep": "witten.spectra.gap",
+    "sweep": "witten.spectra.fixed_discretisation",
     "transfer_spectrum": "witten.sgd.transfer_spectrum",
     "validate": "witten.validation.routes",
 }

@@ -20,13 +20,7 @@ FILES = (
 
 
 def require_memory(needed: float, what: str, remedy: str) -> None:
-    """Refuse what needs more bytes than there are.
-
-    Raises
-    ------
-    ConvergenceError
-        with the size, the limit, and the remedy.
-    """
+    """Refuse what needs more bytes than there are; ConvergenceError with the size, the limit, and the remedy."""
     left, whose = min(_limits(), default=(float("inf"), ""))
     if needed > left:
         raise ConvergenceError(

@@ -6,20 +6,15 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["as_number", "coordinates", "readable", "scientific", "with_log_error"]
+__all__ = ["as_number", "coordinates", "listed", "readable", "scientific", "with_log_error"]
 
 # Decimals of a coordinate in plain notation.
 MOST_DECIMALS = 12
 
 
 def as_number[Number: (int, float)](text: str, kind: type[Number]) -> Number:
-    """A number as scripts and papers write it: no 1_0, which is a slip, and none in digits of other alphabets.
-
-    Raises
-    ------
-    ValueError
-        for anything else.
-    """
+    """A number as scripts and papers write it: no 1_0, which is a slip, and none in digits of other alphabets;
+    ValueError for anything else."""
     if not text.isascii() or "_" in text:
         raise ValueError(f"{text!r} is not a number")
     return kind(text)
@@ -35,6 +30,11 @@ def coordinates(x: Iterable[float], extent: float, digits: int = 7) -> list[str]
     if 0 <= decimals <= MOST_DECIMALS:
         return [f"{round(value, decimals) + 0.0:.{decimals}f}" for value in x]
     return [f"{value:.{digits}g}" if abs(value) > 1e-12 * extent else "0" for value in x]
+
+
+def listed(x: Iterable[float], digits: int = 6) -> str:
+    """A point in messages: `1.5, -2`."""
+    return ", ".join(f"{value:.{digits}g}" for value in x)
 
 
 def scientific(logarithm: float, digits: int) -> str:

@@ -16,13 +16,8 @@ SMALLEST = float(np.finfo(float).tiny)
 
 
 def positive(name: str, value: float) -> float:
-    """The value as a float.
-
-    Raises
-    ------
-    RequestError
-        unless it is positive and finite, and for noise with a covariance, where only its strength is known.
-    """
+    """The value as a float; RequestError unless it is positive and finite, and for noise with a covariance, where only
+    its strength is known."""
     if hasattr(value, "bind"):
         knows = "gap, spectrum, chain, simulate, theory and validate alone know a covariance"
         raise RequestError(f"{name} is a number here; {knows}: give its strength")
@@ -32,13 +27,7 @@ def positive(name: str, value: float) -> float:
 
 
 def checked_learning_rates(given: float | Iterable[float], noise: float = 1.0) -> list[float]:
-    """The learning rates s, one or many, as a list.
-
-    Raises
-    ------
-    RequestError
-        if there is none, or as `effective_learning_rate`.
-    """
+    """The learning rates s, one or many, as a list; RequestError if there is none, or as `effective_learning_rate`."""
     asked = [float(s) for s in np.atleast_1d(np.asarray(given, dtype=float))]
     if not asked:
         raise RequestError("no learning rates were given")
@@ -48,13 +37,8 @@ def checked_learning_rates(given: float | Iterable[float], noise: float = 1.0) -
 
 
 def effective_learning_rate(learning_rate: float, noise: float = 1.0) -> float:
-    """s sigma^2, the learning rate that gives the SDE of unit noise the same rates.
-
-    Raises
-    ------
-    RequestError
-        if s or sigma is not positive and finite, or s sigma^2 is more or less than a double holds.
-    """
+    """s sigma^2, the learning rate that gives the SDE of unit noise the same rates; RequestError if s or sigma is not
+    positive and finite, or s sigma^2 is more or less than a double holds."""
     sigma = positive("noise", noise)
     product = positive("learning rate", learning_rate) * sigma * sigma
     if not (math.isfinite(product) and product >= SMALLEST):

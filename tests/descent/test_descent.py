@@ -25,7 +25,7 @@ from witten.descent.attractors.attractor import (
 from witten.descent.attractors.cycle_detection import settle
 from witten.descent.basins import basins, border, box_counting
 from witten.descent.bifurcation import bifurcation_diagram, doublings, flip
-from witten.descent.gradient_map import DescentMap, inverse_branches, turning_points
+from witten.descent.gradient_map import DescentMap, turning_points
 from witten.descent.lyapunov import lyapunov, random_product
 from witten.descent.orbits import hull, orbits, polish, split_exponents
 from witten.errors import ConvergenceError, RequestError
@@ -76,20 +76,11 @@ def test_the_jacobian_is_that_of_the_map():
     assert step.jacobian(x) == pytest.approx(np.stack(columns, axis=1), abs=1e-8)
 
 
-@given(st.floats(-1.5, 1.5))
-@examples(30)
-def test_inverse_branches_of_the_threefold_cover(angle):
-    y = math.sqrt(2) * math.sin(angle)
-    expected = sorted(math.sqrt(2) * math.sin((angle + 2 * math.pi * k) / 3) for k in range(3))
-    assert inverse_branches(DescentMap(LINE, 2.0), y, -2.0, 2.0) == pytest.approx(expected, abs=1e-9)
-
-
 def test_between_turning_points_the_map_is_monotone():
     step = DescentMap(LINE, 2.0)
     assert turning_points(step, -2, 2) == pytest.approx([-math.sqrt(0.5), math.sqrt(0.5)], abs=1e-12)
-    assert inverse_branches(step, 2.0, -2.0, 2.0).size == 1
     with pytest.raises(RequestError, match="one dimension"):
-        inverse_branches(DescentMap(PLANE, 0.1), 0.0, -1.0, 1.0)
+        turning_points(DescentMap(PLANE, 0.1), -1.0, 1.0)
 
 
 # ------------------------------------------------------------------------------------------------------ settling

@@ -16,8 +16,9 @@ pytest.importorskip("witten.domains.meshes.mesh", reason="needs DOLFINx", exc_ty
 pytest.importorskip("meshio")
 import dolfinx
 import ufl
+from box_meshes import box_mesh
 
-from witten.domains.meshes.mesh import Gather, box_mesh, dolfinx_mesh, grid_mesh, read_mesh, refined
+from witten.domains.meshes.mesh import Gather, dolfinx_mesh, grid_mesh, read_mesh, refined
 
 pytestmark = [pytest.mark.fem, pytest.mark.ranks]
 MESHES = Path(__file__).parents[2] / "meshes"
@@ -63,23 +64,6 @@ def masked(dimension):
 
 
 BOXES = {1: ([(-1, 2)], (12,)), 2: ([(-1, 1), (0, 2)], (5, 6)), 3: ([(-1, 1), (-1, 1), (0, 1)], (3, 4, 3))}
-
-
-@pytest.mark.parametrize("dimension", BOXES)
-def test_boxes(dimension):
-    intervals, cells = BOXES[dimension]
-    box = Box.of(intervals)
-    mesh = box_mesh(COMM, box, cells)
-    assert mesh.geometry.dim == mesh.topology.dim == dimension
-    assert volume(mesh) == pytest.approx(np.prod(box.widths), rel=1e-12)
-    assert mesh.topology.index_map(dimension).size_global == np.prod(cells) * (1, 1, 2, 6)[dimension]
-    same(mesh, box_mesh(SELF, box, cells))
-
-
-@pytest.mark.parametrize(("intervals", "cells"), [([(0, 1)], (2, 2)), ([(0, 1)] * 2, (2, 0)), ([(0, 1)] * 4, (2,) * 4)])
-def test_boxes_that_have_no_mesh_are_refused(intervals, cells):
-    with pytest.raises(RequestError, match="a number of cells for each"):
-        box_mesh(COMM, Box.of(intervals), cells)
 
 
 @pytest.mark.parametrize("dimension", BOXES)

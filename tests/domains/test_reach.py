@@ -92,7 +92,7 @@ def test_how_far_f_rises_is_measured_along_the_axes():
 
 def test_where_a_slow_mode_may_live_is_enclosed_in_all_of_space():
     """V_s = x^2/s - 1 <= 2 where |x| <= sqrt(3 s)."""
-    low, high = enclosed(resolve("(x-1000)**2/2"), 0.1, 1.0)
+    (low, high), *_ = enclosed(resolve("(x-1000)**2/2"), 0.1, 1.0)
     assert low[0] < 1000 - 0.3**0.5 and high[0] > 1000 + 0.3**0.5
     assert high[0] - low[0] < 2
 
@@ -360,3 +360,19 @@ def test_domains_of_a_rate_are_compared_on_equal_cells():
     """A ramp that ends slowly: a wider domain was measured on longer cells, and what these change hid the cut."""
     found = witten.spectrum("exp(1.17*(x/210)) - 0.919*(x/210) + (x/210)^2/50", 0.712, 2)
     assert abs(found.rates[1] - 1.63686780e-05) < found.errors[1] < 1e-4 * found.rates[1]
+
+
+def morse(x):
+    return np.exp(-1.74 * (x + 2.32)) - 2.58 * np.exp(-0.87 * (x + 2.32)) + (x + 2.32) ** 2 / 28
+
+
+def test_a_mode_on_a_slope_is_seen_where_both_terms_of_f_overflow_far_out():
+    """Where |f'| is smallest, 39 s above the well; to the left inf - inf is enclosed by nothing."""
+    (record,) = witten.gap("exp(-1.74*(x+2.32))-2.58*exp(-0.87*(x+2.32))+(x+2.32)^2/28", 0.0505).records
+    within(record, rates_1d(morse, 0.0505, 1, interval=(-4.5, 9.0))[0])
+
+
+def test_a_mode_on_a_slope_too_far_from_the_well_for_a_grid_is_no_reason_for_the_rate_of_the_well():
+    """f' = -3 but for 2.95 at 0, where a mode lives that is left at the rate .083; the well relaxes at 2.9."""
+    with pytest.raises(GridError, match="too small for a grid"):
+        witten.gap("3*sqrt(1+(x-100000)^2)+11.8*tanh(x/4)", 0.1)

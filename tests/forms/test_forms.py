@@ -9,7 +9,7 @@ from witten.forms.curl_form import CurlForms, curl_pairs
 from witten.forms.small_rates_law import top_form_law
 from witten.forms.top_form import top_form_operator
 from witten.forms.whole_space import refined_rates
-from witten.landscape.laws.eyring_kramers import law_log_rates
+from witten.landscape.laws.reduced_generator import law_log_rates
 
 DOUBLE = "(x^2-1)^2/4"
 SHAPES = {1: (7,), 2: (6, 5), 3: (5, 4, 4)}

@@ -10,11 +10,11 @@ import witten
 from witten.errors import RequestError
 from witten.landscape.laws.eyring_kramers import (
     labelled_log_rates,
-    law_log_rates,
     log_mean_transition_time,
     mean_transition_time,
     prefactor,
 )
+from witten.landscape.laws.reduced_generator import law_log_rates
 from witten.landscape.poincare_bounds import rate_bounds
 from witten.objectives import Objective, gallery, resolve
 

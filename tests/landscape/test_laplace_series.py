@@ -9,9 +9,9 @@ import pytest
 import witten
 from witten.errors import RequestError
 from witten.landscape.critical.critical_point import CriticalPoint
-from witten.landscape.laws.eyring_kramers import law_log_rates
 from witten.landscape.laws.first_order import PointExpansion
 from witten.landscape.laws.laplace_series import LaplaceSeries, series_law
+from witten.landscape.laws.reduced_generator import law_log_rates
 from witten.objectives import Objective, resolve
 
 TILTED = "double-well:tilt=0.1"

@@ -19,9 +19,10 @@ from witten.parallel import world
 pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
 import dolfinx.fem.petsc
 import ufl
+from box_meshes import box_mesh
 from petsc4py import PETSc
 
-from witten.domains.meshes.mesh import box_mesh, read_mesh
+from witten.domains.meshes.mesh import read_mesh
 from witten.operators import distributed_laplacian
 from witten.operators.elements.finite_elements import FiniteElements
 from witten.spectra.solvers.distributed.krylov_schur import KrylovSchur, count_below

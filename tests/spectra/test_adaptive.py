@@ -22,9 +22,10 @@ from witten.parallel import Communicator, world
 from witten.rates import RateCurve
 
 pytest.importorskip("witten.spectra.meshes.adaptive_meshes", reason="needs DOLFINx", exc_type=ImportError)
+from box_meshes import box_mesh
 from curved_meshes import second_order
 
-from witten.domains.meshes.mesh import box_mesh, dolfinx_mesh
+from witten.domains.meshes.mesh import dolfinx_mesh
 from witten.domains.meshes.simplices import Simplices
 from witten.objectives import resolve
 from witten.spectra.meshes import adaptive_meshes

@@ -3,7 +3,7 @@
 import pytest
 
 import witten
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.objectives.independent_blocks import Block
 from witten.spectra import blocks as module
 
@@ -16,6 +16,24 @@ def test_the_gap_is_that_of_the_slowest_block():
     assert found.resolved
     assert abs(found.log_rate - alone.log_rate) <= found.log_error + alone.log_error
     assert "blocks of 2, 1, 1" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "s", "alone"),
+    [
+        ("x^2/2 + (y^2-1)^2/4 + 1e6*(z-1)^2 + 0.01*y^2", 1e-3, "(x^2-1)^2/4 + 0.01*x^2"),
+        ("(x+y)^2/2 + 1e9*(x-y)^2", 0.1, "x^2"),
+    ],
+)
+def test_where_no_grid_serves_for_all_blocks_each_has_one(text, s, alone):
+    (found,), (expected,) = witten.gap(text, s).records, witten.gap(alone, s).records
+    assert abs(found.log_rate - expected.log_rate) <= found.log_error + expected.log_error < 1e-4
+    assert "blocks of 1, 1" in found.notes[0]
+
+
+def test_what_is_no_sum_needs_a_grid():
+    with pytest.raises(GridError, match="too small for a grid"):
+        witten.gap("(x+y)^2/2 + 1e9*(x-y)^2 + (x-2*y)^4*x^2", 1e-9)
 
 
 def test_noise_goes_with_the_learning_rate():
@@ -36,7 +54,7 @@ def test_a_term_that_was_overlooked_is_in_the_bar(monkeypatch):
     def overlooked(text, a):
         f = witten.Objective.from_formula(f"{text} + {a}*sin(x1)*sin(x4)")
         plain = module.independent_blocks(witten.Objective.from_formula(text))
-        monkeypatch.setattr(module, "independent_blocks", lambda objective: tuple(
+        monkeypatch.setattr(module, "independent_blocks", lambda objective, most=3: tuple(
             Block(block.objective, block.centre, block.axes) for block in plain))  # fmt: skip
         return f
 

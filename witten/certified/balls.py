@@ -64,13 +64,8 @@ def decimal(ball: arb, *, up: bool, digits: int = DIGITS) -> str:
 
 
 def ball_series(objective: Objective) -> Series:
-    """f of one variable as a function of balls.
-
-    Raises
-    ------
-    RequestError
-        for a callable, which has no formula, and where f has a kink.
-    """
+    """f of one variable as a function of balls; RequestError for a callable, which has no formula, and where f has a
+    kink."""
     formula = objective.derivatives.formula
     kinks = formula.atoms(*KINKS)
     if kinks:

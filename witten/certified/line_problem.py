@@ -50,13 +50,7 @@ class LineProblem:
     slopes: tuple[arb, arb] | None
 
     def certificate(self, change: float) -> Certificate:
-        """Bounds by cells over which 2 f/s changes by about `change`.
-
-        Raises
-        ------
-        ConvergenceError
-            where nothing is proved.
-        """
+        """Bounds by cells over which 2 f/s changes by about `change`; ConvergenceError where nothing is proved."""
         s = float(self.s)
         nodes = cell_nodes(self.objective, s, self.ends, self.wells, change)
         heights = self.objective(nodes[None])
@@ -120,15 +114,8 @@ class LineProblem:
 
 
 def line_problem(objective: Objective, s: Fraction, box: tuple[float, float] | None) -> LineProblem:
-    """The problem on a box, or on all of R, cut where the tails are known.
-
-    Raises
-    ------
-    RequestError
-        where f has kinks, or tails of which nothing is known.
-    ConvergenceError
-        where f does not rise steadily.
-    """
+    """The problem on a box, or on all of R, cut where the tails are known; RequestError where f has kinks, or tails of
+    which nothing is known. ConvergenceError where f does not rise steadily."""
     series = ball_series(objective)
     if box is not None:
         return LineProblem(objective, series, s, wells_on(objective, box), (float(box[0]), float(box[1])), None)

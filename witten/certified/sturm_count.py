@@ -85,13 +85,7 @@ class SturmCount:
         return angle
 
     def bound_below(self, k: int) -> arb:
-        """A number below lambda_k, as large a one as the count proves.
-
-        Raises
-        ------
-        ConvergenceError
-            where it proves none.
-        """
+        """A number below lambda_k, as large a one as the count proves; ConvergenceError where it proves none."""
         proved = [rate for rate, count in self._known.items() if count <= k]
         missed = [rate for rate, count in self._known.items() if count > k]
         start = (self.s / 2 * (k / sum(self.widths, 0 * self.s)) ** 2).mid()

@@ -96,13 +96,8 @@ def _places(objective: Objective, s: float, start: float, side: int) -> tuple[fl
 
 
 def cell_nodes(objective: Objective, s: float, ends: tuple[float, float], found: Wells, change: float) -> Array:
-    """Nodes, minima and cuts among them: over a cell 2 f/s changes by a few times `change`, bends by its square.
-
-    Raises
-    ------
-    ConvergenceError
-        where there would be too many.
-    """
+    """Nodes, minima and cuts among them: over a cell 2 f/s changes by a few times `change`, bends by its square;
+    ConvergenceError where there would be too many."""
     fixed = np.unique(np.append(found.minima, found.cuts))
     x = _scan(ends, fixed)
     middle = ((x[1:] + x[:-1]) / 2)[None]

@@ -76,13 +76,8 @@ def _model(at: arb_series, over: arb_series, radius: arb) -> TaylorModel:
 
 
 def ranges(f: Series, nodes: Sequence[arb]) -> list[tuple[arb, arb]]:
-    """(min f, max f) over each cell, from below and from above: f(c) + f'(c) t + f''(cell) t^2/2.
-
-    Raises
-    ------
-    ConvergenceError
-        where f has no finite series.
-    """
+    """(min f, max f) over each cell, from below and from above: f(c) + f'(c) t + f''(cell) t^2/2; ConvergenceError
+    where f has no finite series."""
     found = []
     for a, b in zip(nodes[:-1], nodes[1:], strict=True):
         r = (b - a) / 2

@@ -20,6 +20,7 @@ from witten import parallel
 from witten.cli import signals
 from witten.cli.errors import WRONG, exit_status
 from witten.cli.options.base_command import ParallelCommand, WittenCommand, examples
+from witten.cli.options.groups import flattened
 from witten.cli.streams import mute, open_streams, say
 from witten.errors import RequestError
 from witten.stopwatch import announce_compilation
@@ -74,7 +75,7 @@ def load(name: str) -> TyperCommand:
     module = import_module(f"witten.cli.commands.{name}")
     kind, ranks = (ParallelCommand, ALL_RANKS) if name in PARALLEL else (WittenCommand, ONE_RANK)
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
-    alone.command(name, cls=kind, epilog=f"{module.EXAMPLES}\n\n[dim]{ranks}[/dim]")(getattr(module, name))
+    alone.command(name, cls=kind, epilog=f"{module.EXAMPLES}\n\n[dim]{ranks}[/dim]")(flattened(getattr(module, name)))
     command: TyperCommand = typer.main.get_command(alone)  # type: ignore[assignment]
     return command
 

@@ -11,7 +11,7 @@ from witten.errors import RequestError
 if TYPE_CHECKING:
     from witten.rates import RateCurve
 
-__all__ = ["check_places", "check_plot", "draw_curve", "say_where"]
+__all__ = ["check_places", "check_plot", "check_report", "draw_curve", "say_where"]
 
 RATE_CURVE = "rate-curve"
 
@@ -19,13 +19,8 @@ RATE_CURVE = "rate-curve"
 def check_places(
     output: Path | None, plot: Path | None, resume: bool = False, *, kind: str = RATE_CURVE
 ) -> None:
-    """Refuse places for a result of this kind and its picture that cannot be written.
-
-    Raises
-    ------
-    RequestError
-        for such a place, and for --resume without a file to go on from.
-    """
+    """Refuse places for a result of this kind and its picture that cannot be written; RequestError for such a place,
+    and for --resume without a file to go on from."""
     from witten.io.netcdf import check_output
 
     if resume and output is None:
@@ -41,6 +36,14 @@ def check_plot(plot: Path | None) -> None:
         from witten import plots
 
         plots.check_plot(plot)
+
+
+def check_report(report: Path | None) -> None:
+    """Refuse a place for a page that cannot be written."""
+    if report is not None:
+        from witten.report import check_page
+
+        check_page(report)
 
 
 def draw_curve(curve: RateCurve | None, plot: Path | None) -> None:

@@ -87,10 +87,7 @@ class Diagram(netcdf.Saved, Displayed):
         """The diagram as an xarray Dataset that describes itself."""
         import xarray
 
-        def about(long_name: str) -> dict[str, str]:
-            return {"long_name": long_name, "units": "1"}
-
-        each = ("learning_rate", "start")
+        each, about = ("learning_rate", "start"), netcdf.described
         return xarray.Dataset(
             {
                 "points": ((*each, "kept", "axis"), self.points, about("points of the attractor; nan where diverged")),

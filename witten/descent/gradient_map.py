@@ -15,7 +15,7 @@ from witten.langevin import checked_momentum
 from witten.objectives.objective import Objective
 from witten.request import positive
 
-__all__ = ["DescentMap", "checked_starts", "inverse_branches", "stability_threshold", "turning_points"]
+__all__ = ["DescentMap", "checked_starts", "stability_threshold", "turning_points"]
 
 Array = NDArray[np.float64]
 # Intervals of the grid on which turning points of a one-dimensional map are sought.
@@ -192,23 +192,7 @@ def turning_points(descent: DescentMap, low: float, high: float) -> Array:
     return np.array(sorted([*found, *grid[slope == 0.0]]))
 
 
-def inverse_branches(descent: DescentMap, y: float, low: float, high: float) -> Array:
-    """All x in [low, high] with F(x) = y, ascending: one on every monotone piece of F that reaches y.
-
-    Raises
-    ------
-    RequestError
-        for an objective of more than one variable.
-    """
-    ends = np.concatenate([[low], turning_points(descent, low, high), [high]])
-    offset = descent(ends[None])[0] - y
-    found = [float(ends[i]) for i in np.flatnonzero(offset == 0.0)]
-    for i in np.flatnonzero(offset[:-1] * offset[1:] < 0):
-        found.append(brentq(lambda x: float(descent([x])[0]) - y, ends[i], ends[i + 1], xtol=1e-15, rtol=1e-15))
-    return np.unique(found)
-
-
 def _only_in_one_dimension(descent: DescentMap) -> None:
     if descent.dimension != 1:
         what = "a map of pairs" if descent.momentum else f"dimension {descent.dimension}"
-        raise RequestError(f"inverse branches need one dimension; {descent.objective.name} has {what}")
+        raise RequestError(f"turning points need one dimension; {descent.objective.name} has {what}")

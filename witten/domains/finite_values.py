@@ -30,13 +30,8 @@ class Sampled(Protocol):
 
 
 def finite_or_wall(objective: Objective, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """f at the points, shape (n,), +inf where it, or a term of it, overflows upwards.
-
-    Raises
-    ------
-    RequestError
-        where f is not a number or -inf; it says where.
-    """
+    """f at the points, shape (n,), +inf where it, or a term of it, overflows upwards; RequestError where f is not a
+    number or -inf; it says where."""
     with np.errstate(all="ignore"):
         values = np.asarray(objective(points), dtype=float)
     nan = np.flatnonzero(np.isnan(values))

@@ -79,14 +79,15 @@ class Sublevel:
         low, high = (np.asarray(side, dtype=float) for side in (self.box.lower, self.box.upper))
         return allowed_region(self.objective, self.learning_rate, low, high, rate)
 
-    def wider(self, grid: Grid, level: float) -> Grid | None:
+    def wider(self, grid: Grid, level: float, whole: bool = False) -> Grid | None:
         """The same lattice on the larger set {f <= level}, and what the grid holds, reaching over the box; None if that
         is the same.
 
         Where f is not finite outside the box, space ends. Where the set has no end, as below a continuous spectrum,
-        it is followed over MOST_GROWN boxes; else as far as a grid may reach: GridError beyond.
+        it is followed over MOST_GROWN boxes; else, or if the whole of it is wanted, as far as a grid may reach:
+        GridError beyond.
         """
-        endless = np.isfinite(essential_spectrum(self.objective, self.learning_rate).rate)
+        endless = not whole and np.isfinite(essential_spectrum(self.objective, self.learning_rate).rate)
         full, held, grown = grid, grid.mask, 0
         while np.prod(full.shape, dtype=float) <= MOST_CELLS:
             cells = np.array(full.shape)

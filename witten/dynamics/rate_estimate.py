@@ -146,13 +146,7 @@ def _require_known(name: str, ground: Equilibrium, balanced: bool, learning_rate
 
 def apart(estimate: SampledRate, relaxation: float) -> SampledRate:
     """Residence times without detailed balance: right to the ratio of the rate and those within wells, which the
-    interval then holds; `relaxation` is the smallest of these.
-
-    Raises
-    ------
-    ConvergenceError
-        if that is not small.
-    """
+    interval then holds; `relaxation` is the smallest of these. ConvergenceError if that is not small."""
     ratio = math.exp(estimate.log_rate) / relaxation
     if ratio > LARGEST_RATIO:
         raise ConvergenceError(
@@ -166,13 +160,7 @@ def apart(estimate: SampledRate, relaxation: float) -> SampledRate:
 
 def _elsewhere(estimate: SampledRate, ground: Equilibrium, request: Request, stop: Stop) -> SampledRate:
     """The estimate with what may be slower where its paths do not come, and no rate where the spectrum has no gap below
-    which it could be one.
-
-    Raises
-    ------
-    ConvergenceError
-        if the rate is not below the continuous spectrum.
-    """
+    which it could be one; ConvergenceError if the rate is not below the continuous spectrum."""
     if ground.gibbs is None:
         return estimate
     bottom = continuous_spectrum(ground.objective, ground.s)

@@ -18,7 +18,8 @@ from witten.landscape.laws.eyring_kramers import eyring_kramers
 from witten.objectives import Objective
 from witten.rates import LawRate, RateRecord
 from witten.spectra.committor import Committor, committor
-from witten.spectra.gap import gap, rate_record, spectrum
+from witten.spectra.fixed_discretisation import rate_record
+from witten.spectra.gap import gap, spectrum
 from witten.spectra.spectrum import Spectrum
 
 __all__ = ["Asked"]

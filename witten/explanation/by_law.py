@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 
 from witten.landscape.critical.critical_point import joined
 from witten.landscape.landscape import Landscape
-from witten.landscape.laws.eyring_kramers import well_graph
 from witten.landscape.laws.first_order import first_order
+from witten.landscape.laws.reduced_generator import well_graph
 from witten.linalg.graded_eigenvalues import WellGraph, log_mean_time, log_rates
 from witten.objectives.topography.scaled_coordinates import units_around
 

@@ -93,13 +93,8 @@ def _evenly(points: Array) -> Array:
 
 
 def with_committor(passage: Passage, found: Committor) -> dict[str, Any]:
-    """q along a path, and where it is one half: the fields of a `Passage` that it adds.
-
-    Raises
-    ------
-    ConvergenceError
-        where the path leaves the grid between the wells.
-    """
+    """q along a path, and where it is one half: the fields of a `Passage` that it adds; ConvergenceError where the path
+    leaves the grid between the wells."""
     assert passage.points is not None and passage.lengths is not None
     q, errors = _along(found, found.q, passage.points), _along(found, found.errors, passage.points)
     every_other = _along(found, found.q, passage.points, 2)

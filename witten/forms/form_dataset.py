@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["FORM_SPECTRUM", "form_dataset", "save_form_spectrum"]
 
 FORM_SPECTRUM = "form-spectrum"
-AXES = ("x", "y", "z")
-ROLES = ("edge_node_connectivity", "face_node_connectivity", "volume_node_connectivity")
 
 
 def form_dataset(found: FormSpectrum, *, options: Mapping[str, Any] | None = None) -> xarray.Dataset:
@@ -27,9 +25,9 @@ def form_dataset(found: FormSpectrum, *, options: Mapping[str, Any] | None = Non
 
     partners = [-1 if each is None else each for each in found.partner_forms]
     variables: dict[str, Any] = {
-        "rate": ("mode", found.rates, _about("lambda, the rate of each mode")),
-        "log_rate": ("mode", found.log_rates, _about("natural logarithm of rate: of any size")),
-        "rate_error": ("mode", found.errors, _about("half-width of the error bar of rate")),
+        "rate": ("mode", found.rates, netcdf.described("lambda, the rate of each mode")),
+        "log_rate": ("mode", found.log_rates, netcdf.described("natural logarithm of rate: of any size")),
+        "rate_error": ("mode", found.errors, netcdf.described("half-width of the error bar of rate")),
         "resolved": ("mode", found.resolved.astype(np.int8), {"long_name": "1 where resolved, else 0"}),
         "partner_form": ("mode", partners, {"long_name": "degree that has the rate, too; -1 for zeros"}),
     }
@@ -50,26 +48,10 @@ def _fields(found: FormSpectrum) -> dict[str, Any]:
     modes = found.modes
     if modes is None:
         return {}
-    d = len(modes.points)
-    topology = {
-        "cf_role": "mesh_topology",
-        "long_name": "nodes joined by simplices",
-        "topology_dimension": d,
-        "node_coordinates": " ".join(AXES[:d]),
-        ROLES[d - 1]: "cells",
-    }
-    where = {"mesh": "mesh", "location": ("edge", "face", "volume")[d - 1]}
-    about = _about("eigenform at the middles of cells, unit norm in L2") | where
-    return {
-        **{name: ("node", x, _about(f"coordinate {name}")) for name, x in zip(AXES, modes.points, strict=False)},
-        "mesh": ((), np.int32(0), topology),
-        "cells": (("cell", "corner"), modes.cells, {"cf_role": ROLES[d - 1], "start_index": 0}),
-        "modes": (("mode", "component", "cell"), modes.values, about),
-    }
-
-
-def _about(long_name: str) -> dict[str, str]:
-    return {"long_name": long_name, "units": "1"}
+    coordinates, topology = netcdf.ugrid(modes.points, modes.cells)
+    where = {"mesh": "mesh", "location": netcdf.SIMPLICES[len(modes.points) - 1]}
+    about = netcdf.described("eigenform at the middles of cells, unit norm in L2") | where
+    return coordinates | topology | {"modes": (("mode", "component", "cell"), modes.values, about)}
 
 
 def save_form_spectrum(

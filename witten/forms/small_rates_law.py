@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from witten.landscape.critical.critical_point import CriticalPoint
 from witten.landscape.critical.saddle_connections import connections
 from witten.landscape.landscape import Landscape
-from witten.landscape.laws.eyring_kramers import law_log_rates
+from witten.landscape.laws.reduced_generator import law_log_rates
 from witten.linalg.graded_eigenvalues import WellGraph, log_rates
 from witten.objectives.objective import Objective
 

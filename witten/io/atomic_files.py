@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["check_folder", "check_writable", "write_bytes", "write_folder"]
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
-    """Write a file atomically.
-
-    Raises
-    ------
-    ConvergenceError
-        if the disk refuses (full, gone, read-only); what stood at `path` before still stands.
-    """
+    """Write a file atomically; ConvergenceError if the disk refuses (full, gone, read-only); what stood at `path`
+    before still stands."""
     target = Path(os.path.realpath(path))
     part = _part(target)
     with _or_unharmed(path, part), _locked(part) as stream:
@@ -103,13 +98,8 @@ def _sync_directory(directory: Path) -> None:
 
 
 def check_writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    """Refuse a file name that could not be written, before anything is computed for it.
-
-    Raises
-    ------
-    RequestError
-        for another suffix, a directory that is missing or not writable, or a name that is a directory.
-    """
+    """Refuse a file name that could not be written, before anything is computed for it; RequestError for another
+    suffix, a directory that is missing or not writable, or a name that is a directory."""
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         raise RequestError(f"cannot write {str(path)!r}: give a name that ends in {' or '.join(suffixes)}")
@@ -136,13 +126,8 @@ def _probe(path: Path, part: Path) -> None:
 
 
 def check_folder(path: str | Path, suffixes: tuple[str, ...], card: str) -> Path:
-    """As `check_writable`, for a result that is a folder; one of ours holds a file named `card`.
-
-    Raises
-    ------
-    RequestError
-        as `check_writable`, and when a folder without the card stands there.
-    """
+    """As `check_writable`, for a result that is a folder; one of ours holds a file named `card`. RequestError as
+    `check_writable`, and when a folder without the card stands there."""
     path = Path(path)
     if not path.is_dir():
         return check_writable(path, suffixes)
@@ -154,13 +139,8 @@ def check_folder(path: str | Path, suffixes: tuple[str, ...], card: str) -> Path
 
 
 def write_folder(path: str | Path, fill: Callable[[Path], None]) -> None:
-    """Write a folder atomically: `fill` puts its files into an empty one.
-
-    Raises
-    ------
-    ConvergenceError
-        if the disk refuses; what stood at `path` before still stands.
-    """
+    """Write a folder atomically: `fill` puts its files into an empty one; ConvergenceError if the disk refuses; what
+    stood at `path` before still stands."""
     target = Path(os.path.realpath(path))
     part, old = _part(target), target.with_name(f".{target.name}.old")
     with _or_unharmed(path, part):

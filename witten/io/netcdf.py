@@ -23,18 +23,23 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
+    "AXES",
+    "SIMPLICES",
     "Saved",
     "check_output",
     "column",
+    "described",
     "provenance",
     "read_dataset",
     "read_kind",
     "read_options",
     "require",
+    "ugrid",
     "whole",
     "write_dataset",
 ]
 
+AXES, SIMPLICES = ("x", "y", "z"), ("edge", "face", "volume")
 # What `witten_kind` says, in words.
 KINDS = {
     "rate-curve": "a rate curve",
@@ -53,13 +58,8 @@ MOST_NESTED = 500
 
 
 def check_output(path: str | Path, kind: str) -> Path:
-    """Refuse an output file before anything is computed for it: only a witten result of the same kind is ever replaced.
-
-    Raises
-    ------
-    RequestError
-        as `check_writable`, and when the file exists and holds something else.
-    """
+    """Refuse an output file before anything is computed for it: only a witten result of the same kind is ever replaced;
+    RequestError as `check_writable`, and when the file exists and holds something else."""
     path = check_writable(path, (".nc",))
     if path.exists():
         found = read_kind(path)
@@ -72,13 +72,8 @@ def check_output(path: str | Path, kind: str) -> Path:
 
 
 def read_kind(path: str | Path) -> str:
-    """What kind of result a file holds, one of `KINDS`.
-
-    Raises
-    ------
-    RequestError
-        if the file is missing, unreadable, or not written by this package.
-    """
+    """What kind of result a file holds, one of `KINDS`; RequestError if the file is missing, unreadable, or not written
+    by this package."""
     import h5netcdf
 
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
@@ -148,13 +143,8 @@ def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:
 
 
 def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
-    """Load a result of the given kind into memory.
-
-    Raises
-    ------
-    RequestError
-        if the file is missing, unreadable, or holds something else.
-    """
+    """Load a result of the given kind into memory; RequestError if the file is missing, unreadable, or holds something
+    else."""
     import h5netcdf
     import xarray
     from xarray.backends import H5NetCDFStore
@@ -171,6 +161,26 @@ def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:
 
 # Letters that NumPy has for what a variable of a file may hold.
 LETTERS = {float: "fiu", int: "iu", bool: "biu", str: "OUS"}
+
+
+def described(long_name: str, units: str = "1") -> dict[str, str]:
+    """The attributes of a variable."""
+    return {"long_name": long_name, "units": units}
+
+
+def ugrid(points: NDArray[np.float64], cells: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Coordinates of nodes (d, n), and variables that join them to simplices (cells, d + 1): `mesh` names both."""
+    d = len(points)
+    coordinates = {name: ("node", x, described(f"coordinate {name}")) for name, x in zip(AXES, points, strict=False)}
+    topology = {
+        "cf_role": "mesh_topology",
+        "long_name": "nodes joined by simplices",
+        "topology_dimension": d,
+        "node_coordinates": " ".join(AXES[:d]),
+        f"{SIMPLICES[d - 1]}_node_connectivity": "cells",
+    }
+    of_cells = {"cf_role": f"{SIMPLICES[d - 1]}_node_connectivity", "start_index": 0}
+    return coordinates, {"mesh": ((), np.int32(0), topology), "cells": (("cell", "corner"), cells, of_cells)}
 
 
 def column(dataset: xarray.Dataset, name: str, dims: tuple[str, ...], kind: type = float) -> NDArray[Any]:

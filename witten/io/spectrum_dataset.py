@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 SPECTRUM = "spectrum"
-AXES = ("x", "y", "z")
-CELL_ROLES = ("edge_node_connectivity", "face_node_connectivity", "volume_node_connectivity")
 
 Array = NDArray[np.float64]
 
@@ -136,10 +134,10 @@ def spectrum_dataset(
     grid = spectrum.grid
     place = _on_mesh(grid) if is_mesh(grid) else _on_grid(cast(GridLike, grid))
     variables: dict[str, Any] = {
-        "rate": ("mode", spectrum.rates, _about("lambda, the rate of each mode")),
-        "log_rate": ("mode", spectrum.log_rates, _about("natural logarithm of rate: of any size")),
-        "rate_error": ("mode", spectrum.errors, _about("half-width of the error bar of rate")),
-        "eigenvalue": ("mode", spectrum.eigenvalues, _about("delta, eigenvalue of the Witten-Laplacian")),
+        "rate": ("mode", spectrum.rates, netcdf.described("lambda, the rate of each mode")),
+        "log_rate": ("mode", spectrum.log_rates, netcdf.described("natural logarithm of rate: of any size")),
+        "rate_error": ("mode", spectrum.errors, netcdf.described("half-width of the error bar of rate")),
+        "eigenvalue": ("mode", spectrum.eigenvalues, netcdf.described("delta, eigenvalue of the Witten-Laplacian")),
         "resolved": ("mode", np.asarray(spectrum.resolved, dtype=np.int8), {"long_name": "1 where resolved, else 0"}),
         "modes": place(spectrum.modes, "mode u, unit norm in L2(mu_s)"),
     }
@@ -176,11 +174,11 @@ def require_spectrum(dataset: xarray.Dataset) -> None:
             raise ValueError(f"the {name.replace('_', ' ')} is {value}")
     if "modes" not in dataset:
         raise KeyError("modes")
-    places = ("node",) if "node" in dataset["modes"].dims else AXES[: dataset["modes"].ndim - 1]
+    places = ("node",) if "node" in dataset["modes"].dims else netcdf.AXES[: dataset["modes"].ndim - 1]
     modes = netcdf.column(dataset, "modes", ("mode", *places)).reshape(rates.size, -1)
     known = np.isfinite(modes)
     netcdf.require(known.any(axis=1) & (known == known[0]).all(axis=1), number, "no mode on the nodes of the first")
-    for axis in AXES[: len(places)] if places != ("node",) else ():
+    for axis in netcdf.AXES[: len(places)] if places != ("node",) else ():
         x = netcdf.column(dataset, axis, (axis,))
         if not (np.isfinite(x).all() and (np.diff(x) > 0).all()):
             raise ValueError(f"the coordinate {axis} does not ascend")
@@ -211,36 +209,20 @@ class _Place:
 
     def __call__(self, values: Array, long_name: str) -> tuple[tuple[str, ...], Array, dict[str, str]]:
         lead = ("mode",) if values.ndim == 2 else ()
-        return (*lead, *self.dimensions), self.expand(values), _about(long_name) | self.attributes
+        return (*lead, *self.dimensions), self.expand(values), netcdf.described(long_name) | self.attributes
 
 
 def _on_grid(grid: GridLike) -> _Place:
-    axes = AXES[: len(grid.axes)]
-    coordinates = {name: (name, axis, _about(f"coordinate {name}")) for name, axis in zip(axes, grid.axes, strict=True)}
+    axes = netcdf.AXES[: len(grid.axes)]
+    about = (netcdf.described(f"coordinate {name}") for name in axes)
+    coordinates = {name: (name, *each) for name, *each in zip(axes, grid.axes, about, strict=True)}
     return _Place(axes, grid.expand, coordinates, {}, {})
 
 
 def _on_mesh(mesh: MeshLike) -> _Place:
     """UGRID: a variable `mesh` that names the coordinates of the nodes and the corners of the cells."""
-    d = len(mesh.points)
-    coordinates = {name: ("node", x, _about(f"coordinate {name}")) for name, x in zip(AXES, mesh.points, strict=False)}
-    topology = {
-        "cf_role": "mesh_topology",
-        "long_name": "nodes joined by simplices",
-        "topology_dimension": d,
-        "node_coordinates": " ".join(AXES[:d]),
-        f"{('edge', 'face', 'volume')[d - 1]}_node_connectivity": "cells",
-    }
-    cells = (("cell", "corner"), mesh.cells, {"cf_role": CELL_ROLES[d - 1], "start_index": 0})
-    about = {"mesh": "mesh", "location": "node"}
-    return _Place(
-        ("node",), lambda values: values, coordinates, {"mesh": ((), np.int32(0), topology), "cells": cells}, about
-    )
-
-
-def _about(long_name: str, units: str = "1") -> dict[str, str]:
-    """The attributes of a netCDF variable."""
-    return {"long_name": long_name, "units": units}
+    coordinates, topology = netcdf.ugrid(mesh.points, mesh.cells)
+    return _Place(("node",), lambda values: values, coordinates, topology, {"mesh": "mesh", "location": "node"})
 
 
 def save_spectrum(

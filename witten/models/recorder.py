@@ -95,9 +95,7 @@ class TrainingRecord(netcdf.Saved, Displayed):
         """The record as an xarray Dataset that describes itself."""
         import xarray
 
-        columns = {
-            name: ("look", getattr(self, name), {"long_name": words, "units": "1"}) for name, words in WORDS.items()
-        }
+        columns = {name: ("look", getattr(self, name), netcdf.described(words)) for name, words in WORDS.items()}
         return xarray.Dataset(columns, attrs=netcdf.provenance(KIND, "Training, looked at", {"loss": self.name}))
 
     @classmethod

@@ -49,6 +49,27 @@ class Place:
     center: tuple[float, ...] | None = None
     scale: float = 1.0
 
+    @classmethod
+    def of(cls, dimension: int, center: ArrayLike | None, scale: float | None) -> "Place":
+        """Where wells are sought, too; RequestError for what is no point of d coordinates or no length."""
+        if center is None and scale is not None:
+            raise RequestError(f"the scale of a search, {scale!r}, goes with a center: give the center, too")
+        if center is None:
+            return cls()
+        try:
+            point = np.atleast_1d(np.asarray(center, dtype=float))
+        except (TypeError, ValueError):
+            point = np.empty(0)
+        if point.shape != (dimension,) or not np.isfinite(point).all():
+            raise RequestError(f"the center of a search must have {dimension} finite coordinates, got {center!r}")
+        try:
+            length = 1.0 if scale is None else float(scale)
+        except (TypeError, ValueError):
+            length = np.nan
+        if not (np.isfinite(length) and length > 0):
+            raise RequestError(f"the scale of a search must be positive and finite, got {scale!r}")
+        return cls(tuple(point.tolist()), length)
+
     def sample(self, dimension: int, count: int) -> Array:
         """Fixed random points (d, n) of [-1.5, 1.5]^d in these units."""
         points = np.random.default_rng(0).uniform(-1.5, 1.5, (dimension, count))

@@ -78,13 +78,8 @@ class MappedByJax:
 
 
 def functions_of_points(function: Callable[[Any], Any], dimension: int) -> tuple[MappedByJax, ...]:
-    """Value, gradient and Hessian of a function of one point (d,).
-
-    Raises
-    ------
-    RequestError
-        if JAX is not there, the function gives no number in float64, or another one the second time.
-    """
+    """Value, gradient and Hessian of a function of one point (d,); RequestError if JAX is not there, the function gives
+    no number in float64, or another one the second time."""
     try:
         import jax
     except ImportError:

@@ -15,13 +15,7 @@ Array = NDArray[np.float64]
 
 
 def positive_mobility(mobility: Objective, points: Array) -> Array:
-    """a at points (d, n), shape (n,).
-
-    Raises
-    ------
-    RequestError
-        with the place, where it is not positive and finite.
-    """
+    """a at points (d, n), shape (n,); RequestError with the place, where it is not positive and finite."""
     a = np.asarray(mobility(points), dtype=float)
     bad = ~(np.isfinite(a) & (a > 0))
     if bad.any():

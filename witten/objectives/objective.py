@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import mpmath as mp
 import numpy as np
@@ -13,16 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from witten.display import shortened
 from witten.errors import RequestError
 from witten.objectives import callables
-from witten.objectives.symbolic import codegen
-from witten.objectives.symbolic.derivatives import Derivatives
+from witten.objectives.symbolic.codegen import FUNCTIONS
 from witten.objectives.symbolic.formula import exact, parse
 from witten.objectives.symbolic.functions import from_sympy_functions
 from witten.objectives.symbolic.grammar import quoted
 from witten.objectives.symbolic.numpy_code import Arrays
+from witten.objectives.symbolic.programs import Programs
 from witten.objectives.symbolic.rewriting.affine_forms import affine_coordinates
-from witten.objectives.symbolic.taylor import Taylor, constant, taylor_vocabulary
 
-__all__ = ["CallableObjective", "Kernels", "Objective"]
+__all__ = ["CallableObjective", "Objective"]
 
 Array = NDArray[np.float64]
 MAX_DIMENSION = 1_000
@@ -35,19 +34,8 @@ NO_PARAMETERS: Mapping[str, Any] = {}
 MOST_DOUBTED = 20
 
 
-class Kernels(NamedTuple):
-    """Numba functions of one point x (d,): value(x) -> float; gradient(x, out) fills out (d,); hessian(x, out) fills
-    out (d, d).
-
-    On a kink of abs, min or max they use sign(0) = 0 and do not complain."""
-
-    value: Callable[..., Any]
-    gradient: Callable[..., Any]
-    hessian: Callable[..., Any]
-
-
 @dataclass(frozen=True, repr=False)
-class Objective:
+class Objective(Programs):
     """f: R^d -> R with gradient, Hessian and Laplacian, from one SymPy formula in real symbols.
 
     Points are (d, n) or (d,), or (d, ...) in general: f(x) is then (n,) or a float, f.gradient(x) (d, n),
@@ -115,9 +103,7 @@ class Objective:
         more). Such an objective has no Numba kernels, UFL or mpmath. Wells are sought around the origin at all
         scales, and around `center` in units of `scale` (see `searched_from`)."""
         _check_dimension(dimension)
-        if center is None and scale is not None:
-            raise RequestError(f"the scale of a search, {scale!r}, goes with a center: give the center, too")
-        place = callables.ORIGIN if center is None else _place(dimension, center, 1.0 if scale is None else scale)
+        place = callables.Place.of(dimension, center, scale)
         functions = callables.complete(value, gradient, hessian, dimension, place)
         symbols = tuple(sp.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
         title = name or str(getattr(value, "__name__", "callable"))
@@ -179,11 +165,6 @@ class Objective:
             for a formula, which is searched in all of space anyway, and for what is no point and no length.
         """
         raise RequestError(f"{self.name} is a formula, searched in all of space: leave out the center")
-
-    @property
-    def dimension(self) -> int:
-        """d."""
-        return len(self.symbols)
 
     def __repr__(self) -> str:
         kind = "a Python function" if self.formula is None else shortened(self.text)
@@ -272,123 +253,13 @@ class Objective:
         self._refuse_kinks(x)
         return self._evaluate("laplacian", x)
 
-    def hessian_along(self, x: ArrayLike, directions: ArrayLike) -> Array:
-        """Hess f(x + t v) = out[0] + out[1] t + out[2] t^2 + O(t^3) from a point x (d,) along each of n directions v
-        (d, n): shape (3, d, d, n), by Taylor arithmetic from the formula, to rounding.
-
-        Raises
-        ------
-        RequestError
-            for an objective without a formula.
-        """
-        v = np.asarray(directions, dtype=float)
-        out = np.zeros((3, self.dimension, self.dimension, v.shape[1]))
-        entries: dict[tuple[int, int], Any] = {}
-        self._run_along("hessian", x, v, 2, entries)
-        for (i, j), entry in entries.items():
-            for k, part in enumerate(constant(entry).parts):
-                out[k, i, j] = part
-        return out
-
-    def along(self, x: ArrayLike, direction: ArrayLike, order: int) -> Array:
-        """f(x + t v) = out[0] + out[1] t + ... + out[n] t^n + O(t^{n+1}) from a point x (d,) along v (d,), n the order:
-        by Taylor arithmetic from the formula, to rounding. Along m directions (d, m) the shape is (n + 1, m).
-
-        Raises
-        ------
-        RequestError
-            for an objective without a formula.
-        """
-        v = np.asarray(direction, dtype=float)
-        found = constant(self._run_along("value", x, v, order)).parts
-        return np.array([np.broadcast_to(part, v.shape[1:]) for part in (*found, *[0.0] * (order + 1 - len(found)))])
-
-    def _run_along(self, program: str, x: ArrayLike, v: Array, order: int, *out: Any) -> Any:
-        """A program of the formula on the lines x + t v."""
-        rest = (0.0,) * (order - 1)
-        lines = [Taylor((start, slope, *rest)) for start, slope in zip(np.asarray(x, dtype=float), v, strict=True)]
-        with np.errstate(all="ignore"):
-            return self._on_lines(program)(lines, *out)
-
-    @property
-    def singularities(self) -> list[sp.Expr]:
-        """The functions of a formula that vanish where f may not be analytic; none are known of a callable."""
-        return [] if self.formula is None else self.derivatives.singularities
-
-    def kernels(self) -> Kernels:
-        """Numba kernels value(x), gradient(x, out), hessian(x, out), each compiled when first called."""
-        return self._kernels
-
-    def ufl(self, x: Any) -> Any:
-        """f as a UFL expression of the coordinate x, e.g. ufl.SpatialCoordinate(mesh)."""
-        import ufl
-
-        return ufl.as_ufl(self._program("value", codegen.ufl_vocabulary())(x))
-
-    def ufl_gradient(self, x: Any) -> Any:
-        """grad f as a UFL vector of the coordinate x."""
-        import ufl
-
-        out: dict[int, Any] = {}
-        self._program("gradient", codegen.ufl_vocabulary())(x, out)
-        return ufl.as_vector([out[i] for i in range(self.dimension)])
-
-    def mpmath(self, x: Sequence[Any]) -> Any:
-        """f at one point (d numbers or decimal strings) in mpmath's working precision; nan where it is not real."""
-        return self._program("value", codegen.mpmath_vocabulary())(codegen.mpmath_point(x))
-
-    def mpmath_gradient(self, x: Sequence[Any]) -> list[Any]:
-        """grad f at one point in mpmath's working precision, d numbers."""
-        out: dict[int, Any] = {}
-        self._program("gradient", codegen.mpmath_vocabulary())(codegen.mpmath_point(x), out)
-        return [out[i] for i in range(self.dimension)]
-
-    def mpmath_hessian(self, x: Sequence[Any]) -> list[list[Any]]:
-        """Hess f at one point in mpmath's working precision, d rows of d numbers."""
-        out: dict[tuple[int, int], Any] = {}
-        self._program("hessian", codegen.mpmath_vocabulary())(codegen.mpmath_point(x), out)
-        return [[out[i, j] for j in range(self.dimension)] for i in range(self.dimension)]
-
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what was compiled is compiled again where it is unpickled."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
-    # -- derived and compiled when first needed --
-
-    @cached_property
-    def derivatives(self) -> Derivatives:
-        """Gradient, Hessian and Laplacian as formulas. RequestError for a callable, which has none."""
-        if self.formula is None:
-            raise RequestError(
-                f"objective {self.name!r} is a Python callable: it has no formula to derive or compile; "
-                "state it with Objective.from_formula for Numba kernels, UFL and mpmath"
-            )
-        return Derivatives(self.formula, self.symbols)
-
-    def _program(self, what: str, vocabulary: dict[str, Any]) -> Callable[..., Any]:
-        return codegen.compile_program(self.symbols, self.derivatives.results(what), vocabulary)
-
-    def _on_lines(self, what: str) -> Callable[..., Any]:
-        """A program in Taylor arithmetic, compiled once."""
-        if what not in self._compiled_on_lines:
-            self._compiled_on_lines[what] = self._program(what, taylor_vocabulary())
-        return self._compiled_on_lines[what]
-
-    @cached_property
-    def _compiled_on_lines(self) -> dict[str, Callable[..., Any]]:
-        return {}
-
     @cached_property
     def _arrays(self) -> Arrays:
         return Arrays(self.derivatives)
-
-    @cached_property
-    def _kernels(self) -> Kernels:
-        import numba
-
-        vocabulary = codegen.numba_vocabulary()
-        compiled = (self._program(what, vocabulary) for what in ("value", "gradient", "hessian"))
-        return Kernels(*(numba.njit(program, error_model="numpy", nogil=True) for program in compiled))
 
     def _points(self, x: ArrayLike) -> Array:
         points = np.asarray(x, dtype=float)
@@ -430,7 +301,7 @@ class CallableObjective(Objective):
     taken: str = field(default="", compare=False)  # as what a bare function was taken, in words
 
     def searched_from(self, center: ArrayLike, scale: float = 1.0) -> "CallableObjective":
-        place = _place(self.dimension, center, scale)
+        place = callables.Place.of(self.dimension, center, scale)
         slope, curvature = (None if given is None else self.functions[what]
                             for what, given in zip(("gradient", "hessian"), self.given[1:], strict=True))  # fmt: skip
         functions = callables.complete_unchecked(self.functions["value"], slope, curvature, place.scale)
@@ -441,8 +312,9 @@ class CallableObjective(Objective):
     def _checked_center(self) -> "CallableObjective":
         """This, if there is something to see at the center."""
         if self.center is not None and not np.isfinite(self(self.center)):
+            where = ", ".join(f"{x:.12g}" for x in self.center)
             raise RequestError(
-                f"{self.name} is not finite at the center of the search, {_shown(self.center)}: give one at which it is"
+                f"{self.name} is not finite at the center of the search, ({where}): give one at which it is"
             )
         return self
 
@@ -466,27 +338,6 @@ def _scattered(dimension: int) -> Array:
     return points * np.geomspace(0.1, 1e6, 200)
 
 
-def _place(dimension: int, center: ArrayLike, scale: float) -> callables.Place:
-    """Where wells are sought, too; RequestError for what is no point of d coordinates or no length."""
-    try:
-        point = np.atleast_1d(np.asarray(center, dtype=float))
-    except (TypeError, ValueError):
-        point = np.empty(0)
-    if point.shape != (dimension,) or not np.isfinite(point).all():
-        raise RequestError(f"the center of a search must have {dimension} finite coordinates, got {center!r}")
-    try:
-        length = float(scale)
-    except (TypeError, ValueError):
-        length = np.nan
-    if not (np.isfinite(length) and length > 0):
-        raise RequestError(f"the scale of a search must be positive and finite, got {scale!r}")
-    return callables.Place(tuple(point.tolist()), length)
-
-
-def _shown(point: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{x:.12g}" for x in point) + ")"
-
-
 def _check_dimension(dimension: int) -> None:
     if (
         isinstance(dimension, bool)
@@ -503,7 +354,7 @@ def _refuse_foreign(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
         raise RequestError(
             f"the expression holds {min(map(str, unknown))!r}, which is not one of its symbols {symbols}"
         )
-    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, type(sp.pi), *codegen.FUNCTIONS)
+    known = (sp.Add, sp.Mul, sp.Pow, sp.Rational, sp.Symbol, type(sp.pi), *FUNCTIONS)
     for node in sp.preorder_traversal(expression):
         if not isinstance(node, known):
             raise RequestError(f"the expression holds {str(node)[:60]!r}, which has no numerical back end here")

@@ -160,13 +160,8 @@ def beside(text: str, *suffixes: str) -> dict[str, Any]:
 
 
 def from_file(text: str, kind: Any, what: str, remedy: str) -> Any:
-    """What `name` stands for in the user's file, "path.py:name", which is run.
-
-    Raises
-    ------
-    RequestError
-        if there is no such file or name, or it is not of this kind.
-    """
+    """What `name` stands for in the user's file, "path.py:name", which is run; RequestError if there is no such file or
+    name, or it is not of this kind."""
     location, _, name = text.rpartition(":")
     path = Path(location)
     if not os.path.isfile(path):

@@ -17,7 +17,7 @@ from witten.domains.grid import Grid
 from witten.domains.meshes.nodal_mesh import NodalMesh
 from witten.errors import ConvergenceError
 
-__all__ = ["DistributedLaplacian"]
+__all__ = ["DistributedLaplacian", "times"]
 
 Array = NDArray[np.float64]
 # A mass matrix scaled to a unit diagonal has a condition number of a few tens; of 1e5 where f is steep within cells,
@@ -117,15 +117,7 @@ class DistributedLaplacian(ABC):
 
     def times_mass(self, psi: Array) -> Array:
         """M psi, (n_owned, k)."""
-        if self.mass is None:
-            return psi
-        x, y = self.mass.createVecs()
-        columns = []
-        for column in psi.T:
-            x.array[:] = column
-            self.mass.mult(x, y)
-            columns.append(y.array.copy())
-        return np.stack(columns, axis=1)
+        return psi if self.mass is None else times(self.mass, psi)
 
     def gram(self, a: Array, b: Array | None = None) -> Array:
         """a^T M b, summed."""
@@ -148,13 +140,8 @@ class DistributedLaplacian(ABC):
         return psi
 
     def dual_norms(self, residual: Array) -> Array:
-        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue.
-
-        Raises
-        ------
-        ConvergenceError
-            if conjugate gradients stop short: what they have by then is too small for a bound.
-        """
+        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue;
+        ConvergenceError if conjugate gradients stop short: what they have by then is too small for a bound."""
         if self.mass is None:
             return np.sqrt(np.diag(self.summed(residual.T @ residual)))
         x, y = self.mass.createVecs()
@@ -185,3 +172,14 @@ class DistributedLaplacian(ABC):
             return values
         total: Array = np.sum(self.comm.allgather(values), axis=0)
         return total
+
+
+def times(matrix: Any, columns: Array) -> Array:
+    """A PETSc matrix times columns, (n_owned, k)."""
+    x, y = matrix.createVecs()
+    products = []
+    for column in columns.T:
+        x.array[:] = column
+        matrix.mult(x, y)
+        products.append(y.array.copy())
+    return np.stack(products, axis=1)

@@ -118,13 +118,8 @@ _only: ContextVar[Communicator | None] = ContextVar("_only", default=None)
 
 
 def world() -> Communicator:
-    """All ranks of this run; this process alone where no launcher started more.
-
-    Raises
-    ------
-    RequestError
-        if a launcher started several processes that cannot work together.
-    """
+    """All ranks of this run; this process alone where no launcher started more. RequestError if a launcher started
+    several processes that cannot work together."""
     return _only.get() or _world()
 
 

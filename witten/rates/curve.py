@@ -15,7 +15,7 @@ from witten.barrier_fit import BarrierFit, fit_barrier
 from witten.display import Displayed, Table, same, shortened
 from witten.errors import RequestError
 from witten.io import netcdf
-from witten.rates.rate_dataset import ALONG, about, read_records, variables
+from witten.rates.rate_dataset import ALONG, read_records, variables
 from witten.rates.record import RateRecord
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class RateCurve(netcdf.Saved, Displayed):
         title = "Convergence rate of stochastic gradient descent against the learning rate"
         return xarray.Dataset(
             variables(curve.records),
-            coords={ALONG: (ALONG, curve.learning_rates, about("learning rate s"))},
+            coords={ALONG: (ALONG, curve.learning_rates, netcdf.described("learning rate s"))},
             attrs=netcdf.provenance(KIND, title, attributes),
         )
 

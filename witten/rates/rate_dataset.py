@@ -16,7 +16,7 @@ from witten.rates.record import NOBODY, ChainRate, KineticRate, LawRate, NoisyRa
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["ALONG", "about", "read_records", "variables"]
+__all__ = ["ALONG", "read_records", "variables"]
 
 ALONG = "learning_rate"
 # Relative difference of a rate and the exponential of its logarithm in a file.
@@ -146,17 +146,12 @@ def _of(kind: type[RateRecord]) -> list[Variable]:
     return [variable for base in reversed(kind.__mro__) for variable in VARIABLES.get(base, ())]
 
 
-def about(long_name: str, units: str = "1") -> dict[str, str]:
-    """The attributes of a netCDF variable."""
-    return {"long_name": long_name, "units": units}
-
-
 def variables(records: Sequence[RateRecord]) -> dict[str, Any]:
     """Data variables for `xarray.Dataset`; those of a kind of records only if all that have a rate are of it."""
     kinds = {type(record) for record in records if record.solver not in ("", NOBODY)}
     kind = kinds.pop() if len(kinds) == 1 else RateRecord
     return {
-        variable.name: (variable.dims, variable.values(records), about(variable.meaning, variable.units))
+        variable.name: (variable.dims, variable.values(records), netcdf.described(variable.meaning, variable.units))
         for variable in _of(kind)
     }
 

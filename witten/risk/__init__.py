@@ -7,13 +7,9 @@
 from witten.risk.bounds import Plateau, RiskBound, plateau, risk_bound
 from witten.risk.excess_risk import METHODS, excess_risk
 from witten.risk.idealised import IdealisedRisk
-from witten.risk.planning.optimal_schedule import (
-    Plan,
-    classical_laws,
-    classical_schedules,
-    plan_schedule,
-    steps_against_learning_rate,
-)
+from witten.risk.planning.classical_schedules import classical_laws, classical_schedules
+from witten.risk.planning.optimal_schedule import Plan, plan_schedule
+from witten.risk.planning.sgd_risk import steps_against_learning_rate
 from witten.risk.risk_curve import RiskCurve, crossing
 
 __all__ = [

@@ -11,7 +11,7 @@ from witten.errors import RequestError
 from witten.objectives import Objective, resolve
 from witten.request import positive
 from witten.risk.laws.fokker_planck import on_two_grids
-from witten.risk.laws.master_equation import gibbs_points
+from witten.risk.laws.gibbs_risk import gibbs_points
 from witten.risk.separable import START_HEIGHT, Term, starting_point, terms, without_constant
 from witten.schedules import Schedule
 

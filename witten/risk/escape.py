@@ -10,9 +10,9 @@ from witten.domains.grid import Grid
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective
 from witten.sgd.arnoldi import leading_masses
-from witten.sgd.gradient_noise import GaussianNoise
-from witten.sgd.transfer_operator import TransferOperator, transfer_operator
-from witten.sgd.transfer_spectrum import Domain, first_domain
+from witten.sgd.chain_domain import Domain, first_domain
+from witten.sgd.steps.step_noise import UniformNoise
+from witten.sgd.steps.transfer_operator import TransferOperator
 
 __all__ = ["distance", "escapes", "never_returns"]
 
@@ -35,13 +35,13 @@ def escapes(objective: Objective, learning_rate: float, noise: float, safe: floa
     than descent does: then it counts whether descent leaves the sublevel set that holds the law.
     """
     d = objective.dimension
-    step = GaussianNoise.isotropic(d, learning_rate * noise)
-    domain = first_domain(objective, learning_rate, 2, step, None)
+    step = UniformNoise.of_sgd(objective, learning_rate, noise)
+    domain = first_domain(step, 2)
     box, before = domain.box, np.inf
     for _ in range(MOST_ENLARGEMENTS):
         if np.prod(np.ceil(box.widths * NODES_PER_DEVIATION[d] / (learning_rate * noise))) > MOST_NODES[d]:
             return before < np.inf or _climbs(objective, learning_rate, domain)
-        operator = transfer_operator(objective, learning_rate, box, noise=step, per_deviation=NODES_PER_DEVIATION[d])
+        operator = step.operator(box, np.inf, domain.unit, NODES_PER_DEVIATION[d])
         leak = _leak(objective, operator)
         if leak <= safe:
             return False

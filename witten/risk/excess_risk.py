@@ -15,7 +15,8 @@ from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate
 from witten.risk.laws.fokker_planck import MODE_TRUNCATION, on_two_grids, overlaps
-from witten.risk.laws.master_equation import MasterEquation, each_rate, gibbs_risk
+from witten.risk.laws.gibbs_risk import each_rate, gibbs_risk
+from witten.risk.laws.master_equation import MasterEquation
 from witten.risk.laws.momentum_law import MomentumLaw
 from witten.risk.laws.monte_carlo import simulated_risk
 from witten.risk.risk_curve import RiskCurve, recorded_steps
@@ -191,14 +192,9 @@ def _plateaus(
     gibbs = method == "spectral" or any(stage.flow for stage in plan.stages)
     out = np.zeros(steps.size)
     for term in parts:
-        of_gibbs = partial(_gibbs_risk, term, noise)
-        values = each_rate(plan, of_gibbs) if gibbs else law(term).plateaus()
+        values = each_rate(plan, partial(gibbs_risk, term, noise=noise)) if gibbs else law(term).plateaus()
         out += term.count * _along(plan, steps, values)
     return out
-
-
-def _gibbs_risk(term: Term, noise: float, learning_rate: float) -> float:
-    return gibbs_risk(term, learning_rate * noise**2)
 
 
 def _lowest(parts: list[Term]) -> float:

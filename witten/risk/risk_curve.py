@@ -109,7 +109,7 @@ class RiskCurve(netcdf.Saved, Displayed):
         }
 
         def along(values: Array | NDArray[np.int64], long_name: str) -> tuple[str, Any, dict[str, str]]:
-            return "step", values, {"long_name": long_name, "units": "1"}
+            return "step", values, netcdf.described(long_name)
 
         return xarray.Dataset(
             {name: along(getattr(self, name), about) for name, about in COLUMNS.items()},

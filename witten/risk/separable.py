@@ -62,12 +62,7 @@ def without_constant(f: Objective) -> Objective:
 
 def starting_point(f: Objective, start: ArrayLike | None, height: float) -> Array:
     """x0 as (d,); without one the highest local minimum, where there are several, else a point so high above the one.
-
-    Raises
-    ------
-    RequestError
-        if it has another dimension or is not finite.
-    """
+    RequestError if it has another dimension or is not finite."""
     if start is None:
         minima = _described(f).minima
         if not minima:

@@ -19,10 +19,9 @@ from witten.linalg.gth_elimination import StateReduction
 from witten.linalg.iteration_limits import bounded
 from witten.sgd.balanced_basis import Balanced, conditions
 from witten.sgd.committors import SlowChain, small_gap, spread_states
-from witten.sgd.transfer_operator import TransferOperator
+from witten.sgd.steps.transfer_operator import TransferOperator
 
-__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "arnoldi", "by_modulus", "leading_eigenvalues",
-           "leading_masses", "operator_spectrum"]
+__all__ = ["LEAK", "ROUNDING", "TransferSpectrum", "arnoldi", "by_modulus", "leading_masses", "operator_spectrum"]
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -190,12 +189,6 @@ def _between_wells(balanced: Balanced, found: _Leading) -> tuple[SlowChain, Arra
     masses = np.abs(w[:, None] * found.left[:, :count]).sum(axis=1)
     cores = spread_states(found.right[:, :count].real / w[:, None], masses)
     return small_gap(balanced.operator, cores), masses / masses.sum()
-
-
-def leading_eigenvalues(operator: TransferOperator, k: int) -> tuple[Complex, Array]:
-    """The k eigenvalues of largest modulus, and the leading left eigenvector, non-negative and of sum 1."""
-    found = _leading(Balanced.of(operator), k)
-    return found.values[:k], found.masses
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.sgd.transfer_operator import TransferOperator
+from witten.sgd.steps.transfer_operator import TransferOperator
 
 __all__ = ["Balanced", "conditions"]
 

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator, SuperLU, gmres, splu
 
 from witten.errors import ConvergenceError
 from witten.linalg.gth_elimination import StateReduction
-from witten.sgd.transfer_operator import TransferOperator
+from witten.sgd.steps.transfer_operator import TransferOperator
 
 __all__ = ["SlowChain", "small_gap", "spread_states"]
 

@@ -20,9 +20,10 @@ from witten.objectives import Objective, resolve
 from witten.request import effective_learning_rate, positive
 from witten.sgd.arnoldi import ROUNDING, TransferSpectrum, arnoldi, by_modulus
 from witten.sgd.balanced_basis import conditions
+from witten.sgd.chain_domain import first_domain, with_allowed_region
 from witten.sgd.gradient_noise import GaussianNoise
-from witten.sgd.transfer_operator import REACH
-from witten.sgd.transfer_spectrum import first_domain, with_allowed_region
+from witten.sgd.steps.step_noise import UniformNoise
+from witten.sgd.steps.transfer_operator import REACH, somewhere
 from witten.spectra.checks import require_discrete
 
 __all__ = ["MomentumStep", "momentum_chain", "pair_matrix"]
@@ -116,8 +117,7 @@ class MomentumStep:
         """Where pairs go but for the noise; far away where that overflows."""
         y = x + self.alpha * (x - before)
         with np.errstate(all="ignore"):
-            out = y - self.s * self.objective.gradient((y if self.nesterov else x)[None])[0]
-        return np.where(np.isfinite(out), out, 1e300)
+            return somewhere(y - self.s * self.objective.gradient((y if self.nesterov else x)[None])[0])
 
 
 @dataclass(frozen=True)
@@ -207,12 +207,12 @@ def _enclosing(
 
     Over the time of SGD without momentum, k s/(1 - alpha), Gibbs measure and slow modes are those of its rate.
     """
-    noise, usual = GaussianNoise.isotropic(1, step.deviation), step.s * (1 - step.alpha)
-    domain = first_domain(step.objective, usual, k, noise, box)
+    usual = UniformNoise(step.objective, step.s * (1 - step.alpha), GaussianNoise.isotropic(1, step.deviation))
+    domain = first_domain(usual, k, box)
     # The differences of a random walk with momentum are an autoregression.
     strip = _Strip(step, domain.box, STRIP * step.deviation / math.sqrt(1 - step.alpha**2))
     found = _spectrum(strip, k)
-    larger = with_allowed_region(domain, replace(found, step_size=usual), k, noise)
+    larger = with_allowed_region(domain, replace(found, step_size=usual.step_size), k, usual)
     if larger is not domain:
         strip = replace(strip, box=larger.box)
         found = _spectrum(strip, k)

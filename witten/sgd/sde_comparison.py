@@ -18,7 +18,7 @@ from witten.parallel import agree, alone, communicator
 from witten.parallel.communicators import Communicator
 from witten.rates import CurveSet, RateCurve, RateRecord
 from witten.request import checked_learning_rates
-from witten.sgd.transfer_spectrum import CHAIN, chain_options, chain_rate
+from witten.sgd.chain import CHAIN, chain_options, chain_rate
 from witten.spectra.gap import FINITE_DIFFERENCES, gap
 from witten.sweeps import Part, Stop, Sweep
 
@@ -107,13 +107,8 @@ def swept_together(
     output: str | PathLike[str] | None, resume: bool, progress: Callable[[RateRecord], Any], walltime: float | None,
     stop: Stop,
 ) -> CurveSet:  # fmt: skip
-    """A curve of each part, of which each rank computes one rate after the other, by itself.
-
-    Raises
-    ------
-    Stopped
-        at the walltime or by `stop`, with the curves so far.
-    """
+    """A curve of each part, of which each rank computes one rate after the other, by itself; Stopped at the walltime or
+    by `stop`, with the curves so far."""
     by_one = {key: replace(part, compute=partial(_by_itself, part.compute)) for key, part in parts.items()}
     sweep = Sweep(
         name, by_one, asked, ranks, output, lambda key, record: progress(record), groups=ranks.size,

@@ -14,22 +14,24 @@ from witten.objectives.objective import Objective
 from witten.rates import RateRecord
 from witten.spectra.spectrum import RESOLVED, Spectrum
 
-__all__ = ["gap_of_blocks", "require_blocks"]
+__all__ = ["gap_of_blocks", "parts", "require_blocks"]
 
 Array = NDArray[np.float64]
 # Places in all of space at which the sum is compared with f, where the modes of the blocks live.
 PLACES = 2048
 
 
-def require_blocks(objective: Objective) -> tuple[Block, ...]:
-    """The independent blocks of f, none of more than three coordinates.
+def parts(objective: Objective) -> tuple[Block, ...]:
+    """The independent blocks of f, none of more than three coordinates; up to three dimensions the smallest that are
+    found, of fewer than f has. Empty where there are none."""
+    d = objective.dimension
+    found = (independent_blocks(objective, most) for most in (range(1, d) if d <= 3 else (3,)))
+    return next(filter(None, found), ())
 
-    Raises
-    ------
-    RequestError
-        where there are none.
-    """
-    blocks = independent_blocks(objective)
+
+def require_blocks(objective: Objective) -> tuple[Block, ...]:
+    """The same; RequestError where there are none."""
+    blocks = parts(objective)
     if not blocks:
         raise RequestError(
             f"{objective.name} has dimension {objective.dimension} and is no sum of blocks of at most 3 coordinates, "

@@ -1,20 +1,20 @@
-"""The rate against the learning rate: `gap` chooses everything, `sweep` takes a discretisation as it is."""
+"""The rate against the learning rate, by a discretisation that is chosen for it, and the lowest rates at one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from witten import stopwatch
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.noise import Noise, parted
 from witten.objectives import Objective, resolve
 from witten.objectives.callables import Function
@@ -22,35 +22,24 @@ from witten.objectives.fingerprint import fingerprint
 from witten.objectives.periodicity import Periods
 from witten.objectives.periodicity import periodic as on_circles
 from witten.parallel.communicators import Communicator, agree, communicator
-from witten.rates import NoisyRate, RateCurve, RateRecord
+from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates, effective_learning_rate
 from witten.spectra.continuous_spectrum import continuous_from
+from witten.spectra.fixed_discretisation import noisy_record, rate_record
 from witten.spectra.generators.noisy import noisy_spectrum, require_room
 from witten.spectra.grids.nested_grids import refined_spectrum
 from witten.spectra.grids.shared_grid import RankTeam
-from witten.spectra.solvers.eigensolve import Solver, eigensolve
 from witten.spectra.spectrum import Spectrum
 from witten.sweeps import Part, run_sweep
 
 if TYPE_CHECKING:
     from dolfinx.mesh import Mesh
 
-__all__ = ["FINITE_DIFFERENCES", "FINITE_ELEMENTS", "finite_elements", "gap", "rate_record", "spectrum", "sweep"]
+__all__ = ["FINITE_DIFFERENCES", "FINITE_ELEMENTS", "finite_elements", "gap", "spectrum"]
 
 FINITE_DIFFERENCES, FINITE_ELEMENTS = METHODS = ("finite-differences", "finite-elements")
 BOUNDARIES = REFLECTING, ABSORBING = "reflecting", "absorbing"
 Intervals = Sequence[tuple[float, float]]
-
-
-class Discretisation(Protocol):
-    """Built once, assembled at every learning rate: FiniteDifferences(f, grid), FiniteElements(f, mesh)."""
-
-    method: ClassVar[str]
-
-    @property
-    def objective(self) -> Objective: ...
-
-    def assemble(self, learning_rate: float, out: Any = None) -> Any: ...
 
 
 def spectrum(
@@ -216,7 +205,8 @@ def gap(
     ----------
     objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`; in more than
         three dimensions an objective that is a sum of blocks of at most three coordinates, turned ones included, which
-        are found (`independent_blocks`), with noise of one strength in all of space
+        are found (`independent_blocks`), with noise of one strength in all of space; up to three dimensions blocks
+        are computed where no grid serves for all of them
     dimension, gradient, hessian, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
@@ -248,9 +238,9 @@ def gap(
     covariance = {} if model is None else {"covariance": model.text}
     options = _options(rtol, sigma, box, seed, agree(ranks, lambda: _identified(f, how, petsc) | walls | covariance))
     in_all_of_space = not (f.periods or f.mobility or walls) and box is None
-    apart = f.dimension > 3 and in_all_of_space and model is None and how is None
-    if apart:
-        from witten.spectra.blocks import gap_of_blocks, require_blocks
+    may_part = in_all_of_space and model is None and how is None
+    if may_part and f.dimension > 3:
+        from witten.spectra.blocks import require_blocks
 
         require_blocks(f)
     if 1 < groups < ranks.size or (groups > 1 and how is not None):
@@ -259,14 +249,27 @@ def gap(
     def compute(s: float, group: Communicator) -> RateRecord:
         if model is not None:
             return noisy_record(_noisy(f, s, 2, model, group, rtol=rtol, box=box, modes=False))
-        if apart:
-            return gap_of_blocks(
-                f, effective_learning_rate(s, sigma),
-                lambda block: _spectrum(block, s, 2, sigma, None, group, rtol=rtol, petsc=petsc), rate_record,
-            )  # fmt: skip
+        if may_part and f.dimension > 3:
+            return of_blocks(s, group)
         quickly = how and {**how, "modes": False}
         wanted = 1 if walls else 2
-        return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+        try:
+            return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+        except (GridError, ConvergenceError):
+            if not (may_part and has_parts()):
+                raise
+            return of_blocks(s, group)
+
+    def has_parts() -> bool:
+        from witten.spectra.blocks import parts
+
+        return bool(parts(f))
+
+    def of_blocks(s: float, group: Communicator) -> RateRecord:
+        from witten.spectra.blocks import gap_of_blocks
+
+        alone = partial(_spectrum, learning_rate=s, k=2, noise=sigma, how=None, ranks=group, rtol=rtol, petsc=petsc)
+        return gap_of_blocks(f, effective_learning_rate(s, sigma), alone, rate_record)
 
     return run_sweep(
         f.name, Part(compute, FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, options), asked, comm=ranks,
@@ -309,75 +312,6 @@ def _identified(
     elif mesh is not None:
         settings["mesh"] = "given"
     return settings
-
-
-def sweep(
-    discretisation: Discretisation, learning_rates: Iterable[float], *, k: int = 2, solver: Solver | None = None
-) -> RateCurve:
-    """The gap of one discretisation, as it is, at each learning rate; error bars are the solver's alone.
-
-    Matrices, patterns and symbolic factorisations are made once and used again.
-
-    >>> grid = witten.Grid(witten.Box((-2.5,), (2.5,)), (512,))
-    >>> curve = witten.sweep(witten.FiniteDifferences(witten.gallery.double_well(), grid), (0.05, 0.1))
-    >>> print(f"{curve.rates[1]:.4f}")
-    0.0028
-
-    Parameters
-    ----------
-    discretisation : FiniteDifferences(objective, grid), or anything with `objective` and `assemble(s)`
-    learning_rates : s > 0
-    k : eigenvalues computed at each, the zero counted, at least 2; the records keep all
-    solver : Dense(), Lanczos(), Multigrid(), for finite elements KrylovSchur(), Preconditioned(); chosen by size where
-        left out
-    """
-    if k < 2:
-        raise RequestError(f"a gap needs at least 2 eigenvalues, the zero counted; got k = {k}")
-    records, operator = [], None
-    for s in learning_rates:
-        began = stopwatch.seconds()
-        operator = discretisation.assemble(float(s), out=operator)
-        found = eigensolve(operator, k, solver=solver)
-        records.append(rate_record(replace(found, seconds=stopwatch.seconds() - began)))
-    return RateCurve(tuple(records), discretisation.method, discretisation.objective.name)
-
-
-def rate_record(found: Spectrum) -> RateRecord:
-    """The gap of a spectrum, in logarithms."""
-    first = 0 if found.exits else 1
-    log_rate, error = found.log_rates[first], found.relative_errors[first]
-    with np.errstate(divide="ignore"):
-        lower = log_rate + np.log1p(-min(error, 1.0))
-    return RateRecord(
-        learning_rate=found.learning_rate,
-        log_rate=float(log_rate),
-        lower=float(lower),
-        upper=float(log_rate + np.log1p(error)),
-        resolved=bool(found.resolved[first]),
-        solver=found.solver,
-        n_dofs=found.n_dofs,
-        seconds=found.seconds,
-        log_rates=tuple(found.log_rates[first:].tolist()),
-        modes_counted=found.modes_counted,
-        continuous=found.continuous,
-        notes=found.notes,
-        examined=found.examined,
-    )
-
-
-def noisy_record(found: Spectrum) -> NoisyRate:
-    """The gap under noise with a covariance."""
-    record = rate_record(found)
-    contraction = found.log_contraction, found.contraction_error
-    if found.reversible:
-        contraction = record.log_rate, float(found.relative_errors[1])
-    return NoisyRate(
-        **vars(record),
-        reversible=found.reversible,
-        imaginary=float(found.imaginary[1]),
-        log_contraction=contraction[0],
-        contraction_error=contraction[1],
-    )
 
 
 def finite_elements(

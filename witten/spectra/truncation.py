@@ -15,7 +15,7 @@ from witten.domains.enclosing_box import with_circles
 from witten.domains.finite_values import rounding
 from witten.domains.grid import Grid
 from witten.domains.sublevel import LARGEST_GRID, Sublevel, sublevel, too_small
-from witten.errors import ConvergenceError, RequestError
+from witten.errors import ConvergenceError, GridError, RequestError
 from witten.memory import require_memory
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
@@ -92,7 +92,7 @@ def truncation(
         levels = domains.add(grid)
         slow = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
         level = max(region.level + WIDENING * s, slow)
-        wide = region.wider(grid, level)
+        wide = region.wider(grid, level, whole=slow > region.level)
         if wide is None:
             return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
         levels = domains.add(wide)
@@ -178,7 +178,7 @@ def _rates_on(objective: Objective, s: float, grid: Grid, k: int, wanted: int, h
     for _ in range(halvings):
         fine = fine.refined()
     if fine.n_nodes * 2**fine.dimension > LARGEST_GRID[fine.dimension]:
-        raise ConvergenceError(too_small(objective, s, fine.n_nodes))
+        raise GridError(too_small(objective, s, fine.n_nodes))
     return complete_pairs(FiniteDifferences(objective, fine).assemble(s), k, wanted)[1].log_rates
 
 
@@ -224,13 +224,8 @@ def _shared(changes: Array, log_rates: Array) -> Array:
 
 
 def require_room(grid: Grid, halvings: int = 0) -> None:
-    """Refuse a grid, its cells halved so often, for which the memory does not suffice.
-
-    Raises
-    ------
-    ConvergenceError
-        with what it would take, what there is, and a remedy.
-    """
+    """Refuse a grid, its cells halved so often, for which the memory does not suffice; ConvergenceError with what it
+    would take, what there is, and a remedy."""
     finer = 2 ** (halvings * grid.dimension)
     nodes, cells = finer * grid.n_nodes, finer * float(np.prod(grid.shape))
     needed = BYTES_PER_NODE[grid.dimension] * nodes + BYTES_PER_CELL * cells

@@ -124,13 +124,8 @@ class Study:
 
 
 def run(name: str, *, quick: bool = False) -> Study:
-    """The study of this name: all its experiments, or smaller ones of the same kind in seconds.
-
-    Raises
-    ------
-    RequestError
-        for an unknown name; the nearest is suggested.
-    """
+    """The study of this name: all its experiments, or smaller ones of the same kind in seconds; RequestError for an
+    unknown name; the nearest is suggested."""
     if name not in STUDIES:
         raise RequestError(f"unknown study {name[:60]!r}{nearest(name, STUDIES)}; known: all, {', '.join(STUDIES)}")
     study: Study = import_module(STUDIES[name]).run(quick=quick)

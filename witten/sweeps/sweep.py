@@ -172,13 +172,8 @@ def run_sweep(
     progress: Callable[[RateRecord], Any] | None = None,
     **options: Any,
 ) -> RateCurve:
-    """A sweep with one curve; `options` are the others of `Sweep`.
-
-    Raises
-    ------
-    Stopped
-        with the curve so far, if it was stopped early; what `Sweep.open` and `Sweep.run` raise.
-    """
+    """A sweep with one curve; `options` are the others of `Sweep`. Stopped with the curve so far, if it was stopped
+    early; what `Sweep.open` and `Sweep.run` raise."""
     sweep = Sweep(objective, {"": part}, asked, **options)
     if progress is not None:
         sweep.progress = lambda name, record: progress(record)

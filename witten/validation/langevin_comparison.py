@@ -16,9 +16,9 @@ from witten.objectives.fingerprint import fingerprint
 from witten.parallel.communicators import agree, communicator
 from witten.rates import ChainRate, CurveSet, KineticRate, RateRecord
 from witten.request import checked_learning_rates
+from witten.sgd.chain import chain_options, recorded
 from witten.sgd.momentum_chain import momentum_chain
 from witten.sgd.sde_comparison import CHAIN, SDE, swept_together
-from witten.sgd.transfer_spectrum import chain_options, recorded
 from witten.sweeps import Part, Stop
 
 __all__ = ["momentum_chain_beside_langevin"]

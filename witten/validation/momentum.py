@@ -22,8 +22,8 @@ from witten.langevin import checked_momentum, step_time
 from witten.objectives import Objective, resolve
 from witten.rates import RateCurve, RateRecord
 from witten.request import checked_learning_rates
+from witten.sgd.chain import recorded
 from witten.sgd.momentum_chain import momentum_chain
-from witten.sgd.transfer_spectrum import recorded
 from witten.sweeps import until
 from witten.validation.comparison import Validation
 from witten.validation.routes import validate

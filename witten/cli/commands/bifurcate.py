@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -36,44 +35,36 @@ Points = Annotated[str, typer.Option("--points", metavar="N", help="Points kept 
 
 
 def bifurcate(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRates,
+    momentum: groups.Momentum,
+    files: groups.Files,
     x0: Starts = None,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
     steps: Steps = "3000",
     points: Points = "256",
-    center: options.Center = None,
-    scale: options.Scale = None,
-    output: options.Output = None,
-    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     """The points that gradient descent visits in the long run, their period, and the Lyapunov exponent."""
     rates = learning_rate_spec.parse_learning_rates(lr)
     burn, keep = option_numbers.whole("--steps", steps, 1), option_numbers.whole("--points", points, 8)
-    alpha = option_values.parse_momentum(momentum, nesterov)
+    of_sgd = momentum.request
     from witten.descent.bifurcation import KIND, bifurcation_diagram
 
-    output_files.check_places(output, plot, kind=KIND)
-
-    f = option_values.resolved(objective, center, scale)
+    files.check(KIND)
+    f = objective.resolved()
     with progress_bar(1, f"{f.name}: orbits at {len(rates)} learning rates"):
-        diagram = bifurcation_diagram(
-            f, rates, _starts(f, x0, rates), momentum=alpha, nesterov=nesterov, burn=burn, keep=keep
-        )
-    if output is not None:
-        diagram.save(output)
-    if plot is not None:
+        diagram = bifurcation_diagram(f, rates, _starts(f, x0, rates), burn=burn, keep=keep, **of_sgd)
+    if files.output is not None:
+        diagram.save(files.output)
+    if files.plot is not None:
         from witten.plots import plot_bifurcation
 
-        plot_bifurcation(diagram, plot)
+        plot_bifurcation(diagram, files.plot)
     if as_json:
-        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
-        print_json({"objective": objective} | said | {"records": _records(diagram)})
+        print_json({"objective": objective.text} | momentum.said | {"records": _records(diagram)})
     else:
         _show(diagram)
-        output_files.say_where(output, plot)
+        files.say()
 
 
 def _starts(f: Objective, given: list[str] | None, rates: tuple[float, ...]) -> NDArray[np.float64]:

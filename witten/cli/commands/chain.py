@@ -8,8 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sweeps import swept
 from witten.errors import RequestError
@@ -36,45 +35,30 @@ SHOWN = 5e-8
 
 
 def chain(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRates,
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
-    drift: options.Drift = None,
+    noise: groups.DriftingNoise,
+    files: groups.Sweep,
+    momentum: groups.Momentum,
     box: options.Box = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
-    output: options.Output = None,
-    plot: options.Plot = None,
-    resume: options.Resume = False,
-    walltime: options.Walltime = None,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
     as_json: options.Json = False,
 ) -> None:
     """The gap of discrete SGD, from its transfer operator, beside the gap of the SDE."""
     learning_rates = learning_rate_spec.parse_learning_rates(lr)
-    request: dict[str, Any] = {
-        "noise": option_values.parse_noise(noise, covariance, noise_model, drift), "box": option_values.parse_box(box)
-    }  # fmt: skip
-    option_values.parse_walltime(walltime)
-    alpha = option_values.parse_momentum(momentum, nesterov)
-    if momentum is not None and not isinstance(request["noise"], float):
+    request: dict[str, Any] = {"noise": noise.parsed(), "box": option_values.parse_box(box)}
+    about = momentum.said
+    if about and not isinstance(request["noise"], float):
         raise RequestError("--momentum knows noise of one strength only: leave --covariance and others out")
-    parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    f = option_values.resolved(objective, center, scale)
+    files.check()
+    f = objective.resolved()
     from witten.rates import ChainRate, CurveSet, RateCurve
     from witten.sgd.sde_comparison import SDE
 
-    about: dict[str, Any] = {}
     beside: Callable[..., CurveSet]
-    if momentum is None:
+    if not about:
         from witten.sgd.sde_comparison import chain_beside_sde as beside
     else:
         from witten.validation.langevin_comparison import momentum_chain_beside_langevin as beside
-
-        about = {"momentum": alpha, "nesterov": nesterov}
 
     def kept(done: Sequence[RateRecord]) -> CurveSet:
         sgd = tuple(record for record in done if isinstance(record, ChainRate))
@@ -82,25 +66,24 @@ def chain(
         return CurveSet({name: RateCurve(each, "", f.name, request) for name, each in (("", sgd), (SDE, sde))})
 
     found, ending = swept(
-        partial(beside, f, learning_rates, output=output, resume=resume, **request, **about), kept,
-        what=objective, total=2 * len(learning_rates), output=output, walltime=walltime,
-        unit="rates",
+        partial(beside, f, learning_rates, **request, **about), kept, files,
+        what=objective.text, total=2 * len(learning_rates), unit="rates",
     )  # fmt: skip
     found = found or kept(())
     sgd, sde = found.curves[""], found.curves[SDE]
-    parallel.agree(parallel.world(), lambda: _draw(sgd, sde, plot))
+    parallel.agree(parallel.world(), lambda: _draw(sgd, sde, files.plot))
     known = {record.learning_rate: record for record in sde.records}
     rows = [_json_record(record, known.get(record.learning_rate)) for record in sgd.records]
     sgd_why, why = (_why(curve) for curve in (sgd, sde))
     if as_json:
-        said = {"objective": objective, **option_values.about_noise(request["noise"]), **about}
+        said = {"objective": objective.text, **option_values.about_noise(request["noise"]), **about}
         print_json({**said, "records": rows, "why": sgd_why or why})
     else:
         _show(f.name, request["noise"], rows, about)
         for whose, note in (("SGD", sgd_why), ("the SDE", why)):
             if note is not None:
                 print_line(f"no rate of {whose}: {note}")
-        output_files.say_where(output, plot)
+        files.say()
     if ending is not None:
         raise ending
 

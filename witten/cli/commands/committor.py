@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.number_format import with_log_error
@@ -29,20 +27,17 @@ HOW = 'write the coordinates of a point, and the radius of a ball if it is one: 
 
 
 def committor(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRate,
     start: Annotated[
         str, typer.Option("--from", metavar="A", help='A: the well around "x=-1,y=0", or a ball "x=-1,y=0,r=0.2".')
     ],
     end: Annotated[str, typer.Option("--to", metavar="B", help="B, in the same way.")],
+    files: groups.Files,
     rtol: options.Rtol = "1e-3",
-    noise: options.Noise = "1",
+    noise: options.NoiseScale = "1",
     box: options.Box = None,
     periodic: options.Periodic = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
-    output: options.Output = None,
-    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     """Whether a path reaches B before A, how often and which way: committor, rates, reactive current."""
@@ -53,21 +48,21 @@ def committor(
         "box": option_values.parse_box(box),
         "periodic": option_values.parse_periodic(periodic),
     }
-    output_files.check_places(output, plot, kind=KIND)
-    f = option_values.resolved(objective, center, scale)
+    files.check(KIND)
+    f = objective.resolved()
     sets = [_set(name, text, f) for name, text in (("--from", start), ("--to", end))]
     import witten
     from witten.spectra.committor import committor_dataset
 
-    with progress_bar(1, objective):
+    with progress_bar(1, objective.text):
         found = witten.committor(f, learning_rate, *sets, **request)
-    if output is not None or plot is not None:
-        _keep(committor_dataset(found, f, request | {"from": start, "to": end}), output, plot)
+    if files != groups.Files():
+        _keep(committor_dataset(found, f, request | {"from": start, "to": end}), files)
     if as_json:
-        print_json(_json(objective, found, start, end))
+        print_json(_json(objective.text, found, start, end))
     else:
         _show(found)
-        output_files.say_where(output, plot)
+        files.say()
 
 
 def _set(name: str, text: str, f: Any) -> Any:
@@ -89,15 +84,15 @@ def _set(name: str, text: str, f: Any) -> Any:
     return point if radius is None else Ball(point, radius)
 
 
-def _keep(dataset: xarray.Dataset, output: Path | None, plot: Path | None) -> None:
-    if output is not None:
+def _keep(dataset: xarray.Dataset, files: groups.Files) -> None:
+    if files.output is not None:
         from witten.io import netcdf
 
-        netcdf.write_dataset(dataset, output)
-    if plot is not None:
+        netcdf.write_dataset(dataset, files.output)
+    if files.plot is not None:
         from witten.plots import plot_committor
 
-        plot_committor(dataset, plot)
+        plot_committor(dataset, files.plot)
 
 
 def _json(objective: str, found: Committor, start: str, end: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -43,14 +43,11 @@ BasinBox = Annotated[
 
 
 def descend(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRates,
     x0: Start,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
+    momentum: groups.Momentum,
     steps: Steps = "100000",
-    center: options.Center = None,
-    scale: options.Scale = None,
     plot: options.Plot = None,
     basins: BasinPicture = None,
     box: BasinBox = None,
@@ -59,18 +56,18 @@ def descend(
     """Run x+ = x - s grad f(x) from one start at each learning rate, and say where it ends."""
     rates = learning_rate_spec.parse_learning_rates(lr)
     count, intervals = option_numbers.whole("--steps", steps, 100), option_values.parse_box(box)
-    alpha = option_values.parse_momentum(momentum, nesterov)
+    of_sgd = momentum.request
     _check_pictures(plot, basins, rates)
     from witten.descent.attractors.attractor import fate
     from witten.descent.gradient_map import DescentMap
 
-    f = option_values.resolved(objective, center, scale)
+    f = objective.resolved()
     start = option_values.parse_point(x0, f.dimension)
-    maps = [DescentMap(f, s, alpha, nesterov) for s in rates]
+    maps = [DescentMap(f, s, **of_sgd) for s in rates]
     found = []
     with progress_bar(len(rates), f.name) as advance:
         for s in rates:
-            found.append(fate(f, s, start, momentum=alpha, nesterov=nesterov, steps=count))
+            found.append(fate(f, s, start, steps=count, **of_sgd))
             advance(f"s = {s:.4g}")
     if plot is not None:
         import numpy as np
@@ -81,9 +78,8 @@ def descend(
     if basins is not None:
         _draw_basins(maps[0], start, intervals, basins)
     if as_json:
-        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
         records = [_record(*each) for each in zip(maps, found, strict=True)]
-        print_json({"objective": objective, "x0": start} | said | {"records": records})
+        print_json({"objective": objective.text, "x0": start} | momentum.said | {"records": records})
     else:
         _show(maps, found)
         for path in (plot, basins):

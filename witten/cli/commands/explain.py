@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 
 if TYPE_CHECKING:
@@ -33,19 +33,16 @@ Simulate = Annotated[bool, typer.Option("--simulate", help="Estimate the rate fr
 
 
 def explain(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRate,
+    files: groups.Files,
     simulate: Simulate = False,
     rtol: options.Rtol = "1e-3",
-    noise: options.Noise = "1",
+    noise: options.NoiseScale = "1",
     box: options.Box = None,
     periodic: options.Periodic = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     report: Report = None,
-    output: options.Output = None,
-    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     """Why is it this slow? The slowest mode, wells, the limiting saddle, mean times, s halved and doubled."""
@@ -58,27 +55,22 @@ def explain(
         "seed": option_numbers.whole("--seed", seed, 0),
         "simulate": simulate,
     }
-    output_files.check_places(output, plot, kind=KIND)
-    if report is not None:
-        from witten.report import check_page
-
-        check_page(report)
-    f = option_values.resolved(objective, center, scale)
+    files.check(KIND)
+    output_files.check_report(report)
+    f = objective.resolved()
     import witten
 
-    with progress_bar(STEPS if simulate else STEPS - 1, objective) as advance:
+    with progress_bar(STEPS if simulate else STEPS - 1, objective.text) as advance:
         found = witten.explain(f, learning_rate, progress=advance, **request)
-    _keep(found, request, report, output, plot)
+    _keep(found, request, report, files)
     if as_json:
-        print_json(_json(objective, found))
+        print_json(_json(objective.text, found))
     else:
         _show(found)
-        output_files.say_where(output, plot, report)
+        files.say(report)
 
 
-def _keep(
-    found: Explanation, request: dict[str, Any], report: Path | None, output: Path | None, plot: Path | None
-) -> None:
+def _keep(found: Explanation, request: dict[str, Any], report: Path | None, files: groups.Files) -> None:
     """The page, the file and the picture, where they are wanted."""
     from witten.explanation.dataset import explanation_dataset
 
@@ -86,17 +78,17 @@ def _keep(
         from witten.report.explanation import write_explanation
 
         write_explanation(found, report)
-    if output is not None:
+    if files.output is not None:
         from witten.io import netcdf
 
-        netcdf.write_dataset(explanation_dataset(found, request), output)
-    if plot is not None:
+        netcdf.write_dataset(explanation_dataset(found, request), files.output)
+    if files.plot is not None:
         from witten.plots import plot_landscape, plot_passage
 
         if found.landscape is None or (found.passage is not None and found.passage.points is not None):
-            plot_passage(explanation_dataset(found), plot)
+            plot_passage(explanation_dataset(found), files.plot)
         else:
-            plot_landscape(found.landscape, plot)
+            plot_landscape(found.landscape, files.plot)
 
 
 def _show(found: Explanation) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from witten import parallel
 from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table
-from witten.cli.sweeps import swept
+from witten.cli.sweeps import curve_of, swept
 from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
 
@@ -41,33 +41,19 @@ EXAMPLES = base_command.examples(
 
 
 def gap(
-    objective: options.Objective,
+    objective: groups.Objective,
+    noise: groups.DriftingNoise,
+    how: groups.Discretisation,
+    files: groups.Sweep,
     lr: options.MomentumLearningRates = None,
-    method: options.Method = None,
-    rtol: options.Rtol = "1e-4",
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
-    drift: options.Drift = None,
     momentum: options.Momentum = None,
     friction: options.Friction = None,
     temperature: options.Temperature = None,
     friction_sweep: options.FrictionSweep = None,
     sde: options.Sde = "bbk",
-    box: options.Box = None,
     boundary: options.Boundary = "reflecting",
-    periodic: options.Periodic = None,
-    degree: options.Degree = None,
-    mesh: options.Mesh = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
-    output: options.Output = None,
-    plot: options.Plot = None,
-    resume: options.Resume = False,
     groups: options.Groups = "1",
-    walltime: options.Walltime = None,
-    petsc: options.Petsc = None,
     certify: options.Certify = False,
     as_json: options.Json = False,
 ) -> None:
@@ -79,58 +65,44 @@ def gap(
         from witten.cli.momentum import gap as momentum_gap
 
         elsewhere = {
-            "--method": method, "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
-            "--periodic": periodic, "--degree": degree, "--mesh": mesh, "--petsc": petsc, "--certify": certify or None,
+            "--method": how.method, **noise.given, "--periodic": how.periodic, "--degree": how.degree,
+            "--mesh": how.mesh, "--petsc": how.petsc, "--certify": certify or None,
             "--boundary": None if boundary == "reflecting" else boundary, "--seed": None if seed == "0" else seed,
         }  # fmt: skip
         momentum_gap.run(
-            objective, lr, **given, sde=sde, rtol=rtol, noise=noise, box=box, center=center, scale=scale, plot=plot,
-            output=output, resume=resume, groups=groups, walltime=walltime, as_json=as_json, elsewhere=elsewhere,
+            objective, lr, files, **given, sde=sde, rtol=how.rtol, noise=noise.noise, box=how.box, groups=groups,
+            as_json=as_json, elsewhere=elsewhere,
         )  # fmt: skip
         return
     if sde != "bbk":
         raise RequestError("--sde is the equation of a --momentum: give that, too")
     lr = learning_rate_spec.required_learning_rates(lr)
-    circles = option_values.parse_periodic(periodic)
-    request: dict[str, Any] = {
-        "rtol": option_numbers.positive("--rtol", rtol),
-        "noise": option_values.parse_noise(noise, covariance, noise_model, drift),
-        "box": option_values.parse_box(box),
+    request: dict[str, Any] = how.request | {
+        "noise": noise.parsed(),
         "boundary": option_values.parse_boundary(boundary),
-        "periodic": circles,
-        "method": option_values.parse_method(method),
-        "degree": option_values.parse_degree(degree),
-        "mesh": mesh,
-        "petsc": option_values.parse_petsc(petsc),
         "seed": option_numbers.whole("--seed", seed, 0),
         "groups": option_numbers.whole("--groups", groups, 1),
     }
     learning_rates = learning_rate_spec.parse_learning_rates(lr)
-    option_values.parse_walltime(walltime)
-    parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    f = option_values.resolved(objective, center, scale)  # refused before the numerics are loaded
+    files.check()
+    f = objective.resolved()  # refused before the numerics are loaded
     import witten
-    from witten.rates import RateCurve
 
     proofs = _certificates(f, learning_rates, request) if certify else {}
-
-    def kept(done: Sequence[RateRecord]) -> RateCurve:
-        records = sorted(done, key=lambda record: learning_rates.index(record.learning_rate))
-        return RateCurve(tuple(records), _method(request), f.name, option_values.about_noise(request["noise"]))
-
     curve, ending = swept(
-        partial(witten.gap, f, learning_rates, output=output, resume=resume, **request), kept,
-        what=objective, total=len(learning_rates), output=output, walltime=walltime,
+        partial(witten.gap, f, learning_rates, **request),
+        curve_of(_method(request), f.name, option_values.about_noise(request["noise"]), learning_rates), files,
+        what=objective.text, total=len(learning_rates),
     )  # fmt: skip
     if as_json:
-        print_json(_json(objective, curve, _method(request), proofs) | _about(boundary, circles))
+        print_json(_json(objective.text, curve, _method(request), proofs) | _about(boundary, request["periodic"]))
     elif curve is not None:
         _show(curve, "exit rate" if boundary == "absorbing" else "rate")
         _show_proofs(proofs)
-    if plot is not None:
-        parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
-    if not as_json:
-        output_files.say_where(output if curve is not None else None, plot if curve is not None else None)
+    if files.plot is not None:
+        parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, files.plot))
+    if not as_json and curve is not None:
+        files.say()
     if ending is not None:
         raise ending
 

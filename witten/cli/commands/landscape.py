@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from witten.cli import output_files
 from witten.cli.exits import json_of_exits, show_exits
-from witten.cli.options import base_command, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.streams import say
 from witten.number_format import coordinates
@@ -28,10 +28,8 @@ MOST_ROWS, MOST_COORDINATES = 30, 6
 
 
 def landscape(
-    objective: options.Objective,
+    objective: groups.Objective,
     box: options.Box = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     plot: options.Plot = None,
     covariance: options.Covariance = None,
@@ -45,9 +43,9 @@ def landscape(
     output_files.check_plot(plot)
     import witten
 
-    noise, s = option_values.parse_noise("1", covariance, noise_model), option_values.parse_noise_learning_rate(lr)
+    noise, s = groups.Noise("1", covariance, noise_model).parsed(), option_values.parse_noise_learning_rate(lr)
     of_potential: dict[str, Any] = {} if s is None else {"noise": noise, "learning_rate": s}
-    f = option_values.resolved(objective, center, scale)
+    f = objective.resolved()
     with progress_bar(2, f"{f.name}: critical points and what joins them") as advance:
         found = witten.describe_landscape(f, box=intervals, seed=number, **of_potential)
         advance("are known; ways out of wells")
@@ -60,7 +58,7 @@ def landscape(
         say(f"note: {note}")
     if as_json:
         said = {} if s is None else {"learning_rate": s} | option_values.about_noise(noise)
-        print_json(_json(objective, found) | said | ({} if ways is None else {"exits": json_of_exits(ways)}))
+        print_json(_json(objective.text, found) | said | ({} if ways is None else {"exits": json_of_exits(ways)}))
     else:
         _show(found)
         if s is not None:

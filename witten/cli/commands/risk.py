@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli import output_files
-from witten.cli.options import base_command, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -50,29 +49,22 @@ Runs = Annotated[str, typer.Option("--paths", metavar="N", help="Number of runs 
 
 
 def risk(
-    objective: options.Objective,
+    objective: groups.Objective,
     schedule: ScheduleText,
+    noise: groups.Noise,
+    momentum: groups.Momentum,
+    files: groups.Files,
     x0: Start = None,
     method: RiskMethod = "chain",
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
     paths: Runs = "2000",
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
-    output: options.Output = None,
-    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     """The excess risk E f - min f along a schedule of learning rates, from a point."""
     request: dict[str, Any] = {
         "method": method,
-        "noise": option_values.parse_noise(noise, covariance, noise_model),
-        "momentum": option_values.parse_momentum(momentum, nesterov),
-        "nesterov": nesterov,
+        "noise": noise.parsed(),
+        **momentum.request,
         "paths": option_numbers.whole("--paths", paths, 2),
         "seed": option_numbers.whole("--seed", seed, 0),
     }
@@ -83,33 +75,26 @@ def risk(
     from witten.risk import excess_risk
     from witten.risk.risk_curve import KIND
 
-    output_files.check_places(output, plot, kind=KIND)
-    f = option_values.resolved(objective, center, scale)
+    files.check(KIND)
+    f = objective.resolved()
     with progress_bar(1, f"{f.name}: risk along {plan.steps} steps"):
         curve = excess_risk(f, plan, start, **request)
-    if output is not None:
-        curve.save(output)
-    if plot is not None:
+    if files.output is not None:
+        curve.save(files.output)
+    if files.plot is not None:
         from witten.plots import plot_risks
 
-        plot_risks([curve], plot)
+        plot_risks([curve], files.plot)
     if as_json:
-        said = {} if momentum is None else {"momentum": curve.momentum, "nesterov": nesterov}
-        said |= {} if isinstance(request["noise"], float) else option_values.about_noise(request["noise"])
-        print_json(_json(objective, curve) | said)
+        said = {} if isinstance(request["noise"], float) else option_values.about_noise(request["noise"])
+        print_json(_json(objective.text, curve) | momentum.said | said)
         return
     _show(curve)
-    output_files.say_where(output, plot)
+    files.say()
 
 
 def parse_point(text: str | None) -> list[float] | None:
-    """`-0.9,0.9` as numbers.
-
-    Raises
-    ------
-    RequestError
-        for anything else.
-    """
+    """`-0.9,0.9` as numbers; RequestError for anything else."""
     if text is None:
         return None
     try:

@@ -8,7 +8,7 @@ import typer
 
 from witten.cli import output_files
 from witten.cli.commands.risk import Runs, Start, parse_point
-from witten.cli.options import base_command, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, option_numbers, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.langevin import momentum_in_words
@@ -33,16 +33,13 @@ Compare = Annotated[bool, typer.Option("--compare", help="Compare with well-know
 
 
 def schedule(
-    objective: options.Objective,
+    objective: groups.Objective,
     target: Target,
+    momentum: groups.Momentum,
     stages: Stages = "3",
     x0: Start = None,
-    noise: options.Noise = "1",
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
+    noise: options.NoiseScale = "1",
     paths: Runs = "4000",
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     compare: Compare = False,
     plot: options.Plot = None,
@@ -52,15 +49,14 @@ def schedule(
     eps, count = option_numbers.positive("--target", target), option_numbers.whole("--stages", stages, 1)
     runs, number = option_numbers.whole("--paths", paths, 2), option_numbers.whole("--seed", seed, 0)
     sigma, start = option_numbers.positive("--noise", noise), parse_point(x0)
-    alpha = option_values.parse_momentum(momentum, nesterov)
-    if compare and alpha:
+    of_sgd: dict[str, Any] = {"noise": sigma, **momentum.request}
+    if compare and of_sgd["momentum"]:
         raise RequestError("--compare is not known with momentum yet; leave out --compare, or --momentum")
     output_files.check_plot(plot)
     from witten.risk import classical_laws, classical_schedules, excess_risk, plan_schedule
     from witten.schedules import Schedule
 
-    f = option_values.resolved(objective, center, scale)
-    of_sgd: dict[str, Any] = {"noise": sigma, "momentum": alpha, "nesterov": nesterov}
+    f = objective.resolved()
     request: dict[str, Any] = {"method": "simulate", "paths": runs, "seed": number, "plateaus": False}
     with progress_bar(3 if compare else 2, f"{f.name}: plan") as advance:
         plan = plan_schedule(f, eps, start, stages=count, **of_sgd)
@@ -79,8 +75,7 @@ def schedule(
             schedules += [] if steps is None else [make(steps)]
         plot_risks([excess_risk(f, each, plan.start, **of_sgd) for each in schedules], plot)
     if as_json:
-        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
-        print_json(_json(objective, plan, checked, classical) | said)
+        print_json(_json(objective.text, plan, checked, classical) | momentum.said)
         return
     _show(plan, count, checked, classical)
     output_files.say_where(plot=plot)

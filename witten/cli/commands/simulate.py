@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +9,15 @@ import typer
 
 from witten import parallel
 from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sampled_rates import cells, json_row
-from witten.cli.sweeps import swept
+from witten.cli.sweeps import curve_of, swept
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from witten.rates import RateCurve, RateRecord
+    from witten.rates import RateCurve
 
 EXAMPLES = base_command.examples(
     "witten simulate double-well --lr 0.05:0.5:6",
@@ -59,24 +58,16 @@ Seed = Annotated[str, typer.Option("--seed", metavar="S", help="Seed of the rand
 
 
 def simulate(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRates,
+    noise: groups.Noise,
+    files: groups.Sweep,
+    momentum: groups.Momentum,
     estimator: Estimator = "auto",
     paths: Paths = None,
     dt: Step = None,
     scheme: Scheme = HEUN,
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: Seed = "0",
-    output: options.Output = None,
-    plot: options.Plot = None,
-    resume: options.Resume = False,
-    walltime: options.Walltime = None,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
     as_json: options.Json = False,
 ) -> None:
     """The rate by Monte Carlo: simulated paths of the SDE, with 95 % confidence intervals."""
@@ -85,44 +76,36 @@ def simulate(
         "estimator": estimator,
         "paths": None if paths is None else option_numbers.whole("--paths", paths, 128),
         "dt": None if dt is None else option_numbers.positive("--dt", dt),
-        "noise": option_values.parse_noise(noise, covariance, noise_model),
+        "noise": noise.parsed(),
         "seed": option_numbers.whole("--seed", seed, 0),
     }
-    option_values.parse_walltime(walltime)
-    alpha = option_values.parse_momentum(momentum, nesterov)
-    parallel.agree(parallel.world(), lambda: output_files.check_places(output, plot, resume))
-    f = option_values.resolved(objective, center, scale)
-    if momentum is not None:
+    of_sgd = momentum.said
+    files.check()
+    f = objective.resolved()
+    if of_sgd:
         from witten.cli.momentum import simulation as momentum_simulation
 
         momentum_simulation.run(
-            f, learning_rates, alpha, nesterov=nesterov, output=output, plot=plot, resume=resume,
-            scheme=option_values.SGD_ITSELF if scheme == HEUN else scheme, walltime=walltime, as_json=as_json,
-            **request,
+            f, learning_rates, files, as_json=as_json,
+            scheme=option_values.SGD_ITSELF if scheme == HEUN else scheme, **of_sgd, **request,
         )  # fmt: skip
         return
     from witten.dynamics.simulation import METHOD, simulate_rate
-    from witten.rates import RateCurve
 
-    request["scheme"] = scheme
-
-    def kept(done: Sequence[RateRecord]) -> RateCurve:
-        return RateCurve(tuple(done), METHOD, f.name, option_values.about_noise(request["noise"]))
-
+    named = option_values.about_noise(request["noise"])
     curve, ending = swept(
-        partial(simulate_rate, f, learning_rates, output=output, resume=resume, **request), kept,
-        what=objective, total=len(learning_rates), output=output, walltime=walltime,
+        partial(simulate_rate, f, learning_rates, scheme=scheme, **request), curve_of(METHOD, f.name, named), files,
+        what=objective.text, total=len(learning_rates),
     )  # fmt: skip
-    parallel.agree(parallel.world(), lambda: _draw(f, curve, request["noise"], plot))
+    parallel.agree(parallel.world(), lambda: _draw(f, curve, request["noise"], files.plot))
     if as_json:
-        named = option_values.about_noise(request["noise"])
         print_json(
-            {"objective": objective, "method": "monte-carlo", "records": _rows(curve)}
+            {"objective": objective.text, "method": "monte-carlo", "records": _rows(curve)}
             | ({"noise": named["covariance"]} if "covariance" in named else {})
         )
     elif curve is not None:
         _show(curve)
-        output_files.say_where(output, plot)
+        files.say()
     if ending is not None:
         raise ending
 

@@ -10,7 +10,7 @@ import typer
 
 from witten import parallel
 from witten.cli import output_files
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.errors import RequestError
 from witten.number_format import scientific, with_log_error
@@ -47,28 +47,17 @@ Boundary = Annotated[
 
 
 def spectrum(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRate,
+    noise: groups.DriftingNoise,
+    how: groups.Discretisation,
     k: Count = "6",
-    method: options.Method = None,
-    rtol: options.Rtol = "1e-4",
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
-    drift: options.Drift = None,
-    box: options.Box = None,
     boundary: Boundary = "reflecting",
-    periodic: options.Periodic = None,
-    degree: options.Degree = None,
-    mesh: options.Mesh = None,
     form: Form = "0",
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     modes: Modes = None,
     output: options.Output = None,
     plot: options.Plot = None,
-    petsc: options.Petsc = None,
     as_json: options.Json = False,
 ) -> None:
     """The K lowest rates at one learning rate, the zero of the ground state included, and their modes."""
@@ -76,24 +65,17 @@ def spectrum(
     degree_of_forms = option_numbers.whole("--form", form, 0)
     if degree_of_forms or boundary in FORM_BOUNDARIES:
         given = {
-            "--covariance": covariance, "--noise-model": noise_model, "--drift": drift,
-            "--periodic": periodic, "--petsc": petsc, "--noise": None if noise == "1" else noise,
-            "--seed": None if seed == "0" else seed,
+            **noise.given, "--periodic": how.periodic, "--petsc": how.petsc,
+            "--noise": None if noise.noise == "1" else noise.noise, "--seed": None if seed == "0" else seed,
         }  # fmt: skip
         _refuse_beside_forms({name: value for name, value in given.items() if value}, boundary)
-        of_forms = {
-            "rtol": option_numbers.positive("--rtol", rtol),
-            "box": option_values.parse_box(box),
-            "boundary": boundary if boundary in FORM_BOUNDARIES else FORM_BOUNDARIES[0],
-            "method": option_values.parse_method(method),
-            "degree": option_values.parse_degree(degree),
-            "mesh": mesh,
-        }
+        of_forms = {name: value for name, value in how.request.items() if name not in ("periodic", "petsc")}
+        of_forms["boundary"] = boundary if boundary in FORM_BOUNDARIES else FORM_BOUNDARIES[0]
         count = option_numbers.whole("-k", k, 1)
         places = [path for path in (output, modes, plot) if path is not None]
         parallel.agree(parallel.world(), lambda: _check_places_of_forms(output, modes, plot))
         of_forms["modes"] = modes is not None or plot is not None
-        f = option_values.resolved(objective, center, scale)
+        f = objective.resolved()
         forms = _of_forms(f, learning_rate, degree_of_forms, count, of_forms)
         parallel.agree(parallel.world(), lambda: _keep_forms(forms, places, of_forms))
         if as_json:
@@ -101,17 +83,7 @@ def spectrum(
         else:
             _show_forms(forms, places)
         return
-    request: dict[str, Any] = {
-        "rtol": option_numbers.positive("--rtol", rtol),
-        "noise": option_values.parse_noise(noise, covariance, noise_model, drift),
-        "box": option_values.parse_box(box),
-        "boundary": option_values.parse_boundary(boundary),
-        "periodic": option_values.parse_periodic(periodic),
-        "method": option_values.parse_method(method),
-        "degree": option_values.parse_degree(degree),
-        "mesh": mesh,
-        "petsc": option_values.parse_petsc(petsc),
-    }
+    request = how.request | {"noise": noise.parsed(), "boundary": option_values.parse_boundary(boundary)}
     option_numbers.whole("--seed", seed, 0)
     count = option_numbers.whole("-k", k, 1)
     files = [path for path in (output, modes) if path is not None]
@@ -119,15 +91,15 @@ def spectrum(
     parallel.agree(ranks, lambda: _check_files(output, modes, plot))
     import witten
 
-    f = option_values.resolved(objective, center, scale)
-    with progress_bar(1, objective):
+    f = objective.resolved()
+    with progress_bar(1, objective.text):
         found = witten.spectrum(f, learning_rate, count, **request)
     if found.covariance:
         request["noise"] = found.covariance
     if files or plot is not None:
         parallel.agree(ranks, lambda: _keep(found, f, files, plot, request))
     if as_json:
-        print_json(_json(found) | ({"periodic": request["periodic"]} if periodic else {}))
+        print_json(_json(found) | ({"periodic": request["periodic"]} if request["periodic"] else {}))
     else:
         _show(found, [*files, *([plot] if plot is not None else [])])
 

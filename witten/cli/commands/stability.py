@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.number_format import coordinates
 
@@ -39,34 +39,31 @@ Measure = Annotated[
 
 
 def stability(
-    objective: options.Objective,
+    objective: groups.Objective,
+    momentum: groups.Momentum,
     lr: Rates = None,
     measure: Measure = False,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = False,
     thresholds: Thresholds = False,
     box: options.Box = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     as_json: options.Json = False,
 ) -> None:
     """Sharpness and critical learning rate 2/sharpness of every minimum; where gradient descent can stay."""
     rates = () if lr is None else learning_rate_spec.parse_learning_rates(lr)
     intervals, number = option_values.parse_box(box), option_numbers.whole("--seed", seed, 0)
-    alpha = option_values.parse_momentum(momentum, nesterov)
+    of_sgd = momentum.request
     from witten.stability import stability as judge
 
-    f = option_values.resolved(objective, center, scale)
+    f = objective.resolved()
     with progress_bar(3, f"{f.name}: minima") as advance:
-        found = judge(f, rates, momentum=alpha, nesterov=nesterov, box=intervals, seed=number)
+        found = judge(f, rates, box=intervals, seed=number, **of_sgd)
         advance("known, experiments")
-        measured = _measured(found, alpha, nesterov) if measure else None
+        measured = _measured(found, *of_sgd.values()) if measure else None
         advance("known, closed forms")
         known = _thresholds() if thresholds else None
     if as_json:
-        said = {} if momentum is None else {"momentum": alpha, "nesterov": nesterov}
-        print_json(_json(objective, found, measured) | said | ({} if known is None else {"thresholds": known}))
+        closed = {} if known is None else {"thresholds": known}
+        print_json(_json(objective.text, found, measured) | momentum.said | closed)
     else:
         _show(found, measured)
         if known is not None:

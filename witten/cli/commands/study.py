@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from witten.cli import output_files
 from witten.cli.errors import DISAGREEMENT
 from witten.cli.options import base_command, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
@@ -46,10 +47,7 @@ def study(
     """Run the experiments of a paper: what it claims beside what is observed."""
     from witten.studies.study import STUDIES, run
 
-    if report is not None:
-        from witten.report import check_page
-
-        check_page(report)
+    output_files.check_report(report)
     if figures is not None and figures.exists() and not figures.is_dir():
         raise RequestError(f"--figures: {figures} is a file; give a directory")
     wanted = tuple(STUDIES) if name == "all" else (name,)

@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import output_files
 from witten.cli.exits import json_of_exits, show_exits
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.streams import say
-from witten.cli.sweeps import swept
+from witten.cli.sweeps import curve_of, swept
 from witten.number_format import scientific, with_log_error
 
 if TYPE_CHECKING:
@@ -43,73 +42,60 @@ MOST_SHOWN = 5
 
 
 def theory(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRates,
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
+    noise: groups.Noise,
+    files: groups.Sweep,
     box: options.Box = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     order: options.Order = "1",
     momentum: options.Momentum = None,
-    output: options.Output = None,
-    plot: options.Plot = None,
-    resume: options.Resume = False,
-    walltime: options.Walltime = None,
     as_json: options.Json = False,
 ) -> None:
     """All exponentially small rates by the Eyring-Kramers law, exact as the learning rate goes to 0."""
     learning_rates = learning_rate_spec.parse_learning_rates(lr)
-    noises = option_values.parse_noise(noise, covariance, noise_model)
+    noises = noise.parsed()
     request: dict[str, Any] = {"noise": noises, "box": option_values.parse_box(box)}
     number, highest = option_numbers.whole("--seed", seed, 0), option_numbers.whole("--order", order, 0)
-    option_values.parse_walltime(walltime)
-    ranks = parallel.world()
-    parallel.agree(ranks, lambda: output_files.check_places(output, plot, resume))
+    files.check()
     import witten
     from witten.errors import RequestError
-    from witten.landscape.laws.eyring_kramers import METHOD, prefactor, require_confining
-    from witten.rates import RateCurve
+    from witten.landscape.laws.eyring_kramers import METHOD, prefactor
+    from witten.landscape.laws.reduced_generator import require_confining
 
-    f = option_values.resolved(objective, center, scale)
+    f = objective.resolved()
     if request["box"] is None:
         require_confining(f)
-    landscape = parallel.collectively(
-        ranks, lambda: witten.describe_landscape(f, box=request["box"], seed=number)
-    )
+    ranks, described = parallel.world(), partial(witten.describe_landscape, f, box=request["box"], seed=number)
+    landscape = parallel.collectively(ranks, described)
     if momentum is not None:
-        if covariance is not None or noise_model is not None:
+        if any(noise.given.values()):
             raise RequestError("momentum takes noise of one strength; leave out --covariance and --noise-model")
         of_sgd = option_numbers.from_zero_to_one("--momentum", momentum)
-        elsewhere = order, output, plot, walltime
-        _with_momentum(objective, landscape, learning_rates, of_sgd, request["noise"], elsewhere, as_json)
+        elsewhere = order, files.output, files.plot, files.walltime
+        _with_momentum(objective.text, landscape, learning_rates, of_sgd, request["noise"], elsewhere, as_json)
         return
+    kept = curve_of(METHOD, f.name, option_values.about_noise(noises))
     law, ending = swept(
-        partial(
-            witten.eyring_kramers, landscape, learning_rates, order=highest, seed=number, output=output, resume=resume,
-            **request,
-        ),
-        lambda done: RateCurve(tuple(done), METHOD, f.name, option_values.about_noise(noises)),
-        what=objective, total=len(learning_rates), output=output, walltime=walltime,
+        partial(witten.eyring_kramers, landscape, learning_rates, order=highest, seed=number, **request), kept, files,
+        what=objective.text, total=len(learning_rates),
     )  # fmt: skip
-    law = law or RateCurve((), METHOD, f.name, option_values.about_noise(noises))
+    law = law or kept(())
     ways = _ways(landscape, noises)
     alpha = prefactor(landscape)
-    if plot is not None and law.records:
+    if files.plot is not None and law.records:
         computed = _computed(landscape, law, request)
-        parallel.agree(ranks, lambda: _draw(law, computed, plot))
+        parallel.agree(ranks, lambda: _draw(law, computed, files.plot))
     for note in landscape.cut:
         say(f"note: {note}")
     if as_json:
-        print_json(_json(objective, landscape, law, alpha) | {"order": highest} | _json_of_noise(law, ways))
+        print_json(_json(objective.text, landscape, law, alpha) | {"order": highest} | _json_of_noise(law, ways))
     elif ways:
         _show_ways(landscape, law, ways)
-        output_files.say_where(output, plot)
+        files.say()
     else:
         _show(landscape, law, alpha, highest)
-        output_files.say_where(output, plot)
+        files.say()
     if ending is not None:
         raise ending
 

@@ -11,7 +11,7 @@ from witten import parallel
 from witten.cli import output_files
 from witten.cli.comparisons import json_record, row
 from witten.cli.errors import DISAGREEMENT
-from witten.cli.options import base_command, learning_rate_spec, option_numbers, option_values, options
+from witten.cli.options import base_command, groups, learning_rate_spec, option_numbers, option_values, options
 from witten.cli.output import print_json, print_line, print_table, progress_bar
 from witten.cli.signals import Interrupted, patiently
 from witten.cli.sweeps import seconds_left
@@ -35,21 +35,14 @@ Report = Annotated[
 
 
 def validate(
-    objective: options.Objective,
+    objective: groups.Objective,
     lr: options.LearningRates,
+    noise: groups.Noise,
+    files: groups.Sweep,
     rtol: options.Rtol = "1e-4",
-    noise: options.Noise = "1",
-    covariance: options.Covariance = None,
-    noise_model: options.NoiseModel = None,
     box: options.Box = None,
-    center: options.Center = None,
-    scale: options.Scale = None,
     seed: options.Seed = "0",
     report: Report = None,
-    output: options.Output = None,
-    plot: options.Plot = None,
-    resume: options.Resume = False,
-    walltime: options.Walltime = None,
     momentum: options.Momentum = None,
     as_json: options.Json = False,
 ) -> int | None:
@@ -57,7 +50,7 @@ def validate(
     learning_rates = learning_rate_spec.parse_learning_rates(lr)
     request: dict[str, Any] = {
         "rtol": option_numbers.positive("--rtol", rtol),
-        "noise": option_values.parse_noise(noise, covariance, noise_model),
+        "noise": noise.parsed(),
         "box": option_values.parse_box(box),
         "seed": option_numbers.whole("--seed", seed, 0),
     }
@@ -65,46 +58,36 @@ def validate(
         from witten.cli.momentum import validation as momentum_validation
 
         elsewhere = {"--report": report, "--box": request.pop("box")}
-        alpha = option_values.parse_momentum(momentum, nesterov=False)
-        f = option_values.resolved(objective, center, scale)
+        alpha = groups.Momentum(momentum).alpha
+        f = objective.resolved()
         return momentum_validation.run(
-            f, learning_rates, alpha, elsewhere=elsewhere, output=output, resume=resume, plot=plot, walltime=walltime,
-            as_json=as_json, **request,
-        )  # fmt: skip
-    request |= {"output": output, "resume": resume}
-    option_values.parse_walltime(walltime)
-    parallel.agree(parallel.world(), lambda: _check_files(output, resume, report, plot))
+            f, learning_rates, alpha, files, elsewhere=elsewhere, as_json=as_json, **request
+        )
+    files.check()
+    parallel.agree(parallel.world(), lambda: output_files.check_report(report))
     if report is not None and not isinstance(request["noise"], float):
         raise RequestError("--report: pages are made for noise of one strength; leave it out, or the covariance")
-    f = option_values.resolved(objective, center, scale)
+    f = objective.resolved()
     from witten.validation import ROUTES
     from witten.validation import validate as side_by_side
 
     total = len(ROUTES) * len(learning_rates)
-    with progress_bar(total, objective) as advance, patiently() as stop:
+    with progress_bar(total, objective.text) as advance, patiently() as stop:
         found = side_by_side(
-            f, learning_rates, stop=stop, walltime=seconds_left(walltime),
+            f, learning_rates, stop=stop, output=files.output, resume=files.resume,
+            walltime=seconds_left(files.walltime),
             progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"), **request,
         )  # fmt: skip
-    parallel.agree(parallel.world(), lambda: _keep(found, report, plot))
+    parallel.agree(parallel.world(), lambda: _keep(found, report, files.plot))
     if as_json:
-        print_json(_json(objective, found))
+        print_json(_json(objective.text, found))
     else:
         _show(found)
-        output_files.say_where(output, plot, report)
+        files.say(report)
     if found.stopped is not None:
         line = f"{found.stopped}: what was done by then is compared, the rest is left out"
-        raise Interrupted(line if output is None else f"{line}; the same command with --resume goes on")
+        raise Interrupted(line if files.output is None else f"{line}; the same command with --resume goes on")
     return DISAGREEMENT if found.agree is False else None
-
-
-def _check_files(output: Path | None, resume: bool, report: Path | None, plot: Path | None) -> None:
-    """Refuse places that cannot be written before anything is computed."""
-    output_files.check_places(output, plot, resume)
-    if report is not None:
-        from witten.report import check_page
-
-        check_page(report)
 
 
 def _keep(found: Validation, report: Path | None, plot: Path | None) -> None:

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from witten.cli import output_files
-from witten.cli.options import learning_rate_spec, option_numbers, option_values
+from witten.cli.options import groups, learning_rate_spec, option_numbers, option_values
 from witten.cli.output import print_json, print_line, print_table, progress_bar
-from witten.cli.sweeps import swept
+from witten.cli.sweeps import curve_of, swept
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
     from witten.kinetic import FrictionSweep
     from witten.objectives import Objective
-    from witten.rates import KineticRate, RateCurve, RateRecord
+    from witten.rates import KineticRate
 
 METHOD = "hermite-elements"
-# Options of a sweep of learning rates, and what they are where they are left out.
-_OPTIONS = {"output": "-o", "resume": "--resume", "groups": "--groups", "walltime": "--walltime"}
+# What options of a sweep of learning rates are where they are left out.
 _USUAL = {"--noise": "1", "--sde": "bbk", "--groups": "1"}
 
 
 def run(
-    objective: str,
+    objective: groups.Objective,
     lr: str | None,
+    files: groups.Sweep,
     *,
     momentum: str | None,
     friction: str | None,
@@ -37,12 +37,9 @@ def run(
     rtol: str,
     noise: str,
     box: str | None,
-    center: str | None,
-    scale: str | None,
-    plot: Path | None,
+    groups: str,
     as_json: bool,
     elsewhere: Mapping[str, Any],
-    **sweep: Any,
 ) -> None:
     """Rates with momentum, or of a Langevin equation; refused are options that they do not know."""
     option_values.require_known_with_momentum(elsewhere)
@@ -53,21 +50,22 @@ def run(
         alpha = option_numbers.from_zero_to_one("--momentum", momentum)
         learning_rates = learning_rate_spec.parse_learning_rates(learning_rate_spec.required_learning_rates(lr))
         asked |= {"noise": option_numbers.positive("--noise", noise), "equation": sde}
-        _recursion(option_values.resolved(objective, center, scale), learning_rates, alpha, asked, plot, as_json, sweep)
+        asked["groups"] = option_numbers.whole("--groups", groups, 1)
+        _recursion(objective.resolved(), learning_rates, alpha, asked, files, as_json)
         return
-    swept_by = {_OPTIONS[key]: value for key, value in sweep.items()}
-    _require_plain({"--lr": lr, "--noise": noise, "--sde": sde, **swept_by})
+    of_sweeps = {"-o": files.output, "--resume": files.resume, "--groups": groups, "--walltime": files.walltime}
+    _require_plain({"--lr": lr, "--noise": noise, "--sde": sde, **of_sweeps})
     if temperature is None or (friction is None) == (friction_sweep is None):
         raise RequestError("a Langevin equation has a --temperature, and --friction or --friction-sweep: give both")
     t = option_numbers.positive("--temperature", temperature)
-    output_files.check_plot(plot)
-    f = option_values.resolved(objective, center, scale)
+    output_files.check_plot(files.plot)
+    f = objective.resolved()
     if friction is not None:
-        if plot is not None:
+        if files.plot is not None:
             raise RequestError("there is nothing to draw of one friction; give --friction-sweep, or leave out --plot")
         _equation(f, option_numbers.positive("--friction", friction), t, asked, as_json)
     else:
-        _turnover(f, _frictions(str(friction_sweep)), t, asked, plot, as_json)
+        _turnover(f, _frictions(str(friction_sweep)), t, asked, files.plot, as_json)
 
 
 def _require_plain(given: Mapping[str, Any]) -> None:
@@ -87,29 +85,23 @@ def _frictions(text: str) -> tuple[float, ...]:
 
 
 def _recursion(
-    f: Objective, learning_rates: Sequence[float], alpha: float, asked: dict[str, Any], plot: Path | None,
-    as_json: bool, sweep: dict[str, Any],
+    f: Objective, learning_rates: Sequence[float], alpha: float, asked: dict[str, Any], files: groups.Sweep,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """SGD with momentum at some learning rates."""
-    output, resume, walltime = (sweep[name] for name in ("output", "resume", "walltime"))
-    option_values.parse_walltime(walltime)
-    output_files.check_places(output, plot, resume)
+    files.check()
     import witten
-    from witten.rates import RateCurve
 
-    def kept(done: Sequence[RateRecord]) -> RateCurve:
-        return RateCurve(tuple(done), METHOD, f.name, {"noise": asked["noise"], "momentum": alpha})
-
-    groups = option_numbers.whole("--groups", sweep["groups"], 1)
+    about = {"noise": asked["noise"], "momentum": alpha}
     curve, ending = swept(
-        partial(witten.momentum_gap, f, learning_rates, alpha, output=output, resume=resume, groups=groups, **asked),
-        kept, what=f.name, total=len(learning_rates), output=output, walltime=walltime,
+        partial(witten.momentum_gap, f, learning_rates, alpha, **asked), curve_of(METHOD, f.name, about), files,
+        what=f.name, total=len(learning_rates),
     )  # fmt: skip
     records = [] if curve is None else list(curve.records)
     _tell(f, records, {"momentum": alpha, "sde": asked["equation"]}, as_json)
-    output_files.draw_curve(curve, plot)
-    if not as_json:
-        output_files.say_where(output, plot if curve is not None else None)
+    output_files.draw_curve(curve, files.plot)
+    if not as_json and curve is not None:
+        files.say()
     if ending is not None:
         raise ending
 

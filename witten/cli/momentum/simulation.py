@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
@@ -12,24 +11,21 @@ from witten.cli import output_files
 from witten.cli.options import option_values
 from witten.cli.output import print_json, print_line, print_table
 from witten.cli.sampled_rates import cells, json_row
-from witten.cli.sweeps import swept
+from witten.cli.sweeps import curve_of, swept
 from witten.errors import RequestError
 
 if TYPE_CHECKING:
+    from witten.cli.options.groups import Sweep
     from witten.objectives import Objective
-    from witten.rates import RateCurve, RateRecord
 
 
 def run(
     f: Objective,
     learning_rates: Sequence[float],
-    alpha: float,
+    files: Sweep,
     *,
     estimator: str,
-    output: Path | None,
-    plot: Path | None,
-    resume: bool,
-    walltime: str | None,
+    momentum: float,
     as_json: bool,
     **request: Any,
 ) -> None:
@@ -39,26 +35,21 @@ def run(
     option_values.require_known_with_momentum({}, request["noise"])
     from witten.dynamics.momentum import simulate_momentum
     from witten.dynamics.simulation import METHOD
-    from witten.rates import RateCurve
 
-    about = {"noise": request["noise"], "momentum": alpha}
-
-    def kept(done: Sequence[RateRecord]) -> RateCurve:
-        return RateCurve(tuple(done), METHOD, f.name, about)
-
+    about = {"noise": request["noise"], "momentum": momentum}
     curve, ending = swept(
-        partial(simulate_momentum, f, learning_rates, alpha, output=output, resume=resume, **request), kept,
-        what=f.name, total=len(learning_rates), output=output, walltime=walltime,
+        partial(simulate_momentum, f, learning_rates, momentum, **request), curve_of(METHOD, f.name, about), files,
+        what=f.name, total=len(learning_rates),
     )  # fmt: skip
     records = [] if curve is None else list(curve.records)
-    parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, plot))
-    said = {"momentum": alpha, "nesterov": request["nesterov"], "scheme": request["scheme"]}
+    parallel.agree(parallel.world(), lambda: output_files.draw_curve(curve, files.plot))
+    said = {"momentum": momentum, "nesterov": request["nesterov"], "scheme": request["scheme"]}
     if as_json:
-        rows = [json_row(record) | _of_steps(record, alpha, request["noise"]) for record in records]
+        rows = [json_row(record) | _of_steps(record, momentum, request["noise"]) for record in records]
         print_json({"objective": f.name, "method": METHOD, **said, "records": rows})
     elif curve is not None:
         _show(f, records, said, request["noise"])
-        output_files.say_where(output, plot)
+        files.say()
     if ending is not None:
         raise ending
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from witten import parallel
-from witten.cli import output_files
 from witten.cli.comparisons import json_record, row
 from witten.cli.errors import DISAGREEMENT
 from witten.cli.options import option_values
@@ -17,6 +17,7 @@ from witten.cli.signals import Interrupted, patiently
 from witten.cli.sweeps import seconds_left
 
 if TYPE_CHECKING:
+    from witten.cli.options.groups import Sweep
     from witten.objectives import Objective
     from witten.validation import MomentumValidation, Validation
 
@@ -25,41 +26,39 @@ def run(
     f: Objective,
     learning_rates: Sequence[float],
     alpha: float,
+    files: Sweep,
     *,
     elsewhere: Mapping[str, Any],
-    output: Path | None,
-    resume: bool,
-    plot: Path | None,
-    walltime: str | None,
     as_json: bool,
     **request: Any,
 ) -> int | None:
     """All routes at some learning rates; refused are options that they do not know."""
     option_values.require_known_with_momentum(elsewhere, request["noise"])
-    option_values.parse_walltime(walltime)
     from witten.validation import ROUTES, recursion_file, validate_momentum
 
-    places = [None if each is None else recursion_file(each) for each in (output, plot)]
-    for kept, drawn in ((output, plot), places):
-        parallel.agree(parallel.world(), partial(output_files.check_places, kept, drawn, resume))
+    output, plot = (None if each is None else recursion_file(each) for each in (files.output, files.plot))
+    of_recursion = replace(files, output=output, plot=plot)
+    for each in (files, of_recursion):
+        each.check()
 
     with progress_bar(2 * len(ROUTES) * len(learning_rates), f.name) as advance, patiently() as stop:
         found = validate_momentum(
-            f, learning_rates, alpha, stop=stop, output=output, resume=resume, walltime=seconds_left(walltime),
+            f, learning_rates, alpha, stop=stop, output=files.output, resume=files.resume,
+            walltime=seconds_left(files.walltime),
             progress=lambda route, s: advance(f"{route.replace('_', ' ')} s = {s:.4g}"), **request,
         )  # fmt: skip
-    parallel.agree(parallel.world(), partial(_draw, found, plot, places[1]))
+    parallel.agree(parallel.world(), partial(_draw, found, files.plot, plot))
     if as_json:
         print_json(_json(f, found))
     else:
         _show("its Langevin equation", "operator", found.equation, found)
         _show("SGD itself", "chain", found.recursion, found)
         print_line(found.verdict)
-        for kept, drawn in ((output, plot), places):
-            output_files.say_where(kept, drawn)
+        for each in (files, of_recursion):
+            each.say()
     if found.stopped is not None:
         line = f"{found.stopped}: what was done by then is compared, the rest is left out"
-        raise Interrupted(line if output is None else f"{line}; the same command with --resume goes on")
+        raise Interrupted(line if files.output is None else f"{line}; the same command with --resume goes on")
     return DISAGREEMENT if found.agree is False else None
 
 

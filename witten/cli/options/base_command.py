@@ -1,30 +1,19 @@
-"""Commands as typer knows them: arguments that start with a minus, and --param and --csv, which many have."""
+"""Commands as typer knows them: arguments that start with a minus, and --csv, which most have."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from witten import parallel
-from witten.cli.options.option_numbers import quoted
 from witten.cli.tables import check_table, tables
-from witten.errors import RequestError
 
 __all__ = ["ParallelCommand", "WittenCommand", "examples"]
 
 LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
-Param = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        metavar="NAME=VALUE",
-        help='A parameter of the objective: a in "a*x**4 - x**2", of a gallery name, or of your own function.',
-    ),
-]
 Csv = Annotated[
     str | None,
     typer.Option("--csv", metavar="FILE.csv", help="Save the numbers of --json as a table, instead of printing any."),
@@ -37,15 +26,13 @@ class WittenCommand(TyperCommand):
     """A command whose arguments may start with a minus, as formulas do: `-x**2/2 + x**4/4`.
 
     A word is an option if this command knows it, or if it is spelt like one (--word), so that slips are reported;
-    everything else is an argument. Who takes an objective takes parameters of it, too; who prints JSON writes tables.
+    everything else is an argument. Who prints JSON writes tables.
     """
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        own = {parameter.name for parameter in self.params}
-        param, table = _common_options()
-        self.params += [param] if "objective" in own else []
-        self.params += [table] if "as_json" in own and self.name not in NO_TABLES else []
+        if self.name not in NO_TABLES and "as_json" in {parameter.name for parameter in self.params}:
+            self.params += _options_of_tables()
 
     def invoke(self, ctx: Any) -> Any:
         """Run on one rank, which knows nothing of the others."""
@@ -56,9 +43,7 @@ class WittenCommand(TyperCommand):
 
     def run(self, ctx: Any) -> Any:
         """The command, once what all commands have in common is done."""
-        parameters, table = ctx.params.pop("param", None), ctx.params.pop("csv", None)
-        if parameters:
-            ctx.params["objective"] = with_parameters(ctx.params["objective"], parameters)
+        table = ctx.params.pop("csv", None)
         if table is None:
             return super().invoke(ctx)
         path = parallel.agree(parallel.world(), lambda: check_table(table))
@@ -99,12 +84,12 @@ class WittenCommand(TyperCommand):
         return found
 
 
-def _common_options() -> list[Any]:
-    """--param and --csv, as typer makes options."""
+def _options_of_tables() -> list[Any]:
+    """--csv, as typer makes options."""
     alone = typer.Typer(add_completion=False)
 
     @alone.command()
-    def common(param: Param = None, csv: Csv = None) -> None: ...
+    def common(csv: Csv = None) -> None: ...
 
     return typer.main.get_command(alone).params
 
@@ -114,22 +99,6 @@ class ParallelCommand(WittenCommand):
 
     def invoke(self, ctx: Any) -> Any:
         return self.run(ctx)
-
-
-def with_parameters(objective: str, parameters: Sequence[str]) -> str:
-    """`a*x^2` with ("a=0.3",) as `a*x^2:a=0.3`, which is the same objective as text.
-
-    Raises
-    ------
-    RequestError
-        for what is no name=value.
-    """
-    for each in parameters:
-        if not re.fullmatch(r"\s*\w+\s*=[^=]+", each):
-            raise RequestError(f"--param: cannot read {quoted(each)}; write name=value, as in a=0.3")
-    path, suffix, rest = objective.rpartition(".py:")
-    head = objective if not suffix else rest
-    return objective + ("," if ":" in head else ":") + ",".join(each.strip() for each in parameters)
 
 
 def examples(*lines: str, notes: str = "") -> str:

@@ -15,13 +15,8 @@ MOST_LEARNING_RATES = 10_000
 
 
 def parse_learning_rates(text: str) -> tuple[float, ...]:
-    """`0.1`, `0.05,0.1,0.2` or `0.02:0.5:12` (geometric, ends included), in the order given.
-
-    Raises
-    ------
-    RequestError
-        for anything else, and for what is not positive and finite.
-    """
+    """`0.1`, `0.05,0.1,0.2` or `0.02:0.5:12` (geometric, ends included), in the order given; RequestError for anything
+    else, and for what is not positive and finite."""
     if ":" in text:
         return _geometric_range(text)
     words = text.split(",")
@@ -38,13 +33,7 @@ def required_learning_rates(text: str | None) -> str:
 
 
 def parse_learning_rate(text: str) -> float:
-    """A single learning rate.
-
-    Raises
-    ------
-    RequestError
-        for a list or a range.
-    """
+    """A single learning rate; RequestError for a list or a range."""
     rates = parse_learning_rates(text)
     if len(rates) != 1:
         raise RequestError(

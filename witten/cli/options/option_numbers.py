@@ -22,13 +22,7 @@ def from_zero_to_one(name: str, text: str) -> float:
 
 
 def positive(name: str, text: str) -> float:
-    """A number that must be positive and finite.
-
-    Raises
-    ------
-    RequestError
-        if it is not.
-    """
+    """A number that must be positive and finite; RequestError if it is not."""
     try:
         value = as_number(text, float)
     except ValueError:
@@ -39,13 +33,7 @@ def positive(name: str, text: str) -> float:
 
 
 def whole(name: str, text: str, least: int) -> int:
-    """A whole number, `least` or more.
-
-    Raises
-    ------
-    RequestError
-        if it is not.
-    """
+    """A whole number, `least` or more; RequestError if it is not."""
     try:
         value = as_number(text, int)
     except ValueError:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from witten.cli.options.option_numbers import from_zero_to_one, positive, quoted, whole
+from witten.cli.options.option_numbers import positive, quoted, whole
 from witten.cli.streams import keep_output, say
 from witten.errors import RequestError
 from witten.number_format import as_number
@@ -21,8 +21,6 @@ __all__ = [
     "parse_box",
     "parse_degree",
     "parse_method",
-    "parse_momentum",
-    "parse_noise",
     "parse_noise_learning_rate",
     "parse_periodic",
     "parse_petsc",
@@ -67,33 +65,6 @@ def resolved(objective: str, center: str | None, scale: str | None) -> Any:
     return f.searched_from(parse_point(center, f.dimension, "--center"), length)
 
 
-def parse_noise(sigma: str, covariance: str | None, model: str | None, drift: str | None = None) -> Any:
-    """The noise that is meant: a number, or one of `witten.noise`.
-
-    Raises
-    ------
-    RequestError
-        where several are given, and for what is none.
-    """
-    strength = positive("--noise", sigma)
-    if drift is not None:
-        from witten.noise import with_drift
-
-        return with_drift(drift, parse_noise(sigma, covariance, model))
-    if covariance is None and model is None:
-        return strength
-    if (covariance is not None) + (model is not None) + (strength != 1) > 1:
-        raise RequestError("--noise, --covariance and --noise-model each say what the noise is: give one of them")
-    from witten import noise
-    from witten.objectives.resolve import from_file
-
-    if covariance is not None:
-        return noise.formula(covariance)
-    if re.fullmatch(r".+\.py:[^:]*", model or ""):
-        return from_file(str(model), noise.Noise, "noise model", "see witten.noise")
-    return noise.parse(str(model))
-
-
 def parse_noise_learning_rate(text: str | None) -> float | None:
     """The learning rate of a potential; None where there is none."""
     return None if text is None else positive("--lr", text)
@@ -105,13 +76,8 @@ def about_noise(noise: Any) -> dict[str, Any]:
 
 
 def parse_box(text: str | None) -> tuple[tuple[float, float], ...] | None:
-    """`-2:2,-1:3` as one (low, high) per axis.
-
-    Raises
-    ------
-    RequestError
-        for anything else, and for an interval that is empty or reversed.
-    """
+    """`-2:2,-1:3` as one (low, high) per axis; RequestError for anything else, and for an interval that is empty or
+    reversed."""
     return None if text is None else tuple(_interval(piece, text) for piece in text.split(","))
 
 
@@ -123,13 +89,8 @@ def parse_boundary(text: str) -> str:
 
 
 def parse_periodic(texts: list[str] | None) -> dict[str, tuple[float, float]] | None:
-    """`x=0:2*pi,y=-1:1`, or several such texts, as {"x": (0, 2 pi), "y": (-1, 1)}.
-
-    Raises
-    ------
-    RequestError
-        for anything else, an interval that is empty or reversed, and an axis that is named twice.
-    """
+    """`x=0:2*pi,y=-1:1`, or several such texts, as {"x": (0, 2 pi), "y": (-1, 1)}; RequestError for anything else, an
+    interval that is empty or reversed, and an axis that is named twice."""
     found: dict[str, tuple[float, float]] = {}
     for piece in ",".join(texts or []).split(",") if texts else []:
         name, _, interval = (part.strip() for part in piece.partition("="))
@@ -156,13 +117,8 @@ def _constant(name: str, text: str) -> float:
 
 
 def parse_point(text: str, dimension: int, name: str = "--x0") -> tuple[float, ...]:
-    """`-0.9,0.9` as coordinates.
-
-    Raises
-    ------
-    RequestError
-        for anything else, and for another number of coordinates than `dimension`.
-    """
+    """`-0.9,0.9` as coordinates; RequestError for anything else, and for another number of coordinates than
+    `dimension`."""
     try:
         point = tuple(as_number(word, float) for word in text.split(","))
     except ValueError:
@@ -194,13 +150,7 @@ def _interval(piece: str, text: str) -> tuple[float, float]:
 
 
 def parse_method(text: str | None) -> str | None:
-    """The name that `--method` means in Python, None for the default.
-
-    Raises
-    ------
-    RequestError
-        for a method that is not known.
-    """
+    """The name that `--method` means in Python, None for the default; RequestError for a method that is not known."""
     if text is None:
         return None
     if text not in METHODS:
@@ -219,13 +169,8 @@ def parse_degree(text: str | None) -> int | None:
 
 
 def parse_walltime(text: str | None) -> float | None:
-    """`HH:MM:SS`, or `D-HH:MM:SS` as batch systems write it, in seconds.
-
-    Raises
-    ------
-    RequestError
-        for anything else: 10:00 might be minutes or hours.
-    """
+    """`HH:MM:SS`, or `D-HH:MM:SS` as batch systems write it, in seconds; RequestError for anything else: 10:00 might be
+    minutes or hours."""
     if text is None:
         return None
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text.strip(), re.ASCII)
@@ -271,13 +216,6 @@ def parse_petsc(text: str | None) -> dict[str, str | None]:
 
 # --scheme of `simulate`: SGD as it is, with and without momentum.
 SGD_ITSELF = "sgd"
-
-
-def parse_momentum(momentum: str | None, nesterov: bool) -> float:
-    """alpha, 0 where left out; RequestError for none of [0, 1), and for --nesterov without it."""
-    if momentum is None and nesterov:
-        raise RequestError("--nesterov is a way to use --momentum: give that, too")
-    return 0.0 if momentum is None else from_zero_to_one("--momentum", momentum)
 
 
 def require_known_with_momentum(given: Mapping[str, Any], noise: Any = 1.0) -> None:

@@ -15,7 +15,7 @@ def complete_objective(incomplete: str) -> list[str]:
     return [name for name in gallery.ENTRIES if name.startswith(incomplete)]
 
 
-Objective = Annotated[
+ObjectiveText = Annotated[
     str,
     typer.Argument(
         metavar="OBJECTIVE",
@@ -23,6 +23,14 @@ Objective = Annotated[
         'x, y, z or x1, x2, ... ("(x**2-1)**2/4", "a*x^2:a=0.3"), or your own file.py:name, objective or function.',
         autocompletion=complete_objective,
         show_default=False,
+    ),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help='A parameter of the objective: a in "a*x**4 - x**2", of a gallery name, or of your own function.',
     ),
 ]
 LearningRates = Annotated[
@@ -95,7 +103,7 @@ Mesh = Annotated[
     ),
 ]
 Rtol = Annotated[str, typer.Option("--rtol", metavar="R", help="Ask for rate_error <= R * rate.")]
-Noise = Annotated[
+NoiseScale = Annotated[
     str, typer.Option("--noise", metavar="SIGMA", help="Scale of the gradient noise: gap(s, SIGMA) = gap(s SIGMA^2).")
 ]
 Covariance = Annotated[

@@ -20,7 +20,6 @@ import dolfinx.mesh
 import numpy as np
 from numpy.typing import NDArray
 
-from witten.domains.box import Box
 from witten.domains.grid import Grid
 from witten.domains.meshes.msh import read_msh
 from witten.domains.meshes.nodal_mesh import NodalMesh, lexicographic
@@ -28,7 +27,7 @@ from witten.domains.meshes.simplices import Simplices, cut_grid, permuted, red_r
 from witten.errors import RequestError
 from witten.parallel.communicators import collectively, communicator
 
-__all__ = ["Gather", "box_mesh", "dolfinx_mesh", "grid_mesh", "read_mesh", "refined"]
+__all__ = ["Gather", "dolfinx_mesh", "grid_mesh", "read_mesh", "refined"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -36,34 +35,9 @@ Integers = NDArray[np.int64]
 SHAPE_OF_CELLS = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 
-def box_mesh(comm: Any, box: Box, cells: tuple[int, ...]) -> dolfinx.mesh.Mesh:
-    """A box of `cells` small boxes along each axis, each cut into d! simplices.
-
-    Raises
-    ------
-    RequestError
-        if the numbers of cells do not fit the box, or it has more than three dimensions.
-    """
-    if len(cells) != box.dimension or min(cells) < 1 or box.dimension not in SHAPE_OF_CELLS:
-        raise RequestError(
-            f"a mesh of a {box.dimension}-dimensional box needs 1 to 3 axes and a number of cells for each, got {cells}"
-        )
-    corners = [np.array(box.lower), np.array(box.upper)]
-    if box.dimension == 1:
-        return dolfinx.mesh.create_interval(comm, cells[0], [box.lower[0], box.upper[0]])
-    if box.dimension == 2:
-        return dolfinx.mesh.create_rectangle(comm, corners, cells, ghost_mode=dolfinx.mesh.GhostMode.shared_facet)
-    return dolfinx.mesh.create_box(comm, corners, cells)
-
-
 def grid_mesh(comm: Any, grid: Grid) -> dolfinx.mesh.Mesh:
-    """The active cells of a grid, cut into simplices that match across cells.
-
-    Raises
-    ------
-    RequestError
-        if no cell is active, or the grid has more than three dimensions.
-    """
+    """The active cells of a grid, cut into simplices that match across cells; RequestError if no cell is active, or the
+    grid has more than three dimensions."""
     if grid.n_nodes == 0 or grid.dimension not in SHAPE_OF_CELLS:
         raise RequestError(f"no mesh of a {grid.dimension}-dimensional grid with {grid.n_nodes} active cells")
     return dolfinx_mesh(comm, cut_grid(grid) if comm.rank == 0 else None)

@@ -197,13 +197,8 @@ def _samples(mesh: Simplices) -> Array:
 
 
 def _shared_facets(mesh: Simplices) -> tuple[Integers, Integers, Integers]:
-    """Facets of two cells: their nodes, and the signs and numbers of the two cells, shapes (f, d), (f, 2), (f, 2).
-
-    Raises
-    ------
-    RequestError
-        if a facet belongs to more than two cells.
-    """
+    """Facets of two cells: their nodes, and the signs and numbers of the two cells, shapes (f, d), (f, 2), (f, 2);
+    RequestError if a facet belongs to more than two cells."""
     faces, signs = _facets(mesh.vertices)
     signs = signs * np.sign(mesh.straight.volumes).astype(np.int64)[:, None]
     flat = faces.reshape(-1, mesh.dimension)

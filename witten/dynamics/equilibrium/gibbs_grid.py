@@ -79,13 +79,8 @@ class GibbsGrid:
 
 
 def gibbs_grid(objective: Objective, s: float, wells: Wells) -> GibbsGrid:
-    """On the cells of a box around {f <= top + 10 s}, top the highest saddle between wells.
-
-    Raises
-    ------
-    RequestError
-        where f does not rise so far.
-    """
+    """On the cells of a box around {f <= top + 10 s}, top the highest saddle between wells; RequestError where f does
+    not rise so far."""
     low, high = wells.low.copy(), wells.high.copy()
     for _ in range(MOST_GROWTH):
         found = GibbsGrid.on(objective, s, Box.of(list(zip(low, high, strict=True))))

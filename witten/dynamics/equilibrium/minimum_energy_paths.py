@@ -92,13 +92,8 @@ class PathNetwork:
 
 @lru_cache(maxsize=8)
 def path_network(objective: Objective) -> PathNetwork:
-    """The wells that descents and strings find, with depths from the lowest saddles, and the paths.
-
-    Raises
-    ------
-    RequestError
-        for more than 50 variables, without a formula, where no descent ends, or with too many wells.
-    """
+    """The wells that descents and strings find, with depths from the lowest saddles, and the paths; RequestError for
+    more than 50 variables, without a formula, where no descent ends, or with too many wells."""
     _refuse(objective)
     units = units_of_wells(objective)
     return _network(units.objective(objective)).out_of(units)

@@ -44,14 +44,8 @@ class Ground:
 
 
 def under_noise(diffusion: Diffusion, s: float) -> Ground:
-    """At a learning rate s.
-
-    Raises
-    ------
-    RequestError
-        for a drift beside -grad f, more than three dimensions, and a Sigma that is not positive definite where paths
-        often are.
-    """
+    """At a learning rate s; RequestError for a drift beside -grad f, more than three dimensions, and a Sigma that is
+    not positive definite where paths often are."""
     f = diffusion.objective
     if diffusion.current:
         raise RequestError("paths with a drift beside -grad f are not simulated yet; use witten gap")

@@ -73,13 +73,8 @@ class Wells:
 
 @lru_cache(maxsize=8)
 def find_wells(objective: Objective) -> Wells:
-    """The wells of f in one to three dimensions.
-
-    Raises
-    ------
-    RequestError
-        above three dimensions, and where f does not rise around the minima.
-    """
+    """The wells of f in one to three dimensions; RequestError above three dimensions, and where f does not rise around
+    the minima."""
     if objective.dimension > 3:
         raise RequestError(f"wells are looked for in up to 3 dimensions, {objective.name} has {objective.dimension}")
     known = reach(objective)
@@ -140,13 +135,8 @@ def units_of_wells(objective: Objective) -> Units:
 
 
 def scattered_minima(objective: Objective, seed: int) -> Array:
-    """Where descents from points scattered around the origin end, each place once, in any dimension, shape (d, m).
-
-    Raises
-    ------
-    RequestError
-        if none ends.
-    """
+    """Where descents from points scattered around the origin end, each place once, in any dimension, shape (d, m);
+    RequestError if none ends."""
     scales = np.geomspace(0.05, FARTHEST, FEW_STARTS)
     starts = np.random.default_rng(seed).normal(size=(objective.dimension, FEW_STARTS)) * scales
     found: list[Array] = []

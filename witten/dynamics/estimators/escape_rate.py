@@ -50,13 +50,8 @@ class Escape:
         self.converged = 0
 
     def converge(self, stop: Stop = lambda: None) -> bool:
-        """Rounds until the survivors have forgotten where they started; whether it came to that.
-
-        Raises
-        ------
-        ConvergenceError
-            if next to none leaves.
-        """
+        """Rounds until the survivors have forgotten where they started; whether it came to that. ConvergenceError if
+        next to none leaves."""
         past = 0
         while True:
             length = self.length

@@ -57,13 +57,8 @@ def vocabulary() -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def block_gradient(objective: Objective) -> Callable[..., None]:
-    """gradient(x, out) that fills out (d, w) from x (d, w).
-
-    Raises
-    ------
-    RequestError
-        for an objective without a formula, or one too long to compile.
-    """
+    """gradient(x, out) that fills out (d, w) from x (d, w); RequestError for an objective without a formula, or one too
+    long to compile."""
     if objective.dimension < MANY:
         return _straight(objective)
     groups = _groups(objective)

@@ -33,13 +33,8 @@ def unit_root(x, z):  # type: ignore[no-untyped-def]
 
 @lru_cache(maxsize=64)
 def block_root(diffusion: Diffusion) -> Callable[..., None]:
-    """root(x, z) that takes z (d, w) to L(x) z in place, one column for each path x (d, w).
-
-    Raises
-    ------
-    RequestError
-        for more than twelve dimensions.
-    """
+    """root(x, z) that takes z (d, w) to L(x) z in place, one column for each path x (d, w); RequestError for more than
+    twelve dimensions."""
     d = diffusion.dimension
     if d > MOST:
         raise RequestError(f"paths under a covariance are simulated in {MOST} dimensions at most, not in {d}")

@@ -66,13 +66,7 @@ def deep_wells(equilibrium: Equilibrium) -> Integers:
 
 
 def grid_committors(equilibrium: Equilibrium) -> Committors:
-    """From a walk on a coarse grid, in up to three dimensions.
-
-    Raises
-    ------
-    RequestError
-        without two deep wells.
-    """
+    """From a walk on a coarse grid, in up to three dimensions; RequestError without two deep wells."""
     f, s, wells, kept = equilibrium.objective, equilibrium.s, equilibrium.wells, deep_wells(equilibrium)
     cores = equilibrium.cores
     grid = _coarse_grid(f, wells, s)

@@ -43,13 +43,8 @@ MOST_NUMBERS = 4_000_000
 
 
 def path_committors(equilibrium: Equilibrium) -> Committors:
-    """From a walk along minimum-energy paths.
-
-    Raises
-    ------
-    RequestError
-        where there are none (see `path_network`), and without two deep wells.
-    """
+    """From a walk along minimum-energy paths; RequestError where there are none (see `path_network`), and without two
+    deep wells."""
     f, s, network = equilibrium.objective, equilibrium.s, path_network(equilibrium.objective)
     wells, kept = network.wells, deep_wells(equilibrium)
     if np.isinf(wells.depths).sum() > 1:

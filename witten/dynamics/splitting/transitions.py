@@ -110,15 +110,9 @@ class Plan:
 
 
 def make_plan(equilibrium: Equilibrium, seed: int, dt: float | None) -> Plan:
-    """Core sets, transitions and step size: from a grid in up to three dimensions, from minimum-energy paths above.
-
-    Raises
-    ------
-    RequestError
-        without two wells that are deep beside s, or without grid and minimum-energy paths.
-    ConvergenceError
-        if no double tells how much likelier one place next to a core is than another.
-    """
+    """Core sets, transitions and step size: from a grid in up to three dimensions, from minimum-energy paths above;
+    RequestError without two wells that are deep beside s, or without grid and minimum-energy paths. ConvergenceError if
+    no double tells how much likelier one place next to a core is than another."""
     f, s = equilibrium.objective, equilibrium.s
     committors = (path_committors if equilibrium.gibbs is None else grid_committors)(equilibrium)
     cores = committors.cores

@@ -144,13 +144,8 @@ class SingularPairs:
 
 def singular_pairs(complex_: ElementComplex, q: int, k: int, on_top: bool) -> SingularPairs:
     """The k lowest of A_q, zeros included, on (q+1)-forms for `on_top`, which asks for q = d - 1; else on q-forms that
-    are orthogonal to the range of A_{q-1}, q <= 1.
-
-    Raises
-    ------
-    ConvergenceError
-        where the mesh has too few, or the iteration does not end.
-    """
+    are orthogonal to the range of A_{q-1}, q <= 1. ConvergenceError where the mesh has too few, or the iteration does
+    not end."""
     longest = float(np.ptp(complex_.mesh.geometry.x, axis=0).max())
     shift = complex_.learning_rate**2 / longest**2
     return _lowest(top_inverse(complex_, shift) if on_top else lower_inverse(complex_, q, shift), k)

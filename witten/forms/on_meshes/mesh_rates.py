@@ -98,13 +98,8 @@ class ElementForms:
 
 
 def mesh_rates(problem: ElementForms, path: str | Path, k: int, rtol: float) -> FormRates:
-    """The k lowest rates on a mesh from a gmsh file, refined, with what straight cells leave of a smooth boundary.
-
-    Raises
-    ------
-    RequestError
-        as `read_msh`, where the boundary touches itself, and where the mesh cannot be refined once.
-    """
+    """The k lowest rates on a mesh from a gmsh file, refined, with what straight cells leave of a smooth boundary;
+    RequestError as `read_msh`, where the boundary touches itself, and where the mesh cannot be refined once."""
     mesh = read_msh(path, problem.objective.dimension)
     _require_size(problem, mesh, path)
     found = refined_rates(problem, MeshDomain(mesh), k, rtol)

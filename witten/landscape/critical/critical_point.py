@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from witten.objectives.objective import CallableObjective, Objective
 from witten.objectives.topography.scaled_coordinates import Units
 
-__all__ = ["CriticalPoint", "critical_points_at", "distinct", "gradients", "hessians", "joined", "polished"]
+__all__ = ["CriticalPoint", "by_value", "critical_points_at", "distinct", "gradients", "hessians", "inside_of",
+           "joined", "polished"]  # fmt: skip
 
 Array = NDArray[np.float64]
 # A curvature this small beside those nearby counts as zero, where nothing has been proved: with derivatives from a
@@ -70,6 +71,16 @@ class CriticalPoint:
 def joined(points: Sequence[CriticalPoint]) -> Array:
     """Their coordinates, (d, n)."""
     return np.stack([point.x for point in points], axis=1)
+
+
+def by_value(point: CriticalPoint) -> tuple[float, ...]:
+    """A key to sort by: the value, of equal ones the coordinates from the first on."""
+    return (float(f"{point.value:.9g}"), *np.round(point.x, 9).tolist())
+
+
+def inside_of(x: Array, corners: Array) -> NDArray[np.bool_]:
+    """Which points (d, n) lie between two corners (2, d)."""
+    return np.all((x >= corners[0][:, None]) & (x <= corners[1][:, None]), axis=0)
 
 
 def gradients(objective: Objective, x: Array) -> Array:

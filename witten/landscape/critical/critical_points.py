@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
 from witten.errors import ConvergenceError, RequestError
-from witten.landscape.critical.critical_point import CriticalPoint, critical_points_at, distinct, hessians, polished
+from witten.landscape.critical.critical_point import (
+    CriticalPoint,
+    by_value,
+    critical_points_at,
+    distinct,
+    inside_of,
+    polished,
+)
+from witten.landscape.critical.degenerate_points import points_of_a_manifold, unclear_points
 from witten.landscape.critical.gradient_flow import descend
 from witten.landscape.critical.multistart import multistart
 from witten.landscape.critical.newton_on_grid import grid_search
+from witten.number_format import listed
 from witten.objectives.objective import Objective
 from witten.objectives.symbolic.polynomials import critical_bound
 from witten.objectives.symbolic.rewriting.affine_frame import AffineFrame, affine_frame
@@ -31,10 +40,6 @@ CUBES, MOST_IN_A_CUBE = (1e4, 1e3, 1e2, 10.0), 2000
 # Cells looked at by subdivision: at a first go, and where the place is known.
 GLANCE, LOOK = 150_000, 1_500_000
 MOST_POINTS, MOST_OF_MORE = 100_000, 15_000
-# A zero that subdivision left open is said to be none where |grad f| is larger than this beside Hess f.
-VANISHES = 1e-4
-# Steps of Newton's method in many digits towards a degenerate point, to which each comes nearer by a fraction.
-CREEPING = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +157,7 @@ def _in_a_cube(objective: Objective, known: Reach) -> Reach:
 def _cube(known: Reach, frame: AffineFrame) -> str:
     """Where nothing was missed, in words."""
     length = float(np.linalg.svd(frame.matrix, compute_uv=False)[-1])
-    return f"|x - c| < {known.proved * length:.3g}, c = ({_show(frame.out(known.centre[:, None])[:, 0])})"
+    return f"|x - c| < {known.proved * length:.3g}, c = ({listed(frame.out(known.centre[:, None])[:, 0])})"
 
 
 def _holds_all(objective: Objective, known: Reach) -> bool:
@@ -167,7 +172,7 @@ def _found(
     """The critical points in units of their own, of which some (d, n) are known."""
     if objective.dimension > 3:
         found = multistart(objective, corners, rng)
-        return _collected(objective, found.x, CriticalPoints((), "multistart", corners, False, notes=found.notes))
+        return _sorted(critical_points_at(objective, found.x), "multistart", corners, notes=found.notes)
     if objective.formula is not None:
         proved = _by_subdivision(objective, known, corners, units, complete)
         if proved is not None:
@@ -217,15 +222,15 @@ def _proved(
             f"{objective.name} has more than {MOST_POINTS} critical points; give a box that holds those of interest"
         )
     if not found.finished:
-        return None if glance else _on_a_manifold(objective, found, corners)
+        few = None if glance else points_of_a_manifold(objective, found, corners)
+        return None if few is None else _sorted(few[0], "subdivision", corners, notes=(few[1],))
     x, converged = polished(objective, found.zeros)
-    inside = _inside(x, corners)
+    inside = inside_of(x, corners)
     regular = critical_points_at(objective, x[:, inside][:, distinct(x[:, inside])], proved=True)
-    degenerate, notes = _unclear(objective, found.open[:, _inside(found.open, corners)], regular, units)
+    degenerate, notes = unclear_points(objective, found.open[:, inside_of(found.open, corners)], regular, units)
     if not converged.all():
         notes += (f"{np.count_nonzero(~converged)} points were proved to exist but not found to the last digit",)
-    points = tuple(sorted([*regular, *degenerate], key=_place))
-    return CriticalPoints(points, "subdivision", corners, not notes, notes=notes)
+    return _sorted([*regular, *degenerate], "subdivision", corners, not notes, notes=notes)
 
 
 def _subdivided(objective: Objective, corners: Array, budget: int) -> Subdivision:
@@ -240,138 +245,13 @@ def _subdivided(objective: Objective, corners: Array, budget: int) -> Subdivisio
     return replace(found, zeros=frame.out(found.zeros), open=frame.out(found.open))
 
 
-def _place(point: CriticalPoint) -> tuple[float, ...]:
-    """By value, equal ones by their coordinates from the first on."""
-    return (float(f"{point.value:.9g}"), *np.round(point.x, 9).tolist())
-
-
-def _inside(x: Array, corners: Array) -> NDArray[np.bool_]:
-    return np.all((x >= corners[0][:, None]) & (x <= corners[1][:, None]), axis=0)
-
-
-def _unclear(
-    objective: Objective, cells: Array, regular: list[CriticalPoint], units: Units
-) -> tuple[list[CriticalPoint], tuple[str, ...]]:
-    """The degenerate points among the cells that were left open, and a note where it is not clear what they hold."""
-    if not cells.size:
-        return [], ()
-    taken = np.array([point.x for point in regular]).reshape(-1, len(cells)).T
-    centres = cells[:, distinct(cells, 1e-4)]
-    points, notes = [], []
-    for x in centres.T:
-        if taken.size and np.linalg.norm(taken - x[:, None], axis=0).min() < 1e-5 * (1 + np.linalg.norm(x)):
-            continue
-        if _is_critical(objective, x):
-            found = critical_points_at(objective, x[:, None], proved=False)
-            points += [replace(p, curvatures=np.full(x.size, np.nan)) if _on_a_kink(objective, x) else p for p in found]
-        elif _has_neighbours(objective, x):
-            notes.append(f"whether f has a critical point near ({_show(units.out(x[:, None])[:, 0])}) is left open")
-    return points, tuple(notes[:3])
-
-
-def _is_critical(objective: Objective, x: Array) -> bool:
-    """Whether grad f vanishes at x, or jumps over zero there (a kink)."""
-    slope = float(np.linalg.norm(objective.gradient(x)))
-    around = x[:, None] + 1e-3 * (1 + np.linalg.norm(x)) * np.hstack([np.eye(x.size), -np.eye(x.size)])
-    nearby = np.linalg.norm(objective.gradient(around), axis=0)
-    if not (np.isfinite(slope) and np.isfinite(nearby).all()):
-        return False
-    if slope <= VANISHES * nearby.max() or slope <= 1e-12:
-        return True
-    outward = objective(around) - objective(x)
-    return bool(slope <= 2 * nearby.max() and ((outward > 0).all() or (outward < 0).all()))
-
-
-def _on_a_kink(objective: Objective, x: Array) -> bool:
-    """Whether grad f jumps at x, along an axis: a change over a hundredth of the way that is hardly less."""
-    jumps = []
-    for step in (1e-5, 1e-7):
-        around = x[:, None] + step * np.hstack([np.eye(x.size), -np.eye(x.size)])
-        ahead, behind = np.split(objective.gradient(around), 2, axis=1)
-        jumps.append(np.linalg.norm(ahead - behind, axis=0))
-    return bool(np.any(jumps[1] > 0.5 * jumps[0]))
-
-
-def _has_neighbours(objective: Objective, x: Array) -> bool:
-    """Whether f has values all around x: it does not where its domain ends."""
-    around = x[:, None] + 1e-6 * (1 + np.linalg.norm(x)) * np.hstack([np.eye(x.size), -np.eye(x.size)])
-    return bool(np.isfinite(objective(around)).all())
-
-
-def _on_a_manifold(objective: Objective, found: Subdivision, corners: Array) -> CriticalPoints | None:
-    """A few points of it, if what subdivision could not close is a curve or surface of critical points; else None."""
-    some = found.open[:, np.linspace(0, found.open.shape[1] - 1, 400).astype(int)]
-    x = some.copy()
-    for _ in range(30):
-        h, g = hessians(objective, x), objective.gradient(x)
-        if not (np.isfinite(h).all() and np.isfinite(g).all()):
-            return None
-        x -= np.einsum("nij,jn->in", np.linalg.pinv(h, rcond=1e-9, hermitian=True), g)
-    with np.errstate(all="ignore"):
-        small = np.linalg.norm(objective.gradient(x), axis=0) <= 1e-8 * np.linalg.norm(
-            hessians(objective, x), axis=(1, 2)
-        )
-    curvatures = abs(np.linalg.eigvalsh(hessians(objective, np.where(small, x, some))))
-    flat = small & (curvatures.min(axis=1) <= 1e-9 * curvatures.max(axis=1)) & _inside(x, corners)
-    if np.count_nonzero(flat) < 0.5 * some.shape[1]:
-        return None
-    x = x[:, flat]
-    few = x[:, distinct(x, 0.5 * float(np.ptp(x, axis=1).max()) / (1 + float(np.linalg.norm(x, axis=0).max())) + 1e-6)]
-    if all(_is_critical_nearby(objective, point) for point in few.T):
-        note = "critical points fill a curve or a surface: only some of them are listed"
-    else:
-        few = _followed(objective, few, corners)
-        note = (
-            "subdivision does not end around degenerate critical points: that those listed are isolated, and all that "
-            "there are, is not proved"
-        )
-    regular, _ = polished(objective, found.zeros)
-    regular = regular[:, _inside(regular, corners)]
-    points = critical_points_at(objective, few, proved=False)
-    points += critical_points_at(objective, regular[:, distinct(regular)], proved=True)
-    return CriticalPoints(tuple(sorted(points, key=_place)), "subdivision", corners, False, notes=(note,))
-
-
-def _is_critical_nearby(objective: Objective, x: Array) -> bool:
-    """Whether grad f = 0 has a solution beside x across the flat directions, to 80 digits.
-
-    Where f is only as flat as a power, floats cannot tell: 6 u^5 is lost beside the rounding of steeper terms."""
-    h = hessians(objective, x[:, None])[0]
-    across = mpmath.matrix(np.linalg.pinv(h, rcond=1e-9, hermitian=True).tolist())
-    with mpmath.workdps(100):
-        point = mpmath.matrix([mpmath.mpf(c) for c in x.tolist()])
-        for _ in range(20):
-            slope = mpmath.matrix(objective.mpmath_gradient(list(point)))
-            if mpmath.norm(slope) <= mpmath.mpf(10) ** -80 * float(np.linalg.norm(h)):
-                return True
-            point -= across * slope
-    return False
-
-
-def _followed(objective: Objective, x: Array, corners: Array) -> Array:
-    """Where in the box Newton's method in 100 digits leads from points (d, n); it creeps towards degenerate ones."""
-    ends = []
-    with mpmath.workdps(100):
-        for start in x.T.tolist():
-            point = mpmath.matrix([mpmath.mpf(c) for c in start])
-            for _ in range(CREEPING):
-                h = mpmath.matrix(objective.mpmath_hessian(list(point)))
-                if not mpmath.det(h):
-                    break
-                point -= mpmath.lu_solve(h, mpmath.matrix(objective.mpmath_gradient(list(point))))
-            ends.append([float(c) for c in point])
-    out = np.array(ends).T
-    out = out[:, _inside(out, corners)]
-    return out[:, distinct(out, 1e-6)]
-
-
 def _by_grid(objective: Objective, known: Array, corners: Array | None, rng: np.random.Generator) -> CriticalPoints:
     """What a grid of starts finds; ConvergenceError if it misses most of the minima that a few descents have met."""
     around, ends = _scouted(objective, known, rng)
     corners = around if corners is None else corners
     x, nodes, notes = grid_search(objective, corners)
     met, converged = polished(objective, ends, reach=1e-2)
-    met = met[:, converged & _inside(met, corners)]
+    met = met[:, converged & inside_of(met, corners)]
     both = np.hstack([x, met])
     both = both[:, distinct(both, 1e-5)]
     missed = both.shape[1] - x.shape[1]
@@ -382,7 +262,7 @@ def _by_grid(objective: Objective, known: Array, corners: Array | None, rng: np.
         )
     if missed:
         notes += (f"the grid missed {missed} that descents have met",)
-    return _collected(objective, both, CriticalPoints((), "grid", corners, False, notes=notes, nodes=nodes))
+    return _sorted(critical_points_at(objective, both), "grid", corners, notes=notes, nodes=nodes)
 
 
 def _scouted(objective: Objective, known: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -395,11 +275,7 @@ def _scouted(objective: Objective, known: Array, rng: np.random.Generator) -> tu
     return _around(np.hstack([known, ends[:, arrived]])), ends[:, arrived]
 
 
-def _collected(objective: Objective, x: Array, found: CriticalPoints) -> CriticalPoints:
-    """The points with their curvatures."""
-    points = tuple(sorted(critical_points_at(objective, x), key=_place))
-    return replace(found, points=points)
-
-
-def _show(x: Array) -> str:
-    return ", ".join(f"{c:.6g}" for c in x)
+def _sorted(
+    points: Sequence[CriticalPoint], method: str, box: Array | None, complete: bool = False, **known: Any
+) -> CriticalPoints:
+    return CriticalPoints(tuple(sorted(points, key=by_value)), method, box, complete, **known)

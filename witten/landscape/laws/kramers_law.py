@@ -20,7 +20,8 @@ from scipy.integrate import quad
 
 from witten.errors import RequestError
 from witten.landscape.landscape import Landscape, describe_landscape
-from witten.landscape.laws.eyring_kramers import TOO_WIDE, WIDEST, require_confining, well_graph
+from witten.landscape.laws.eyring_kramers import TOO_WIDE, WIDEST
+from witten.landscape.laws.reduced_generator import require_confining, well_graph
 from witten.langevin import Langevin, checked_momentum
 from witten.linalg.graded_eigenvalues import log_rates
 from witten.objectives import Objective, resolve

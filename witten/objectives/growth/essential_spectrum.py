@@ -70,13 +70,8 @@ class FarOut:
 
 
 def far_out(objective: Objective, centre: Array | None = None, scale: float | None = None) -> FarOut:
-    """f far out, examined from a centre (d,) in units of a length: those of its critical points where left out.
-
-    Raises
-    ------
-    RequestError
-        where f is not a number somewhere along axes and diagonals.
-    """
+    """f far out, examined from a centre (d,) in units of a length: those of its critical points where left out;
+    RequestError where f is not a number somewhere along axes and diagonals."""
     if centre is None or scale is None:
         middle, size = _middle(objective)
         centre, scale = middle if centre is None else centre, size if scale is None else scale

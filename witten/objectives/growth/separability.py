@@ -17,7 +17,7 @@ __all__ = ["separating_axes"]
 
 Array = NDArray[np.float64]
 # Points at which f is compared with the sum, and how well it has to agree, relative to the parts.
-POINTS, AGREES, AGREES_CALLABLE = 64, 1e-9, 1e-9
+POINTS, AGREES = 64, 1e-9
 SAMPLES = 12
 
 

@@ -70,12 +70,7 @@ def parse(text: str, parameters: Mapping[str, sp.Expr] = NONE) -> tuple[sp.Expr,
 
 def exact(value: Any) -> sp.Expr:
     """The number that was written: 0.1 is 1/10, not the double next to it; constants of SymPy are what they are.
-
-    Raises
-    ------
-    RequestError
-        for what is no finite number.
-    """
+    RequestError for what is no finite number."""
     if isinstance(value, sp.Expr) and not value.is_Float:
         return value
     try:

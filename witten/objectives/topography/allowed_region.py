@@ -11,11 +11,16 @@ g_i the components of grad f along the eigenvectors of Hess f, h_i its eigenvalu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.mobility import without_mobility
@@ -27,6 +32,7 @@ from witten.objectives.topography.critical_set import everywhere, reach
 __all__ = ["AllowedRegion", "allowed_region", "may_reach_far"]
 
 Array = NDArray[np.float64]
+Cells = tuple[Array, Array]
 # Cells along each axis.
 CELLS_OF_REGION = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
@@ -39,6 +45,8 @@ SLOWLY = 10.0
 TOO_HIGH = 1e30
 # The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
 MOST_CELLS, FINE = 20_000, 1 / 16
+# Into how many places that are not connected they may fall.
+MOST_PIECES = 64
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,18 @@ def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float)
     if 0 < known.points.shape[1] <= MOST_KNOWN:
         boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
     far = enclosed(f, s, rate)
-    if far is not None:
-        boxes.append((np.minimum(low, far[0]), np.maximum(high, far[1])))
+    boxes += [(np.minimum(low, a), np.maximum(high, b)) for a, b in far[:1]]
+    boxes += [place for place in far[1:] if not any(_seen(place, box) for box in boxes)]
     # A larger box has coarser cells: each has its say.
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
     return AllowedRegion(max(each.level for each in found), all(each.end for each in found))
+
+
+def _seen(place: tuple[Array, Array], box: tuple[Array, Array]) -> bool:
+    """Whether a box holds a place, and its grid has cells that are fine enough for it."""
+    (inner, outer), (low, high) = place, box
+    within = (inner >= low) & (outer <= high)
+    return bool((within & (3 * (high - low) / CELLS_OF_REGION[low.size] <= FINE * (outer - inner))).all())
 
 
 def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array) -> AllowedRegion:
@@ -113,7 +128,7 @@ def may_reach_far(f: Objective, s: float, rate: float) -> bool:
     """Whether {V_s^+ <= 2 rate} may reach so far that diffusion leaves it as slowly as the rate, be there wells or not;
     true where nothing is proved."""
     far = enclosed(f, s, rate)
-    return far is None or bool((_by_diffusion(s, far[1] - far[0]) <= SLOWLY * rate).any())
+    return not far or bool((_by_diffusion(s, far[0][1] - far[0][0]) <= SLOWLY * rate).any())
 
 
 def _by_diffusion(s: float, extents: Array) -> Array:
@@ -121,35 +136,83 @@ def _by_diffusion(s: float, extents: Array) -> Array:
     return 0.5 * s * (np.pi / extents) ** 2
 
 
-def enclosed(f: Objective, s: float, rate: float) -> tuple[Array, Array] | None:
-    """The corners of a box outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates
-    of the formula, up to 10^13 of them; None for a callable, where f has a mobility or there is no such place, and
-    where that takes too many cells."""
+def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
+    """Corners of boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of
+    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected. None for a
+    callable, where f has a mobility or there is no such place, and where that takes too many cells."""
     if f.formula is None or f.mobility:
-        return None
+        return []
     frame = affine_frame(f)
     g, back = frame.objective, frame.matrix
     value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
     turn = np.linalg.inv(back).T
-    low, high = (ends[:, None] for ends in everywhere(f).T)
-    while True:
+
+    def kept(low: Array, high: Array) -> Cells:
         slope, curvature = gradient(low, high), hessian(low, high)
         with np.errstate(all="ignore"):
             bound = _least_squared(turn, *slope) / s - _largest_laplacian(turn, *curvature)
-        # Where f overflows, all the more where its derivatives do, it is too high to matter.
-        keep = (~(bound > 2 * rate) | kinked(low, high)) & ~(value(low, high)[0] > TOO_HIGH * s)
-        low, high = low[:, keep], high[:, keep]
+        keep = (~(bound > 2 * rate) | kinked(low, high)) & ~_too_high(g, value(low, high), low, high, s)
+        return low[:, keep], high[:, keep]
+
+    def around(low: Array, high: Array) -> Cells:
+        centre, half = frame.out((low + high) / 2), abs(back) @ ((high - low) / 2)
+        return (centre - half).min(axis=1), (centre + half).max(axis=1)
+
+    def left_at_once(low: Array, high: Array) -> bool:
+        return bool((_by_diffusion(s, np.subtract(*around(low, high)[::-1])) > SLOWLY * rate).all())
+
+    ends = tuple(side[:, None] for side in everywhere(f).T)
+    cells = _subdivided(kept, *ends, lambda low, high: False)
+    if cells is None:
+        return []
+    found, parts = [around(*cells)], [cells]
+    while parts:
+        pieces = _connected(*parts.pop())
+        if len(pieces) == 1 or len(found) + len(parts) + len(pieces) > MOST_PIECES:
+            found += [around(*piece) for piece in pieces]
+            continue
+        parts += [cells for piece in pieces if (cells := _subdivided(kept, *piece, left_at_once)) is not None]
+    return found
+
+
+def _subdivided(kept: Callable[..., Cells], low: Array, high: Array, enough: Callable[..., bool]) -> Cells | None:
+    """Halves of boxes, of halves and so on, less what need not be kept, until they are FINE beside all of them, or
+    `enough`; None if nothing is left, or too many are."""
+    while True:
+        low, high = kept(low, high)
         if not 0 < low.shape[1] <= MOST_CELLS:
             return None
         sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
-        if (sides <= FINE * hull).all():
-            centre, half = frame.out((low + high) / 2), abs(back) @ ((high - low) / 2)
-            return (centre - half).min(axis=1), (centre + half).max(axis=1)
+        if (sides <= FINE * hull).all() or enough(low, high):
+            return low, high
         axis = int((sides / hull).argmax())
         middle = (low[axis] + high[axis]) / 2
         left, right = high.copy(), low.copy()
         left[axis] = right[axis] = middle
         low, high = np.hstack([low, right]), np.hstack([left, high])
+
+
+def _connected(low: Array, high: Array) -> list[Cells]:
+    """Boxes of one size, parted by what touches."""
+    at = np.rint((low - low.min(axis=1, keepdims=True)) / (high - low).max(axis=1, keepdims=True)).T
+    pairs = cKDTree(at).query_pairs(1.5, p=np.inf, output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(at), len(at)))
+    count, label = connected_components(graph, directed=False)
+    return [(low[:, label == i], high[:, label == i]) for i in range(count)]
+
+
+def _too_high(f: Objective, value: tuple[Array, Array], low: Array, high: Array, s: float) -> NDArray[np.bool_]:
+    """In which boxes f is too high to matter, from enclosures of its values: also where it overflows, all the more
+    where its derivatives do. The difference of terms that overflow is enclosed by nothing and no number anywhere."""
+    out: NDArray[np.bool_] = value[0] > TOO_HIGH * s
+    unknown = np.flatnonzero(np.isneginf(value[0]) & np.isposinf(value[1]))
+    if unknown.size:
+        sides = np.stack([low[:, unknown], (low + high)[:, unknown] / 2, high[:, unknown]])
+        choices = product(range(3), repeat=low.shape[0])
+        with np.errstate(all="ignore"):
+            somewhere = [np.isfinite(f(np.stack([sides[i, axis] for axis, i in enumerate(at)]))) for at in choices]
+        out[unknown] = ~np.any(somewhere, axis=0)
+    return out
 
 
 def _least_squared(turn: Array, low: Array, high: Array) -> Array:

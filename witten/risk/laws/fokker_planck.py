@@ -267,14 +267,9 @@ def domain_of(term: Term, schedule: Schedule, noise: float) -> Box:
 
 
 def on_two_grids(term: Term, schedule: Schedule, noise: float) -> Iterator[FokkerPlanck]:
-    """The same problem on cells and in time steps of half the size: differences tell the error, of second order.
-
-    Raises
-    ------
-    RequestError
-        above dimension 2; GridError where cells that are narrower than the law of the smallest learning rate are too
-        many.
-    """
+    """The same problem on cells and in time steps of half the size: differences tell the error, of second order;
+    RequestError above dimension 2; GridError where cells that are narrower than the law of the smallest learning rate
+    are too many."""
     f = term.objective
     if f.dimension > 2:
         raise RequestError(

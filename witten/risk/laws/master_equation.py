@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -15,17 +15,17 @@ from witten.errors import ConvergenceError, RequestError
 from witten.linalg.gth_elimination import StateReduction
 from witten.objectives import Objective
 from witten.risk.escape import distance, never_returns
-from witten.risk.laws.krylov_powers import krylov_powers
+from witten.risk.laws.equal_steps import NEGLIGIBLE_MASS, Propagator, Segment, Step, one_step
+from witten.risk.laws.gibbs_risk import each_rate, gibbs_risk
 from witten.risk.laws.semi_lagrangian import SemiLagrangian, resampled
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
-from witten.sgd.collocation import chebyshev_points, interpolation_matrix
-from witten.sgd.gradient_noise import GaussianNoise
-from witten.sgd.transfer_operator import REACH, TransferOperator
-from witten.sgd.transfer_spectrum import first_domain
+from witten.sgd.chain_domain import first_domain
+from witten.sgd.steps.step_noise import UniformNoise
+from witten.sgd.steps.transfer_operator import REACH, TransferOperator, somewhere
 
-__all__ = ["MarginalRisk", "MasterEquation", "each_rate", "gibbs_points", "gibbs_risk", "stationary_risk"]
+__all__ = ["MarginalRisk", "MasterEquation"]
 
 Array = NDArray[np.float64]
 # Nodes per standard deviation of the noise of a step; how many nodes along an axis, at least and at most.
@@ -41,106 +41,14 @@ PLATEAU_TOLERANCE = 0.05
 ROUNDING = 1e-12
 # Far from the origin x is rounded to EPS |x|; over the width of a box, and so many times it, that changes a risk.
 ROUNDING_FACTOR, EPS = 200.0, float(np.finfo(float).eps)
-# Mass at a node that is not followed on the way to the box, as a part of all; what no box holds.
-DROPPED_MASS, OUTSIDE = 1e-17, 1e300
+# Mass at a node that is not followed on the way to the box, as a part of all.
+DROPPED_MASS = 1e-17
 # Noise that is followed so much of a box far is narrow; mass at a node, as a part of all, that counts where it is not.
 NARROW_NOISE, BULK_MASS = 0.25, 1e-3
 # How much wider a box may be for a start outside, and of how many steps it holds the way.
 MOST_WIDENING, FIRST_STEPS = 3.0, 50
-# Equal steps from which on, and nodes up to which, powers of the matrix are formed.
-POWERS_FROM, DENSE_UP_TO = 40, 700
-# Learning rates at which the plateau is computed; it is interpolated where a schedule has more.
-PLATEAU_NODES = 20
-# Equal steps in the plane from which on they are combined.
-KRYLOV_FROM = 200
 # A law whose highest quarter of frequencies holds more than this part of it is narrower than the grid can show.
 UNRESOLVED_PART = 1e-3
-# Mass that moves between two nodes in a step and is neglected, relative to the total.
-NEGLIGIBLE_MASS = 1e-22
-
-
-Step = TransferOperator | SemiLagrangian
-
-
-def _one_step(step: Step, masses: Array) -> Array:
-    if isinstance(step, TransferOperator):
-        return step.adjoint(masses, NEGLIGIBLE_MASS * float(abs(masses).sum()))
-    return step.adjoint(masses)
-
-
-@dataclass(eq=False)
-class _Propagator:
-    """Many equal steps: a power of the matrix once that pays; in the plane `KrylovPowers`."""
-
-    step: Step
-    powers: dict[int, Array] = field(default_factory=dict)
-
-    def along(self, masses: Array, counts: list[int]) -> Iterator[tuple[int, Array]]:
-        """(k, masses k steps later) for these k >= 0, ascending."""
-        run, begun, done = None, 0, 0
-        long = self.step.grid.dimension > 1 and counts[-1] >= KRYLOV_FROM
-        for k in counts:
-            if not long:
-                masses, done = self.moved(masses, k - done), k
-                yield k, masses
-                continue
-            while run is None or k - begun > run.last:
-                if run is not None:
-                    masses, begun = run.after(run.last), begun + run.last
-                run = krylov_powers(self.one, masses, counts[-1] - begun)
-            yield k, run.after(k - begun)
-
-    def sums(self, masses: Array, values: Array, last: int) -> tuple[Array, Array]:
-        """values (n, m) summed over the masses k steps later, k = 0, ..., last, (last + 1, m); and the last masses."""
-        out, done = np.empty((last + 1, values.shape[1])), 0
-        while True:
-            run = krylov_powers(self.one, masses, last - done)
-            end = min(done + run.last, last)
-            out[done : end + 1] = run.sums(values, end - done + 1)
-            masses, done = run.after(end - done), end
-            if done == last:
-                return out, masses
-
-    def one(self, masses: Array) -> Array:
-        """A step later."""
-        return _one_step(self.step, masses)
-
-    def moved(self, masses: Array, count: int) -> Array:
-        if count in self.powers:
-            return np.asarray(masses @ self.powers[count])
-        if isinstance(self.step, TransferOperator) and count >= POWERS_FROM and masses.size <= DENSE_UP_TO:
-            self.powers[count] = np.linalg.matrix_power(self.step.dense(), count)
-            return self.moved(masses, count)
-        for _ in range(count):
-            masses = self.one(masses)
-        return masses
-
-
-@dataclass(eq=False)
-class _Segment:
-    """Steps on one grid: the law after `begun` steps, and how many more are asked for, the last one at the end."""
-
-    grid: Grid
-    mover: _Propagator
-    masses: Array
-    begun: int
-    counts: NDArray[np.int64]
-
-    def laws(self) -> Iterator[tuple[int, Array]]:
-        """(k, masses) after k steps from the start, at those asked for; `masses` are then the last ones."""
-        for ahead, law in self.mover.along(self.masses, self.counts.tolist()):
-            self.masses = law
-            yield self.begun + ahead, law
-
-    def means(self, values: Array) -> Array:
-        """The mean of values (n,) after the steps asked for; of those who have not left, as what has is not counted."""
-        both = np.column_stack([values, np.ones(values.size)])
-        if self.counts.size > KRYLOV_FROM and self.counts[-1] - self.counts[0] == self.counts.size - 1:
-            found, self.masses = self.mover.sums(self.masses, both, int(self.counts[-1]))
-            sums = found[self.counts[0] :]
-        else:
-            sums = np.array([masses @ both for _, masses in self.laws()])
-        return np.asarray(sums[:, 0] / sums[:, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,13 +122,8 @@ class MasterEquation:
         return Box(tuple(low.tolist()), tuple(high.tolist())) if near and narrow else box
 
     def risks(self, steps: NDArray[np.int64]) -> MarginalRisk:
-        """E f_i - min f_i at these steps, ascending.
-
-        Raises
-        ------
-        ConvergenceError
-            if mass keeps leaving, or the law becomes narrower than the finest grid.
-        """
+        """E f_i - min f_i at these steps, ascending; ConvergenceError if mass keeps leaving, or the law becomes
+        narrower than the finest grid."""
         box = self._with_start()
         found, lost = self.propagated(box, steps)
         bars = np.full(found.size, lost * self._top(box))
@@ -272,7 +175,7 @@ class MasterEquation:
         for segment in self._segments(box, steps):
             yield from ((k, segment.grid, masses) for k, masses in segment.laws() if k in steps)
 
-    def _segments(self, box: Box, steps: NDArray[np.int64]) -> Iterator[_Segment]:
+    def _segments(self, box: Box, steps: NDArray[np.int64]) -> Iterator[Segment]:
         """Steps from the start to the last one asked for, in pieces; `masses` of each are used when it has been."""
         done, grid, masses = 0, None, np.ones(1)
         for run in self.schedule.runs(int(steps[-1]) if steps.size else 0):
@@ -281,8 +184,8 @@ class MasterEquation:
                 grid, masses = self._approach(box, run.learning_rate, done, grid, masses)
                 done += 1
                 if done in steps:
-                    propagator = _Propagator(self.step(grid, run.learning_rate))
-                    yield _Segment(grid, propagator, masses, done, np.zeros(1, int))
+                    propagator = Propagator(self.step(grid, run.learning_rate))
+                    yield Segment(grid, propagator, masses, done, np.zeros(1, int))
             if done == last or grid is None:
                 continue
             finer = self.grid_on(box, run.learning_rate, grid)
@@ -291,7 +194,7 @@ class MasterEquation:
                 masses = resampled(masses, grid, finer)
             grid = finer
             asked = np.union1d(steps[(steps > done) & (steps <= last)], [last]) - done
-            segment = _Segment(grid, _Propagator(self.step(grid, run.learning_rate)), masses, done, asked)
+            segment = Segment(grid, Propagator(self.step(grid, run.learning_rate)), masses, done, asked)
             yield segment
             masses, done = segment.masses, last
         if grid is not None:
@@ -323,7 +226,7 @@ class MasterEquation:
             arrived = (distance(box, images[:, masses > BULK_MASS * masses.sum()]) <= 1).all()
         target = box if arrived else Box(tuple(low.tolist()), tuple(high.tolist()))
         grid = self.grid_on(target, s, None)
-        return grid, _one_step(self._step_of(grid, s, images), masses)
+        return grid, one_step(self._step_of(grid, s, images), masses)
 
     def grid_on(self, box: Box, learning_rate: float, grid: Grid | None) -> Grid:
         """The grid in use, if it is right for this learning rate, or a better one."""
@@ -342,8 +245,7 @@ class MasterEquation:
         f = self.term.objective
         with np.errstate(all="ignore"):
             images = grid.points - learning_rate * f.gradient(grid.points)
-        # An image that overflows has left, wherever to.
-        return self._step_of(grid, learning_rate, np.where(np.isfinite(images), images, OUTSIDE))
+        return self._step_of(grid, learning_rate, somewhere(images))
 
     def _step_of(self, grid: Grid, learning_rate: float, images: Array) -> Step:
         """From points whose images (d, m) are given to the nodes of a grid."""
@@ -355,16 +257,16 @@ class MasterEquation:
 
     def plateaus(self) -> dict[float, float]:
         """The stationary excess risk at each learning rate of the schedule."""
-        return each_rate(self.schedule, lambda s: stationary_risk(self, s))
+        return each_rate(self.schedule, lambda s: _stationary_risk(self, s))
 
 
 @lru_cache(maxsize=512)
 def _domain(f: Objective, learning_rate: float, noise: float) -> Box:
     """Cached: planning a schedule asks for the same one many times."""
-    return first_domain(f, learning_rate, 6, GaussianNoise.isotropic(f.dimension, learning_rate * noise), None).box
+    return first_domain(UniformNoise.of_sgd(f, learning_rate, noise), 6).box
 
 
-def stationary_risk(law: MasterEquation, learning_rate: float) -> float:
+def _stationary_risk(law: MasterEquation, learning_rate: float) -> float:
     """E f_i - min f_i under the stationary law of the chain.
 
     Where the noise is too narrow for a grid it is eps(s) (1 + c s), eps that of the Gibbs measure and c from the
@@ -373,8 +275,8 @@ def stationary_risk(law: MasterEquation, learning_rate: float) -> float:
     if law.noise * learning_rate >= 2 * _narrowest(law):
         return _stationary(law, learning_rate)
     least = 2 * _narrowest(law) / law.noise
-    excess = _stationary(law, least) / gibbs_risk(law.term, least * law.noise**2) - 1.0
-    return gibbs_risk(law.term, learning_rate * law.noise**2) * (1.0 + excess * learning_rate / least)
+    excess = _stationary(law, least) / gibbs_risk(law.term, least, law.noise) - 1.0
+    return gibbs_risk(law.term, learning_rate, law.noise) * (1.0 + excess * learning_rate / least)
 
 
 def _narrowest(law: MasterEquation) -> float:
@@ -407,34 +309,6 @@ def _stationary_in(law: MasterEquation, learning_rate: float, box: Box) -> tuple
         gibbs = np.exp(-2.0 * excess / (learning_rate * law.noise**2))
         masses = leading_masses(lambda m: step.adjoint(m, NEGLIGIBLE_MASS), step.n_dofs, gibbs / gibbs.sum())
     return float(masses @ excess), float(masses @ step.killed)
-
-
-def gibbs_risk(term: Term, learning_rate: float) -> float:
-    """eps(s) = E_mu f - min f, mu = exp(-2 f/s), by the trapezoid rule."""
-    points = gibbs_points(term.objective, learning_rate)
-    excess = term.excess(points)
-    weights = np.exp(-2.0 * excess / learning_rate)
-    return float(weights @ excess / weights.sum())
-
-
-def gibbs_points(f: Objective, learning_rate: float) -> Array:
-    """Nodes of a uniform grid that sees exp(-2 f/s), shape (d, n)."""
-    from witten.domains.sublevel import sublevel
-
-    found = sublevel(f, learning_rate, wells=6, margin=20.0)
-    cells = {1: 4000, 2: 500, 3: 120}[f.dimension]
-    return Grid(found.box, (cells,) * f.dimension).points
-
-
-def each_rate(schedule: Schedule, value) -> dict[float, float]:  # type: ignore[no-untyped-def]
-    """value(s) at each learning rate of a schedule, interpolated in logarithms where there are many."""
-    s = np.unique(schedule.learning_rates)
-    if s.size <= PLATEAU_NODES:
-        return {each: value(each) for each in s.tolist()}
-    log_s = np.log(s)
-    nodes = chebyshev_points(log_s[0], log_s[-1], PLATEAU_NODES)
-    at_nodes = np.log([max(value(each), 1e-300) for each in np.exp(nodes).tolist()])
-    return dict(zip(s.tolist(), np.exp(interpolation_matrix(nodes, log_s) @ at_nodes).tolist(), strict=True))
 
 
 def _require_seen(grid: Grid, masses: Array, learning_rate: float) -> None:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from witten.descent.gradient_map import DescentMap
 from witten.domains.box import Box
 from witten.errors import ConvergenceError, RequestError
-from witten.risk.laws.master_equation import MarginalRisk, each_rate
+from witten.risk.laws.gibbs_risk import each_rate
+from witten.risk.laws.master_equation import MarginalRisk
 from witten.risk.separable import Term
 from witten.schedules import Schedule
 from witten.sgd.arnoldi import leading_masses
+from witten.sgd.chain_domain import first_domain
 from witten.sgd.gradient_noise import GaussianNoise
 from witten.sgd.momentum_chain import MomentumStep, pair_matrix
-from witten.sgd.transfer_spectrum import first_domain
+from witten.sgd.steps.step_noise import UniformNoise
 
 __all__ = ["MomentumLaw"]
 
@@ -70,7 +72,8 @@ class MomentumLaw:
         """Ends of the box, and half the width of the strip: those of the stationary law, and of the way there."""
         f, s = self.term.objective, float(self.schedule.learning_rates.max())
         deviation = s * self.noise
-        box = first_domain(f, s * (1 - self.momentum), 6, GaussianNoise.isotropic(1, deviation), None).box
+        usual = UniformNoise(f, s * (1 - self.momentum), GaussianNoise.isotropic(1, deviation))
+        box = first_domain(usual, 6).box
         way = self._way()
         spread = STRIP * deviation / math.sqrt(1 - self.momentum**2)
         low = min(box.lower[0], float(way.min()) - spread)
@@ -150,13 +153,8 @@ class MomentumLaw:
         return np.array(risks), max(0.0, 1.0 - left)
 
     def risks(self, steps: Steps) -> MarginalRisk:
-        """E f - min f at these steps, ascending.
-
-        Raises
-        ------
-        RequestError
-            if that takes too many nodes; ConvergenceError if mass keeps leaving.
-        """
+        """E f - min f at these steps, ascending; RequestError if that takes too many nodes; ConvergenceError if mass
+        keeps leaving."""
         law = self
         for _ in range(MOST_ENLARGEMENTS):
             found, lost = law._means(steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numba
@@ -32,14 +32,6 @@ class SemiLagrangian:
     images: Array
     deviations: Array
 
-    @property
-    def points(self) -> Array:
-        return self.grid.points
-
-    @property
-    def volume(self) -> float:
-        return float(np.prod(self.grid.spacing))
-
     @cached_property
     def targets(self) -> Targets:
         """Where the nodes go, found once for all steps."""
@@ -54,11 +46,6 @@ class SemiLagrangian:
             shape = [-1 if a == axis else 1 for a in range(self.grid.dimension)]
             out = np.fft.irfft(np.fft.rfft(out, axis=axis) * damping.reshape(shape), n, axis=axis)
         return np.asarray(out.ravel())
-
-    def around(self, image: Array) -> Array:
-        """The law of image + e as masses, (d,) -> (n,)."""
-        moved = replace(self, images=np.asarray(image, dtype=float)[:, None])
-        return moved.adjoint(np.ones(1))
 
 
 def distribute(grid: Grid, at: Array, masses: Array) -> Array:

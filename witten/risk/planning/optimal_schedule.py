@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,16 +14,14 @@ from witten.errors import ConvergenceError, GridError, RequestError
 from witten.langevin import checked_momentum
 from witten.objectives import Objective, resolve
 from witten.risk.escape import escapes
-from witten.risk.excess_risk import excess_risk
 from witten.risk.laws.fokker_planck import domain_of
-from witten.risk.laws.master_equation import MasterEquation
-from witten.risk.laws.momentum_law import MomentumLaw
 from witten.risk.planning.modal_model import ModalModel
+from witten.risk.planning.sgd_risk import FIRST_SEARCH, START_TARGETS, SGDRisk, rounded
 from witten.risk.planning.stage_search import MOST_STEPS, StageSearch
 from witten.risk.separable import Term, starting_point, terms, without_constant
-from witten.schedules import Schedule, Stop
+from witten.schedules import Schedule
 
-__all__ = ["Plan", "classical_laws", "classical_schedules", "plan_schedule", "steps_against_learning_rate"]
+__all__ = ["Plan", "plan_schedule"]
 
 Array = NDArray[np.float64]
 # Learning rates that stages may have, by the largest dimension of a term.
@@ -39,21 +36,13 @@ CORRECTIONS, SEARCHES, TARGET_TOLERANCE = 9, 2, 2e-3
 # Constant learning rates tried on the exact distribution of SGD, how far from the model's among the choices, and the
 # tolerance in log s.
 TRIALS = {1: (14, 2, 1e-5), 2: (6, 1, 0.02)}
-# Nodes per standard deviation of its noise while schedules are compared.
-NODES_PER_DEVIATION = {1: 2.0, 2: 1.5}
 # Cells along an axis while constant learning rates are tried in the plane, as a part of those of the law: half the
 # time for a risk that differs by 1e-4 of itself.
 FEWER_CELLS = 0.7
-# Factor on the number of steps where the target is not reached.
-SEARCH_GROWTH = {1: 8, 2: 2}
 # A plateau of the model below this part of the target is not computed again, for SGD.
 CLEARLY_BELOW = 0.8
 # A start that widens the box by more than this factor is why no grid resolves it.
 FAR_START = 1.5
-# Steps at which the target is first looked for.
-FIRST_SEARCH = 301
-# How far above a single minimum, in targets, runs start where no point is given.
-START_TARGETS = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +121,15 @@ def plan_schedule(
     """
     given, alpha = resolve(objective), checked_momentum(momentum)
     f = without_constant(given)
-    _require_target(target)
+    if not (math.isfinite(target) and target > 0):
+        raise RequestError(f"the target must be a positive excess risk, got {target}")
     start = starting_point(f, x0, START_TARGETS * target)
     parts = terms(f, start)
     _require(target, stages, parts)
-    if alpha and _dimension(parts) > 1:
+    law = SGDRisk(f, start, noise, momentum=alpha, nesterov=nesterov)
+    if alpha and law.dimension > 1:
         raise RequestError(f"{f.name} is no sum of functions of one variable: with momentum it has no schedule yet")
-    law = _SGDRisk(f, start, noise, momentum=alpha, nesterov=nesterov)
-    choices = law.affordable(_choices(parts, target, noise, None if largest is None else largest / (1 - alpha)))
+    choices = law.affordable(_choices(law, target, None if largest is None else largest / (1 - alpha)))
     try:
         return _planned(law, target, stages, StageSearch(ModalModel(parts, choices, noise), target))
     except GridError:
@@ -160,7 +150,7 @@ def _no_grid(f: Objective, target: float, start: Array, parts: list[Term], choic
     )
 
 
-def _planned(law: _SGDRisk, target: float, stages: int, search: StageSearch) -> Plan:
+def _planned(law: SGDRisk, target: float, stages: int, search: StageSearch) -> Plan:
     """The plan, with learning rates that the search may choose from."""
     constant, risk = _best_constant(search, law, target)
     best: Found = ((constant,), risk, [search.constant(search.best_constant())])
@@ -171,75 +161,10 @@ def _planned(law: _SGDRisk, target: float, stages: int, search: StageSearch) -> 
     return Plan(law.f.name, target, law.start, own, best[1], one, risk, tuple(best[2]))
 
 
-@dataclass(frozen=True)
-class _SGDRisk:
-    """The exact risk of SGD from the start; `most` as in `MasterEquation`.
-
-    With momentum alpha learning rates are those of SGD without it, of which it takes the part 1 - alpha."""
-
-    f: Objective
-    start: Array
-    noise: float
-    most: float = 1.0
-    momentum: float = 0.0
-    nesterov: bool = False
-
-    def own(self, stages: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
-        """Stages with the learning rates that SGD has."""
-        return tuple((_round((1 - self.momentum) * s) if self.momentum else s, n) for s, n in stages)
-
-    def affordable(self, learning_rates: Array) -> Array:
-        """Without those, of descending ones, that are too small for a law with momentum."""
-        if self.momentum:
-            plans = [Schedule.piecewise(self.own([(s, 1)])) for s in learning_rates.tolist()]
-            fit = [all(law.fits for law in self._with_momentum(plan)) for plan in plans]
-            return learning_rates[: max(int(np.argmin([*fit, False])), 1)]
-        return learning_rates
-
-    def risks(self, stages: Sequence[tuple[float, int]], steps: NDArray[np.int64]) -> Array:
-        """The risk after these numbers of steps."""
-        plan = Schedule.piecewise(self.own(stages))
-        return np.asarray(sum(law.term.count * law.risks(steps).risks for law in self.laws(plan)))
-
-    def at_end(self, stages: Sequence[tuple[float, int]]) -> float:
-        """The risk after all of them."""
-        return float(self.risks(stages, np.array([0, sum(steps for _, steps in stages)]))[-1])
-
-    def plateau(self, learning_rate: float) -> float:
-        """The risk after very many steps."""
-        plan = Schedule.piecewise(self.own([(learning_rate, 1)]))
-        return sum(law.term.count * next(iter(law.plateaus().values())) for law in self.laws(plan))
-
-    def laws(self, plan: Schedule) -> Sequence[MasterEquation | MomentumLaw]:
-        """One for each term.
-
-        Raises
-        ------
-        ConvergenceError
-            where no grid is wide enough for the law of pairs and fine enough.
-        """
-        if self.momentum:
-            found = self._with_momentum(plan)
-            if not all(law.fits for law in found):
-                rates = f"{plan.learning_rates.min():.4g} to {plan.learning_rates.max():.4g}"
-                raise ConvergenceError(
-                    f"with momentum no grid holds the laws of {self.f.name} at learning rates {rates}; ask for a "
-                    "larger target or fewer stages"
-                )
-            return found
-        parts = terms(self.f, self.start)
-        nodes = [NODES_PER_DEVIATION[t.objective.dimension] for t in parts]
-        return [MasterEquation(t, plan, self.noise, n, self.most) for t, n in zip(parts, nodes, strict=True)]
-
-    def _with_momentum(self, plan: Schedule) -> list[MomentumLaw]:
-        parts = terms(self.f, self.start)
-        return [MomentumLaw(term, plan, self.noise, self.momentum, self.nesterov) for term in parts]
-
-
 Found = tuple[tuple[tuple[float, int], ...], float, list[float]]
 
 
-def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) -> Found | None:
+def _corrected(search: StageSearch, count: int, target: float, law: SGDRisk) -> Found | None:
     """Stages whose risk by the distribution of SGD is the target: that of the model is moved until it is.
 
     None where one stage is best in the plane, whose length is known already (`_best_constant`).
@@ -255,10 +180,10 @@ def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) ->
         # enough for the law and fine enough.
         sequence = [each for each in sequence if each[0] not in unseen]
         stages, _, guess = min(sequence, key=lambda each: each[1])
-        if len(stages) == 1 and _dimension(terms(law.f, law.start)) > 1:
+        if len(stages) == 1 and law.dimension > 1:
             return found
         total, steps = at.durations(stages, guess)
-        plan = [(_round(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
+        plan = [(rounded(at.rates[i]), max(1, math.ceil(n))) for i, n in zip(stages, steps, strict=True)]
         # Plans recur where single steps matter.
         try:
             risk = risks[tuple(plan)] = risks.get(tuple(plan)) or law.at_end(plan)
@@ -282,14 +207,9 @@ def _corrected(search: StageSearch, count: int, target: float, law: _SGDRisk) ->
     return found
 
 
-def _round(learning_rate: float) -> float:
-    """Four digits: a plan is to be typed in again."""
-    return float(f"{learning_rate:.4g}")
-
-
-def _best_constant(search: StageSearch, law: _SGDRisk, target: float) -> tuple[tuple[float, int], float]:
+def _best_constant(search: StageSearch, law: SGDRisk, target: float) -> tuple[tuple[float, int], float]:
     """The constant learning rate that takes SGD to the target in the fewest steps, near the one of the model."""
-    i, dimension = search.best_constant(), _dimension(terms(law.f, law.start))
+    i, dimension = search.best_constant(), law.dimension
     trials, far, close = TRIALS[dimension]
     low, high = (search.rates[min(max(j, 0), search.rates.size - 1)] for j in (i + far, i - far))
     time, slower = search.constant(i) * search.rates[i], 1.0
@@ -297,8 +217,8 @@ def _best_constant(search: StageSearch, law: _SGDRisk, target: float) -> tuple[t
 
     def steps(log_s: float) -> float:
         nonlocal slower
-        s = _round(math.exp(log_s))
-        guess = 2 * FIRST_SEARCH if dimension == 1 else max(1.3 * slower * time / s, 30)
+        s = rounded(math.exp(log_s))
+        guess = FIRST_SEARCH if dimension == 1 else max(1.3 * slower * time / s, 30)
         reachable = np.interp(-log_s, -np.log(search.rates), search.model.plateaus) < CLEARLY_BELOW * target
         tried[s] = n = _steps_to_compare(law, s, target, guess, bool(reachable))
         slower = max(n * s / time, 1.0) if n else slower  # SGD than the model
@@ -308,40 +228,30 @@ def _best_constant(search: StageSearch, law: _SGDRisk, target: float) -> tuple[t
     minimize_scalar(steps, bounds=(math.log(low), math.log(high)), method="bounded", options=options)
     reached = {s: n for s, n in tried.items() if n}
     for s in sorted(reached, key=lambda each: reached[each]):
-        if found := _first_below(law, s, target, MOST_STEPS, 1.02 * reached[s] + 1):
+        if found := law.first_below(s, target, MOST_STEPS, 1.02 * reached[s] + 1):
             return (s, found[0]), found[1]
     raise ConvergenceError(
         f"no constant learning rate takes SGD to {target:g} in {MOST_STEPS} steps; ask for a larger target"
     )
 
 
-def _steps_to_compare(law: _SGDRisk, s: float, target: float, guess: float, reachable: bool) -> int | None:
+def _steps_to_compare(law: SGDRisk, s: float, target: float, guess: float, reachable: bool) -> int | None:
     """The first step below the target; in the plane on fewer cells, where these can show the law."""
-    if _dimension(terms(law.f, law.start)) > 1:
+    if law.dimension > 1:
         with suppress(ConvergenceError):
-            coarse = replace(law, most=FEWER_CELLS)
-            return _steps(_first_below(coarse, s, target, MOST_STEPS, guess, reachable))
-    return _steps(_first_below(law, s, target, MOST_STEPS, guess, reachable))
+            return replace(law, most=FEWER_CELLS).steps_to(s, target, MOST_STEPS, guess, reachable)
+    return law.steps_to(s, target, MOST_STEPS, guess, reachable)
 
 
-def _steps(found: tuple[int, float] | None) -> int | None:
-    return found[0] if found else None
-
-
-def _choices(parts: list[Term], target: float, noise: float, largest: float | None) -> Array:
+def _choices(law: SGDRisk, target: float, largest: float | None) -> Array:
     """Learning rates from the largest down to one with a plateau well below the target, descending."""
-    top = _largest(parts, noise) if largest is None else float(largest)
+    top = _largest(law.terms, law.noise) if largest is None else float(largest)
     if not (math.isfinite(top) and top > 0):
         raise RequestError(f"the largest learning rate must be positive, got {largest}")
-    dimension = sum(term.count * term.objective.dimension for term in parts)
+    variables = sum(term.count * term.objective.dimension for term in law.terms)
     # One well of any curvature has the plateau d s/4.
-    bottom = min(0.5 * top, SMALLEST_PLATEAU[_dimension(parts)] * target * 4 / (dimension * noise**2))
-    return np.geomspace(top, bottom, RATE_CHOICES[_dimension(parts)])
-
-
-def _dimension(parts: list[Term]) -> int:
-    """1 for sums of functions of one variable."""
-    return max(term.objective.dimension for term in parts)
+    bottom = min(0.5 * top, SMALLEST_PLATEAU[law.dimension] * target * 4 / (variables * law.noise**2))
+    return np.geomspace(top, bottom, RATE_CHOICES[law.dimension])
 
 
 def _largest(parts: list[Term], noise: float) -> float:
@@ -352,103 +262,9 @@ def _largest(parts: list[Term], noise: float) -> float:
     return s
 
 
-def _require_target(target: float) -> None:
-    if not (math.isfinite(target) and target > 0):
-        raise RequestError(f"the target must be a positive excess risk, got {target}")
-
-
 def _require(target: float, stages: int, parts: list[Term]) -> None:
     if not 1 <= stages <= 6:
         raise RequestError(f"the number of stages must be from 1 to 6, got {stages}")
     at_start = sum(term.count * float(term.excess(term.start[:, None])[0]) for term in parts)
     if target >= at_start:
         raise RequestError(f"the start has the excess risk {at_start:g} already; ask for a target below it")
-
-
-def steps_against_learning_rate(
-    objective: Objective | str, target: float, learning_rates: ArrayLike, x0: ArrayLike | None = None, *,
-    noise: float = 1.0, most: int = 200_000,
-) -> list[int | None]:  # fmt: skip
-    """Steps of SGD at each constant learning rate until E f - min f <= target, None where that takes more than `most`.
-
-    By the exact distribution of SGD; at once None where the plateau is above the target.
-
-    >>> witten.risk.steps_against_learning_rate("x^2/2", 0.1, (0.05, 0.1, 0.5), (1.0,))
-    [17, 9, None]
-    """
-    f = without_constant(resolve(objective))
-    law = _SGDRisk(f, starting_point(f, x0, START_TARGETS * target), noise)
-    asked = np.atleast_1d(np.asarray(learning_rates, dtype=float)).tolist()
-    return [_steps(_first_below(law, s, target, most)) for s in asked]
-
-
-def _first_below(
-    law: _SGDRisk, s: float, target: float, most: int, guess: float = 2 * FIRST_SEARCH, reachable: bool = False
-) -> tuple[int, float] | None:
-    """The first step at which a constant learning rate is below the target, and its risk; None if its plateau is
-    not."""
-    steps = min(math.ceil(guess), most)
-    while True:
-        risks = law.risks([(s, steps)], np.arange(steps + 1))
-        below = np.flatnonzero(risks <= target)
-        if below.size:
-            return int(below[0]), float(risks[below[0]])
-        reachable = reachable or law.plateau(s) < target
-        if steps >= most or not reachable:
-            return None
-        steps = min(SEARCH_GROWTH[_dimension(terms(law.f, law.start))] * steps, most)
-
-
-def classical_schedules(
-    objective: Objective | str, target: float, x0: ArrayLike | None = None, *, learning_rate: float,
-    noise: float = 1.0, most: int = 5_000,
-) -> dict[str, int | None]:  # fmt: skip
-    """Steps of SGD to the target along well-known schedules from a learning rate, None where `most` is not enough.
-
-    'cosine': the shortest one that ends at or below the target; 'step decay': by 10, the first half at the full
-    learning rate; 'logarithmic': C/log(2 + k) with C = 2H, H the barrier.
-    """
-    f = without_constant(resolve(objective))
-    law, out = _SGDRisk(f, starting_point(f, x0, START_TARGETS * target), noise), dict[str, int | None]()
-    for name, make in classical_laws(f, law.start, learning_rate=learning_rate).items():
-        if name == "logarithmic":  # does not depend on where it ends
-            plan = make(most).until(Stop("risk", target))
-            curve = excess_risk(f, plan, law.start, noise=noise, records=2, plateaus=False)
-            out[name] = curve.first_below(target)
-        else:
-            out[name] = _shortest(law, make, target, most)
-    return out
-
-
-def classical_laws(
-    objective: Objective | str, x0: ArrayLike | None = None, *, learning_rate: float
-) -> dict[str, Callable[[int], Schedule]]:
-    """The schedules of `classical_schedules`, by the number of their steps."""
-    f = resolve(objective)
-    barriers = [term.landscape.barrier for term in terms(f, starting_point(f, x0, learning_rate))]
-    out: dict[str, Callable[[int], Schedule]] = {
-        "cosine": lambda n: Schedule.cosine(learning_rate, n),
-        "step decay": lambda n: Schedule.step_decay(learning_rate, n, 10.0, max(1, n // 2)),
-    }
-    known = [barrier for barrier in barriers if barrier is not None]
-    if known:
-        out["logarithmic"] = lambda n: Schedule.logarithmic(2 * max(known), n)
-    return out
-
-
-def _shortest(law: _SGDRisk, make: Callable[[int], Schedule], target: float, most: int) -> int | None:
-    """The smallest n, to a percent, for which the schedule make(n) ends at or below the target."""
-
-    def risk(n: int) -> float:
-        return excess_risk(law.f, make(n), law.start, noise=law.noise, records=2, plateaus=False).final
-
-    high = 64
-    while risk(high) > target:
-        if high >= most:
-            return None
-        high = min(2 * high, most)
-    low = high // 2
-    while high - low > max(1, high // 100):
-        middle = (low + high) // 2
-        low, high = (low, middle) if risk(middle) <= target else (middle, high)
-    return high

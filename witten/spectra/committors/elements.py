@@ -6,22 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import witten.parallel.load_dolfinx  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
-from witten.errors import ConvergenceError
+from witten.operators.distributed_laplacian import times
 from witten.operators.elements.finite_elements import FiniteElementLaplacian
 from witten.spectra.committors.graph import FASTEST, MOST_WELLS, SHALLOWEST, WRONG, wells_with_core
 from witten.linalg.graded_eigenvalues import Steps, WellGraph, slow_modes, steps
 from witten.linalg.merge_tree import MergeTree, merge_tree_of_graph
 from witten.spectra.committors.grounded_laplacian import LARGEST_EXPONENT, connected_sublevel, series_errors
-from witten.spectra.solvers.distributed.krylov_schur import ORDERING, by_cholesky, not_positive, petsc_errors
-from witten.spectra.solvers.distributed.lobpcg import near_kernel
-from witten.spectra.solvers.distributed.petsc_options import petsc_options
+from witten.spectra.committors.grounded_inverse import GroundedInverse
 from witten.spectra.solvers.rayleigh_ritz import RitzPairs
 
 __all__ = ["ElementCommittors", "SmallPairs", "deep"]
@@ -34,8 +30,6 @@ PER_PAIR = ("rates", "psi", "residuals", "noise", "log_rates", "relative", "mode
 UNTRUE = {False: 1e-11, True: 1e-7}
 # Of exponents, so that a double holds the exponential.
 LIMIT = 700.0
-# Of conjugate gradients, and how often they start again from what is left.
-TOLERANCE, RESTARTS = 1e-10, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +83,7 @@ class ElementCommittors:
 
     def solve(self, operator: FiniteElementLaplacian, k: int, start: Array | None = None) -> SmallPairs:
         """The small pairs, the k lowest of all and more, or fewer where fewer are small; `start` is not needed.
-        Collective.
-
-        Raises
-        ------
-        ConvergenceError
-            if the linear solver fails.
-        """
+        Collective. ConvergenceError if the linear solver fails."""
         graph = Graph.of(operator)
         found = merge_tree_of_graph(graph.indptr, graph.indices, graph.values, SHALLOWEST * operator.learning_rate)
         m = wells_with_core(found, operator.learning_rate, k)
@@ -103,7 +91,8 @@ class ElementCommittors:
             return SmallPairs.nothing(operator)
         deepest = (14.0 if self.iterative else 20.0) if self.deepest is None else self.deepest
         grounded = GroundedElements.of(operator, graph, found.only(slice(m)), deepest)
-        with _Inverse(grounded, self.iterative, self.options) as inverse:
+        log_kernel = grounded.log_psi0[grounded.inner] - grounded.unit.min()
+        with GroundedInverse(operator, grounded.inner, log_kernel, self.iterative, self.options) as inverse:
             return grounded.pairs(inverse)
 
 
@@ -194,7 +183,7 @@ class GroundedElements:
         """Values e^unit psi / psi_0, (n_owned, m), of columns in units of their cores."""
         return np.asarray(psi * np.exp(np.clip(self.unit - self.log_psi0[:, None], -LIMIT, LIMIT)))
 
-    def pairs(self, inverse: _Inverse) -> SmallPairs:
+    def pairs(self, inverse: GroundedInverse) -> SmallPairs:
         """The small pairs, from the committors, the times on the way back and the small problem that is left."""
         operator = self.operator
         h, off, back = self._committors(inverse)
@@ -234,10 +223,9 @@ class GroundedElements:
             found=1 + small,
         )
 
-    def _committors(self, inverse: _Inverse) -> tuple[Array, Array, Array]:
+    def _committors(self, inverse: GroundedInverse) -> tuple[Array, Array, Array]:
         """h, (n_owned, m), how far it was from a sum of one at each node, and psi_0 G M h / e^unit."""
-        stiff = np.stack([_times(self.operator.stiffness, column) for column in self.cores.T], axis=1)
-        psi = self.cores + inverse(-stiff)
+        psi = self.cores + inverse(-times(self.operator.stiffness, self.cores))
         back = inverse(self.operator.times_mass(psi))
         h = self.functions(psi)
         off = abs(h.sum(axis=1) - 1.0)
@@ -319,90 +307,3 @@ def _completed(z: Array, first: Array, left: NDArray[np.bool_]) -> Array:
     out[cells, :, largest] = 0.0
     out[cells, :, largest] = -out.sum(axis=2)
     return np.asarray(out.reshape(z.shape))
-
-
-def _times(matrix: Any, values: Array) -> Array:
-    x, y = matrix.createVecs()
-    x.array[:] = values
-    matrix.mult(x, y)
-    out: Array = y.array.copy()
-    return out
-
-
-class _Inverse:
-    """b -> K^{-1} b on the nodes outside the cores, zero in the cores, for columns (n_owned, any)."""
-
-    def __init__(self, grounded: GroundedElements, iterative: bool, options: Mapping[str, str | None]) -> None:
-        self.grounded, self.iterative, self.options = grounded, iterative, options
-
-    def __enter__(self) -> _Inverse:
-        operator = self.grounded.operator
-        first = operator.stiffness.getOwnershipRange()[0]
-        inner = (self.grounded.inner + first).astype(PETSc.IntType)
-        rows = PETSc.IS().createGeneral(inner, comm=operator.comm)
-        self.matrix = operator.stiffness.createSubMatrix(rows, rows)
-        self.matrix.setOption(PETSc.Mat.Option.SPD, True)
-        self.solver = PETSc.KSP().create(operator.comm)
-        self.solver.setOperators(self.matrix)
-        self.solver.setOptionsPrefix("committor_")
-        with self._options():
-            if self.iterative:
-                near_kernel(self.matrix, np.exp(self.grounded.log_psi0[self.grounded.inner] - self.grounded.unit.min()))
-                self.solver.setType("cg")
-                self.solver.getPC().setType("hypre" if PETSc.Sys.hasExternalPackage("hypre") else "gamg")
-                self.solver.setTolerances(rtol=TOLERANCE, max_it=400)
-            else:
-                by_cholesky(self.solver)
-            self.solver.setFromOptions()
-            self.solver.setUp()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.solver.destroy()
-        self.matrix.destroy()
-
-    def counted(self, rate: float, sound: NDArray[np.bool_]) -> int:
-        """How many eigenvalues the grounded pencil has below a rate: of these no committor knows.
-
-        sound : the nodes of this rank, (n_owned,), where rounding has done no harm. High up at the edge of space signs
-            of pivots mean nothing, and no mode lives there.
-        """
-        operator = self.grounded.operator
-        first = operator.stiffness.getOwnershipRange()[0]
-        inner = self.grounded.inner[sound[self.grounded.inner]]
-        rows = PETSc.IS().createGeneral((inner + first).astype(PETSc.IntType), comm=operator.comm)
-        mass = operator.mass.createSubMatrix(rows, rows)
-        shifted = operator.stiffness.createSubMatrix(rows, rows)
-        shifted.axpy(-rate, mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        shifted.setOption(PETSc.Mat.Option.SYMMETRIC, True)
-        try:
-            return not_positive(shifted, operator.dimension, self.options)
-        finally:
-            shifted.destroy()
-            mass.destroy()
-
-    def _options(self) -> Any:
-        ordering = {"committor_mat_mumps_icntl_7": ORDERING[self.grounded.operator.dimension]}
-        return petsc_options(self.options, **({} if self.iterative else ordering))
-
-    def __call__(self, b: Array) -> Array:
-        x = np.zeros_like(b)
-        with petsc_errors(f"the linear solver for committors on {self.grounded.operator.n_dofs} unknowns"):
-            for j in range(b.shape[1]):
-                x[self.grounded.inner, j] = self._solved(b[self.grounded.inner, j])
-        return x
-
-    def _solved(self, b: Array) -> Array:
-        right, x = self.matrix.createVecs()
-        step = x.duplicate()
-        total = np.zeros_like(b)
-        for _ in range(RESTARTS if self.iterative else 1):
-            right.array[:] = b - _times(self.matrix, total) if total.any() else b
-            self.solver.solve(right, step)
-            if not self.solver.is_converged:
-                raise ConvergenceError(
-                    "conjugate gradients did not converge for a committor; refine the mesh, or allow more: "
-                    "--petsc '-committor_ksp_max_it 2000'"
-                )
-            total += step.array
-        return total

@@ -160,14 +160,8 @@ def _domain(diffusion: Diffusion, s: float, rtol: float, box: Box | None) -> tup
 
 
 def matched_region(diffusion: Diffusion, s: float, margin: float) -> tuple[Sublevel, float]:
-    """{f <= level}, `margin` above the saddles in units of s sigma^2, and sigma^2, the largest
-    eigenvalue of Sigma there.
-
-    Raises
-    ------
-    RequestError
-        where Sigma grows so fast that there is none.
-    """
+    """{f <= level}, `margin` above the saddles in units of s sigma^2, and sigma^2, the largest eigenvalue of Sigma
+    there; RequestError where Sigma grows so fast that there is none."""
     strength = 0.0
     for _ in range(MATCHED):
         region = sublevel(diffusion.objective, s * (strength or 1.0), margin=margin)

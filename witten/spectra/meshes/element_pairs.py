@@ -78,15 +78,9 @@ class ElementSolvers:
     accuracy: float
 
     def __call__(self, operator: FiniteElementLaplacian, coarser: ElementPairs | None) -> ElementPairs:
-        """The lowest pairs of a mesh; those of a coarser one are a start. Collective.
-
-        Raises
-        ------
-        TooLargeToFactor
-            if an iteration fails on a mesh too large for a factorisation.
-        ConvergenceError
-            if another solver fails, or eigenvalues are missed.
-        """
+        """The lowest pairs of a mesh; those of a coarser one are a start. Collective. TooLargeToFactor if an iteration
+        fails on a mesh too large for a factorisation. ConvergenceError if another solver fails, or eigenvalues are
+        missed."""
         factored = operator.n_dofs <= FACTOR_UP_TO[operator.dimension]
         every = self._small(operator, factored)
         # Where committors know a rate to the last digit, an ordinary solver has fewer.

@@ -8,8 +8,8 @@ from witten.errors import ConvergenceError
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.solvers.combined import Solver, TwoScales, merged, planned
 from witten.spectra.solvers.eigensolve import default_solver
-from witten.spectra.solvers.lanczos import Lanczos, count_below
-from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs
+from witten.spectra.solvers.lanczos import Lanczos, missed
+from witten.spectra.solvers.rayleigh_ritz import RitzPairs
 
 __all__ = ["complete_pairs"]
 
@@ -23,7 +23,7 @@ def complete_pairs(operator: WittenLaplacian, k: int, wanted: int) -> tuple[Solv
     if not isinstance(solver.fast if isinstance(solver, TwoScales) else solver, Lanczos):
         return solver, pairs
     for seed in range(4):
-        if _none_missed(operator, pairs):
+        if not missed(operator, pairs):
             return solver, pairs.lowest(k)
         random = np.random.default_rng(seed).standard_normal((operator.n_dofs, 4))
         block = np.column_stack([pairs.psi, random])
@@ -32,14 +32,3 @@ def complete_pairs(operator: WittenLaplacian, k: int, wanted: int) -> tuple[Solv
         f"Lanczos keeps missing eigenvalues of {operator.objective} at learning rate {operator.learning_rate:g}; ask "
         "for more of them"
     )
-
-
-def _none_missed(operator: WittenLaplacian, pairs: RitzPairs) -> bool:
-    """Whether as many eigenvalues lie below the widest gap between the guards as were found there."""
-    low, high = pairs.rates[-GUARDS - 1 : -1], pairs.rates[-GUARDS:]
-    with np.errstate(divide="ignore"):  # rates below the doubles
-        at = int((high / low).argmax())
-    bound = 0.5 * (low[at] + high[at])
-    if bound < 1e-10 * operator.scale:
-        return True  # so close to zero that signs of pivots mean nothing; residuals guard these
-    return count_below(operator, bound) == pairs.rates.size - GUARDS + at

@@ -16,10 +16,12 @@ from witten.linalg.iteration_limits import bounded
 from witten.operators.witten_laplacian import WittenLaplacian
 from witten.spectra.solvers.rayleigh_ritz import GUARDS, RitzPairs, rayleigh_ritz
 
-__all__ = ["Lanczos", "count_below", "factorised", "polished"]
+__all__ = ["Lanczos", "count_below", "factorised", "missed", "polished"]
 
 # A pair that was missed lies below the last one found by more than this part; how well the search for it converges.
 MISSING, ROUGHLY = 1e-6, 1e-3
+# Eigenvalues are counted above this part of the operator's scale.
+COUNTABLE = 1e-10
 Inverse = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -56,7 +58,8 @@ class Lanczos:
         """The k lowest pairs above the ground state; `start` (n, any) adds its span to what Lanczos finds.
 
         A single Krylov sequence can overlook one of several nearly equal eigenvalues, and bars take it that none is
-        missing among those found: a second sequence, orthogonal to these, looks for more.
+        missing among those found. They are counted by inertia; where the count differs or says nothing, further
+        sequences, orthogonal to these, look for more.
 
         Raises
         ------
@@ -72,6 +75,8 @@ class Lanczos:
             start = pairs.psi
         psi = self._arpack(operator, inverse, k, start)
         pairs = polished(operator, inverse, psi if start is None else np.column_stack([psi, start]), k, self.polish)
+        if missed(operator, pairs) == 0:
+            return pairs
         for _ in range(k if operator.n_dofs > k + 1 + GUARDS else 0):
             missing = self._arpack(operator, inverse, 1, None, pairs.psi)
             both = rayleigh_ritz(operator, np.column_stack([pairs.psi, missing]))
@@ -141,6 +146,20 @@ def count_below(operator: WittenLaplacian, rate: float) -> int:
             f"the factorisation at {rate:g} had to pivot, so its inertia is unknown; move the bound a little"
         )
     return int(np.count_nonzero(lu.U.diagonal() < 0)) - 1
+
+
+def missed(operator: WittenLaplacian, pairs: RitzPairs) -> int | None:
+    """How many more eigenvalues lie below the widest gap between the guards than were found there; None where that is
+    so close to zero that the signs of pivots mean nothing, or where there are no guards."""
+    if pairs.rates.size <= GUARDS:
+        return None
+    low, high = pairs.rates[-GUARDS - 1 : -1], pairs.rates[-GUARDS:]
+    with np.errstate(divide="ignore"):  # rates below the doubles
+        at = int((high / low).argmax())
+    bound = 0.5 * (low[at] + high[at])
+    if bound < COUNTABLE * operator.scale:
+        return None
+    return count_below(operator, bound) - (pairs.rates.size - GUARDS + at)
 
 
 def _symmetric_lu(matrix: Any, shift: float) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numba
@@ -20,11 +21,13 @@ from witten.operators.kernels import kernel
 from witten.request import positive
 from witten.sgd.gradient_noise import GaussianNoise
 
-__all__ = ["REACH", "TransferOperator", "transfer_operator"]
+__all__ = ["REACH", "TransferOperator", "dot", "lowered", "on_grid", "somewhere", "transfer_operator", "within_reach"]
 
 Array = NDArray[np.float64]
 # The Gaussian is cut off at so many standard deviations: beyond lies 2e-19 of it.
 REACH = 9.0
+# Where an image that overflows is: it has left, wherever to.
+OUTSIDE = 1e300
 # Exponents of the SDE's chain beyond which a step is one way.
 STEEPEST = 30.0
 
@@ -84,20 +87,6 @@ class TransferOperator:
         with np.errstate(all="ignore"):
             return np.asarray(-2.0 * (self.values - np.nanmin(self.values)) / unit)
 
-    def log_gibbs(self, objective: Objective) -> Array:
-        """log of the density of the Gibbs measure of the SDE on f but for a factor, at the nodes, shape (n,).
-
-        Raises
-        ------
-        RequestError
-            where it has none.
-        """
-        v = self.deviations**2
-        if np.ptp(v) > 1e-12 * v.max():
-            raise RequestError("the Gibbs measure belongs to noise that is the same along all axes")
-        values = objective(self.points)
-        return np.asarray(-2.0 * (values - np.nanmin(values)) * self.step_size / v[0])
-
     def neighbour_rates(self) -> coo_array:
         """h times the rates of the SDE that the chain is close to: a chain on the same nodes, to the neighbours along
         each axis, v/2 dz^2 exp((f_i - f_j) h/v)."""
@@ -151,34 +140,31 @@ class TransferOperator:
     def dense(self) -> Array:
         """P as a matrix (n, n)."""
         start, count, weights = self.windows
-        numbers = np.full(self.grid.shape, -1, dtype=np.int64)
-        numbers[self.grid.mask] = np.arange(self.n_dofs)
-        return np.asarray(_dense(start, count, weights, numbers.reshape(self.grid.shape[0], -1), self.n_dofs))
+        numbers = self.numbers.reshape(self.grid.shape[0], -1)
+        return np.asarray(_dense(start, count, weights, numbers, self.n_dofs))
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Of the nodes, -1 in cells that are not active, of shape grid.shape."""
+        out = np.full(self.grid.shape, -1, dtype=np.int64)
+        out[self.grid.mask] = np.arange(self.n_dofs)
+        return out
 
     @cached_property
     def killed(self) -> Array:
         """The probability to leave the active cells in one step from each node, shape (n,): a sum of positive parts."""
-        box = self.grid.box
-        lower, upper = np.array(box.lower)[:, None], np.array(box.upper)[:, None]
-        out = ndtr((lower - self.images) / self.spreads)
-        out += ndtr((self.images - upper) / self.spreads)
-        with np.errstate(divide="ignore"):
-            outside = -np.expm1(np.log1p(-np.minimum(out, 1.0)).sum(axis=0))
+        outside = self._outside()
         if not self.grid.mask.all():
             outside += self._applied(np.where(self.grid.mask, 0.0, 1.0))
         return np.asarray(np.minimum(outside, 1.0))
 
-    def around(self, image: Array) -> Array:
-        """Distribution of image + e for a point (d,), as masses at the nodes: a first step from x is around(y(x))."""
-        z = self.axes.T @ np.asarray(image, dtype=float)
-        parts = [
-            h * np.exp(-0.5 * ((axis - at) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
-            for axis, at, sigma, h in zip(self.grid.axes, z, self.deviations, self.grid.spacing, strict=True)
-        ]
-        out = parts[0]
-        for part in parts[1:]:
-            out = np.multiply.outer(out, part)
-        return np.asarray(out[self.grid.mask])
+    def _outside(self) -> Array:
+        """The probability to leave the box."""
+        lower, upper = (np.array(side)[:, None] for side in (self.grid.box.lower, self.grid.box.upper))
+        out = ndtr((lower - self.images) / self.spreads)
+        out += ndtr((self.images - upper) / self.spreads)
+        with np.errstate(divide="ignore"):
+            return np.asarray(-np.expm1(np.log1p(-np.minimum(out, 1.0)).sum(axis=0)))
 
 
 def transfer_operator(
@@ -215,15 +201,22 @@ def transfer_operator(
     deviations, axes = noise.axes()
     shape = np.maximum(np.ceil(box.widths * per_deviation / deviations), 8)
     grid = Grid(box, tuple(int(n) for n in shape))
-    if level < np.inf:
-        with np.errstate(all="ignore"):
-            grid = Grid(box, grid.shape, (objective(axes @ grid.points) <= level).reshape(grid.shape))
-        if not grid.n_nodes:
-            raise RequestError(
-                f"learning rate {step_size:g} is too large for {objective.name}: the noise of one step is wider than "
-                "all there is; take a smaller one"
-            )
+    grid = lowered(grid, lambda z: objective(axes @ z), level, objective.name, step_size)
     return on_grid(objective, step_size, grid, axes, deviations)
+
+
+def lowered(grid: Grid, height: Callable[[Array], Array], level: float, name: str, step_size: float) -> Grid:
+    """The nodes at which a height is at most `level`; RequestError where there is none."""
+    if not level < np.inf:
+        return grid
+    with np.errstate(all="ignore"):
+        mask = (height(grid.points) <= level).reshape(grid.shape)
+    if not mask.any():
+        raise RequestError(
+            f"learning rate {step_size:g} is too large for {name}: the noise of one step is wider than all there is; "
+            "take a smaller one"
+        )
+    return replace(grid, mask=mask)
 
 
 def on_grid(
@@ -234,9 +227,22 @@ def on_grid(
     with np.errstate(all="ignore"):
         images = axes.T @ (x - step_size * objective.gradient(x))
         values = np.asarray(objective(x), dtype=float)
-    # An image that overflows has left, wherever to.
-    images = np.where(np.isfinite(images), images, 1e300)
-    return TransferOperator(grid, axes, images, deviations, float(step_size), objective.name, values)
+    return TransferOperator(grid, axes, somewhere(images), deviations, float(step_size), objective.name, values)
+
+
+def somewhere(images: Array) -> Array:
+    """Images, those that overflow far outside of any box."""
+    return np.where(np.isfinite(images), images, OUTSIDE)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def within_reach(y, reach, first, h, cells):  # type: ignore[no-untyped-def]
+    """The first of the nodes first + h j at most `reach` from y, and how many there are."""
+    below, above = (y - reach - first) / h, (y + reach - first) / h
+    if not (above >= 0.0 and below <= cells - 1.0):
+        return 0, 0
+    low, high = int(np.ceil(max(below, 0.0))), int(np.floor(min(above, cells - 1.0)))
+    return low, max(high - low + 1, 0)
 
 
 @kernel
@@ -244,13 +250,10 @@ def _fill_windows(rows, images, first, spacing, shape, deviations, start, count,
     for i in numba.prange(rows.size):
         for a in range(shape.size):
             y, h, sigma = images[a, i], spacing[a], deviations[a, i]
-            below, above = (y - REACH * sigma - first[a]) / h, (y + REACH * sigma - first[a]) / h
-            if above < 0.0 or below > shape[a] - 1.0:
-                continue
-            low, high = int(np.ceil(max(below, 0.0))), int(np.floor(min(above, shape[a] - 1.0)))
-            start[a, i], count[a, i] = low, high - low + 1
+            low, length = within_reach(y, REACH * sigma, first[a], h, shape[a])
+            start[a, i], count[a, i] = low, length
             scale = h / (np.sqrt(2.0 * np.pi) * sigma)
-            for j in range(low, high + 1):
+            for j in range(low, low + length):
                 t = (first[a] + h * j - y) / sigma
                 weights[a, i, j - low] = scale * np.exp(-0.5 * t * t)
 
@@ -267,8 +270,8 @@ def _apply_line(start, count, weights, u):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    """In as many partial sums as a register holds: in the order of the terms it takes three times as long."""
+def dot(a, b):  # type: ignore[no-untyped-def]
+    """sum a b, in as many partial sums as a register holds: in the order of the terms it takes three times as long."""
     total = 0.0
     for k in range(a.size):
         total += a[k] * b[k]
@@ -282,7 +285,7 @@ def _apply_plane(start, other, count, weights, u):  # type: ignore[no-untyped-de
         total, last = 0.0, count[1, i]
         bell = weights[1, i, :last]
         for j in range(count[0, i]):
-            total += weights[0, i, j] * _dot(bell, u[start[i] + j, other[i] : other[i] + last])
+            total += weights[0, i, j] * dot(bell, u[start[i] + j, other[i] : other[i] + last])
         out[i] = total
     return out
 

@@ -37,13 +37,8 @@ class AtomicMap:
             return np.asarray(x - self.step_size * self.objective.gradient(x) + self.step_size * self.noise.values(x))
 
     def invariant_box(self, box: Box) -> Box:
-        """The smallest box around a given one, found step by step, that every map takes into itself.
-
-        Raises
-        ------
-        ConvergenceError
-            if there is none.
-        """
+        """The smallest box around a given one, found step by step, that every map takes into itself; ConvergenceError
+        if there is none."""
         widest = WIDEST * box.widths.max()
         for _ in range(ENLARGED):
             faces = [np.linspace(a, b, 400 if box.dimension == 1 else 60) for a, b in box.intervals]
