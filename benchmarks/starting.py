@@ -25,6 +25,7 @@ COMMANDS = (
     ("gap", "x^4/4-x^2/2", "--lr", "0.1"),
     ("gap", "double-well:dim=2", "--lr", "0.1"),
     ("theory", "double-well", "--lr", "0.1"),
+    ("theory", "mueller-brown", "--lr", "0.1"),
     ("landscape", "double-well"),
     ("spectrum", "double-well", "--lr", "0.1"),
     ("descend", "double-well", "--lr", "0.1", "--x0", "0.5"),
