@@ -83,8 +83,9 @@ def main(quick: bool = False) -> list[Start]:
     found = [start(words, repeats, not quick) for words in (COMMANDS[:2] if quick else COMMANDS)]
     print("CPU seconds of commands, and the modules they load")
     table(
-        ["witten", "warm", "cold", "modules", "of them ours"],
-        [(row.command, row.warm, row.cold, str(row.modules), str(row.own_modules)) for row in found],
+        ["witten", "warm", "cold", "cold/warm", "modules", "of them ours"],
+        [(row.command, row.warm, row.cold, row.cold / row.warm, str(row.modules), str(row.own_modules))
+         for row in found],
     )
     if not quick:
         print(f"the libraries by themselves: {min(seconds('-c', LIBRARIES) for _ in range(repeats)):.2f}")
