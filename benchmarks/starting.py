@@ -25,6 +25,7 @@ COMMANDS = (
     ("gap", "x^4/4-x^2/2", "--lr", "0.1"),
     ("gap", "double-well:dim=2", "--lr", "0.1"),
     ("theory", "double-well", "--lr", "0.1"),
+    ("theory", "mueller-brown", "--lr", "0.1"),
     ("landscape", "double-well"),
     ("spectrum", "double-well", "--lr", "0.1"),
     ("descend", "double-well", "--lr", "0.1", "--x0", "0.5"),
@@ -82,8 +83,9 @@ def main(quick: bool = False) -> list[Start]:
     found = [start(words, repeats, not quick) for words in (COMMANDS[:2] if quick else COMMANDS)]
     print("CPU seconds of commands, and the modules they load")
     table(
-        ["witten", "warm", "cold", "modules", "of them ours"],
-        [(row.command, row.warm, row.cold, str(row.modules), str(row.own_modules)) for row in found],
+        ["witten", "warm", "cold", "cold/warm", "modules", "of them ours"],
+        [(row.command, row.warm, row.cold, row.cold / row.warm, str(row.modules), str(row.own_modules))
+         for row in found],
     )
     if not quick:
         print(f"the libraries by themselves: {min(seconds('-c', LIBRARIES) for _ in range(repeats)):.2f}")

@@ -11,6 +11,7 @@ import witten
 from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
+from witten.objectives.symbolic.interval_arithmetic import enclosure
 from witten.objectives.topography.allowed_region import allowed_region, enclosed
 from witten.objectives.topography.critical_set import reach, rise
 
@@ -88,6 +89,14 @@ def test_how_far_f_rises_is_measured_along_the_axes():
 
 
 # ------------------------------------------------------------------------------------------------ slow places
+
+
+def test_enclosures_are_made_once_for_all_learning_rates():
+    f = resolve("double-well")
+    enclosed(f, 0.1, 1.0)
+    made = enclosure.cache_info().misses
+    enclosed(f, 0.2, 1.0)
+    assert enclosure.cache_info().misses == made > 0
 
 
 def test_where_a_slow_mode_may_live_is_enclosed_in_all_of_space():

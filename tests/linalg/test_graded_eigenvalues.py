@@ -1,6 +1,8 @@
 """Rates between wells, from logarithms of masses and conductances: against as many digits as it takes."""
 
 import math
+import subprocess
+import sys
 
 import mpmath as mp
 import numpy as np
@@ -12,7 +14,8 @@ from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
 
 from witten.errors import ConvergenceError
-from witten.linalg.graded_eigenvalues import MOST_WELLS, WellGraph, log_mean_time, log_rates, slow_modes, steps
+from witten.linalg import graded_eigenvalues
+from witten.linalg.graded_eigenvalues import FEW, MOST_WELLS, WellGraph, log_mean_time, log_rates, slow_modes, steps
 
 LEVELS = {"apart": lambda x, _: x, "ties": lambda x, s: s * np.round(x / s),
           "near-ties": lambda x, s: s * np.round(x / s) + 1e-9 * x}  # fmt: skip
@@ -92,6 +95,18 @@ def test_two_wells_in_closed_form():
     m, c = np.array([-1.0, -700.0]), -900.0
     exact = float(mp.log(mp.exp(c + 1) + mp.exp(c + 700)))
     assert log_rates(WellGraph(m, np.array([[0.0, c], [c, 0.0]]))) == pytest.approx([exact], abs=2e-13)
+
+
+def test_few_wells_need_no_compiled_kernel_and_get_the_same_rates(monkeypatch):
+    graphs = [random_graph(m, 30.0, m, level, joined=0.8) for m in range(2, FEW + 1) for level in LEVELS]
+    interpreted = [log_rates(graph) for graph in graphs]
+    monkeypatch.setattr(graded_eigenvalues, "FEW", 0)
+    for rates, graph in zip(interpreted, graphs, strict=True):
+        np.testing.assert_allclose(rates, log_rates(graph), rtol=0, atol=1e-15 * largest_log(graph) * FEW)
+    kernels = "[graded_eigenvalues._eliminate, graded_eigenvalues._rotate, merge_tree._merge]"
+    code = f"""import witten; from witten.linalg import graded_eigenvalues, merge_tree
+witten.eyring_kramers("himmelblau", 0.1); print(sum(len(kernel.signatures) for kernel in {kernels}))"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0\n"
 
 
 def test_a_graph_in_pieces_has_a_zero_for_each():

@@ -13,9 +13,11 @@ What is lost is a few roundings of the logarithms: of a rate, eps (1 + the large
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
@@ -30,6 +32,8 @@ MOST_WELLS = 300
 BELOW_ROUNDING = 50.0
 ITERATIONS = 20
 SWEEPS = 60
+# Up to so many wells Python is faster than to load a compiled kernel, and far faster than to compile one.
+FEW = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +149,7 @@ def log_mean_time(graph: WellGraph, start: int, target: int) -> float:
         raise ValueError("a mean time from one well to another is that of wells that do not overlap")
     log_masses, log_c = graph.log_masses.copy(), graph.log_conductances.copy()
     stays = np.isin(np.arange(log_masses.size), (start, target))
-    _eliminate(log_c, log_masses, stays, log_masses.size - 2, True)
+    _for(log_masses.size, _eliminate)(log_c, log_masses, stays, log_masses.size - 2, True)
     return float(log_masses[start] - log_c[start, target])
 
 
@@ -153,7 +157,7 @@ def _slowest(graph: WellGraph, count: int) -> WellGraph:
     """Without the fastest wells, of which each leaves its mass to its neighbours; about `count` are left."""
     m = graph.log_masses.size
     log_masses, log_c = graph.log_masses.copy(), graph.log_conductances.copy()
-    pivots, _, _ = _eliminate(log_c, log_masses, np.zeros(m, dtype=bool), m - count, True)
+    pivots, _, _ = _for(m, _eliminate)(log_c, log_masses, np.zeros(m, dtype=bool), m - count, True)
     left = np.delete(np.arange(m), pivots)
     return WellGraph(log_masses[left], log_c[np.ix_(left, left)])
 
@@ -161,8 +165,8 @@ def _slowest(graph: WellGraph, count: int) -> WellGraph:
 def _factored(graph: WellGraph) -> tuple[NDArray[np.int64], Array, Array, Array]:
     """The r pivots, their shares c_kj/d_k (r, m), L (m, r) and log D of C = L D L^T, for wells of unit mass."""
     stays = np.zeros(graph.log_masses.size, dtype=bool)
-    log_c = graph.log_conductances.copy()
-    pivots, log_shares, log_degrees = _eliminate(log_c, graph.log_masses, stays, stays.size, False)
+    log_c, eliminate = graph.log_conductances.copy(), _for(stays.size, _eliminate)
+    pivots, log_shares, log_degrees = eliminate(log_c, graph.log_masses, stays, stays.size, False)
     sizes = graph.log_sizes
     factor = -np.exp(log_shares + sizes[pivots][:, None] - sizes).T
     factor[pivots, np.arange(pivots.size)] = 1.0
@@ -176,19 +180,24 @@ def _singular(masses: Array, factor: Array, log_pivots: Array) -> tuple[Array, A
     lengths = np.linalg.norm(columns, axis=1)
     columns /= lengths[:, None]
     log_lengths = 0.5 * log_pivots + np.log(lengths)
-    if not _rotate(columns, log_lengths, SWEEPS):
+    if not _for(log_lengths.size, _rotate)(columns, log_lengths, SWEEPS):
         raise ConvergenceError("Jacobi rotations on the graph of wells did not converge; ask for fewer rates")
     order = np.argsort(log_lengths, kind="stable")
     return 2 * log_lengths[order], solve_triangular(root, columns[order].T, lower=True, trans="T")
 
 
-@numba.njit(cache=True)
+def _for(wells: int, kernel: Any) -> Any:
+    """The kernel for so many wells, compiled where that pays."""
+    return kernel.py_func if wells <= FEW else kernel
+
+
+@register_jitable
 def _log_add(a, b):  # type: ignore[no-untyped-def]
     high, low = max(a, b), min(a, b)
     return high if low <= high - BELOW_ROUNDING else high + np.log1p(np.exp(low - high))
 
 
-@numba.njit(cache=True)
+@register_jitable
 def _log_sum(values):  # type: ignore[no-untyped-def]
     top, total = values.max(), 0.0
     for value in values:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 import numba
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 from scipy.ndimage import label
 from scipy.sparse import coo_array
@@ -20,6 +21,8 @@ Array = NDArray[np.float64]
 Nodes = NDArray[np.int64]
 Around = Sequence[bool] | NDArray[np.bool_]
 NONE = np.empty(0, dtype=np.int64)
+# Up to so many nodes Python is faster than to load a compiled kernel, and far faster than to compile one.
+FEW = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +176,8 @@ def _sweep(
     or where it has none the same offsets for every node, which may lead to images of others."""
     parent, exits = np.full(values.size, -1, dtype=np.int64), np.full(values.size, np.inf)
     merged = np.empty((order.size, 3), dtype=np.int64)
-    count = _merge(values, order, indptr, indices, smallest, images, parent, exits, merged)
+    merge = _merge.py_func if order.size <= FEW else _merge
+    count = merge(values, order, indptr, indices, smallest, images, parent, exits, merged)
     ended, passes, into = merged[:count].T
     return ended, passes, into, exits
 
@@ -204,7 +208,7 @@ def _merge(values, order, indptr, indices, smallest, images, parent, exits, merg
     return count
 
 
-@numba.njit(cache=True)
+@register_jitable
 def _root(parent, i):  # type: ignore[no-untyped-def]
     while parent[i] != i:
         parent[i] = parent[parent[i]]

@@ -30,7 +30,7 @@ REQUESTS = (
     "gap (x^2-1)^2/4+(y-x)^2 --lr 0.03 --rtol 1e-2",
     "chain double-well --lr 0.4",
     "chain double-well:dim=2 --lr 0.5",
-    "theory himmelblau --lr 0.1",
+    "theory x^2/9+cos(4*x) --lr 0.1",
     "simulate double-well --lr 0.4",
     "simulate double-well --lr 0.03",
     "descend (1-x^2)^2/4 --lr 0.9,1.4 --x0 0.3",

@@ -222,6 +222,7 @@ def _undecided(rate: float, error: float, direction: Array) -> str:
     )
 
 
+@lru_cache(maxsize=32)
 def _of_valleys(objective: Objective, far: FarOut, s: float) -> Bottom:
     """The lowest of what the valleys give."""
     if not far.valleys:
@@ -231,12 +232,13 @@ def _of_valleys(objective: Objective, far: FarOut, s: float) -> Bottom:
 
 def _of_valley(objective: Objective, centre: Array, valley: Valley, s: float) -> Bottom:
     """From the slope of the free energy: m -> (m^2)/(2s)."""
-    wide = (valley.widths(objective, centre, s) > 10 * NARROWEST * valley.r).all(axis=0)
+    widths = valley.widths(objective, centre, s)
+    wide = (widths > 10 * NARROWEST * valley.r).all(axis=0)
     count = int(np.argmin(wide)) if not wide.all() else wide.size
     if count < 8:
         return Bottom(np.inf, 0.0, "undecided: a valley becomes too narrow for doubles to follow it")
     t = valley.arc[:count] + valley.r[0]
-    f = valley.free_energy(objective, centre, s)[:count]
+    f = valley.free_energy(objective, s, widths)[:count]
     direction = (valley.x[:, count - 1] - centre) / valley.r[count - 1]
     slopes, at = np.diff(f) / np.diff(t), np.sqrt(t[1:] * t[:-1])
     half = slopes.size // 2

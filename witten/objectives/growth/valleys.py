@@ -51,11 +51,11 @@ class Valley:
         """The length of the way from the first point, shape (n,)."""
         return np.append(0.0, np.linalg.norm(np.diff(self.x, axis=1), axis=0).cumsum())
 
-    def free_energy(self, objective: Objective, centre: Array, s: float) -> Array:
-        """F at the points, shape (n,)."""
+    def free_energy(self, objective: Objective, s: float, widths: Array) -> Array:
+        """F at the points, of which the widths at s are known, shape (n,)."""
         with np.errstate(all="ignore"):
             f = objective(self.x)
-        return np.asarray(f - 0.5 * s * np.log(self.widths(objective, centre, s)).sum(axis=0))
+        return np.asarray(f - 0.5 * s * np.log(widths).sum(axis=0))
 
     def widths(self, objective: Objective, centre: Array, s: float) -> Array:
         """How far f stays below f(x) + s across the valley, on the sphere, at most r each; shape (d - 1, n)."""

@@ -8,6 +8,7 @@ end means that nothing is known there."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -75,6 +76,7 @@ class Interval:
         return _interval(other) * _inverse(self)
 
 
+@lru_cache(maxsize=64)
 def enclosure(objective: Objective, what: str) -> Callable[[Array, Array], tuple[Array, Array]]:
     """The function (lower, upper) -> (low, high) that encloses the value (n,), gradient (d, n) or hessian (d, d, n)
     over n boxes with corners lower, upper (d, n).
@@ -136,6 +138,7 @@ def _derivatives(objective: Objective) -> Derivatives:
     return Derivatives(objective.formula, objective.symbols)
 
 
+@lru_cache(maxsize=64)
 def kinks_met(objective: Objective) -> Callable[[Array, Array], NDArray[np.bool_]]:
     """The function (lower, upper) -> (n,) that says which boxes may hold a kink of abs, min or max.
 
