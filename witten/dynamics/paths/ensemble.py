@@ -197,6 +197,7 @@ class Paths:
     comm : the ranks that share them
     cores : the wells that are watched
     home : the core that all paths count as coming from; -1 for none, before one has been seen
+    first : the number of the first of them
     """
 
     def __init__(
@@ -207,14 +208,16 @@ class Paths:
         comm: Communicator | None = None,
         cores: CoreMap | None = None,
         home: int = -1,
+        first: int = 0,
     ) -> None:
         self.motion = motion
         self.comm = comm or Communicator()
         self.cores = cores or CoreMap.none(motion.dimension)
         self.count = points.shape[1]
         self.step = 0
-        self.first, last = _share(self.count, self.comm.rank, self.comm.size)
-        self.x = np.array(points[:, self.first : last], dtype=float, order="C")
+        begin, end = _share(self.count, self.comm.rank, self.comm.size)
+        self.first = first + begin
+        self.x = np.array(points[:, begin:end], dtype=float, order="C")
         m, own = self.cores.count, self.x.shape[1]
         blocks = own // schemes.WIDTH_OF_LONG + 1
         self._state = np.vstack([np.full(own, home), np.zeros(own, dtype=np.int64)]).astype(np.int64)
