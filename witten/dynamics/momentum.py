@@ -25,7 +25,7 @@ from witten.dynamics.cost import check_transitions
 from witten.dynamics.equilibrium.core_sets import core_heights
 from witten.dynamics.equilibrium.curvatures import minimum_curvatures
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
-from witten.dynamics.estimators.batches import in_batches
+from witten.dynamics.estimators.batches import are_many, in_batches
 from witten.dynamics.estimators.hitting_times import SETTLING, Hitting, from_minima
 from witten.dynamics.paths.ensemble import CoreMap
 from witten.dynamics.paths.momentum import MomentumMotion
@@ -195,7 +195,7 @@ def _estimate(request: _MomentumRequest, stop: Stop) -> SampledRate | None:
     dt = _finer_step(request, ground.stiffness)
     check_transitions(request, relaxation / (2 * math.pi) * math.exp(-ground.barrier / equation.temperature), dt)
     levels: list[Level] = [
-        in_batches(partial(_level, motion, ground, relaxation, request.comm), count, motion)
+        in_batches(partial(_level, motion, ground, relaxation, request.comm, are_many(count, motion)), count, motion)
         for motion, count in ((request.motion(h, stream), n) for h, n, stream in request.runs(dt))
     ]
     found = run_levels(request, HITTING, levels, dt, stop, idles=True)
@@ -218,11 +218,13 @@ def _finer_step(request: _MomentumRequest, stiffness: float) -> float:
 
 
 def _level(
-    motion: MomentumMotion, ground: Equilibrium, relaxation: float, comm: Communicator, numbers: range
+    motion: MomentumMotion, ground: Equilibrium, relaxation: float, comm: Communicator, many: bool, numbers: range
 ) -> Hitting:
     """Paths at rest in the minima, and the cores of the phase space that are watched."""
+    points, homes = from_minima(ground, numbers)
     return Hitting(
-        motion, np.tile(from_minima(ground, numbers), (2, 1)), _cores(ground, motion.dt), comm, first=numbers.start,
+        motion, np.tile(points, (2, 1)), _cores(ground, motion.dt), comm, first=numbers.start,
+        homes=homes if many else None,
         settling=max(1, round(SETTLING / (relaxation * motion.dt))),
         every=max(1, round(APART / (math.sqrt(ground.stiffness) * motion.dt))),
     )  # fmt: skip

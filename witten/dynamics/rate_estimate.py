@@ -21,7 +21,7 @@ from witten.dynamics.cost import MOST_STEPS, check_relaxation, check_transitions
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
 from witten.dynamics.equilibrium.under_noise import under_noise
 from witten.dynamics.estimators.autocorrelation import Decay, Plan, plan
-from witten.dynamics.estimators.batches import in_batches
+from witten.dynamics.estimators.batches import are_many, in_batches
 from witten.dynamics.estimators.hitting_times import Hitting
 from witten.dynamics.estimators.markov_state_model import MarkovStates
 from witten.dynamics.estimators.unvisited_rates import watched
@@ -89,7 +89,11 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     estimate = run_levels(request, name, levels, dt, stop, before=extra, idles=not balanced)
     if estimate is None:
         return None
-    estimate = _elsewhere(estimate, ground, request, stop) if balanced else apart(estimate, ground.softness)
+    if not balanced:
+        estimate = apart(estimate, ground.softness)
+    elif name == HITTING and are_many(request.paths, request.motion(dt, 0)):
+        estimate = widened(estimate, ground.softness)  # which would not be noticed in an interval of few
+    estimate = _elsewhere(estimate, ground, request, stop) if balanced else estimate
     return replace(estimate, seconds=stopwatch.seconds() - began)
 
 
@@ -165,7 +169,12 @@ def apart(estimate: SampledRate, relaxation: float) -> SampledRate:
             f"{math.exp(estimate.log_rate):.2g}, hardly slower than paths move about in them ({relaxation:.2g}): "
             "residence times tell no rate; use a smaller learning rate, or witten gap"
         )
-    off = math.log1p(BIAS * ratio)
+    return widened(estimate, relaxation)
+
+
+def widened(estimate: SampledRate, relaxation: float) -> SampledRate:
+    """The interval with what residence times are off, in the ratio of their rate and those within wells."""
+    off = math.log1p(BIAS * math.exp(estimate.log_rate) / relaxation)
     return replace(estimate, lower=estimate.lower - off, upper=estimate.upper + off)
 
 
@@ -219,7 +228,8 @@ def _levels(name: str, ground: Equilibrium, request: Request, dt: float, stop: S
                 f"{request.learning_rate:g}: nothing is hit; use --estimator autocorrelation"
             )
         moved = [(request.motion(h, stream), n) for h, n, stream in runs]
-        return [in_batches(partial(Hitting.between_wells, m, ground, request.comm), n, m) for m, n in moved], 0
+        kind = Hitting.between_wells
+        return [in_batches(partial(kind, m, ground, request.comm, are_many(n, m)), n, m) for m, n in moved], 0
     seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
     # A single path that starts where others never come would make an observable, or an error, of its own.

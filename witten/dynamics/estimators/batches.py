@@ -14,10 +14,10 @@ from witten.dynamics.paths.ensemble import Motion, affordable
 from witten.dynamics.request import Level, Stop
 from witten.errors import ConvergenceError
 
-__all__ = ["Batches", "batch_size", "in_batches"]
+__all__ = ["Batches", "are_many", "batch_size", "in_batches"]
 
 # Paths and coordinates of a batch, and the fewest paths.
-MOST_PATHS, MOST_COORDINATES, FEWEST = 2**16, 2**20, 2**12
+MOST_PATHS, MOST_COORDINATES, FEWEST = 2**14, 2**20, 2**12
 # Steps of a round after which nobody waits for its end: a day or so of one core.
 MOST_STEPS = 10_000_000_000_000
 
@@ -113,9 +113,14 @@ def batch_size(dimension: int) -> int:
     return min(MOST_PATHS, max(FEWEST, MOST_COORDINATES // dimension))
 
 
+def are_many(count: int, motion: Motion) -> bool:
+    """Whether paths are run in batches."""
+    return count > batch_size(motion.dimension)
+
+
 def in_batches[S: Seen](start: Callable[[range], Batch[S]], count: int, motion: Motion) -> Batch[S] | Batches[S]:
     """`count` paths of a motion: all at once where they are not too many."""
     size = batch_size(motion.dimension)
-    if count <= size:
+    if not are_many(count, motion):
         return start(range(count))
     return Batches(start, count, size, affordable(motion, MOST_STEPS))

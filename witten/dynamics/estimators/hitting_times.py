@@ -35,6 +35,8 @@ APART = 1.6
 # Time that paths from the minima have for forgetting that, over the smallest curvature there; observations in the first
 # round, and by which factor each round makes the whole longer.
 SETTLING, FIRST, LONGER = 5.0, 500, 1.6
+# How many times longer many paths have.
+SETTLED = 4
 # Steps of all paths in a round: a run can be ended between two.
 MOST_AT_ONCE = 1_000_000_000
 
@@ -115,25 +117,37 @@ class Residences:
 class Hitting:
     """Residence times of the paths of one motion, longer ones with each round.
 
-    They start at points (d, n), have some steps to forget that, and are observed every so many."""
+    They start at points (d, n), have some steps to forget that, and are observed every so many. Where homes (n,) are
+    given, the cores they start in, paths have longer to settle and are watched meanwhile: those that are then on the
+    way to another core count. Without, arrivals are missed for as long as a transit takes, a few per cent of the first
+    round, which intervals of many paths would not hold."""
 
     def __init__(
         self, motion: Motion, points: Array, cores: CoreMap, comm: Communicator, *, settling: int, every: int,
-        first: int = 0,
+        first: int = 0, homes: Counts | None = None,
     ) -> None:  # fmt: skip
         self.motion, self.every = motion, every
-        self.paths = Paths(motion, points, comm=comm, cores=cores, first=first)
-        self.paths.advance(settling)
+        self.paths = Paths(motion, points, comm=comm, cores=cores, first=first, home=-1 if homes is None else homes)
+        if homes is None:
+            self.paths.advance(settling)
+        else:
+            self.paths.watch(-(-SETTLED * settling // every), every)
+            self.paths.forget()
         self.observations = 0
 
     @classmethod
-    def between_wells(cls, motion: Motion, equilibrium: Equilibrium, comm: Communicator, numbers: range) -> Hitting:
+    def between_wells(
+        cls, motion: Motion, equilibrium: Equilibrium, comm: Communicator, many: bool, numbers: range
+    ) -> Hitting:
         """Paths from the minima of the deep wells, by the time scales of f."""
         every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
         settling = max(1, round(SETTLING / (equilibrium.softness * motion.dt)))
         cores = CoreMap.within(equilibrium.cores.centres, equilibrium.cores.metrics)
-        points = from_minima(equilibrium, numbers)
-        return cls(motion, points, cores, comm, settling=settling, every=every, first=numbers.start)
+        points, homes = from_minima(equilibrium, numbers)
+        return cls(
+            motion, points, cores, comm, settling=settling, every=every, first=numbers.start,
+            homes=homes if many else None,
+        )  # fmt: skip
 
     def more(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """One more round of observations."""
@@ -176,10 +190,10 @@ class Hitting:
         return self.seen.remark
 
 
-def from_minima(equilibrium: Equilibrium, numbers: range) -> Array:
-    """The minima of the deep wells, for paths of these numbers in turn, (d, n)."""
-    wells = equilibrium.deep[np.array(numbers) % len(equilibrium.deep)]
-    return equilibrium.wells.minima[:, wells]
+def from_minima(equilibrium: Equilibrium, numbers: range) -> tuple[Array, NDArray[np.int64]]:
+    """The minima of the deep wells, for paths of these numbers in turn, (d, n), and which of them, (n,)."""
+    homes = np.array(numbers) % len(equilibrium.deep)
+    return equilibrium.wells.minima[:, equilibrium.deep[homes]], homes
 
 
 def slow_rates(resided: Counts, moved: Counts, transit: Counts, interval: float) -> Array:
