@@ -33,8 +33,8 @@ def saved(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    ["[1,2]", "5", 5, [1.0, 2.0], "null", "x", '{"a": NaN}', '{"a": 1e400}', '{"noise": "x"}', '{"noise": []}', '{"noise": -1}',
-     "[" * 100_000, '{"a":' * 1000 + "1" + "}" * 1000],
+    ["[1,2]", "5", 5, [1.0, 2.0], "null", "x", '{"a": NaN}', '{"a": 1e400}', '{"noise": "x"}', '{"noise": []}',
+     '{"noise": -1}', "[" * 100_000, '{"a":' * 1000 + "1" + "}" * 1000],
     ids=lambda value: str(value)[:12],
 )  # fmt: skip
 def test_options_that_cannot_be(saved, options):

@@ -49,8 +49,8 @@ KINDS = {
 }
 
 
-# What follows the HDF5 data of a file, which readers of HDF5 do not look at: the sum of what comes before it. HDF5 itself
-# does not end on some files that have been damaged. Whatever else changes a file cuts this off.
+# What follows the HDF5 data of a file, where its readers do not look: the sum of what comes before. HDF5 itself does
+# not end on some files that have been damaged. Whatever else changes a file cuts this off.
 SEAL = b"witten crc32 %08x\n"
 # Brackets in the options of a file, of which each is a list or a table.
 MOST_NESTED = 500

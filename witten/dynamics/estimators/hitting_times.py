@@ -124,7 +124,7 @@ class Hitting:
 
     def __init__(
         self, motion: Motion, points: Array, cores: CoreMap, comm: Communicator, *, settling: int, every: int,
-        first: int = 0, homes: Counts | None = None,
+        first: int = 0, homes: NDArray[np.int64] | None = None,
     ) -> None:  # fmt: skip
         self.motion, self.every = motion, every
         self.paths = Paths(motion, points, comm=comm, cores=cores, first=first, home=-1 if homes is None else homes)
