@@ -302,7 +302,8 @@ def _ending(status: int, err: str, sent: signal.Signals, ranks: int, ended: bool
         return err[-1000:]
     if sent == signal.SIGKILL:
         return None if status else "status 0 after SIGKILL"
-    early = status in (-sent, sent, 128 + sent, 255)
+    # mpiexec joins the statuses of its ranks by or, and kills those that are left.
+    early = status in (-sent, sent, 128 + sent, 255, *([sent | signal.SIGKILL] if ranks > 1 else []))
     if status not in (0, 4) and not early:
         return f"status {status}: {err[-500:]!r}"
     if status == 4 and sum(line.startswith("witten: ") for line in err.splitlines()) != 1:

@@ -73,8 +73,8 @@ def test_this_machine_says_what_is_free():
 
 @pytest.fixture
 def small(monkeypatch):
-    """A machine with 100 MB left."""
-    monkeypatch.setattr(memory, "_limits", lambda: iter([(1e8, "this machine")]))
+    """A machine with 30 MB left."""
+    monkeypatch.setattr(memory, "_limits", lambda: iter([(3e7, "this machine")]))
 
 
 def test_grids_are_refused_beforehand_and_what_is_done_is_printed(small):
@@ -83,9 +83,12 @@ def test_grids_are_refused_beforehand_and_what_is_done_is_printed(small):
     assert "nodes would take about" in done.stderr and "rtol" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_paths_are_refused_beforehand(small):
-    with pytest.raises(ConvergenceError, match="1000000000 paths would take about 1e"):
-        witten.simulate_rate("double-well", 0.2, paths=10**9)
+def test_paths_are_refused_beforehand_where_all_must_be_held(small):
+    pytest.importorskip("deeptime")
+    with pytest.raises(ConvergenceError, match="1000000000 paths at once would take about 1e"):
+        witten.simulate_rate("double-well", 0.2, estimator="msm", paths=10**9)
+    with pytest.raises(ConvergenceError, match="observations of 16384 paths would take about"):
+        witten.simulate_rate("double-well", 0.5, estimator="autocorrelation", paths=10**9)
 
 
 def test_records_are_printed_though_memory_ends(monkeypatch):

@@ -11,6 +11,7 @@ from launcher import cli, needs_mpi, ranks
 import witten
 from witten.dynamics.equilibrium.equilibrium import equilibrium
 from witten.dynamics.equilibrium.wells import find_wells
+from witten.dynamics.estimators import batches
 from witten.dynamics.estimators.autocorrelation import decay_rate
 from witten.dynamics.estimators.hitting_times import residence_rates, slow_rates
 from witten.dynamics.estimators.slow_observable import slow_mode
@@ -194,12 +195,15 @@ def test_a_rate_has_the_same_bits_on_any_number_of_threads(threads):
 
 
 @needs_mpi
-def test_a_rate_has_the_same_bits_on_any_number_of_ranks(tmp_path):
-    # So few paths that one rank has none.
+def test_a_rate_has_the_same_bits_on_any_number_of_ranks(tmp_path, monkeypatch):
+    # In batches, and of so few paths that two ranks have none.
+    monkeypatch.setattr(batches, "MOST_PATHS", 64)
     script = tmp_path / "rate.py"
     script.write_text(
         "from witten import parallel\n"
+        "from witten.dynamics.estimators import batches\n"
         "from witten.dynamics.simulation import simulate_rate\n"
+        "batches.MOST_PATHS = 64\n"
         "for s, e in ((0.5, 'autocorrelation'), (0.11, 'hitting')):\n"
         "    c = simulate_rate('double-well', s, estimator=e, paths=128, width=0.6, seed=4)\n"
         "    if parallel.world().rank == 0:\n"

@@ -11,6 +11,7 @@ import sys
 
 import h5py
 import pytest
+import xarray
 from hostile import broken
 from launcher import PATIENCE, in_process
 
@@ -32,8 +33,8 @@ def saved(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    ["[1,2]", "5", 5, "null", "x", '{"a": NaN}', '{"a": 1e400}', '{"noise": "x"}', '{"noise": []}', '{"noise": -1}',
-     "[" * 100_000, '{"a":' * 1000 + "1" + "}" * 1000],
+    ["[1,2]", "5", 5, [1.0, 2.0], "null", "x", '{"a": NaN}', '{"a": 1e400}', '{"noise": "x"}', '{"noise": []}',
+     '{"noise": -1}', "[" * 100_000, '{"a":' * 1000 + "1" + "}" * 1000],
     ids=lambda value: str(value)[:12],
 )  # fmt: skip
 def test_options_that_cannot_be(saved, options):
@@ -49,6 +50,22 @@ def test_learning_rates_that_cannot_be(saved, value):
         file["learning_rate"][0] = value
     with pytest.raises(RequestError, match="a learning rate is not positive"):
         RateCurve.load(saved)
+
+
+def test_a_damaged_file_is_known_before_it_is_read(saved):
+    """HDF5 does not end on one whose heap has become zeros."""
+    whole = saved.read_bytes()
+    heap = whole.index(b"GCOL")
+    for begin, end in ((heap + 16, heap + 300), (len(whole) - 6, len(whole) - 4)):
+        saved.write_bytes(whole[:begin] + bytes(end - begin) + whole[end:])
+        with pytest.raises(RequestError, match="is damaged"):
+            RateCurve.load(saved)
+    saved.write_bytes(whole)
+    with xarray.open_dataset(saved, engine="h5netcdf") as found:  # whoever does not know the sum reads it all the same
+        assert found["learning_rate"].values.tolist() == list(RATES)
+    with h5py.File(saved, "a") as file:
+        file.attrs["note"] = "changed by somebody else"
+    assert RateCurve.load(saved).learning_rates.tolist() == list(RATES)
 
 
 def test_names_that_are_no_words(saved):

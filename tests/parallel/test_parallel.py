@@ -301,6 +301,26 @@ def spectrum(f, s, *arguments, **options):
     return true_spectrum(f, s, *arguments, **options)
 sweep._spectrum = spectrum
 """
+# However busy the machine: nobody loses patience.
+PATIENT = """
+from witten.cli import signals
+signals.GRACE = signals.LIMIT = 1000
+"""
+# Both ranks are at work when they are to end, and one in a step that cannot be interrupted.
+STUCK = """
+import hashlib
+from witten.cli import signals
+import witten.spectra.gap as sweep
+signals.GRACE = 0.1
+true_spectrum = sweep._spectrum
+def spectrum(f, s, *arguments, **options):
+    if s > 0.15 and rank == 1:
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    if s > 0.15:
+        time.sleep(1000)
+    return true_spectrum(f, s, *arguments, **options)
+sweep._spectrum = spectrum
+"""
 SPEC = "0.1:0.5:16"
 MANY = ("gap", "double-well", "--lr", SPEC)
 
@@ -327,7 +347,7 @@ def under_way(path, arguments):
 @pytest.mark.parametrize(
     ("number", "groups", "again"),
     [
-        (signal.SIGUSR1, 1, lambda *line: ranks(3, "-m", "witten", *line, "--groups", 2)),
+        (signal.SIGUSR1, 1, lambda *line: ranks(2, "-m", "witten", *line, "--groups", 2)),
         (signal.SIGTERM, 2, in_process),
         (signal.SIGINT, 2, in_process),
     ],
@@ -336,7 +356,7 @@ def under_way(path, arguments):
 def test_a_signal_stops_all_ranks_after_the_learning_rate_in_hand(tmp_path, serial, number, groups, again):
     path = tmp_path / "curve.nc"
     more = ("-o", path, "--groups", groups, "--json")
-    process = under_way(path, command(2, "-c", patched(SLOW.format(seconds=0.5)), *MANY, *more))
+    process = under_way(path, command(2, "-c", patched(PATIENT + SLOW.format(seconds=0.5)), *MANY, *more))
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4, err
@@ -352,6 +372,17 @@ def test_a_signal_stops_all_ranks_after_the_learning_rate_in_hand(tmp_path, seri
     assert whole.learning_rates.tolist() == serial.learning_rates.tolist()
     assert set(saved.records) <= set(whole.records)
     np.testing.assert_allclose(whole.log_rates, serial.log_rates, rtol=0, atol=1e-9)
+
+
+@needs_mpi
+@pytest.mark.parametrize(("groups", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+def test_a_signal_that_only_some_ranks_can_heed_ends_all_with_the_same_status(tmp_path, groups, number):
+    path = tmp_path / "curve.nc"
+    process = under_way(path, command(2, "-c", patched(STUCK), *MANY, "-o", path, "--groups", groups))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4 and err.startswith(f"witten: stopped by {number.name}") and err.count("\n") == 1
+    assert len(RateCurve.load(path).records) >= 2
 
 
 @needs_mpi

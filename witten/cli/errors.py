@@ -14,7 +14,7 @@ import typer
 
 from witten import parallel
 from witten.cli import signals
-from witten.cli.signals import EARLY, Interrupted
+from witten.cli.signals import EARLY, KEPT, Interrupted
 from witten.cli.streams import output, say, unmute
 from witten.errors import ConvergenceError, RequestError
 
@@ -93,7 +93,8 @@ def _explained(error: BaseException) -> tuple[int, str]:
 def _say_by_itself(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """The last words of a rank that ends all others: the way of this package to show an uncaught exception."""
     unmute()
-    say(_explained(error)[1])
+    line = _explained(error)[1]
+    say(f"{line}, while other ranks were at work; {KEPT}" if isinstance(error, Interrupted) else line)
 
 
 def _usage(error: Any) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 from witten import parallel
 from witten.cli.streams import say
 
-__all__ = ["EARLY", "Interrupted", "closed", "end_at_once", "listen", "patiently"]
+__all__ = ["EARLY", "KEPT", "Interrupted", "closed", "end_at_once", "listen", "patiently"]
 
 # The exit status of what was stopped early.
 EARLY = 4
@@ -37,10 +37,14 @@ GRACE, LIMIT = 5.0, 9.0
 # Seconds after which an exception that was swallowed is raised again, and one that would have met a compiler.
 AGAIN, SOON = 1.0, 0.05
 COMPILERS = {"numba", "llvmlite"}
+# What is left where the main thread cannot say it.
+KEPT = "a file of -o holds what was finished"
 
 
 class Interrupted(BaseException):
     """The command shall end, or has ended, early; what it carries is the line that says what was kept."""
+
+    exit_status = EARLY
 
 
 class Signals:
@@ -114,7 +118,7 @@ class Signals:
     def end_if_overdue(self) -> None:
         """End the process, from the listening thread."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            say(f"{self.reason}, in a step that cannot be interrupted; a file of -o holds what was finished")
+            say(f"{self.reason}, in a step that cannot be interrupted; {KEPT}")
             parallel.abort(parallel.Communicator(), EARLY)
 
 

@@ -25,11 +25,12 @@ from witten.dynamics.cost import check_transitions
 from witten.dynamics.equilibrium.core_sets import core_heights
 from witten.dynamics.equilibrium.curvatures import minimum_curvatures
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
+from witten.dynamics.estimators.batches import are_many, in_batches
 from witten.dynamics.estimators.hitting_times import SETTLING, Hitting, from_minima
 from witten.dynamics.paths.ensemble import CoreMap
 from witten.dynamics.paths.momentum import MomentumMotion
 from witten.dynamics.rate_estimate import HITTING, apart, run_levels
-from witten.dynamics.request import PATHS, SGD, WIDTH, Level, Request, Stop
+from witten.dynamics.request import PATHS, SGD, WIDTH, Level, Request, Stop, check_count
 from witten.dynamics.simulation import METHOD
 from witten.errors import RequestError, Stopped
 from witten.langevin import Langevin, checked_momentum, step_time
@@ -174,8 +175,7 @@ def _check(
         raise RequestError("scheme bbk is for the Langevin equation, which has no Nesterov gradient; use scheme sgd")
     if dt is not None:
         positive("dt", dt)
-    if paths is not None and paths < 128:
-        raise RequestError(f"at least 128 paths are needed for an interval, got {paths}")
+    check_count(paths)
     if f.dimension > 3 or f.periods:
         what = f"{f.dimension} variables" if f.dimension > 3 else "a periodic axis"
         raise RequestError(f"{f.name} has {what}; momentum is simulated for up to three variables that have no period")
@@ -195,8 +195,8 @@ def _estimate(request: _MomentumRequest, stop: Stop) -> SampledRate | None:
     dt = _finer_step(request, ground.stiffness)
     check_transitions(request, relaxation / (2 * math.pi) * math.exp(-ground.barrier / equation.temperature), dt)
     levels: list[Level] = [
-        _level(request.motion(h, stream), ground, relaxation, count, request.comm)
-        for h, count, stream in request.runs(dt)
+        in_batches(partial(_level, motion, ground, relaxation, request.comm, are_many(count, motion)), count, motion)
+        for motion, count in ((request.motion(h, stream), n) for h, n, stream in request.runs(dt))
     ]
     found = run_levels(request, HITTING, levels, dt, stop, idles=True)
     if found is None:
@@ -218,11 +218,13 @@ def _finer_step(request: _MomentumRequest, stiffness: float) -> float:
 
 
 def _level(
-    motion: MomentumMotion, ground: Equilibrium, relaxation: float, count: int, comm: Communicator
+    motion: MomentumMotion, ground: Equilibrium, relaxation: float, comm: Communicator, many: bool, numbers: range
 ) -> Hitting:
     """Paths at rest in the minima, and the cores of the phase space that are watched."""
+    points, homes = from_minima(ground, numbers)
     return Hitting(
-        motion, np.tile(from_minima(ground, count), (2, 1)), _cores(ground, motion.dt), comm,
+        motion, np.tile(points, (2, 1)), _cores(ground, motion.dt), comm, first=numbers.start,
+        homes=homes if many else None,
         settling=max(1, round(SETTLING / (relaxation * motion.dt))),
         every=max(1, round(APART / (math.sqrt(ground.stiffness) * motion.dt))),
     )  # fmt: skip

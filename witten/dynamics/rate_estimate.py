@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -19,16 +20,18 @@ from witten import stopwatch
 from witten.dynamics.cost import MOST_STEPS, check_relaxation, check_transitions, expected_rate
 from witten.dynamics.equilibrium.equilibrium import Equilibrium, equilibrium
 from witten.dynamics.equilibrium.under_noise import under_noise
-from witten.dynamics.estimators.autocorrelation import Decay, plan
+from witten.dynamics.estimators.autocorrelation import Decay, Plan, plan
+from witten.dynamics.estimators.batches import are_many, in_batches
 from witten.dynamics.estimators.hitting_times import Hitting
 from witten.dynamics.estimators.markov_state_model import MarkovStates
 from witten.dynamics.estimators.unvisited_rates import watched
-from witten.dynamics.paths.ensemble import affordable
+from witten.dynamics.paths.ensemble import Motion, affordable
 from witten.dynamics.request import CONFIDENCE, QUANTILE, SGD, STEP, Level, Request, Stop, combined, reach_down
 from witten.dynamics.splitting.adaptive_multilevel_splitting import rate_by_splitting
 from witten.errors import ConvergenceError, RequestError
 from witten.number_format import scientific
 from witten.objectives.growth.conditions import continuous_spectrum
+from witten.parallel.communicators import Communicator
 from witten.rates import SampledRate
 from witten.request import seed_of
 
@@ -86,7 +89,11 @@ def estimate_rate(request: Request, estimator: str = AUTO, stop: Stop = lambda: 
     estimate = run_levels(request, name, levels, dt, stop, before=extra, idles=not balanced)
     if estimate is None:
         return None
-    estimate = _elsewhere(estimate, ground, request, stop) if balanced else apart(estimate, ground.softness)
+    if not balanced:
+        estimate = apart(estimate, ground.softness)
+    elif name == HITTING and are_many(request.paths, request.motion(dt, 0)):
+        estimate = widened(estimate, ground.softness)  # which would not be noticed in an interval of few
+    estimate = _elsewhere(estimate, ground, request, stop) if balanced else estimate
     return replace(estimate, seconds=stopwatch.seconds() - began)
 
 
@@ -117,6 +124,8 @@ def run_levels(
             break
     if stopped and not math.isfinite(found[1]):
         return None
+    # Where not even all the paths that were asked for have run, an interval that is narrow is no end.
+    stopped |= sum(level.n_paths for level in levels) < sum(n for _, n, _ in request.runs(dt))
     return replace(_estimate(request, name, levels, found, n_steps, dt), stopped=stopped)
 
 
@@ -154,7 +163,12 @@ def apart(estimate: SampledRate, relaxation: float) -> SampledRate:
             f"{math.exp(estimate.log_rate):.2g}, hardly slower than paths move about in them ({relaxation:.2g}): "
             "residence times tell no rate; use a smaller learning rate, or witten gap"
         )
-    off = math.log1p(BIAS * ratio)
+    return widened(estimate, relaxation)
+
+
+def widened(estimate: SampledRate, relaxation: float) -> SampledRate:
+    """The interval with what residence times are off, in the ratio of their rate and those within wells."""
+    off = math.log1p(BIAS * math.exp(estimate.log_rate) / relaxation)
     return replace(estimate, lower=estimate.lower - off, upper=estimate.upper + off)
 
 
@@ -201,8 +215,9 @@ def _levels(name: str, ground: Equilibrium, request: Request, dt: float, stop: S
                 f"{request.objective.name} has no second well deeper than {1.5 * request.s:.3g} at learning rate "
                 f"{request.learning_rate:g}: nothing is hit; use --estimator autocorrelation"
             )
-        levels += [Hitting.between_wells(request.motion(h, stream), ground, n, request.comm) for h, n, stream in runs]
-        return levels, 0
+        moved = [(request.motion(h, stream), n) for h, n, stream in runs]
+        kind = Hitting.between_wells
+        return [in_batches(partial(kind, m, ground, request.comm, are_many(n, m)), n, m) for m, n in moved], 0
     seed = seed_of(request.seed, request.learning_rate, request.noise) % 2**32
     pilot = request.motion(runs[-1][0], 0)
     # A single path that starts where others never come would make an observable, or an error, of its own.
@@ -211,13 +226,22 @@ def _levels(name: str, ground: Equilibrium, request: Request, dt: float, stop: S
     if found is None:
         return [], 0
     for h, n, stream in runs:
-        if ground.gibbs is not None:
-            points, burn_in = ground.sample(n, seed + stream, without=SELDOM), 0.0
-        else:
-            points, burn_in = found.ends[:, np.arange(n) % found.ends.shape[1]], BURN_IN
-        kind = MarkovStates if name == MSM else Decay
-        levels.append(kind(request.motion(h, stream), points, found, request.comm, burn_in=burn_in))
+        motion = request.motion(h, stream)
+        start = partial(_correlated, name, motion, ground, found, request.comm, seed + stream)
+        levels.append(start(range(n)) if name == MSM else in_batches(start, n, motion))
     return levels, found.n_steps
+
+
+def _correlated(
+    name: str, motion: Motion, ground: Equilibrium, plan: Plan, comm: Communicator, seed: int, numbers: range
+) -> Decay:
+    """Paths of these numbers in the stationary law, or on the way to it from where the first runs have ended."""
+    if ground.gibbs is not None:
+        points, burn_in = ground.sample(len(numbers), seed + numbers.start, without=SELDOM), 0.0
+    else:
+        points, burn_in = plan.ends[:, np.array(numbers) % plan.ends.shape[1]], BURN_IN
+    kind = MarkovStates if name == MSM else Decay
+    return kind(motion, points, plan, comm, burn_in=burn_in, first=numbers.start)
 
 
 def _estimate(
@@ -230,7 +254,7 @@ def _estimate(
 ) -> SampledRate:
     log_rate, log_error = found
     diverged = sum(level.diverged for level in levels)
-    n_paths = sum(n for _, n, _ in request.runs(dt))
+    n_paths = sum(level.n_paths for level in levels)
     if diverged == n_paths:
         raise ConvergenceError(f"all {n_paths} paths left for infinity with time step {dt:.3g}; use a smaller --dt")
     if not (math.isfinite(log_rate) and math.isfinite(log_error)):

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from witten.dynamics.paths import schemes
 from witten.dynamics.paths.ensemble import Motion
+from witten.errors import RequestError
 from witten.noise import Diffusion
 from witten.objectives import Objective
 from witten.parallel.communicators import Communicator
@@ -24,6 +25,7 @@ __all__ = [
     "Level",
     "Request",
     "Stop",
+    "check_count",
     "combined",
     "reach_down",
 ]
@@ -35,8 +37,9 @@ CONFIDENCE, QUANTILE = 0.95, 2.0
 WIDTH = 0.24
 # The finer time step times the largest curvature where paths often are.
 STEP = 0.2
-# Paths with the finer step, and how many times fewer with the coarser one.
-PATHS, FEWER = 2048, 2
+# Paths with the finer step, how many times fewer with the coarser one, and limits: groups of two make an error, and
+# random numbers know the number of a path by 32 bits.
+PATHS, FEWER, FEWEST_PATHS, MOST_PATHS = 2048, 2, 128, 2**31
 
 Stop = Callable[[], str | None]
 
@@ -48,6 +51,9 @@ class Level(Protocol):
 
     @property
     def n_steps(self) -> int: ...
+
+    @property
+    def n_paths(self) -> int: ...
 
     @property
     def log_rate(self) -> tuple[float, float]: ...
@@ -101,6 +107,14 @@ class Request:
         """Time step, number of paths and stream of each run."""
         fine = (dt, self.paths, 1)
         return [fine] if self.order is None else [fine, (2 * dt, -(-self.paths // FEWER), 2)]
+
+
+def check_count(paths: int | None) -> None:
+    """RequestError for too few paths, or more than there are random numbers for."""
+    if paths is not None and paths < FEWEST_PATHS:
+        raise RequestError(f"at least {FEWEST_PATHS} paths are needed for an interval, got {paths}")
+    if paths is not None and paths > MOST_PATHS:
+        raise RequestError(f"random numbers are there for {MOST_PATHS} paths, got {paths}; use another --seed for more")
 
 
 def combined(levels: Sequence[Level], order: int | None) -> tuple[float, float]:

@@ -7,10 +7,11 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
+from witten.dynamics.estimators.batches import batch_size
 from witten.dynamics.estimators.markov_state_model import require_deeptime
 from witten.dynamics.paths import schemes
 from witten.dynamics.rate_estimate import AUTO, ESTIMATORS, MSM, SPLITTING, estimate_rate
-from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop
+from witten.dynamics.request import PATHS, SGD, WIDTH, Request, Stop, check_count
 from witten.errors import RequestError, Stopped
 from witten.memory import require_memory
 from witten.noise import Noise, parted
@@ -89,9 +90,10 @@ def simulate_rate(
         scheme = schemes.EULER_MARUYAMA
     asked = checked_learning_rates(learning_rates, sigma)
     _check(estimator, paths, dt, width, scheme)
+    held = (paths or PATHS) if estimator == MSM else min(paths or PATHS, batch_size(f.dimension))
     require_memory(
-        (paths or PATHS) * (PER_PATH + PER_COORDINATE * f.dimension),
-        f"{paths or PATHS} paths",
+        held * (PER_PATH + PER_COORDINATE * f.dimension),
+        f"{held} paths at once",
         "ask for fewer: intervals are made narrow by longer paths as well",
     )
     checked_seed(seed)
@@ -129,5 +131,4 @@ def _check(estimator: str, paths: int | None, dt: float | None, width: float, sc
         raise RequestError(f"unknown scheme {scheme[:60]!r}; use one of {', '.join((*schemes.SCHEMES, SGD))}")
     if scheme == SGD and (dt is not None or estimator == SPLITTING):
         raise RequestError("the time step of SGD is the learning rate, and its paths are not split; leave both out")
-    if paths is not None and paths < 128:
-        raise RequestError(f"at least 128 paths are needed for an interval, got {paths}")
+    check_count(paths)

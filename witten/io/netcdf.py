@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ KINDS = {
 }
 
 
+# What follows the HDF5 data of a file, where its readers do not look: the sum of what comes before. HDF5 itself does
+# not end on some files that have been damaged. Whatever else changes a file cuts this off.
+SEAL = b"witten crc32 %08x\n"
 # Brackets in the options of a file, of which each is a list or a table.
 MOST_NESTED = 500
 
@@ -78,6 +82,8 @@ def read_kind(path: str | Path) -> str:
 
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise RequestError(f"{str(path)!r} is not an ordinary file; give a result saved with -o FILE.nc")
+    if not _unharmed(path):
+        raise RequestError(f"{str(path)!r} is damaged: its bytes are not those that were written; compute it again")
     h5netcdf.File._writable = False  # which the end of a broken file asks for that could not be opened
     try:
         with h5netcdf.File(path, "r", locking=False) as file:
@@ -91,6 +97,17 @@ def read_kind(path: str | Path) -> str:
     except Exception:  # whatever a broken or foreign file makes the reader raise
         raise RequestError(f"{str(path)!r} is not a witten result; give another name") from None
     return str(kind)
+
+
+def _unharmed(path: str | Path) -> bool:
+    """Whether a file that has a seal is as it was written."""
+    length = len(SEAL % 0)
+    try:
+        data = memoryview(Path(path).read_bytes())
+    except OSError:  # which whoever opens it explains
+        return True
+    seal = bytes(data[-length:])
+    return not seal.startswith(SEAL[:-5]) or seal == SEAL % zlib.crc32(data[:-length])
 
 
 def provenance(kind: str, title: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +136,8 @@ def read_options(text: str) -> dict[str, Any]:
     ValueError, TypeError
         for anything else: no table, one that is nested without need, a number that is not finite.
     """
+    if not isinstance(text, str):
+        raise ValueError("the options are no text")
     if text.count("{") + text.count("[") > MOST_NESTED:
         raise ValueError("the options are nested too deeply")
     options = json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -139,7 +158,7 @@ def _finite(text: str) -> float:
 def write_dataset(dataset: xarray.Dataset, path: str | Path) -> None:
     """Save a dataset as netCDF-4, atomically."""
     image = dataset.to_netcdf(engine="h5netcdf", format="NETCDF4")
-    write_bytes(path, bytes(image))
+    write_bytes(path, bytes(image) + SEAL % zlib.crc32(image))
 
 
 def read_dataset(path: str | Path, kind: str) -> xarray.Dataset:

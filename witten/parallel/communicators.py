@@ -286,9 +286,10 @@ def outcomes(comm: Communicator, mine: int, seconds: float | None = None) -> lis
 
 
 def end_all(comm: Communicator, error: BaseException) -> NoReturn:
-    """Say what happened, by way of sys.excepthook, and end every rank."""
+    """Say what happened, by way of sys.excepthook, and end every rank; with the `exit_status` of an error that has one,
+    else 1."""
     sys.excepthook(type(error), error, error.__traceback__)
-    abort(comm, 1)
+    abort(comm, getattr(error, "exit_status", 1))
 
 
 def abort(comm: Communicator, status: int) -> NoReturn:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from witten.errors import ConvergenceError
 from witten.memory import require_memory
 from witten.parallel.communicators import Communicator, agree
 
-__all__ = ["Decay", "DecayRate", "Plan", "decay_rate", "plan"]
+__all__ = ["Correlations", "Decay", "DecayRate", "Plan", "decay_rate", "plan"]
 
 Array = NDArray[np.float64]
 # Observations of a path in a first run and in a round of measurement, how many of them there should be in 1/lambda, and
@@ -140,15 +140,15 @@ class Decay:
     """
 
     def __init__(
-        self, motion: Steps, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0
+        self, motion: Steps, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0, first: int = 0
     ) -> None:
         self.mode = plan.mode
         self.every = max(1, round(1 / (PER_TIME * plan.rate * motion.dt)))
         observations = 1 / (plan.rate * motion.dt * self.every)
-        self.first = max(1, round(FIRST * observations))
-        self.last = max(self.first + 1, round(LAST * observations))
-        self.latest = max(self.last + 1, round(LATER * observations))
-        self.paths = Paths(motion, points, comm=comm)
+        early = max(1, round(FIRST * observations))
+        late = max(early + 1, round(LAST * observations))
+        self.lags = early, late, max(late + 1, round(LATER * observations))
+        self.paths = Paths(motion, points, comm=comm, first=first)
         self.values = np.empty((0, points.shape[1]))
         self.paths.advance(round(burn_in / (plan.rate * motion.dt)))
 
@@ -173,50 +173,101 @@ class Decay:
         return self.paths.step * self.paths.count
 
     @property
+    def n_paths(self) -> int:
+        return self.paths.count
+
+    @property
     def diverged(self) -> int:
         return self.paths.diverged
 
     @property
     def log_rate(self) -> tuple[float, float]:
         """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
-        found = self.estimate
-        return found.log_rate, found.log_error
+        return self.seen.log_rate
 
     @property
     def later(self) -> tuple[float, float]:
         """log lambda from later lags and its standard deviation; (nan, inf) as long as it is not known."""
-        return self.estimate.later
+        return self.seen.later
 
     @property
     def remark(self) -> str:
         """Which observable, and the part of its variance that decays at the rate found."""
-        return f"observable: {self.mode.about}, overlap {self.estimate.overlap:.3f}"
+        return self.seen.remark
 
     @property
-    def estimate(self) -> DecayRate:
-        """The rate from all observations so far; paths that have diverged are left out."""
+    def seen(self) -> Correlations:
+        """Of all observations so far; paths that have diverged are left out."""
         values = self.values[:, np.isfinite(self.values).all(axis=0)]
-        return decay_rate(values, self.every * self.paths.motion.dt, self.first, self.last, self.latest)
+        return Correlations.of(values, self.every * self.paths.motion.dt, self.lags, self.mode.about)
 
 
-def decay_rate(values: Array, interval: float, first: int, last: int, latest: int | None = None) -> DecayRate:
-    """The rate from u along paths, values (k, n), by two lags counted in observations; its error by leaving out groups
-    of paths (jackknife). The rate from the second to a third lag, if there is one, comes with it."""
-    if len(values) <= (latest or last):
-        return DecayRate(math.nan, math.inf, math.nan)
-    u = values - values.mean()
-    groups = np.arange(u.shape[1]) * GROUPS // u.shape[1]
-    lags = (0, first, last, *([] if latest is None else [latest]))
-    sums = np.array([_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in lags])
-    every = sums.sum(axis=1)
-    without = every[:, None] - sums
-    log_rate, log_error = _log_decay(every[1:3], without[1:3], (last - first) * interval)
-    if not math.isfinite(log_rate):
-        return DecayRate(math.nan, math.inf, math.nan)
-    overlap = float(every[1] / every[0] * math.exp(math.exp(log_rate) * first * interval))
-    if latest is None:
-        return DecayRate(log_rate, log_error, overlap)
-    return DecayRate(log_rate, log_error, overlap, _log_decay(every[2:], without[2:], (latest - last) * interval))
+@dataclass(frozen=True, eq=False)
+class Correlations:
+    """C(t) of an observable u of mean 0 at a few lags, summed over the paths of each group: those of other paths can be
+    added.
+
+    Attributes
+    ----------
+    sums : (1 + l, GROUPS), for t = 0 and each lag; zero where no path has been watched for as long as the last
+    lags : two or three, in observations
+    interval : time between observations
+    about : what u is made of
+    """
+
+    sums: Array
+    lags: tuple[int, ...]
+    interval: float
+    about: str = ""
+
+    @classmethod
+    def of(cls, values: Array, interval: float, lags: tuple[int, ...], about: str = "") -> Correlations:
+        """Of values (k, n) of an observable along paths. Its mean is that of these values."""
+        if len(values) <= lags[-1]:
+            return cls(np.zeros((1 + len(lags), GROUPS)), lags, interval, about)
+        u = values - values.mean()
+        groups = np.arange(u.shape[1]) * GROUPS // u.shape[1]
+        sums = [_by_group(u[: len(u) - lag] * u[lag:], groups) / (len(u) - lag) for lag in (0, *lags)]
+        return cls(np.array(sums), lags, interval, about)
+
+    def __add__(self, other: Correlations) -> Correlations:
+        """Of the paths of both."""
+        return replace(self, sums=self.sums + other.sums)
+
+    @property
+    def log_rate(self) -> tuple[float, float]:
+        """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
+        return self.rate.log_rate, self.rate.log_error
+
+    @property
+    def later(self) -> tuple[float, float]:
+        """The same from the last two lags."""
+        return self.rate.later
+
+    @property
+    def remark(self) -> str:
+        """Which observable, and the part of its variance that decays at the rate found."""
+        return f"observable: {self.about}, overlap {self.rate.overlap:.3f}"
+
+    @cached_property
+    def rate(self) -> DecayRate:
+        """From two lags, its error by leaving out groups of paths (jackknife); with that from the second to a third
+        lag, if there is one."""
+        (first, last), every = self.lags[:2], self.sums.sum(axis=1)
+        without = every[:, None] - self.sums
+        log_rate, log_error = _log_decay(every[1:3], without[1:3], (last - first) * self.interval)
+        if not math.isfinite(log_rate):
+            return DecayRate(math.nan, math.inf, math.nan)
+        overlap = float(every[1] / every[0] * math.exp(math.exp(log_rate) * first * self.interval))
+        if len(self.lags) == 2:
+            return DecayRate(log_rate, log_error, overlap)
+        later = (self.lags[2] - last) * self.interval
+        return DecayRate(log_rate, log_error, overlap, _log_decay(every[2:], without[2:], later))
+
+
+def decay_rate(values: Array, interval: float, *lags: int) -> DecayRate:
+    """The rate from u along paths, values (k, n), by two or three lags counted in observations."""
+    return Correlations.of(values, interval, lags).rate
 
 
 def _log_decay(every: Array, without: Array, time: float) -> tuple[float, float]:

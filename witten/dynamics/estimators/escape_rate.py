@@ -43,6 +43,7 @@ class Escape:
 
     def __init__(self, motion: Motion, points: Array, target: CoreMap, every: int, comm: Communicator) -> None:
         self.motion, self.x, self.target, self.every, self.comm = motion, points, target, every, comm
+        self.n_paths = points.shape[1]
         self.groups = np.arange(points.shape[1]) * GROUPS // points.shape[1]
         self.round = self.n_steps = self.diverged = 0
         self.length = FIRST

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from witten.dynamics.equilibrium.equilibrium import Equilibrium
 from witten.dynamics.paths.ensemble import CoreMap, Motion, Paths, ResidenceTimes
 from witten.parallel.communicators import Communicator
 
-__all__ = ["Hitting", "ResidenceRates", "from_minima", "residence_rates", "slow_rates"]
+__all__ = ["Hitting", "Residences", "ResidenceRates", "from_minima", "residence_rates", "slow_rates"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64] | Array
@@ -34,6 +35,8 @@ APART = 1.6
 # Time that paths from the minima have for forgetting that, over the smallest curvature there; observations in the first
 # round, and by which factor each round makes the whole longer.
 SETTLING, FIRST, LONGER = 5.0, 500, 1.6
+# How many times longer many paths have.
+SETTLED = 4
 # Steps of all paths in a round: a run can be ended between two.
 MOST_AT_ONCE = 1_000_000_000
 
@@ -72,26 +75,79 @@ def residence_rates(times: ResidenceTimes, interval: float, seed: int) -> Reside
     return ResidenceRates(rates, spread if known else np.inf, int(times.moved.sum()))
 
 
+@dataclass(frozen=True, eq=False)
+class Residences:
+    """Residence times, to which those of other paths can be added, and the rates from them.
+
+    `interval` is the time between observations, `seed` that of the draws for the error.
+    """
+
+    times: ResidenceTimes
+    interval: float
+    seed: int
+
+    def __add__(self, other: Residences) -> Residences:
+        """Of the paths of both."""
+        mine, more = self.times, other.times
+        times = ResidenceTimes(mine.resided + more.resided, mine.moved + more.moved, mine.transit + more.transit)
+        return replace(self, times=times)
+
+    @cached_property
+    def rates(self) -> ResidenceRates:
+        """The rates from all residence times."""
+        return residence_rates(self.times, self.interval, self.seed)
+
+    @property
+    def log_rate(self) -> tuple[float, float]:
+        """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
+        found = self.rates
+        return (float(np.log(found.rates[0])), found.log_error) if found.rates[0] > 0 else (np.nan, np.inf)
+
+    @property
+    def later(self) -> tuple[float, float]:
+        """Not known."""
+        return math.nan, math.inf
+
+    @property
+    def remark(self) -> str:
+        """How many wells, and how often one was left for another."""
+        return f"{self.times.resided.size} wells, {self.rates.moves} moves between them"
+
+
 class Hitting:
     """Residence times of the paths of one motion, longer ones with each round.
 
-    They start at points (d, n), have some steps to forget that, and are observed every so many."""
+    They start at points (d, n), have some steps to forget that, and are observed every so many. Where homes (n,) are
+    given, the cores they start in, paths have longer to settle and are watched meanwhile: those that are then on the
+    way to another core count. Without, arrivals are missed for as long as a transit takes, a few per cent of the first
+    round, which intervals of many paths would not hold."""
 
     def __init__(
-        self, motion: Motion, points: Array, cores: CoreMap, comm: Communicator, *, settling: int, every: int
-    ) -> None:
+        self, motion: Motion, points: Array, cores: CoreMap, comm: Communicator, *, settling: int, every: int,
+        first: int = 0, homes: NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
         self.motion, self.every = motion, every
-        self.paths = Paths(motion, points, comm=comm, cores=cores)
-        self.paths.advance(settling)
+        self.paths = Paths(motion, points, comm=comm, cores=cores, first=first, home=-1 if homes is None else homes)
+        if homes is None:
+            self.paths.advance(settling)
+        else:
+            self.paths.watch(-(-SETTLED * settling // every), every)
+            self.paths.forget()
         self.observations = 0
 
     @classmethod
-    def between_wells(cls, motion: Motion, equilibrium: Equilibrium, count: int, comm: Communicator) -> Hitting:
+    def between_wells(
+        cls, motion: Motion, equilibrium: Equilibrium, comm: Communicator, many: bool, numbers: range
+    ) -> Hitting:
         """Paths from the minima of the deep wells, by the time scales of f."""
         every = max(1, round(APART / (equilibrium.stiffness * motion.dt)))
         settling = max(1, round(SETTLING / (equilibrium.softness * motion.dt)))
         cores = CoreMap.within(equilibrium.cores.centres, equilibrium.cores.metrics)
-        return cls(motion, from_minima(equilibrium, count), cores, comm, settling=settling, every=every)
+        points, homes = from_minima(equilibrium, numbers)
+        return cls(
+            motion, points, cores, comm, settling=settling, every=every, first=numbers.start,
+            homes=homes if many else None,
+        )  # fmt: skip
 
     def more(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """One more round of observations."""
@@ -105,19 +161,23 @@ class Hitting:
         return self.paths.step * self.paths.count
 
     @property
+    def n_paths(self) -> int:
+        return self.paths.count
+
+    @property
     def diverged(self) -> int:
         return self.paths.diverged
 
     @property
-    def remark(self) -> str:
-        """How many wells, and how often one was left for another."""
-        return f"{self.paths.cores.count} wells, {self.rates.moves} moves between them"
+    def seen(self) -> Residences:
+        """Of all observations so far."""
+        seed = (self.motion.seed + self.motion.stream) % 2**32
+        return Residences(self.paths.residence_times(), self.every * self.motion.dt, seed)
 
     @property
-    def rates(self) -> ResidenceRates:
-        """The rates from all residence times so far."""
-        seed = (self.motion.seed + self.motion.stream) % 2**32
-        return residence_rates(self.paths.residence_times(), self.every * self.motion.dt, seed)
+    def log_rate(self) -> tuple[float, float]:
+        """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
+        return self.seen.log_rate
 
     @property
     def later(self) -> tuple[float, float]:
@@ -125,16 +185,15 @@ class Hitting:
         return math.nan, math.inf
 
     @property
-    def log_rate(self) -> tuple[float, float]:
-        """log lambda and its standard deviation; (nan, inf) as long as nothing is known."""
-        found = self.rates
-        return (float(np.log(found.rates[0])), found.log_error) if found.rates[0] > 0 else (np.nan, np.inf)
+    def remark(self) -> str:
+        """How many wells, and how often one was left for another."""
+        return self.seen.remark
 
 
-def from_minima(equilibrium: Equilibrium, count: int) -> Array:
-    """The minima of the deep wells in turn, (d, count)."""
-    wells = equilibrium.deep[np.arange(count) % len(equilibrium.deep)]
-    return equilibrium.wells.minima[:, wells]
+def from_minima(equilibrium: Equilibrium, numbers: range) -> tuple[Array, NDArray[np.int64]]:
+    """The minima of the deep wells, for paths of these numbers in turn, (d, n), and which of them, (n,)."""
+    homes = np.array(numbers) % len(equilibrium.deep)
+    return equilibrium.wells.minima[:, equilibrium.deep[homes]], homes
 
 
 def slow_rates(resided: Counts, moved: Counts, transit: Counts, interval: float) -> Array:

@@ -39,9 +39,9 @@ class MarkovStates(Decay):
     """Cells that stationary paths of one motion visit, more observations with each round."""
 
     def __init__(
-        self, motion: Steps, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0
+        self, motion: Steps, points: Array, plan: Plan, comm: Communicator, *, burn_in: float = 0.0, first: int = 0
     ) -> None:
-        super().__init__(motion, points, plan, comm, burn_in=burn_in)
+        super().__init__(motion, points, plan, comm, burn_in=burn_in, first=first)
         self.lag = max(1, round(LAG / (plan.rate * motion.dt * self.every)))
         y = plan.mode.coordinates(plan.ends)
         chosen = np.linspace(0, y.shape[1] - 1, min(STATES, y.shape[1])).astype(int)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from witten.dynamics.equilibrium.curvatures import largest_curvature
 from witten.dynamics.equilibrium.equilibrium import Equilibrium
+from witten.dynamics.estimators.batches import batch_size
 from witten.dynamics.estimators.escape_rate import Escape
 from witten.dynamics.estimators.hitting_times import APART
 from witten.dynamics.estimators.unvisited_regions import Region, below, narrow_wells, slow_regions
@@ -85,7 +86,8 @@ class _Watch:
     """One region, and what it takes to watch it."""
 
     def __init__(self, equilibrium: Equilibrium, request: Request, region: Region, number: int) -> None:
-        self.request, self.region, self.number = request, region, number
+        held = min(request.paths, batch_size(request.objective.dimension))
+        self.request, self.region, self.number = replace(request, paths=held), region, number
         assert equilibrium.gibbs is not None
         self.target = below(equilibrium.gibbs, equilibrium.objective, region)
         stiffness = _stiffness(equilibrium, region)

@@ -196,7 +196,8 @@ class Paths:
     points : (d, n) where all of them start, the same on every rank
     comm : the ranks that share them
     cores : the wells that are watched
-    home : the core that all paths count as coming from; -1 for none, before one has been seen
+    home : the core that paths count as coming from, of all or (n,); -1 for none, before one has been seen
+    first : the number of the first of them
     """
 
     def __init__(
@@ -206,18 +207,21 @@ class Paths:
         *,
         comm: Communicator | None = None,
         cores: CoreMap | None = None,
-        home: int = -1,
+        home: int | Counts = -1,
+        first: int = 0,
     ) -> None:
         self.motion = motion
         self.comm = comm or Communicator()
         self.cores = cores or CoreMap.none(motion.dimension)
         self.count = points.shape[1]
         self.step = 0
-        self.first, last = _share(self.count, self.comm.rank, self.comm.size)
-        self.x = np.array(points[:, self.first : last], dtype=float, order="C")
+        begin, end = _share(self.count, self.comm.rank, self.comm.size)
+        self.first = first + begin
+        self.x = np.array(points[:, begin:end], dtype=float, order="C")
         m, own = self.cores.count, self.x.shape[1]
         blocks = own // schemes.WIDTH_OF_LONG + 1
-        self._state = np.vstack([np.full(own, home), np.zeros(own, dtype=np.int64)]).astype(np.int64)
+        homes = np.broadcast_to(home, self.count)[begin:end]
+        self._state = np.vstack([homes, np.zeros(own, dtype=np.int64)]).astype(np.int64)
         self._counts = tuple(np.zeros((blocks, *shape), dtype=np.int64) for shape in ((m,), (m, m), (m, m)))
 
     @property
@@ -238,6 +242,11 @@ class Paths:
     def watch(self, count: int, every: int) -> None:
         """`count` observations of the cores, one after each `every` steps."""
         self._walk(every, count, np.empty((0, 0, 0)), self.cores)
+
+    def forget(self) -> None:
+        """Count from here; where paths come from stays known."""
+        for counts in self._counts:
+            counts[...] = 0
 
     def gathered(self, values: Array | None = None) -> Array:
         """The points of all paths (d, n), or what `record` gave (count, d, n), in the order of the paths."""
