@@ -1,7 +1,10 @@
 """The complex of finite elements against its identities, dense spectra, grids, and the topology of meshes."""
 
+import json
+
 import numpy as np
 import pytest
+from launcher import in_process
 
 pytest.importorskip("witten.forms.on_meshes.mesh_rates", reason="needs DOLFINx", exc_type=ImportError)
 
@@ -172,6 +175,8 @@ def test_modes_are_written_as_vectors_and_drawn_as_arrows(square, tmp_path):
     text = (tmp_path / "m.xdmf").read_text()
     assert text.count('AttributeType="Vector" Center="Cell"') == 2
     np.testing.assert_array_equal(kept["modes"].values, modes.values)
-    figure = plot_form_modes(kept, tmp_path / "m.png")
+    figure = plot_form_modes(kept)
     assert [sum(type(each).__name__ == "Quiver" for each in axes.collections) for axes in figure.axes[:2]] == [1, 1]
-    assert (tmp_path / "m.png").stat().st_size > 1000
+    done = in_process("plot", str(tmp_path / "m.nc"), "--json")
+    assert json.loads(done.stdout)["kind"] == "form-spectrum"
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
