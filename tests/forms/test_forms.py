@@ -212,11 +212,11 @@ def test_rates_of_functions_far_below_are_no_curls():
 @pytest.mark.ranks
 def test_each_degree_is_solved_by_a_rank_of_its_own(monkeypatch):
     """All ranks know the rates of both degrees; what fails on one fails on all."""
-    numbers = {0: 0, 1: min(1, world().size - 1)}
+    solver_of = {1: 0, 0: min(1, world().size - 1)}
     mine = world().rank
 
     def on_grids(asked, q):
-        assert world().size == 1 and numbers[q] == mine
+        assert world().size == 1 and solver_of[q] == mine
         return shared_rates.SharedRates(q, np.log([1.0 + q, 3.0 + q]), np.zeros(2), 7 + q)
 
     monkeypatch.setattr(shared_rates.FormProblem, "on_grids", on_grids)
@@ -225,8 +225,8 @@ def test_each_degree_is_solved_by_a_rank_of_its_own(monkeypatch):
     assert (found.partner_forms, found.n_dofs) == ((0, 2, 0, 2), 8)
 
     def fails(asked, q):
-        if q == 1:
-            raise witten.ConvergenceError("top forms are lost")
+        if q == 0:
+            raise witten.ConvergenceError("functions are lost")
         return on_grids(asked, q)
 
     monkeypatch.setattr(shared_rates.FormProblem, "on_grids", fails)
