@@ -262,6 +262,14 @@ def test_the_law_of_minus_f_is_a_sum_over_the_saddles_around_a_maximum():
     np.testing.assert_allclose(shared_law(ridge, s, 1), [np.log(law)])
 
 
+def test_small_rates_of_himmelblau_are_four_four_and_one():
+    """Of 1-forms: three are those of functions, which have a zero, too, and one is that of top forms."""
+    found = witten.form_spectrum("himmelblau", 0.05, 1, 5, rtol=0.1)
+    assert (found.small_counted, found.critical_points) == (4, (4, 4, 1))
+    assert found.partner_forms[:4] == (0, 0, 0, 2) and found.betti == (1, 0, 0)
+    np.testing.assert_allclose(found.log_rates[:4], found.log_law[:4], atol=0.1)  # leading order: 8 % at most
+
+
 def test_a_maximum_is_left_twice_as_fast_as_each_of_its_lines():
     """Of a sum on turned axes: twice the rate of (x^2-1)^2/4 at s = .2, which the grid cannot know."""
     f = "((0.8*x+0.6*y)^2-1)^2/4 + ((0.8*y-0.6*x)^2-1)^2/4"
