@@ -1,15 +1,22 @@
 """The complex against its identities, and rates of forms against closed forms and the Eyring-Kramers law of -f."""
 
+import json
+
 import numpy as np
 import pytest
+from launcher import in_process
 
 import witten
+from witten.forms import shared_rates
 from witten.forms.cubical_complex import CubicalComplex
 from witten.forms.curl_form import CurlForms, curl_pairs
-from witten.forms.small_rates_law import top_form_law
-from witten.forms.top_form import top_form_operator
+from witten.forms.small_rates_law import shared_law, top_form_law
+from witten.forms.top_form import TopForms, top_form_operator
 from witten.forms.whole_space import refined_rates
+from witten.io.netcdf import read_dataset
 from witten.landscape.laws.reduced_generator import law_log_rates
+from witten.parallel import world
+from witten.spectra.solvers.complete_pairs import complete_pairs
 
 DOUBLE = "(x^2-1)^2/4"
 SHAPES = {1: (7,), 2: (6, 5), 3: (5, 4, 4)}
@@ -116,13 +123,31 @@ def test_the_graph_of_top_forms_has_their_singular_values():
     assert abs(operator.apply(operator.ground_state[:, None])).max() < 1e-12 * operator.scale
 
 
-def test_a_quadratic_has_a_ladder_for_each_degree():
-    found = witten.form_spectrum("x^2/2 + y^2", 0.1, 2, 2, rtol=1e-2)
-    assert (abs(found.rates - [3, 4]) <= found.errors).all()
-    assert (found.errors < 0.02 * found.rates).all()
-    assert found.partner_forms == (1, 1)
-    assert found.small_counted == 0
-    assert found.morse_inequalities_hold
+def test_top_forms_keep_their_digits_far_below_rounding():
+    """On the grid of a sum: twice the rate of its line, 1e-22, which bisection knows to every digit."""
+    line, square = (witten.Grid(witten.Box((-1.6,) * d, (1.6,) * d), (40,) * d) for d in (1, 2))
+    operator = witten.FiniteDifferences(witten.Objective.from_formula(DOUBLE), line).assemble(0.01)
+    expected = complete_pairs(operator, 3, 1)[1].log_rates[0] + np.log(2)
+    assert expected < np.log(1e-21)
+    logs, errors = TopForms(witten.Objective.from_formula(f"{DOUBLE} + (y^2-1)^2/4"), 0.01).rates(square, 1)
+    assert abs(logs[0] - expected) <= errors[0] + 1e-10 < 1e-8
+
+
+def test_a_quadratic_has_a_ladder_for_each_degree(tmp_path):
+    """As the command prints it, and saves it; of rates without modes there is no picture."""
+    words = ("spectrum", "x^2/2 + y^2", "--lr", "0.1", "--form", "2", "-k", "2", "--rtol", "1e-2", "--json")
+    done = in_process(*words, "-o", str(tmp_path / "rates.nc"))
+    found = json.loads(done.stdout)
+    rates, errors = np.array(found["rates"]), np.array(found["rate_errors"])
+    assert (abs(rates - [3, 4]) <= errors).all()
+    assert (errors < 0.02 * rates).all()
+    assert found["parts"] == [{"rate": rate, "partner_form": 1} for rate in found["rates"]]
+    assert (found["form"], found["betti"], found["critical_points"]) == (2, [1, 0, 0], [1, 0, 0])
+    assert (found["small_counted"], found["morse_inequalities_hold"]) == (0, True)
+    with read_dataset(tmp_path / "rates.nc", "form-spectrum") as kept:
+        np.testing.assert_array_equal(kept["rate"], rates)
+    refused = in_process("plot", str(tmp_path / "rates.nc"))
+    assert refused.returncode == 2 and "no modes" in refused.stderr
 
 
 def test_forms_of_a_product_in_a_box_are_sums():
@@ -152,16 +177,16 @@ def test_curls_are_told_from_gradients(relative, monkeypatch):
 @pytest.mark.parametrize("boundary", ["absolute", "relative"])
 def test_curls_of_a_product_in_a_box_are_sums(boundary, monkeypatch):
     """A 1-form on one axis, or on two of them, by functions on the others: those of two axes are curls."""
-    monkeypatch.setattr(CurlForms, "largest", 5000)
+    monkeypatch.setattr(CurlForms, "largest", 1728)
     factors, box = ("0.5*x^2", "0.3*x^2", "0.4*x^2"), [(-1, 1), (-1, 1.2), (-0.9, 1)]
-    along = [[witten.form_spectrum(f, 0.2, q, 3, rtol=1e-5, box=[b], boundary=boundary).rates for q in (0, 1)]
+    along = [[witten.form_spectrum(f, 0.2, q, 1, rtol=1e-5, box=[b], boundary=boundary).rates for q in (0, 1)]
              for f, b in zip(factors, box, strict=True)]  # fmt: skip
     degrees = [(1, 1, 0), (1, 0, 1), (0, 1, 1)] if boundary == "absolute" else [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
     sums = np.sort([sum(rates[p][0] for p, rates in zip(ps, along, strict=True)) for ps in degrees])
     problem = CurlForms(witten.Objective.from_formula("0.5*x^2 + 0.3*y^2 + 0.4*z^2"), 0.2, boundary == "relative")
-    found = refined_rates(problem, witten.Grid(witten.Box.of(box), (4, 4, 4)), 3, 1e-2)
+    found = refined_rates(problem, witten.Grid(witten.Box.of(box), (3, 3, 3)), 3, 1e-2)
     assert (abs(np.exp(found.log_rates) / sums - 1) <= found.relative_errors + 1e-5).all()
-    assert (found.relative_errors < 0.05).all()
+    assert (found.relative_errors < 0.07).all()
 
 
 def test_where_curls_may_live():
@@ -184,6 +209,31 @@ def test_rates_of_functions_far_below_are_no_curls():
     assert (errors < 1e-6).all()
 
 
+@pytest.mark.ranks
+def test_each_degree_is_solved_by_a_rank_of_its_own(monkeypatch):
+    """All ranks know the rates of both degrees; what fails on one fails on all."""
+    solver_of = {1: 0, 0: min(1, world().size - 1)}
+    mine = world().rank
+
+    def on_grids(asked, q):
+        assert world().size == 1 and solver_of[q] == mine
+        return shared_rates.SharedRates(q, np.log([1.0 + q, 3.0 + q]), np.zeros(2), 7 + q)
+
+    monkeypatch.setattr(shared_rates.FormProblem, "on_grids", on_grids)
+    found = witten.form_spectrum("x^2/2 + y^2", 0.5, 1, 4)
+    np.testing.assert_allclose(found.rates, [1, 2, 3, 4])
+    assert (found.partner_forms, found.n_dofs) == ((0, 2, 0, 2), 8)
+
+    def fails(asked, q):
+        if q == 0:
+            raise witten.ConvergenceError("functions are lost")
+        return on_grids(asked, q)
+
+    monkeypatch.setattr(shared_rates.FormProblem, "on_grids", fails)
+    with pytest.raises(witten.ConvergenceError, match="lost"):
+        witten.form_spectrum("x^2/2 + y^2", 0.5, 1, 4)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -200,23 +250,59 @@ def test_what_is_wrong_is_refused(wrong, words):
         witten.form_spectrum(**given)
 
 
-def test_a_maximum_is_left_as_the_law_of_minus_f_says():
-    """sum_z (nu/2pi) sqrt(det H(max)/|det H(z)|) e^{-2(f(max)-f(z))/s}, to O(s), over the saddles around a maximum."""
-    f = "(x^2-1)^2/4 + (y^2-1)^2/3 + x*y/10"
-    ridge = witten.describe_landscape(f)
+def test_the_law_of_minus_f_is_a_sum_over_the_saddles_around_a_maximum():
+    """sum_z (nu/2pi) sqrt(det H(max)/|det H(z)|) e^{-2(f(max)-f(z))/s}."""
+    ridge = witten.describe_landscape("(x^2-1)^2/4 + (y^2-1)^2/3 + x*y/10")
     top = ridge.others[0]
     s = 0.05
     law = sum(
         z.curvatures[-1] / (2 * np.pi) * np.sqrt(np.prod(top.curvatures) / -np.prod(z.curvatures))
         * np.exp(-2 * (top.value - z.value) / s) for z in ridge.saddles
     )  # fmt: skip
-    assert top_form_law(ridge, s) == pytest.approx([np.log(law)])
-    found = witten.form_spectrum(f, s, 2, 1, rtol=3e-2)
-    assert found.rates[0] / np.exp(found.log_law[0]) == pytest.approx(0.9593, abs=1e-3)
+    np.testing.assert_allclose(shared_law(ridge, s, 1), [np.log(law)])
+
+
+def test_small_rates_of_himmelblau_are_four_four_and_one():
+    """Of 1-forms: three are those of functions, which have a zero, too, and one is that of top forms."""
+    found = witten.form_spectrum("himmelblau", 0.05, 1, 5, rtol=0.1)
+    assert (found.small_counted, found.critical_points) == (4, (4, 4, 1))
+    assert found.partner_forms[:4] == (0, 0, 0, 2) and found.betti == (1, 0, 0)
+    np.testing.assert_allclose(found.log_rates[:4], found.log_law[:4], atol=0.1)  # leading order: 8 % at most
+
+
+def test_a_maximum_is_left_twice_as_fast_as_each_of_its_lines():
+    """Of a sum on turned axes: twice the rate of (x^2-1)^2/4 at s = .2, which the grid cannot know."""
+    f = "((0.8*x+0.6*y)^2-1)^2/4 + ((0.8*y-0.6*x)^2-1)^2/4"
+    found = witten.form_spectrum(f, 0.2, 2, 1, rtol=1e-2)
+    assert abs(found.rates[0] - 2 * 3.3545287308e-2) <= found.errors[0] < 2e-2 * found.rates[0]
+    assert found.critical_points == (4, 4, 1)
+    np.testing.assert_allclose(found.log_law, shared_law(witten.describe_landscape(f), 0.2, 1))
 
 
 def test_on_a_line_the_laws_of_f_and_of_minus_f_are_one():
     """Chains on minima joined by maxima, and on maxima joined by minima that the outer ones kill: the same rates."""
     for f in ("(x^2-1)^2*x^2 + x/20", "(x^2-1)^2"):
         ridge = witten.describe_landscape(f)
-        np.testing.assert_allclose(top_form_law(ridge, 0.02), law_log_rates(ridge, 0.02), rtol=1e-9)
+        np.testing.assert_allclose(top_form_law(ridge, 0.02, negative(ridge)), law_log_rates(ridge, 0.02), rtol=1e-9)
+
+
+def negative(known):
+    f = known.objective
+    return witten.Objective.from_sympy(-f.formula, f.symbols)
+
+
+def test_the_law_of_curls_of_a_sum_is_a_sum():
+    """A complex of weights is a product where f is a sum: five loops of saddles, on turned axes, linked with loops of
+    points of index 2, the maximum and infinity; their rates are sums over two of three lines, or over all."""
+    lines, axes = ("(x^2-1)^2/4 + x/20", "(x^2-1)^2/3 - x/30", "(x^2-1)^2/5"), ("(0.8*x+0.6*y)", "(0.8*y-0.6*x)", "z")
+    a, b, c = (np.exp(law_log_rates(witten.describe_landscape(line), 0.05)[0]) for line in lines)
+    known = witten.describe_landscape(" + ".join(f.replace("x", x) for f, x in zip(lines, axes, strict=True)))
+    expected = np.sort([a + b, a + c, b + c, a + b + c, a + b + c])
+    np.testing.assert_allclose(np.exp(shared_law(known, 0.05, 1)), expected, rtol=1e-12)
+
+
+def test_where_linking_numbers_do_not_fit_there_is_no_law_of_curls(monkeypatch):
+    known = witten.describe_landscape("((x^2-1)^2 + (y^2-1)^2)/4 + z^2")
+    assert shared_law(known, 0.1, 1).shape == (1,)
+    monkeypatch.setattr("witten.forms.curl_law.gauss_integral", lambda a, b: 0.25)
+    assert shared_law(known, 0.1, 1).size == 0

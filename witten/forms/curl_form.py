@@ -49,6 +49,7 @@ class CurlForms:
     forms = "1- and 2-forms"
     largest = 64_000
     measured = 8_000
+    erratic = 0.0
 
     def rates(self, domain: Grid, k: int) -> tuple[Array, Array]:
         """Logarithms and relative errors on one grid."""

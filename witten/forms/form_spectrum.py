@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ from witten.forms.shared_rates import ABSOLUTE, BOUNDARIES, RELATIVE, FormProble
 from witten.forms.small_rates_law import shared_law
 from witten.landscape.landscape import Landscape, describe_landscape
 from witten.objectives import Objective, resolve
-from witten.parallel.communicators import agree, communicator
+from witten.parallel.communicators import agree, alone, collectively, communicator
 from witten.request import checked_learning_rates
 from witten.spectra.gap import FINITE_DIFFERENCES, FINITE_ELEMENTS, finite_elements
 
@@ -163,7 +164,7 @@ def form_spectrum(
     wanted = max(k - betti[form], 1)
     degrees = [q for q in (form, form - 1) if 0 <= q < f.dimension]
     asked = FormProblem(f, s, wanted, rtol, boundary, box, mesh, known)
-    lists = [asked.on_grids(q) if how is None else asked.on_meshes(q, degree) for q in degrees]
+    lists = _dealt(degrees, asked.on_grids if how is None else lambda q: asked.on_meshes(q, degree))
     log_rates, errors, partners = _merged(lists, form, k, betti[form])
     points = None if known is None else _counted(known)
     small = _small(known, log_rates, errors) if known is not None and points is not None else None
@@ -177,6 +178,19 @@ def form_spectrum(
         f.name, s, form, boundary, log_rates, errors, partners, betti, points, small, n_dofs,
         FINITE_DIFFERENCES if how is None else FINITE_ELEMENTS, law, time.perf_counter() - began, fields,
     )  # fmt: skip
+
+
+def _dealt(degrees: list[int], solve: Callable[[int], SharedRates]) -> list[SharedRates]:
+    """The rates of each degree: where there are several ranks, two degrees are solved at once, each by one rank."""
+    ranks = communicator(None)
+    if ranks.size == 1 or len(degrees) == 1:
+        return [solve(q) for q in degrees]
+
+    def mine() -> SharedRates | None:
+        with alone():
+            return solve(degrees[ranks.rank]) if ranks.rank < len(degrees) else None
+
+    return ranks.allgather(collectively(ranks, mine))[: len(degrees)]
 
 
 def _place(values: Array, into: Array, where: list[bool]) -> None:

@@ -1,10 +1,11 @@
-"""What the law of Eyring and Kramers says of small rates of forms, for functions of f and of -f, to leading order."""
+"""What the law of Eyring and Kramers, and its like for curls, says of small rates of forms, to leading order."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witten.forms.curl_law import curl_law
 from witten.landscape.critical.critical_point import CriticalPoint
 from witten.landscape.critical.saddle_connections import connections
 from witten.landscape.landscape import Landscape
@@ -22,13 +23,17 @@ HEAVY = 1000.0
 def shared_law(known: Landscape, s: float, q: int) -> Array:
     """Logarithms of the small rates that q- and (q+1)-forms share, as s -> 0, ascending; none where no law is known.
 
-    Functions of f have them for q = 0, those of -f for q = d - 1."""
+    Functions of f have them for q = 0, those of -f for q = d - 1, loops of saddles for q = 1 in space."""
     if q == 0:
         return law_log_rates(known, s)
-    return top_form_law(known, s) if q == known.objective.dimension - 1 else np.empty(0)
+    f = known.objective
+    if f.formula is None:
+        return np.empty(0)
+    negative = Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
+    return (top_form_law if q == f.dimension - 1 else curl_law)(known, s, negative)
 
 
-def top_form_law(known: Landscape, s: float) -> Array:
+def top_form_law(known: Landscape, s: float, negative: Objective) -> Array:
     """Eigenvalues of the chain on the maxima of f that leaves over points z of index d - 1, one for each maximum.
 
     A maximum has the mass e^{2f/s}/sqrt|det Hess f|, and z the conductance nu/(2 pi) e^{2f(z)/s}/sqrt|det Hess f(z)|
@@ -36,15 +41,14 @@ def top_form_law(known: Landscape, s: float) -> Array:
     maximum is left at the rate sum_z (nu/2 pi) sqrt(|det Hess f(max)|/|det Hess f(z)|) e^{-2(f(max) - f(z))/s}.
     Leading order: relative errors are O(s). Source: [Bovier2004] for -f.
 
-    None where f has no formula, or an ascent ends at no maximum that is known.
+    None where an ascent ends at no maximum that is known.
     """
-    f, d = known.objective, known.objective.dimension
+    d = known.objective.dimension
     points = (*known.minima, *known.saddles, *known.others)
     maxima, passes = ([_turned(point) for point in points if point.index == index] for index in (d, d - 1))
-    if f.formula is None or not maxima:
+    if not maxima:
         return np.empty(0)
-    below = Objective.from_sympy(-f.formula, f.symbols, name=f"-({f.name})")
-    ends, strays = connections(below, tuple(maxima), tuple(passes))
+    ends, strays = connections(negative, tuple(maxima), tuple(passes))
     if strays.size:
         return np.empty(0)
     wall, lowest = len(maxima), min(maximum.value for maximum in maxima)

@@ -32,6 +32,7 @@ class TopForms:
 
     objective: Objective
     learning_rate: float
+    erratic = 0.0
 
     @property
     def forms(self) -> str:

@@ -2,6 +2,6 @@
 
 `gth_elimination` solves Markov chains without a subtraction [Grassmann1985], `graded_eigenvalues` gives all rates of a
 graph of wells (`WellGraph`), however far apart, `merge_tree` finds wells on grids and graphs, `nested_dissection`
-orders sparse factorisations, `richardson` extrapolates from nested grids to h -> 0, with an error bar, and
-`iteration_limits` bounds what an iteration may take.
+orders sparse factorisations, `richardson` extrapolates from nested grids to h -> 0, with an error bar,
+`linking_numbers` are those of polygons in space, and `iteration_limits` bounds what an iteration may take.
 """

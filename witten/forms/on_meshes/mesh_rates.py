@@ -69,6 +69,7 @@ class ElementForms:
     q: int
     degree: int
     relative: bool = False
+    erratic = 2.0
 
     @property
     def forms(self) -> str:

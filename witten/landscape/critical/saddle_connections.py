@@ -41,8 +41,11 @@ def connections(
     return np.sort(numbers.reshape(2, -1).T, axis=1)[:, ::1], strays
 
 
-def descent_paths(objective: Objective, saddles: tuple[CriticalPoint, ...]) -> list[tuple[Array, Array]]:
-    """The two paths of steepest descent from each saddle, as points (d, n) from the saddle down."""
+def descent_paths(
+    objective: Objective, saddles: tuple[CriticalPoint, ...], *, reach: float = 1e12
+) -> list[tuple[Array, Array]]:
+    """The two paths of steepest descent from each saddle, as points (d, n) from the saddle down, or to where they are
+    `reach` times as far out as saddles are apart."""
     if not saddles:
         return []
     units = units_around(objective, joined(saddles))
@@ -54,6 +57,6 @@ def descent_paths(objective: Objective, saddles: tuple[CriticalPoint, ...]) -> l
         for i, point in zip(moved, x.T, strict=True):
             paths[i].append(point.copy())
 
-    descend(f, starts, watch=watch)
+    descend(f, starts, reach=reach, watch=watch)
     lines = [units.out(np.stack(path, axis=1)) for path in paths]
     return list(zip(lines[: len(saddles)], lines[len(saddles) :], strict=True))
