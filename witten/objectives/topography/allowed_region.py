@@ -138,7 +138,7 @@ def _by_diffusion(s: float, extents: Array) -> Array:
 
 def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
     """Corners of boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of
-    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected. None for a
+    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected. Empty for a
     callable, where f has a mobility or there is no such place, and where that takes too many cells."""
     if f.formula is None or f.mobility:
         return []
@@ -161,8 +161,8 @@ def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
     def left_at_once(low: Array, high: Array) -> bool:
         return bool((_by_diffusion(s, np.subtract(*around(low, high)[::-1])) > SLOWLY * rate).all())
 
-    ends = tuple(side[:, None] for side in everywhere(f).T)
-    cells = _subdivided(kept, *ends, lambda low, high: False)
+    low, high = (ends[:, None] for ends in everywhere(f).T)
+    cells = _subdivided(kept, low, high, lambda low, high: False)
     if cells is None:
         return []
     found, parts = [around(*cells)], [cells]
