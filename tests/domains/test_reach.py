@@ -385,3 +385,10 @@ def test_a_mode_on_a_slope_too_far_from_the_well_for_a_grid_is_no_reason_for_the
     """f' = -3 but for 2.95 at 0, where a mode lives that is left at the rate .083; the well relaxes at 2.9."""
     with pytest.raises(GridError, match="too small for a grid"):
         witten.gap("3*sqrt(1+(x-100000)^2)+11.8*tanh(x/4)", 0.1)
+
+
+def test_a_slow_place_far_from_the_well_is_seen_in_a_turned_plane():
+    f = resolve("3*sqrt(1+((3*x+4*y)/5-100000)^2)+11.8*tanh((3*x+4*y)/20)+(4*x-3*y)^2/5")
+    well = np.array([60000.0, 80000.0])
+    found = allowed_region(f, 0.1, well - 3, well + 3, 3.5)
+    assert found.end and found.level == pytest.approx(3e5, rel=1e-4)

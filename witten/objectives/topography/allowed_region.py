@@ -216,9 +216,12 @@ def _too_high(f: Objective, value: tuple[Array, Array], low: Array, high: Array,
 
 
 def _least_squared(turn: Array, low: Array, high: Array) -> Array:
-    """The least |turn v|^2 of vectors v between low and high, (d, n)."""
+    """The least |turn v|^2 of vectors v between low and high, (d, n), or less: by its components, which mix what is
+    known of those of v, and by |v|."""
     middle, spread = turn @ ((low + high) / 2), abs(turn) @ ((high - low) / 2)
-    return np.asarray((np.maximum(abs(middle) - spread, 0.0) ** 2).sum(axis=0))
+    turned = (np.maximum(abs(middle) - spread, 0.0) ** 2).sum(axis=0)
+    least = np.maximum(np.maximum(low, -high), 0.0)
+    return np.asarray(np.fmax(turned, np.linalg.norm(turn, -2) ** 2 * (least**2).sum(axis=0)))
 
 
 def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
