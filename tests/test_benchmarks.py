@@ -148,7 +148,7 @@ def test_splitting_finds_the_rates_of_the_operator(quickly):
 
 def test_commands_load_what_they_need(quickly):
     shown, gap = quickly("starting")
-    assert shown.own_modules < 15 and 15 < gap.own_modules < 110
+    assert shown.own_modules < 20 and 15 < gap.own_modules < 120
     assert 0 < shown.warm < gap.warm
 
 
@@ -181,7 +181,7 @@ def test_adaptive_meshes_need_fewer_unknowns(quickly):
 def test_ranks_find_the_same_rate(quickly):
     pytest.importorskip("witten.operators.elements.finite_elements", reason="needs DOLFINx", exc_type=ImportError)
     for row in quickly("ranks"):
-        assert row.rates[2] == pytest.approx(row.rates[1], rel=1e-9 if "direct" in row.job else 1e-6)
+        assert row.rates[2] == pytest.approx(row.rates[1], rel=1e-6)
 
 
 @pytest.mark.fem

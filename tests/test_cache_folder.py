@@ -69,6 +69,7 @@ def test_matplotlib_does_not_complain_of_a_missing_home(tmp_path):
     assert (done.stdout, done.stderr) == (f"{tmp_path}/witten-{os.getuid()}/matplotlib\n", "")
 
 
+# A tree of so many nodes is built by a compiled kernel.
 KERNEL = """
 import numba, numpy
 from witten import stopwatch
@@ -76,7 +77,7 @@ from witten.linalg.merge_tree import merge_tree
 
 stopwatch.announce_compilation(lambda: print("compiling"))
 stopwatch.seconds()  # listens to Numba
-print(merge_tree(numpy.array([1.0, 0.0, 2.0, 0.5, 3.0])))
+print(merge_tree(numpy.cos(numpy.arange(150.0))))
 """
 
 

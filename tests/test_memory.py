@@ -78,7 +78,7 @@ def small(monkeypatch):
 
 
 def test_grids_are_refused_beforehand_and_what_is_done_is_printed(small):
-    done = in_process("gap", "(x^2-1)^2/4+y^2/2", "--lr", "0.3,0.3", "--rtol", "1e-10", "--json")
+    done = in_process("gap", "(x^2-1)^2/4+(x-y)^2/2", "--lr", "0.3,0.3", "--rtol", "1e-10", "--json")
     assert done.returncode == 1 and done.stdout.count("\n") == 1
     assert "nodes would take about" in done.stderr and "rtol" in done.stderr and done.stderr.count("\n") == 1
 

@@ -90,9 +90,9 @@ def truncation(
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         domains = _Domains(objective, s, pairs_needed, wanted, _halvings(grid))
         levels = domains.add(grid)
-        slow = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
+        slow, enclosed = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
         level = max(region.level + WIDENING * s, slow)
-        wide = region.wider(grid, level, whole=slow > region.level)
+        wide = region.wider(grid, level, whole=enclosed and slow > region.level)
         if wide is None:
             return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
         levels = domains.add(wide)
@@ -123,7 +123,7 @@ def _in_box(objective: Objective, s: float, wanted: int, box: Box) -> Truncation
         log_rates = _rates_on(objective, s, grid, pairs_needed, wanted, _halvings(grid))
         if grid.n_nodes == np.prod(grid.shape):
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
-        slow = _slow_level(region, grid, log_rates[wanted - 1], wanted, BOX_MARGIN, box)
+        slow, _ = _slow_level(region, grid, log_rates[wanted - 1], wanted, BOX_MARGIN, box)
         if slow <= region.level:
             return Truncation(grid, pairs_needed, np.zeros(wanted), log_rates[:wanted])
         region = replace(region, level=max(slow, region.level + BOX_MARGIN * s))
@@ -193,8 +193,8 @@ def _of_barriers(grid: Grid, s: float) -> float:
 
 def _slow_level(
     region: Sublevel, grid: Grid, log_rate: float, wanted: int, margin: float, box: Box | None = None
-) -> float:
-    """Up to which f there may be other modes as slow as the last one wanted.
+) -> tuple[float, bool]:
+    """Up to which f there may be other modes as slow as the last one wanted, and whether they are known to end there.
 
     Wells make a rate tiny, and the more persistent ones the smaller, or a width that diffusion does not cross before;
     other rates ask for all that is flat. Where that has no end the spectrum is continuous, and `gap_beside` tells how
@@ -205,9 +205,9 @@ def _slow_level(
     of_barriers = log_rate <= _of_barriers(grid, s)
     level = sublevel(f, s, wells=2 * wanted + 4, margin=margin, box=box).level if of_barriers else -np.inf
     if of_barriers and (endless or f.mobility or not may_reach_far(f, s, rate)):
-        return level
+        return level, False
     found = region.allowed_region(rate)
-    return max(level, region.level if endless and not found.end else found.level + 2 * s)
+    return max(level, region.level if endless and not found.end else found.level + 2 * s), found.enclosed
 
 
 def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:

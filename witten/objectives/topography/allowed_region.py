@@ -57,10 +57,12 @@ class AllowedRegion:
     ----------
     level : the largest f there; -inf where there is none
     end : whether V_s^+ > 2 lambda far out; else there may be no such mode, but a continuous spectrum
+    enclosed : whether it is proved that all of it lies in boxes that were looked at
     """
 
     level: float
     end: bool
+    enclosed: bool = False
 
 
 def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float) -> AllowedRegion:
@@ -70,11 +72,14 @@ def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float)
     if 0 < known.points.shape[1] <= MOST_KNOWN:
         boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
     far = enclosed(f, s, rate)
-    boxes += [(np.minimum(low, a), np.maximum(high, b)) for a, b in far[:1]]
-    boxes += [place for place in far[1:] if not any(_seen(place, box) for box in boxes)]
+    endless = bool(far) and not np.isfinite(far[0]).all()
+    if not endless:
+        boxes += [(np.minimum(low, a), np.maximum(high, b)) for a, b in far[:1]]
+        boxes += [place for place in far[1:] if not any(_seen(place, box) for box in boxes)]
     # A larger box has coarser cells: each has its say.
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
-    return AllowedRegion(max(each.level for each in found), all(each.end for each in found))
+    level, end = max(each.level for each in found), all(each.end for each in found)
+    return AllowedRegion(level, end, bool(far) and not endless)
 
 
 def _seen(place: tuple[Array, Array], box: tuple[Array, Array]) -> bool:
@@ -138,8 +143,9 @@ def _by_diffusion(s: float, extents: Array) -> Array:
 
 def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
     """Corners of boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of
-    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected. Empty for a
-    callable, where f has a mobility or there is no such place, and where that takes too many cells."""
+    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected, and is all of
+    space where nothing shows that such places end. Empty for a callable, where f has a mobility or there is no such
+    place, and where that takes too many cells."""
     if f.formula is None or f.mobility:
         return []
     frame = affine_frame(f)
@@ -161,10 +167,12 @@ def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
     def left_at_once(low: Array, high: Array) -> bool:
         return bool((_by_diffusion(s, np.subtract(*around(low, high)[::-1])) > SLOWLY * rate).all())
 
-    low, high = (ends[:, None] for ends in everywhere(f).T)
-    cells = _subdivided(kept, low, high, lambda low, high: False)
+    first, last = (ends[:, None] for ends in everywhere(f).T)
+    cells = _subdivided(kept, first, last, lambda low, high: False)
     if cells is None:
         return []
+    if not f.periodic_axes.any() and ((cells[0] <= first).any() or (cells[1] >= last).any()):
+        return [(np.full(f.dimension, -np.inf), np.full(f.dimension, np.inf))]
     found, parts = [around(*cells)], [cells]
     while parts:
         pieces = _connected(*parts.pop())

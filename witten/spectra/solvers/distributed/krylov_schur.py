@@ -82,6 +82,18 @@ class KrylovSchur:
             psi = independent(operator, np.column_stack([psi, start]))
         return self._polished(operator, solver, psi, k)
 
+    def follow(self, operator: DistributedLaplacian, psi: Array) -> RitzPairs:
+        """The pairs that inverse iteration makes of nearby ones (n_owned, k): those of the learning rate before.
+
+        A factorisation and a few solves for each pair; ConvergenceError if the former fails. Nothing tells here whether
+        another mode has come between them; `count_below` does.
+        """
+        with self._prepared(operator, psi.shape[1], None) as solver:
+            inverse = solver.getST().getKSP()
+            inverse.setOperators(operator.workspace["shifted"])
+            inverse.setFromOptions()
+            return self._polished(operator, solver, operator.solved(inverse, psi), psi.shape[1])
+
     @contextmanager
     def _prepared(self, operator: DistributedLaplacian, k: int, start: Array | None) -> Iterator[Any]:
         """The eigensolver kept with the operator's matrices, set for them; inside, options hold and errors are ours."""
