@@ -381,7 +381,10 @@ def test_a_signal_that_only_some_ranks_can_heed_ends_all_with_the_same_status(tm
     process = under_way(path, command(2, "-c", patched(STUCK), *MANY, "-o", path, "--groups", groups))
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 4 and err.startswith(f"witten: stopped by {number.name}") and err.count("\n") == 1
+    assert process.returncode == 4
+    # A rank that is ended in its step may say so before the others have ended it.
+    assert 1 <= err.count("\n") <= 2
+    assert all(line.startswith(f"witten: stopped by {number.name}") for line in err.splitlines()), err
     assert len(RateCurve.load(path).records) >= 2
 
 
