@@ -37,7 +37,7 @@ from measure import table
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 METHODS: dict[str, dict[str, Any]] = {
-    "fd": {},
+    "fd": {"method": "finite-differences"},  # on one grid, sums as well
     "fe2": {"method": "finite-elements", "degree": 2},
     "fe3": {"method": "finite-elements", "degree": 3},
 }

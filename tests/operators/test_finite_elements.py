@@ -176,8 +176,9 @@ def test_matrices_are_symmetric_semidefinite_and_of_order_one(name, degree):
     assert operator.scale <= 2 * largest_ratio(operator)
 
 
-@pytest.mark.ranks
-@pytest.mark.parametrize(("name", "degree"), [("line", 3), ("rectangle", 2), ("brick", 1), ("disk", 1)])
+@pytest.mark.parametrize(
+    ("name", "degree"), [("line", 3), pytest.param("rectangle", 2, marks=pytest.mark.ranks), ("brick", 1), ("disk", 1)]
+)
 def test_krylov_schur_and_inertia_agree_with_lapack(name, degree):
     operator = operator_on(name, degree)
     truth = rates_of(operator, 6)
@@ -364,7 +365,6 @@ def factorisations():
     return {name: PETSc.Log.Event(name).getPerfInfo()["count"] for name in ("MatCholFctrSym", "MatCholFctrNum")}
 
 
-@pytest.mark.ranks
 def test_matrices_lent_to_the_next_learning_rate_give_the_same_and_are_analysed_once():
     PETSc.Log.begin()
     made = FiniteElements(resolve("double-well:tilt=0.1,dim=2"), mesh_of("rectangle"), 2)
@@ -384,8 +384,7 @@ def test_matrices_lent_to_the_next_learning_rate_give_the_same_and_are_analysed_
     assert factorisations()["MatCholFctrSym"] - reused["MatCholFctrSym"] == 3
 
 
-@pytest.mark.ranks
-@pytest.mark.parametrize("lend", [True, False])
+@pytest.mark.parametrize("lend", [pytest.param(True, marks=pytest.mark.ranks), False])
 def test_modes_are_followed_from_one_learning_rate_to_the_next(lend):
     """Inverse iteration from the functions u at s finds the pairs at 0.8 s, with fewer solves than Krylov-Schur."""
     PETSc.Log.begin()

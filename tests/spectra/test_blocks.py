@@ -31,6 +31,14 @@ def test_where_no_grid_serves_for_all_blocks_each_has_one(text, s, alone):
     assert "blocks of 1, 1" in found.notes[0]
 
 
+def test_in_space_a_formula_is_taken_apart_and_one_grid_agrees():
+    (found,), (on_grid,) = (
+        witten.gap("double-well:dim=3", 0.3, rtol=1e-3, method=method).records for method in (None, "finite-differences")
+    )
+    assert abs(found.log_rate - on_grid.log_rate) <= found.log_error + on_grid.log_error < 1e-3
+    assert 50 * found.n_dofs < on_grid.n_dofs and "blocks of 1, 1, 1" in found.notes[0] and not on_grid.notes
+
+
 def test_what_is_no_sum_needs_a_grid():
     with pytest.raises(GridError, match="too small for a grid"):
         witten.gap("(x+y)^2/2 + 1e9*(x-y)^2 + (x-2*y)^4*x^2", 1e-9)

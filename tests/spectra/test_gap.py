@@ -193,7 +193,7 @@ def test_the_number_of_threads_changes_no_digit(spec, s, threads):
     curves = []
     for n in (1, 2):
         threads(n)
-        curves.append(witten.gap(spec, [s], rtol=1e-3))
+        curves.append(witten.gap(spec, [s], rtol=1e-2, method="finite-differences"))
     one, two = curves
     assert one.log_rates.tolist() == two.log_rates.tolist()
     assert one.upper.tolist() == two.upper.tolist()

@@ -39,6 +39,8 @@ Evaluated = Callable[[Array], Array]  # (d, n) -> (..., n)
 STEP = 0.1  # first step of scipy.differentiate, which then halves it until the derivative converges
 # By how much the last of ten steps is shorter than the first.
 HALVED = 2.0**10
+# Parts of a function that are its rounding.
+ROUNDED = 1e-14
 N_CHECKS = 8
 
 
@@ -199,7 +201,7 @@ def differentiated(function: Evaluated, points: Array, scale: float = 1.0) -> Ar
     """grad f, (d, n) -> (d, n), from values; or Hess f, (d, n) -> (d, d, n), from gradients. Central differences of
     order 8 with step halving (scipy.differentiate.jacobian), nine to eleven digits for smooth functions of order one;
     nan where it fails."""
-    return np.asarray(_jacobian(function, points, scale).df)
+    return _jacobian(function, points, scale)[0]
 
 
 def twice_differentiated(value: Evaluated, points: Array, scale: float = 1.0) -> Array:
@@ -209,9 +211,20 @@ def twice_differentiated(value: Evaluated, points: Array, scale: float = 1.0) ->
     return np.asarray(found.ddf)
 
 
-def _jacobian(function: Evaluated, points: Array, scale: float = 1.0) -> Any:
+def _jacobian(function: Evaluated, points: Array, scale: float = 1.0) -> tuple[Array, Array]:
+    """The derivative and its error. The function counts in units of its size at each point, of which derivatives below
+    its rounding are zero: else steps are halved to the end for the sake of those that vanish."""
+    size = np.abs(function(points)).reshape(-1, points.shape[1]).max(axis=0)
+    size = np.where(np.isfinite(size) & (size > 0), size, 1.0)
+
+    def in_units(x: Array) -> Array:
+        return _any_trailing(function, x) / size.reshape(-1, *(1,) * (x.ndim - 3))  # x: (d, d, n, ...)
+
     with np.errstate(all="ignore"):
-        return differentiate.jacobian(partial(_any_trailing, function), points, initial_step=STEP * scale)
+        found = differentiate.jacobian(
+            in_units, points, initial_step=STEP * scale, tolerances={"atol": ROUNDED / (STEP * scale)}
+        )
+        return np.asarray(found.df * size), np.asarray(found.error * size)
 
 
 def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension: int, place: Place = ORIGIN) -> None:
@@ -221,18 +234,18 @@ def check_derivative(what: str, given: Evaluated, function: Evaluated, dimension
     Compared at N_CHECKS fixed random points of a place with central differences, allowing ten times their own error
     estimate and what rounding of large values, and of points far out, makes of the shortest of their steps."""
     points = place.sample(dimension, N_CHECKS)
-    expected, found = _jacobian(function, points, place.scale), given(points)
-    size = np.abs(expected.df)
+    (expected, error), found = _jacobian(function, points, place.scale), given(points)
+    size = np.abs(expected)
     unit = place.scale ** -(size.ndim - 1.0)  # of a derivative of this order, where f is of order one
     off = np.abs(function(points))[..., None, :] + np.abs(points) * size
     rounding = 4 * np.finfo(float).eps * off / (STEP * place.scale / HALVED)
-    wrong: Any = np.abs(found - expected.df) > 1e-6 * (unit + size) + 10 * expected.error + rounding
-    wrong |= np.isfinite(expected.df) & ~np.isfinite(found)
+    wrong: Any = np.abs(found - expected) > 1e-6 * (unit + size) + 10 * error + rounding
+    wrong |= np.isfinite(expected) & ~np.isfinite(found)
     if np.any(wrong):
         *component, point = (int(i) for i in np.argwhere(wrong)[0])
         index = ", ".join(map(str, component))
         at = ", ".join(f"{x:.6g}" for x in points[:, point])
         raise RequestError(
             f"the {what} does not belong to the value: component [{index}] at x = ({at}) is "
-            f"{found[*component, point]:.9g}, but finite differences give {expected.df[*component, point]:.9g}"
+            f"{found[*component, point]:.9g}, but finite differences give {expected[*component, point]:.9g}"
         )

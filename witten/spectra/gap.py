@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
@@ -205,8 +205,8 @@ def gap(
     ----------
     objective, rtol, noise, method, box, boundary, periodic, degree, mesh, petsc : as in `spectrum`; in more than
         three dimensions an objective that is a sum of blocks of at most three coordinates, turned ones included, which
-        are found (`independent_blocks`), with noise of one strength in all of space; up to three dimensions blocks
-        are computed where no grid serves for all of them
+        are found (`independent_blocks`), with noise of one strength in all of space. A formula in three dimensions is
+        taken apart as well unless `method` is given; else, up to three, where no grid serves for all blocks
     dimension, gradient, hessian, comm : as in `spectrum`
     learning_rates : s > 0, one or many, in any order
     seed : kept in the file, as that of all that is random; nothing is here
@@ -249,21 +249,31 @@ def gap(
     def compute(s: float, group: Communicator) -> RateRecord:
         if model is not None:
             return noisy_record(_noisy(f, s, 2, model, group, rtol=rtol, box=box, modes=False))
-        if may_part and f.dimension > 3:
+        if not may_part:
+            return of_all(s, group)
+        if f.dimension > 3:
             return of_blocks(s, group)
-        quickly = how and {**how, "modes": False}
-        wanted = 1 if walls else 2
+        # In space a grid is dear; that a formula is a sum is proved, and of a function seen at points.
+        blocks_first = f.dimension == 3 and f.formula is not None and not (method or petsc)
+        ways = (of_blocks, of_all) if blocks_first else (of_all, of_blocks)
+        first, other = ways if has_parts() else (of_all, None)
         try:
-            return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
+            return first(s, group)
         except (GridError, ConvergenceError):
-            if not (may_part and has_parts()):
+            if other is None:
                 raise
-            return of_blocks(s, group)
+            return other(s, group)
 
+    @cache
     def has_parts() -> bool:
         from witten.spectra.blocks import parts
 
         return bool(parts(f))
+
+    def of_all(s: float, group: Communicator) -> RateRecord:
+        quickly = how and {**how, "modes": False}
+        wanted = 1 if walls else 2
+        return rate_record(_spectrum(f, s, wanted, sigma, quickly, group, rtol=rtol, box=box, petsc=petsc, **walls))
 
     def of_blocks(s: float, group: Communicator) -> RateRecord:
         from witten.spectra.blocks import gap_of_blocks

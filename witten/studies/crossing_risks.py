@@ -38,9 +38,11 @@ class Crossing:
     Parameters
     ----------
     paths : runs of a batch; there are ten
+    records : times at which runs are looked at, the start among them
     """
 
     paths: int
+    records: int
 
     @cached_property
     def chain(self) -> tuple[RiskCurve, RiskCurve]:
@@ -55,12 +57,12 @@ class Crossing:
     @cached_property
     def sgd(self) -> list[tuple[RiskCurve, RiskCurve]]:
         """Batches of runs of SGD."""
-        return [_both("simulate", "", self.paths, seed) for seed in range(BATCHES)]
+        return [_both("simulate", "", self.paths, seed, self.records) for seed in range(BATCHES)]
 
     @cached_property
     def sde(self) -> list[tuple[RiskCurve, RiskCurve]]:
         """Batches of runs of the SDE, by Heun's scheme in steps of s/4."""
-        return [_both("simulate", ":flow", self.paths, seed) for seed in range(BATCHES)]
+        return [_both("simulate", ":flow", self.paths, seed, self.records) for seed in range(BATCHES)]
 
     @cached_property
     def decays(self) -> list[RiskCurve]:
@@ -181,9 +183,8 @@ class Crossing:
         return finished(figure, None)
 
 
-def _both(method: str, flow: str, paths: int = 2, seed: int = 0) -> tuple[RiskCurve, RiskCurve]:
+def _both(method: str, flow: str, paths: int = 2, seed: int = 0, records: int = 7001) -> tuple[RiskCurve, RiskCurve]:
     """The curves at both learning rates; runs of one batch use other random numbers at each."""
-    records = 141 if method == "simulate" else 7001
     first, second = (
         excess_risk(PAPER, f"{s}:{round(END / s)}{flow}", START, method=method, paths=paths, seed=2 * seed + i,
                     records=records, plateaus=method != "simulate")

@@ -35,7 +35,7 @@ BARRIER, PREFACTOR = 0.1093188456, 0.3479346925
 
 def run(*, quick: bool = False) -> Study:
     """Every claim of the paper and its experiments; with `quick` on fewer runs."""
-    risks = Crossing(60 if quick else 4000)
+    risks = Crossing(60, 36) if quick else Crossing(4000, 141)
     paths = 1000 if quick else 10_000
     checks = (*_bound(), *_rates(), *_landscape(), *_chain_and_runs(), *_convex_rates(), *convex_descent.checks(paths),
               *risks.checks(), *_idealised())  # fmt: skip

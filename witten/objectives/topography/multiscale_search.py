@@ -179,7 +179,8 @@ def _distinct(objective: Objective, x: Array, h: Array) -> Lows:
     order = np.argsort(_values(objective, x), kind="stable")
     kept: list[int] = []
     for i in order:
-        if all(np.linalg.norm(x[:, i] - x[:, j]) > max(min(h[i], h[j]), 1e-6 * max(h[i], h[j])) for j in kept):
+        apart = np.linalg.norm(x[:, kept] - x[:, i : i + 1], axis=0)
+        if (apart > np.maximum(np.minimum(h[kept], h[i]), 1e-6 * np.maximum(h[kept], h[i]))).all():
             kept.append(int(i))
     return Lows(x[:, kept], h[kept], float(SCALES[0]), float(SCALES[-1]))
 
