@@ -148,7 +148,7 @@ def main(quick: bool = False) -> Result:
     result = Result({}, {}, {}, {}, {})
     for degree in (2,) if quick else (1, 2, 3):
         _same_mesh(result, degree, domain(1_000 if quick else 200_000 / degree**2), 1 if quick else 3)
-    _sweep(result, domain(1_000 if quick else 8_000), 4 if quick else 20, 1 if quick else 2)
+    _sweep(result, domain(1_000 if quick else 8_000), 2 if quick else 20, 1 if quick else 2)
     _to_six_digits(result, 4_000 if quick else 400_000)
     return result
 

@@ -62,7 +62,7 @@ def main(quick: bool = False, repetitions: int = REPETITIONS, first_seed: int = 
     cases = CASES[:1] if quick else CASES
     rows = []
     for name, s, how in cases:
-        rows.append(_measured(name, s, how, range(first_seed, first_seed + (20 if quick else repetitions))))
+        rows.append(_measured(name, s, how, range(first_seed, first_seed + (10 if quick else repetitions))))
         print(f"{name} at {s:g}: {rows[-1].coverage:.3f}", file=sys.stderr, flush=True)
     table(
         ["", "s", "by", "coverage", "mean", "deviation", "bias", "width", "s/run", "steps/run"],

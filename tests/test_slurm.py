@@ -20,7 +20,7 @@ TOOL = ROOT / "tools" / "slurm"
 SWEEP, ARRAY = ROOT / "docs" / "slurm" / "sweep.sh", ROOT / "docs" / "slurm" / "array.sh"
 # Seconds after which a job counts as lost.
 PATIENCE = 600
-SPEC = "0.1:0.5:40"
+SPEC = "0.1:0.5:26"
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 MISSING = [name for name in ("slurmctld", "slurmd", "munged", "sbatch", "srun") if not shutil.which(name, path=PLACES)]
 
@@ -115,7 +115,7 @@ def jobs(cluster, tmp_path_factory):
     # Slurm looks at limits every 30 s and signals up to a minute early: here after 20 to 50 s.
     at_limit = ("--time=1", "--signal=USR1@10", "--job-name=limited", "--ntasks=2")
     started = {
-        "limited": Job(cluster, limited, *sweep, "-o", "curve.nc", settings=at_limit, SLOW=3),
+        "limited": Job(cluster, limited, *sweep, "-o", "curve.nc", settings=at_limit, SLOW=5),
         "after-limited": Job(
             cluster,
             limited,
@@ -166,7 +166,7 @@ def test_a_job_that_is_killed_outright_is_resumed(cluster, jobs, serial):
     run(cluster, "scancel", "--signal=KILL", "--full", job.number)
     assert job.ended()[0][0] in ("FAILED", "CANCELLED", "NODE_FAIL")
     left = records(path)
-    assert 3 <= len(left) < 40
+    assert 3 <= len(left) < 26
     line = (SWEEP, "double-well", "--lr", SPEC, "-o", "curve.nc")
     again = Job(cluster, job.directory, *line, settings=("--job-name=killed", "--ntasks=1"))
     assert again.ended() == [("COMPLETED", "0")], again.log()
@@ -180,10 +180,10 @@ def test_a_job_at_its_limit_stops_cleanly_and_the_next_one_goes_on(jobs, serial)
     assert "stopped by SIGUSR1" in first.log() and "--resume goes on" in first.log()
     left = records(path)
     assert second.ended() == [("COMPLETED", "0")], second.log()
-    assert 1 <= len(left) <= 40
+    assert 1 <= len(left) <= 26
     assert_whole(path, serial, left)
-    done = int(first.log().split("stopped by SIGUSR1: ")[1].split(" of 40")[0])
-    assert 1 <= done < 40
+    done = int(first.log().split("stopped by SIGUSR1: ")[1].split(" of 26")[0])
+    assert 1 <= done < 26
 
 
 def test_a_batch_script_may_start_witten_without_srun(jobs):

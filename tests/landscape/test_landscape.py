@@ -146,8 +146,8 @@ def test_rastrigin_in_a_box_is_a_product():
 
 
 def test_rastrigin_in_three_dimensions():
-    found = witten.describe_landscape(gallery.rastrigin(dim=3), box=[(-2, 2)] * 3)
-    assert counts(found) == (125, 300, 304) and found.search.complete and found.connected
+    found = witten.describe_landscape(gallery.rastrigin(dim=3), box=[(-1.4, 1.4)] * 3)
+    assert counts(found) == (27, 54, 44) and found.search.complete and found.connected
     assert found.barrier == pytest.approx(witten.barrier("rastrigin:dim=1"), rel=1e-12)
 
 
@@ -161,7 +161,7 @@ def test_a_valley_that_narrows_is_searched_near_its_floor():
     st.lists(st.integers(-4, 4), min_size=5, max_size=5),
     st.lists(st.integers(-4, 4), min_size=5, max_size=5),
 )
-@examples(12)
+@examples(6)
 def test_polynomials_have_indices_that_sum_to_one(first, second):
     x, y = sp.symbols("x y", real=True)
     terms = [x, y, x * y, x**2, y**2]
@@ -214,8 +214,8 @@ def test_what_is_not_morse_is_reported(formula, minima, others):
 
 
 def test_a_circle_of_minima_is_reported(monkeypatch):
-    monkeypatch.setattr("witten.landscape.critical.critical_points.LOOK", 150_000)
-    monkeypatch.setattr("witten.landscape.critical.critical_points.GLANCE", 10_000)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.LOOK", 40_000)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.GLANCE", 4_000)
     found = witten.describe_landscape("(x^2+y^2-1)^2")
     assert found.degenerate and not found.search.complete
     assert np.linalg.norm(places(found.minima), axis=1) == pytest.approx(1, abs=1e-6)
@@ -223,8 +223,8 @@ def test_a_circle_of_minima_is_reported(monkeypatch):
 
 
 def test_a_point_that_is_only_flat_is_no_curve(monkeypatch):
-    monkeypatch.setattr("witten.landscape.critical.critical_points.LOOK", 150_000)
-    monkeypatch.setattr("witten.landscape.critical.critical_points.GLANCE", 10_000)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.LOOK", 40_000)
+    monkeypatch.setattr("witten.landscape.critical.critical_points.GLANCE", 4_000)
     found = witten.describe_landscape("(x/sqrt(3)+y/sqrt(2))^2+(x-y)^4/log(3)")
     assert places(found.minima) == pytest.approx(np.zeros((1, 2)), abs=1e-15)
     assert not found.search.complete and found.degenerate
@@ -243,7 +243,7 @@ def test_a_callable_says_how_narrow_a_well_may_be_missed():
     assert exact.search.nodes == 0 and exact.search.spacing is None
 
 
-@pytest.mark.parametrize("name", ["himmelblau", "six-hump-camel", "shi-su-jordan-1d"])
+@pytest.mark.parametrize("name", ["himmelblau", "shi-su-jordan-1d"])
 def test_a_callable_has_the_same_landscape_as_its_formula(name):
     exact, found = witten.describe_landscape(name), witten.describe_landscape(callable_twin(name))
     assert counts(found) == counts(exact) and found.search.method == "grid" and not found.search.complete
@@ -273,11 +273,11 @@ def multi_well(dimension, wells):
     return Objective.from_sympy(f, x, name="multi-well")
 
 
-def test_sixteen_wells_in_twenty_dimensions():
-    found = witten.describe_landscape(multi_well(20, 4))
-    assert counts(found)[:2] == (16, 32) and found.connected  # 4 2^3 saddles
+def test_eight_wells_in_twenty_dimensions():
+    found = witten.describe_landscape(multi_well(20, 3))
+    assert counts(found)[:2] == (8, 12) and found.connected  # 3 2^2 saddles
     assert not found.search.complete and any("nothing proves" in note for note in found.notes)
-    each = [witten.barrier(f"{1 + i / 10}*(x^2-1)^2/4 + x/20") for i in range(4)]
+    each = [witten.barrier(f"{1 + i / 10}*(x^2-1)^2/4 + x/20") for i in range(3)]
     assert found.barrier == pytest.approx(max(each), rel=1e-9)
 
 
@@ -364,7 +364,7 @@ def random_surface(seed):
     return Objective.from_sympy(f, (x, y), name=f"ripples {seed}")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_barriers_are_those_of_another_persistence_library(seed):
     f = random_surface(seed)
     found = witten.describe_landscape(f)

@@ -59,7 +59,7 @@ def same(found: Landscape, text: str, matrix: np.ndarray, centre: np.ndarray, le
     st.sampled_from(LINE), st.floats(-6, 6), SHIFTS, st.floats(-9, 9),
     st.sampled_from([1.0, -1.0]),
 )  # fmt: skip
-@examples(6)
+@examples(4)
 def test_a_line_has_no_origin_and_no_units(text, log_length, shift, log_height, sign):
     length, height = 10.0**log_length, 10.0**log_height
     matrix, centre = np.array([[sign]]), np.array([shift * length])
@@ -67,7 +67,7 @@ def test_a_line_has_no_origin_and_no_units(text, log_length, shift, log_height, 
 
 
 @given(st.sampled_from(PLANE), st.integers(0, 628).map(lambda n: n / 100), st.floats(-6, 6), SHIFTS, SHIFTS)
-@examples(4)
+@examples(3)
 def test_a_plane_has_no_axes_either(text, angle, log_length, a, b):
     length = 10.0**log_length
     c, s = math.cos(angle), math.sin(angle)

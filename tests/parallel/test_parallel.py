@@ -255,7 +255,7 @@ def test_a_failure_in_writing_modes_ends_all(tmp_path):
 
 @needs_mpi
 @pytest.mark.parametrize(
-    ("n", "error"), [(2, "MemoryError()"), (3, "ZeroDivisionError('injected')"), (2, "Unsendable()")]
+    ("n", "error"), [(2, "MemoryError()"), (3, "Unsendable()")]
 )
 def test_any_exception_on_the_last_rank_ends_all(n, error):
     done = ranks(n, "-c", failing(error, rank=n - 1), *GAP)
@@ -321,7 +321,7 @@ def spectrum(f, s, *arguments, **options):
     return true_spectrum(f, s, *arguments, **options)
 sweep._spectrum = spectrum
 """
-SPEC = "0.1:0.5:16"
+SPEC = "0.1:0.5:12"
 MANY = ("gap", "double-well", "--lr", SPEC)
 
 
@@ -339,7 +339,7 @@ def under_way(path, arguments):
     while time.monotonic() < limit and process.poll() is None:
         if path.exists() and len(RateCurve.load(path).records) >= 2:
             return process
-        time.sleep(0.05)
+        time.sleep(0.2)
     raise AssertionError(f"no two learning rates: {process.communicate()}")
 
 
@@ -349,9 +349,8 @@ def under_way(path, arguments):
     [
         (signal.SIGUSR1, 1, lambda *line: ranks(2, "-m", "witten", *line, "--groups", 2)),
         (signal.SIGTERM, 2, in_process),
-        (signal.SIGINT, 2, in_process),
     ],
-    ids=["USR1", "TERM", "INT"],
+    ids=["USR1", "TERM"],
 )
 def test_a_signal_stops_all_ranks_after_the_learning_rate_in_hand(tmp_path, serial, number, groups, again):
     path = tmp_path / "curve.nc"
@@ -363,8 +362,8 @@ def test_a_signal_stops_all_ranks_after_the_learning_rate_in_hand(tmp_path, seri
     out = "".join(line for line in out.splitlines() if not line.startswith("[mpiexec@"))  # it has a word on Ctrl-C
     (line,) = err.splitlines()
     saved = RateCurve.load(path)
-    assert re.match(rf"witten: stopped by {number.name}: {len(saved.records)} of 16 .* saved in .* --resume", line)
-    assert len(json.loads(out)["records"]) == len(saved.records) < 16
+    assert re.match(rf"witten: stopped by {number.name}: {len(saved.records)} of 12 .* saved in .* --resume", line)
+    assert len(json.loads(out)["records"]) == len(saved.records) < 12
     # The same sweep goes on, on another number of ranks and groups.
     done = again(*MANY, "-o", path, "--resume")
     assert (done.returncode, done.stderr) == (0, "")
@@ -419,7 +418,7 @@ def test_the_walltime_stops_all_ranks(tmp_path):
     done = ranks(2, "-c", patched(SLOW.format(seconds=1.5)), *MANY, *more)
     assert done.returncode == 4 and "stopped at the walltime" in done.stderr and done.stderr.count("\n") == 1
     left = set(RateCurve.load(path).records) if path.exists() else set()
-    assert len(left) < 16
+    assert len(left) < 12
     assert in_process(*MANY, "-o", path, "--resume").returncode == 0
     assert left < set(RateCurve.load(path).records)
 

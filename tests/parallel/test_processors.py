@@ -20,7 +20,7 @@ TESTS = (
     "spectra/test_spectra.py::test_sweep_keeps_the_discretisation",
     "spectra/test_spectra.py::test_higher_rates_in_two_dimensions_lie_in_their_bars[shi-su-jordan-0.1]",
     "spectra/test_steep.py::test_rates_beside_a_steep_rim",
-    "sgd/test_transfer.py::test_modes_where_hardly_any_measure_is_are_found",
+    "sgd/test_transfer.py::test_modes_where_hardly_any_measure_is_are_found[3*(1-exp(-2*x^2))+0.02*x^4-0.05-5.0]",
     "sgd/test_transfer.py::test_elimination_keeps_every_digit_of_a_small_eigenvalue",
     "sgd/test_transfer.py::test_a_quadratic_has_the_powers_of_its_factor",
 )

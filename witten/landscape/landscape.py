@@ -23,7 +23,7 @@ from witten.landscape.critical.critical_point import (
     polished,
 )
 from witten.landscape.critical.critical_points import CriticalPoints, critical_points
-from witten.landscape.critical.saddle_connections import connections
+from witten.landscape.critical.saddle_connections import connections, neighbours_on_a_line
 from witten.linalg.merge_tree import merge_tree
 from witten.noise import Noise, parted, reversible
 from witten.objectives import Objective, resolve
@@ -202,7 +202,10 @@ def describe_landscape(
     f = _with_noise(resolve(objective), noise, learning_rate)
     search = critical_points(f, box=box, seed=seed)
     minima, saddles, others = _sorted_by_kind(f, search.points)
-    connects, strays = connections(f, minima, saddles)
+    if f.dimension == 1 and saddles and search.complete and not (others or f.periods):
+        connects, strays = neighbours_on_a_line(minima, saddles), np.empty((1, 0))
+    else:
+        connects, strays = connections(f, minima, saddles)
     notes = list(search.notes)
     if strays.size and box is None:
         found = _further_minima(f, strays)

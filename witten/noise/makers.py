@@ -19,7 +19,7 @@ def with_drift(current: str | Sequence[str], noise: float | Noise = 1.0) -> Driv
     """dX = (c - grad f) dt + sqrt(s) Sigma^{1/2} dW: a drift by formulas, beside the gradient.
 
     >>> noise = witten.noise.with_drift(("-3*y", "3*x"))
-    >>> found = witten.spectrum("(x^2 + y^2)/2", 0.5, 3, noise=noise, box=[(-4, 4), (-4, 4)], rtol=1e-3)
+    >>> found = witten.spectrum("(x^2 + y^2)/2", 0.5, 3, noise=noise, box=[(-3, 3), (-3, 3)], rtol=1e-2)
     >>> print(f"{found.rates[1]:.2f} {abs(found.imaginary[1]):.2f}")
     1.00 3.00
 

@@ -35,7 +35,7 @@ NORMS, SEVENTHS = ((9.0, 1.0), (19.0, 1.0), (99.0, 1.0)), np.array([2, 3, 4, 5, 
 
 def run(*, quick: bool = False) -> Study:
     """Every claim of the paper; with `quick` on fewer starts."""
-    runs = [_experiment(mu, norms, 4 if quick else 20) for mu in (1.0, 2.0) for norms in NORMS]
+    runs = [_experiment(mu, norms, 2 if quick else 20) for mu in (1.0, 2.0) for norms in NORMS]
     edge = _from_an_unbalanced_minimum(24 if quick else 120)
     checks = (*_identities(), *_stability(100 if quick else 1000), *_steps(100 if quick else 1000), *_line(),
               *_beyond(50 if quick else 500), *_balancing(runs, edge), *_matrices(4 if quick else 30))  # fmt: skip

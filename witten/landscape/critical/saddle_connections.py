@@ -11,7 +11,7 @@ from witten.landscape.critical.gradient_flow import descend, leaving
 from witten.objectives.objective import Objective
 from witten.objectives.topography.scaled_coordinates import units_around
 
-__all__ = ["connections", "descent_paths"]
+__all__ = ["connections", "descent_paths", "neighbours_on_a_line"]
 
 Array = NDArray[np.float64]
 # A path that ends this close to a minimum, in units of how far apart the points lie, ends in it.
@@ -39,6 +39,16 @@ def connections(
         numbers = np.where(near, nearest, -1)
     strays = units.out(ends[:, arrived & (numbers < 0)])
     return np.sort(numbers.reshape(2, -1).T, axis=1)[:, ::1], strays
+
+
+def neighbours_on_a_line(
+    minima: tuple[CriticalPoint, ...], maxima: tuple[CriticalPoint, ...]
+) -> NDArray[np.int64]:
+    """The same numbers on a line of which all critical points are known: descent ends in the next one, shape (n, 2)."""
+    order = np.argsort(joined([*minima, *maxima])[0])
+    numbers = np.where(order < len(minima), order, -1)
+    beside = np.column_stack([np.append(-1, numbers[:-1]), np.append(numbers[1:], -1)])
+    return np.sort(beside[np.argsort(order)[len(minima) :]], axis=1)
 
 
 def descent_paths(
