@@ -71,7 +71,8 @@ def merge_tree(values: Array, smallest: float = 0.0, periodic: Around = ()) -> M
     # The rim is a wall, so that no neighbour lies outside the array.
     flat = np.pad(np.asarray(values, dtype=float), 1, constant_values=np.inf).ravel()
     cells = np.pad(np.arange(values.size).reshape(values.shape), 1, constant_values=-1)
-    order = np.argsort(flat, kind="stable")[: np.count_nonzero(np.isfinite(flat))]
+    finite = np.flatnonzero(np.isfinite(flat))
+    order = finite[np.argsort(flat[finite], kind="stable")]
     images, offsets = _images(cells.shape, periodic), _neighbours(cells.shape)
     tree = _tree(flat, order[:1], _sweep(flat, order, NONE, offsets, smallest, images))
     minima, passes, into = (cells.ravel()[nodes] for nodes in (tree.minima, tree.passes, tree.into))
