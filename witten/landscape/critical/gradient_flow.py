@@ -76,9 +76,11 @@ def _advance(
         error = 0.5 * np.linalg.norm(phi * missed, axis=1)
         scale = 1 + np.linalg.norm(here, axis=0)
     settled = (curvature[:, 0] > 0) & (length < 1e-9 * scale) & (t * curvature[:, 0] > 5)
-    good = at_saddle | (error <= tolerance * length + 1e-13 * scale)
+    rounded = error <= 1e-13 * scale
+    good = at_saddle | rounded | (error <= tolerance * length + 1e-13 * scale)
     with np.errstate(all="ignore"):
         grown = np.clip(0.7 * np.sqrt(tolerance * length / np.maximum(error, 1e-300)), 0.2, 5.0)
+        grown = np.where(rounded, 5.0, grown)  # what is rounding tells nothing about the model
     with np.errstate(over="ignore"):
         time[active] = np.where(np.isfinite(grown), np.where(good, grown, np.minimum(grown, 0.5)), 0.2) * t
     time[active[at_saddle]] = first[at_saddle]
