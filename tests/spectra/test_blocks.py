@@ -32,9 +32,8 @@ def test_where_no_grid_serves_for_all_blocks_each_has_one(text, s, alone):
 
 
 def test_in_space_a_formula_is_taken_apart_and_one_grid_agrees():
-    (found,), (on_grid,) = (
-        witten.gap("double-well:dim=3", 0.3, rtol=1e-3, method=method).records for method in (None, "finite-differences")
-    )
+    ways = (None, "finite-differences")
+    (found,), (on_grid,) = (witten.gap("double-well:dim=3", 0.3, rtol=1e-3, method=way).records for way in ways)
     assert abs(found.log_rate - on_grid.log_rate) <= found.log_error + on_grid.log_error < 1e-3
     assert 30 * found.n_dofs < on_grid.n_dofs and "blocks of 1, 1, 1" in found.notes[0] and not on_grid.notes
 

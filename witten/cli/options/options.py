@@ -87,7 +87,7 @@ Method = Annotated[
     typer.Option(
         "--method",
         metavar="fd|fe",
-        help="fd: finite differences, the default, on one grid where asked for; fe: finite elements, with --mesh or --degree.",
+        help="fd: finite differences, the default, on one grid if given; fe: finite elements, with --mesh or --degree.",
     ),
 ]
 Degree = Annotated[

@@ -99,7 +99,12 @@ class Programs:
         return [[out[i, j] for j in range(self.dimension)] for i in range(self.dimension)]
 
     def _in_mpmath(self, what: str, x: Sequence[Any], *out: Any) -> Any:
-        return self._program(what, codegen.mpmath_vocabulary())(codegen.mpmath_point(x), *out)
+        return self._with_digits(what)(codegen.mpmath_point(x), *out)
+
+    @cached_property
+    def _with_digits(self) -> Callable[[str], Callable[..., Any]]:
+        """Programs for mpmath at whatever is its working precision, each compiled once."""
+        return cache(lambda what: self._program(what, codegen.mpmath_vocabulary()))
 
     def hessian_along(self, x: ArrayLike, directions: ArrayLike) -> Array:
         """Hess f(x + t v) = out[0] + out[1] t + out[2] t^2 + O(t^3) from a point x (d,) along each of n directions v

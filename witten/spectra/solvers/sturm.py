@@ -23,6 +23,9 @@ LOG_2 = float(np.log(2.0))
 CLOSE = 1e-7
 # No conductance: as good as none at any learning rate.
 DISCONNECTED = -(10**9)
+# 2^k, k from -LARGEST to LARGEST: multiplied by these, numbers keep their digits.
+LARGEST = 1000
+POWERS = np.exp2(np.arange(-LARGEST, LARGEST + 1))
 
 
 @dataclass(frozen=True)
@@ -138,20 +141,17 @@ def _from_left(weights: Weights, mantissa: float, exponent: int) -> tuple[Array,
 
 @numba.njit(cache=True)
 def _ratios(c, c_exp, m, m_exp, rate, rate_exp, q, q_exp):  # type: ignore[no-untyped-def]
-    """Fill q, q_exp (n,) from the left; the number of eigenvalues below the rate, zero included."""
-    below = 0
+    """Fill q, q_exp (n,) from the left."""
     value, exponent = rate * m[0], rate_exp + m_exp[0]
     q[0], q_exp[0] = value, exponent
     for i in range(c.size):
         shift = exponent - c_exp[i]
         if shift > 900:
-            below += value > 0.0
             value, exponent = -c[i], c_exp[i]
         elif shift > -100:
             pivot = 1.0 - math.ldexp(value / c[i], shift)
             if pivot == 0.0:
                 pivot = -(2.0**-900)
-            below += pivot < 0.0
             value, shift = math.frexp(value / pivot)
             exponent += shift
         gain, shift = rate * m[i + 1], rate_exp + m_exp[i + 1] - exponent
@@ -163,31 +163,62 @@ def _ratios(c, c_exp, m, m_exp, rate, rate_exp, q, q_exp):  # type: ignore[no-un
             value, shift = math.frexp(value)
             exponent += shift
         q[i + 1], q_exp[i + 1] = value, exponent
-    return below + (value > 0.0)
+
+
+@numba.njit(cache=True)
+def _more_below(c, c_exp, m, m_exp, rate, rate_exp, index):  # type: ignore[no-untyped-def]
+    """Whether more than `index` eigenvalues lie below the rate: as `_ratios` counts, no further than need be, and no
+    ratio is kept."""
+    below = 0
+    value, exponent = rate * m[0], rate_exp + m_exp[0]
+    for i in range(c.size):
+        shift = exponent - c_exp[i]
+        if shift > 900:
+            below += value > 0.0
+            value, exponent = -c[i], c_exp[i]
+        elif shift > -100:
+            pivot = 1.0 - value / c[i] * POWERS[shift + LARGEST]
+            if pivot == 0.0:
+                pivot = -(2.0**-900)
+            below += pivot < 0.0
+            value /= pivot
+            if abs(value) > 2.0**30 or 0.0 < abs(value) < 2.0**-30:
+                value, shift = math.frexp(value)
+                exponent += shift
+        if below > index:
+            return True
+        gain, shift = rate * m[i + 1], rate_exp + m_exp[i + 1] - exponent
+        if shift > 100:
+            value, exponent = gain + math.ldexp(value, -min(shift, 2000)), rate_exp + m_exp[i + 1]
+        elif shift > -100:
+            value += gain * POWERS[shift + LARGEST]
+        if abs(value) > 2.0**30 or 0.0 < abs(value) < 2.0**-30:
+            value, shift = math.frexp(value)
+            exponent += shift
+    return below + (value > 0.0) > index
 
 
 @numba.njit(cache=True)
 def _bisected(c, c_exp, m, m_exp, index):  # type: ignore[no-untyped-def]
     """Mantissa in [1, 2) and exponent of the index-th positive eigenvalue."""
-    q, q_exp = np.empty(m.size), np.empty(m.size, dtype=np.int64)
     high = np.int64(0)
     for i in range(c.size):
         high = max(high, c_exp[i] + 4 - min(m_exp[i], m_exp[i + 1]))
     step = np.int64(1)
-    while _ratios(c, c_exp, m, m_exp, 1.0, high - step, q, q_exp) > index:
+    while _more_below(c, c_exp, m, m_exp, 1.0, high - step, index):
         high -= step
         step *= 2
     low = high - step
     while high - low > 1:
         between = (low + high) // 2
-        if _ratios(c, c_exp, m, m_exp, 1.0, between, q, q_exp) > index:
+        if _more_below(c, c_exp, m, m_exp, 1.0, between, index):
             high = between
         else:
             low = between
     below, above = 1.0, 2.0
     middle = 1.5
     while below < middle < above:
-        if _ratios(c, c_exp, m, m_exp, middle, low, q, q_exp) > index:
+        if _more_below(c, c_exp, m, m_exp, middle, low, index):
             above = middle
         else:
             below = middle
