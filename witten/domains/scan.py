@@ -123,8 +123,13 @@ def _genuine(
     Descent from a spurious one ends in another well. The most persistent wells are checked; if none of them is genuine,
     nor are the rest.
     """
-    starts = _places(grid, tree.minima[: CHECKED + 1], places)
-    ends = [_descend(objective, start, grid) for start in starts.T]
+    if tree.minima.size == 1:
+        return tree
+    cells = tree.minima[: CHECKED + 1]
+    ends = [
+        start if cell in places and _is_minimum(objective, start, grid) else _descend(objective, start, grid)
+        for cell, start in zip(cells.tolist(), _places(grid, cells, places).T, strict=True)
+    ]
     radius, circumference = 3.0 * grid.spacing, np.where(grid.periodic, grid.box.widths, np.inf)
 
     def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,6 +140,14 @@ def _genuine(
         keep[i] = all((distance(ends[i], ends[j]) > radius).any() for j in range(i) if keep[j])
     keep[len(ends) :] = keep[1 : len(ends)].any()
     return tree.only(keep)
+
+
+def _is_minimum(objective: Objective, point: NDArray[np.float64], grid: Grid) -> bool:
+    """Whether a point is a minimum by slope and curvatures, which a kink has not: a step of Newton's is none."""
+    slope, curvatures = objective.gradient(point), objective.piecewise_hessian(point[:, None])[..., 0]
+    if not (np.isfinite(slope).all() and np.isfinite(curvatures).all() and np.linalg.eigvalsh(curvatures)[0] > 0):
+        return False
+    return bool((abs(np.linalg.solve(curvatures, slope)) < 1e-3 * grid.spacing).all())
 
 
 def _descend(objective: Objective, start: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
