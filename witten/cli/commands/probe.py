@@ -44,8 +44,8 @@ Point = Annotated[
     typer.Option(
         "--x0",
         metavar="X|FILE",
-        help="The point: numbers, or a checkpoint (.npz, .safetensors, .pt), whose arrays are flattened in the order of "
-        "their names, or of a PyTorch module.",
+        help="The point: numbers, or a checkpoint (.npz, .safetensors, .pt), whose arrays are flattened in the order "
+        "of their names, or in that of a PyTorch module.",
         show_default=False,
     ),
 ]
