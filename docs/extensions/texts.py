@@ -80,7 +80,7 @@ def _entry(key: str) -> str:
 
 
 def _people(names: str) -> str:
-    parts = [" ".join(reversed(name.split(", "))) for name in re.split(r"\s+and\s+", names)]
+    parts = [" ".join(reversed(re.split(r",\s+", name))) for name in re.split(r"\s+and\s+", names)]
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
@@ -185,10 +185,15 @@ def _display(self: Any, node: nodes.math_block) -> None:
 
 
 NUMBER = re.compile(r"([\d.]+(?:\(\d+\))?e-\d+)")
+# Letters of code in a line of a page that is 400 pixels wide.
+LONG = 36
 
 
-def whole_numbers(app: Sphinx, tree: nodes.document, docname: str) -> None:
-    """1e-4 is not broken after its e-."""
+def unbroken(app: Sphinx, tree: nodes.document, docname: str) -> None:
+    """1e-4 is not broken after its e-, nor words of code but those that a narrow page has no room for."""
+    for code in tree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) > LONG:
+            code["classes"].append("long")
     for text in [node for node in tree.findall(nodes.Text) if NUMBER.search(node)]:
         if not isinstance(text.parent, nodes.FixedTextElement | nodes.literal | nodes.raw | nodes.math | nodes.title):
             parts = enumerate(NUMBER.split(text))
@@ -205,7 +210,7 @@ def signature(*asked: Any) -> tuple[str | None, str | None]:
 def setup(app: Sphinx) -> dict[str, bool]:
     """For Sphinx."""
     app.connect("source-read", link)
-    app.connect("doctree-resolved", whole_numbers)
+    app.connect("doctree-resolved", unbroken)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("autodoc-process-signature", signature)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
