@@ -16,6 +16,7 @@ exclude_patterns = ["extensions", "slurm"]
 source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
+highlight_language = "text"  # of blocks that name none: commands, and what they print
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80

@@ -80,7 +80,7 @@ def _entry(key: str) -> str:
 
 
 def _people(names: str) -> str:
-    parts = [" ".join(reversed(name.split(", "))) for name in re.split(r"\s+and\s+", names)]
+    parts = [" ".join(reversed(re.split(r",\s+", name))) for name in re.split(r"\s+and\s+", names)]
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
@@ -156,11 +156,22 @@ def _safe(text: str) -> str:
 # ------------------------------------------------------------------------------------------------ formulas
 
 
+FUNCTION = r"(?<!<munder>)(?<!<msub>)<m([io])[^>]*>(log|det|exp|cos|sin|max|min)</m\1>"
+THIN = '<mspace width=".17em"/>'
+
+
 def _mathml(text: str, display: str) -> str:
-    """Bars that are as high as letters whatever stands beside them, and a thin space after the name of a function."""
+    """MathML as TeX would set it: bars as high as letters, thin spaces around names of functions, signs close to what
+    they belong to, Greek capitals and single letters of \\mathrm upright."""
+    markup = convert(re.sub(r"\\mathrm\{(\w)\}", r"\\text{\1}", text), display=display)
     bar = r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>'
-    markup = re.sub("<mo>(&#x0007C;|&#x02016;)</mo>", bar, convert(text, display=display))
-    return re.sub(r"(<mi>(?:log|det|exp|cos|sin)</mi>)(?=<m(?!o))", r'\1<mspace width=".17em"/>', markup)
+    markup = re.sub("<mo>(&#x0007C;|&#x02016;)</mo>", bar, markup)
+    markup = re.sub(FUNCTION, r"<mi>\2</mi>", markup)
+    name = "<mi>(?:log|det|exp|cos|sin|max|min)</mi>"
+    markup = re.sub(rf"({name})(?=<m(?!o))", rf"\1{THIN}", markup)
+    markup = re.sub(rf"(</mi>|</mn>|</mfrac>|&#x00029;</mo>)(?={name})", rf"\1{THIN}", markup)
+    markup = re.sub(r"(&#x00028;</mo>)<mo>(&#x02212;)</mo>", r'\1<mo form="prefix">\2</mo>', markup)
+    return re.sub(r"<mi>(&#x003[9A][0-9A-F];)</mi>", r'<mi mathvariant="normal">\1</mi>', markup)
 
 
 def _inline(self: Any, node: nodes.math) -> None:
@@ -173,6 +184,23 @@ def _display(self: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+NUMBER = re.compile(r"([\d.]+(?:\(\d+\))?e-\d+)")
+# Letters of code in a line of a page that is 400 pixels wide.
+LONG = 36
+
+
+def unbroken(app: Sphinx, tree: nodes.document, docname: str) -> None:
+    """1e-4 is not broken after its e-, nor words of code but those that a narrow page has no room for."""
+    for code in tree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) > LONG:
+            code["classes"].append("long")
+    for text in [node for node in tree.findall(nodes.Text) if NUMBER.search(node)]:
+        if not isinstance(text.parent, nodes.FixedTextElement | nodes.literal | nodes.raw | nodes.math | nodes.title):
+            parts = enumerate(NUMBER.split(text))
+            inline = [nodes.inline("", part, classes=["number"]) if k % 2 else nodes.Text(part) for k, part in parts]
+            text.parent.replace(text, inline)
+
+
 def signature(*asked: Any) -> tuple[str | None, str | None]:
     """The signature with defaults that a factory makes written so that Sphinx can read them."""
     *_, given, returned = asked
@@ -182,6 +210,7 @@ def signature(*asked: Any) -> tuple[str | None, str | None]:
 def setup(app: Sphinx) -> dict[str, bool]:
     """For Sphinx."""
     app.connect("source-read", link)
+    app.connect("doctree-resolved", unbroken)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("autodoc-process-signature", signature)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))

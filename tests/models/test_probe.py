@@ -1,6 +1,7 @@
 """Sharpness within its bound of a dense Hessian, the noise of the gradient against its definition, and refusals."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -203,6 +204,56 @@ def folder(tmp_path):
 
 def test_arrays_of_a_checkpoint_are_taken_by_name(folder):
     assert read_checkpoint(folder / "a.npz").tolist() == [1, 2, 3, 4]
+
+
+def safetensors(arrays):
+    """The bytes of such a file: (kind, shape, numbers) by name."""
+    entries, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, (kind, shape, numbers) in arrays.items():
+        entries[name] = {"dtype": kind, "shape": shape, "data_offsets": [len(data), len(data) + len(numbers)]}
+        data += numbers
+    header = json.dumps(entries).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def test_safetensors_are_read_without_their_library(tmp_path):
+    whole = {
+        "w": ("F32", [2, 1], np.array([1.5, -2], "<f4").tobytes()),
+        "b": ("BF16", [1], (np.array([0.5], "<f4").view("<u4") >> 16).astype("<u2").tobytes()),
+    }
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors(whole))
+    assert read_checkpoint(path).tolist() == [0.5, 1.5, -2]
+    assert read_checkpoint(path, {"w": (2, 1), "b": (1,)}).tolist() == [1.5, -2, 0.5]
+    for shapes, why in (({"w": (2, 1)}, "'b' is no parameter"), ({"w": (1, 2), "b": (1,)}, r"has the shape \(2, 1\)")):
+        with pytest.raises(RequestError, match=why):
+            read_checkpoint(path, shapes)
+    kinds = {"kinds": whole | {"c": ("BOOL", [1], b"1")}, "sizes": {"w": ("F64", [2], b"12345678")}}
+    damaged = [safetensors(each) for each in kinds.values()]
+    for broken in (b"", path.read_bytes()[:30], path.read_bytes()[:-1], b"\x02" + bytes(7) + b"[]", *damaged):
+        path.write_bytes(broken)
+        with pytest.raises(RequestError, match="cannot read the checkpoint|holds no numbers") as refused:
+            read_checkpoint(path)
+        assert "\n" not in str(refused.value)
+
+
+def test_state_dicts_are_read_by_pytorch_and_in_the_order_of_the_module(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch", None)
+        with pytest.raises(RequestError, match=r"witten\[torch\]"):
+            read_checkpoint(tmp_path / "a.pt")
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1)).to(torch.bfloat16)
+    shapes = {name: tuple(each.shape) for name, each in module.named_parameters()}
+    torch.save(dict(module.named_parameters()), tmp_path / "a.pt")
+    expected = np.concatenate([each.detach().double().numpy().ravel() for each in module.parameters()])
+    assert read_checkpoint(tmp_path / "a.pt", shapes) == pytest.approx(expected, abs=0)
+    torch.save(module, tmp_path / "module.pt")
+    (tmp_path / "torn.pth").write_bytes((tmp_path / "a.pt").read_bytes()[:200])
+    for name in ("module.pt", "torn.pth", "none.pt"):
+        with pytest.raises(RequestError, match="cannot read the checkpoint") as refused:
+            read_checkpoint(tmp_path / name)
+        assert "\n" not in str(refused.value)
 
 
 def test_the_command(folder):

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import types
+from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
@@ -471,3 +473,15 @@ def test_options_for_petsc_survive_the_shell(wanted):
 
     words = [word for name, value in wanted.items() for word in (f"-{name}", *([] if value is None else [value]))]
     assert option_values.parse_petsc(shlex.join(words)) == wanted
+
+
+def test_without_an_mpi_library_one_line_says_what_to_do(monkeypatch):
+    def init(arguments):
+        raise ImportError("libmpi.so.12: cannot open shared object file\n/a/long/list of places")
+
+    monkeypatch.setitem(sys.modules, "dolfinx_solver", types.ModuleType("dolfinx_solver"))
+    monkeypatch.setitem(sys.modules, "petsc4py", types.SimpleNamespace(init=init))
+    monkeypatch.delitem(sys.modules, "witten.parallel.load_dolfinx", raising=False)
+    with pytest.raises(RequestError, match=r"needs MPI.*libmpi.so.12.*witten\[fem\].*witten doctor") as refused:
+        import_module("witten.parallel.load_dolfinx")
+    assert "\n" not in str(refused.value) and "/a/long" not in str(refused.value)

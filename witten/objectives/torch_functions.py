@@ -61,6 +61,11 @@ class TorchLoss:
         """n."""
         return int(self.start.size)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the parameters, by name and in order."""
+        return {name: tuple(shape) for name, shape in self._shapes.items()}
+
     def __call__(self, x: Array) -> float:
         """f(x)."""
         return float(self._value(self._point(x)))

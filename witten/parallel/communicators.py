@@ -33,6 +33,7 @@ __all__ = [
     "communicator",
     "end_all",
     "launched",
+    "no_mpi",
     "outcomes",
     "patience",
     "portable",
@@ -194,9 +195,17 @@ def _mpi() -> Any:
             warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, which `_world` refuses
             from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there and finds no MPI library
-        why = " ".join(str(error).split())
-        raise RequestError(f"MPI is wanted and mpi4py does not work ({why}); see witten doctor") from None
+        raise no_mpi(error) from None
     return MPI
+
+
+def no_mpi(error: Exception) -> RequestError:
+    """What to say where MPI, or PETSc for want of it, cannot be loaded; `error` may be long, its first line counts."""
+    why = (str(error).splitlines() or [type(error).__name__])[0].strip()[:120]
+    return RequestError(
+        f"this needs MPI, and its library cannot be loaded ({why}); install witten[fem] (Linux on x86-64), which has "
+        "one, or load the MPI that mpi4py was built for; finite differences on one rank need none; see witten doctor"
+    )
 
 
 def threads_may_call() -> bool:

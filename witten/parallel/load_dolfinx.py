@@ -11,9 +11,16 @@ from contextlib import suppress
 
 import h5py  # noqa: F401
 
-with suppress(ModuleNotFoundError):  # conda and Spack have no such package, and no need of it
-    import dolfinx_solver  # noqa: F401
+from witten.parallel.communicators import no_mpi
 
-import petsc4py
+try:
+    with suppress(ModuleNotFoundError):  # conda and Spack have no such package, and no need of it
+        import dolfinx_solver  # noqa: F401
 
-petsc4py.init(["witten", "-no_signal_handler"])
+    import petsc4py
+
+    petsc4py.init(["witten", "-no_signal_handler"])
+except ModuleNotFoundError:
+    raise
+except (ImportError, OSError, RuntimeError) as error:  # the packages are there, and no MPI
+    raise no_mpi(error) from None

@@ -43,8 +43,9 @@ Point = Annotated[
     str,
     typer.Option(
         "--x0",
-        metavar="X|FILE.npz",
-        help="The point: numbers, or a checkpoint, whose arrays are flattened in the order of their names.",
+        metavar="X|FILE",
+        help="The point: numbers, or a checkpoint (.npz, .safetensors, .pt), whose arrays are flattened in the order "
+        "of their names, or in that of a PyTorch module.",
         show_default=False,
     ),
 ]
@@ -52,7 +53,7 @@ Other = Annotated[
     str | None,
     typer.Option(
         "--x1",
-        metavar="X|FILE.npz",
+        metavar="X|FILE",
         help="Another point: a path to the minimum below it, over a saddle, from the minimum below --x0.",
     ),
 ]
@@ -75,8 +76,9 @@ def probe(
     s, many = learning_rate_spec.parse_learning_rate(lr), option_numbers.whole("--count", count, 1)
     number = option_numbers.whole("--seed", seed, 0)
     samples = option_numbers.whole("--batch", batch, 1)
-    point, other = _point("--x0", x0), None if x1 is None else _point("--x1", x1)
     f, known = _loss(loss)
+    shapes = getattr(f, "shapes", None)
+    point, other = _point("--x0", x0, shapes), None if x1 is None else _point("--x1", x1, shapes)
     from witten.models.probe import probe as examine
     from witten.plots.style import check_place
 
@@ -91,12 +93,12 @@ def probe(
         _show(loss, found)
 
 
-def _point(option: str, text: str) -> Any:
+def _point(option: str, text: str, shapes: Any) -> Any:
     """A checkpoint, or numbers as everywhere."""
     from witten.models.checkpoint import read_checkpoint
 
-    if text.endswith(".npz") or os.path.exists(text):
-        return read_checkpoint(Path(text))
+    if text.endswith((".npz", ".safetensors", ".pt", ".pth")) or os.path.exists(text):
+        return read_checkpoint(Path(text), shapes)
     return option_values.parse_point(text, text.count(",") + 1, option)
 
 

@@ -48,6 +48,7 @@ def plot_annealing(found: Comparison, path: str | Path | None = None) -> Figure:
     jumps = steps[:, : 2 + _large(found)]
     whole.plot(*jumps, "o", color=VERMILION, markersize=4)
     whole.set_ylabel(r"$\delta_2$")
+    end.set_ylabel(r"$\delta_2$")
     whole.legend(frameon=False, fontsize=9, loc="lower left")
     a, b = found.annealed.test_loss, found.small.test_loss
     whole.set_title("train loss (grey) and both trajectories", fontsize=10)
