@@ -216,7 +216,7 @@ def safetensors(arrays):
     return len(header).to_bytes(8, "little") + header + data
 
 
-def test_safetensors_are_read_without_their_library(tmp_path):
+def test_safetensors_are_read_whatever_their_type(tmp_path):
     whole = {
         "w": ("F32", [2, 1], np.array([1.5, -2], "<f4").tobytes()),
         "b": ("BF16", [1], (np.array([0.5], "<f4").view("<u4") >> 16).astype("<u2").tobytes()),
