@@ -153,7 +153,8 @@ def test_residuals_in_the_dual_norm(operator):
 
 @pytest.mark.ranks
 def test_residuals_that_are_not_known_are_an_error(monkeypatch):
-    monkeypatch.setattr(distributed_laplacian, "MASS_ITERATIONS", 1)
+    monkeypatch.setattr(distributed_laplacian, "MASS_STEPS", 1)
+    monkeypatch.setattr(distributed_laplacian, "FACTOR_ONCE_UP_TO", {2: 1})
     operator = operator_on("rectangle", 2)
     with pytest.raises(ConvergenceError, match="mass matrix did not converge in 1 steps"):
         operator.dual_norms(random_block(operator, 1))

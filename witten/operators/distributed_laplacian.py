@@ -17,12 +17,14 @@ from witten.domains.grid import Grid
 from witten.domains.meshes.nodal_mesh import NodalMesh
 from witten.errors import ConvergenceError
 
-__all__ = ["DistributedLaplacian", "times"]
+__all__ = ["FACTOR_ONCE_UP_TO", "DistributedLaplacian", "times"]
 
 Array = NDArray[np.float64]
-# A mass matrix scaled to a unit diagonal has a condition number of a few tens; of 1e5 where f is steep within cells,
-# which takes 400 steps.
-MASS_TOLERANCE, MASS_ITERATIONS = 1e-3, 2000
+# A mass matrix scaled to a unit diagonal has a condition number kappa of a few tens, and of 1e5 where f is steep within
+# cells, which takes 400 steps. Conjugate gradients fall short of r^T M^{-1} r by kappa MASS_TOLERANCE^2 of it at most.
+MASS_TOLERANCE, MASS_STEPS = 1e-3, 400
+# Up to so many unknowns a matrix can be factored.
+FACTOR_ONCE_UP_TO = {1: 10**9, 2: 10**9, 3: 60_000}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +142,11 @@ class DistributedLaplacian(ABC):
         return psi
 
     def dual_norms(self, residual: Array) -> Array:
-        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue;
-        ConvergenceError if conjugate gradients stop short: what they have by then is too small for a bound."""
+        """sqrt(r^T M^{-1} r) of the columns: the norms in which a residual bounds the error of an eigenvalue.
+
+        By conjugate gradients; by a factorisation where they stop short, since what they have by then is too small for
+        a bound. ConvergenceError where the mesh is too large for one, or M is singular to rounding.
+        """
         if self.mass is None:
             return np.sqrt(np.diag(self.summed(residual.T @ residual)))
         x, y = self.mass.createVecs()
@@ -149,21 +154,40 @@ class DistributedLaplacian(ABC):
         for column in residual.T:
             x.array[:] = column
             self._mass_solver.solve(x, y)
-            if not self._mass_solver.is_converged:
+            if not self._mass_solver.is_converged and self.n_dofs <= FACTOR_ONCE_UP_TO[self.dimension]:
+                self._mass_factors.solve(x, y)
+            elif not self._mass_solver.is_converged:
                 raise ConvergenceError(
-                    f"conjugate gradients on the mass matrix did not converge in {MASS_ITERATIONS} steps, so that "
-                    "nothing bounds the errors of rates; give a finer mesh, or elements of a lower degree"
+                    f"conjugate gradients on the mass matrix did not converge in {MASS_STEPS} steps, so that nothing "
+                    "bounds the errors of rates; give a finer mesh, or elements of a lower degree"
                 )
-            squares.append(max(x.dot(y), 0.0))
+            squares.append(x.dot(y))
+        if not np.min(squares, initial=0.0) >= 0:
+            raise ConvergenceError(
+                "the mass matrix is singular to rounding, so that nothing bounds the errors of rates; give a finer "
+                "mesh, or elements of a lower degree"
+            )
         return np.sqrt(np.array(squares))
 
     @cached_property
     def _mass_solver(self) -> Any:
-        solver = PETSc.KSP().create(self.comm)
+        """Conjugate gradients until r^T D^{-1} r, D the diagonal of M, has fallen: in the usual norm of D^{-1} r they
+        would stop early or late by how the basis is scaled."""
+        solver: Any = PETSc.KSP().create(self.comm)
         solver.setOperators(self.mass)
         solver.setType("cg")
         solver.getPC().setType("jacobi")
-        solver.setTolerances(rtol=MASS_TOLERANCE, max_it=MASS_ITERATIONS)
+        solver.setNormType(PETSc.KSP.NormType.NATURAL)
+        solver.setTolerances(rtol=MASS_TOLERANCE, max_it=MASS_STEPS)
+        return solver
+
+    @cached_property
+    def _mass_factors(self) -> Any:
+        solver = PETSc.KSP().create(self.comm)
+        solver.setOperators(self.mass)
+        solver.setType("preonly")
+        solver.getPC().setType("cholesky")
+        solver.getPC().setFactorSolverType("mumps")
         return solver
 
     def summed(self, values: Array) -> Array:

@@ -13,6 +13,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial import cKDTree
 
 from witten.errors import ConvergenceError
+from witten.operators.distributed_laplacian import FACTOR_ONCE_UP_TO
 from witten.operators.elements.finite_elements import FiniteElementLaplacian
 from witten.spectra.committors.graph import SHALLOWEST
 from witten.spectra.committors.elements import ElementCommittors, SmallPairs, deep
@@ -27,9 +28,8 @@ Array = NDArray[np.float64]
 
 # Below this an ordinary solver starts to lose digits, above it knows ten.
 TINY = 1e-9
-# Up to so many unknowns a factorisation is cheap; and one alone, as committors need.
+# Up to so many unknowns a factorisation is cheap.
 FACTOR_UP_TO = {1: 10**9, 2: 10**9, 3: 25_000}
-FACTOR_ONCE_UP_TO = {1: 10**9, 2: 10**9, 3: 60_000}
 
 
 class TooLargeToFactor(ConvergenceError):
