@@ -110,10 +110,10 @@ def test_mueller_brown_to_a_millionth_agrees_with_finite_differences():
 
 
 def test_cells_across_which_f_is_steep():
-    """The walls of Mueller-Brown rise by 130 learning rates within a cell, where conjugate gradients on the mass matrix
-    stop short."""
-    found = witten.spectrum("mueller-brown", 10.0, 2, degree=3)
-    differences = witten.spectrum("mueller-brown", 10.0, 2)
+    """The walls of Mueller-Brown rise by more than a hundred learning rates within a cell, where conjugate gradients on
+    the mass matrix stop short."""
+    found = witten.spectrum("mueller-brown", 40.0, 2, degree=3, rtol=1e-2)
+    differences = witten.spectrum("mueller-brown", 40.0, 2)
     assert abs(found.gap - differences.gap) <= found.errors[1] + differences.errors[1] <= 2e-4 * found.gap
 
 
