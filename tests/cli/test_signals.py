@@ -64,6 +64,17 @@ def command():
     print("begun", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
+# What PETSc does in a factorisation: Python's lock is kept, so that none of its threads runs.
+WITH_THE_LOCK = """
+import itertools
+from witten.parallel import watchdog
+watchdog.LIMIT = {limit}
+
+def command():
+    watchdog.guard()
+    print("begun", flush=True)
+    sum(itertools.repeat(0))
+"""
 PETSC = """
 def command():
     from witten.spectra.solvers.distributed import petsc_options
@@ -97,9 +108,10 @@ def ended(code, number, *more, limit=3.0):
         (COMPILING, "compiled\n"),
         (UNWINDING, "kept\n"),
         (IN_COMPILED_CODE, ""),
+        (WITH_THE_LOCK.format(limit=2.0), ""),
         (PETSC, ""),
     ],
-    ids=("swallowed", "swallowed-once", "compiling", "unwinding", "in-compiled-code", "petsc"),
+    ids=("swallowed", "swallowed-once", "compiling", "unwinding", "in-compiled-code", "with-the-lock", "petsc"),
 )
 def test_a_signal_ends_a_command_whatever_it_does(code, out):
     if code is PETSC:

@@ -2,8 +2,9 @@
 
 A signal is noted, and what loops asks for it (`patiently`). Elsewhere, or after GRACE, it raises `Interrupted`. A
 library may swallow what is raised in one of its callbacks, so that it is raised again until the main thread has left; a
-compiler that is left half way crashes, so that nothing is raised in one. A thread that hears every signal ends what
-neither notes nor exceptions end: a step in compiled code, or a compilation, that takes longer than LIMIT.
+compiler that is left half way crashes, or leaves a source for which others wait, so that nothing is raised in one. A
+thread that hears every signal ends what neither notes nor exceptions end: a step in compiled code, or a compilation,
+that takes longer than LIMIT. Libraries that keep Python's lock stop that thread, too; `parallel.watchdog` ends them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ ECHO = 1.0
 GRACE, LIMIT = 5.0, 9.0
 # Seconds after which an exception that was swallowed is raised again, and one that would have met a compiler.
 AGAIN, SOON = 1.0, 0.05
-COMPILERS = {"numba", "llvmlite"}
+COMPILERS = {"numba", "llvmlite", "ffcx"}
+# Loaded with the libraries that need it.
+WATCHDOG = "witten.parallel.watchdog"
 # What is left where the main thread cannot say it.
 KEPT = "a file of -o holds what was finished"
 
@@ -54,6 +57,7 @@ class Signals:
     ----------
     reason : in words, once a signal has come, at the time `first`
     patient : whether the work in hand asks for `reason` itself
+    held : a compiler was at work when the command should have ended
     over : the work has ended, well or not: nothing is raised any more
     deadline : when the listening thread ends the process
     """
@@ -62,6 +66,7 @@ class Signals:
         self.reason: str | None = None
         self.first = 0.0
         self.patient = False
+        self.held = False
         self.over = False
         self.deadline: float | None = None
 
@@ -96,7 +101,7 @@ class Signals:
         """Raise Interrupted, now and until it is heard; not while it is being handled, nor inside a compiler."""
         if self.over:
             return
-        compiling = _compiling(frame)
+        self.held = compiling = _compiling(frame)
         _ask_again(SOON if compiling else AGAIN)
         if not (compiling or isinstance(sys.exception(), Interrupted)):
             raise Interrupted(self.reason or "")
@@ -106,6 +111,8 @@ class Signals:
         _ask_again(0.0)
         if self.deadline is not None:
             self.deadline = time.monotonic() + LIMIT
+        if WATCHDOG in sys.modules:
+            sys.modules[WATCHDOG].relent()
 
     def heard(self, number: int) -> None:
         """What the listening thread does: the main thread may be in compiled code and hear nothing."""
@@ -141,6 +148,8 @@ def listen() -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _signals.overdue)
         signal.set_wakeup_fd(_listening_thread(), warn_on_full_buffer=False)
+        if WATCHDOG in sys.modules:
+            sys.modules[WATCHDOG].guard()
 
 
 @cache
@@ -197,9 +206,14 @@ def patiently() -> Iterator[Callable[[], str | None]]:
 
 @contextmanager
 def closed() -> Iterator[None]:
-    """Around a whole command: once it has been left, nothing is raised any more."""
+    """Around a whole command: once it has been left, nothing is raised any more. A compiler that the signal ended, as
+    Ctrl-C does with all that the terminal has, failed for that reason."""
     try:
         yield
+    except Exception as error:
+        if _signals.held:
+            raise Interrupted(_signals.reason or "") from error
+        raise
     finally:
         _signals.over = True
         _signals.relent()

@@ -2,7 +2,8 @@
 
 h5py comes first: the wheel of DOLFINx brings an HDF5 of its own and offers it to all that is loaded later. Then
 `dolfinx_solver`, where that wheel is what is installed, which prepares the libraries for petsc4py and slepc4py. PETSc
-leaves signals to whoever listens already: its own handler of SIGTERM prints a page and aborts.
+leaves signals to whoever listens already: its own handler of SIGTERM prints a page and aborts. While any of them
+works Python hears nothing, so that `watchdog` begins to listen.
 """
 
 from __future__ import annotations
@@ -16,4 +17,7 @@ with suppress(ModuleNotFoundError):  # conda and Spack have no such package, and
 
 import petsc4py
 
+from witten.parallel.watchdog import guard
+
 petsc4py.init(["witten", "-no_signal_handler"])
+guard()
