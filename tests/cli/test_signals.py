@@ -8,6 +8,8 @@ import time
 import pytest
 from launcher import PATIENCE
 
+from witten.cli import signals
+
 # Runs a command that says when it has begun.
 COMMAND = """
 import ctypes, hashlib, os, sys, time
@@ -139,3 +141,14 @@ def test_before_there_is_anything_to_keep_a_signal_ends_the_process_as_any_other
         process.send_signal(number)
         assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == -number
+
+
+@pytest.mark.parametrize("module", ["ffcx.codegeneration.jit", "witten"])
+def test_what_ctrl_c_ends_with_its_compiler_is_stopped_and_has_not_failed(module, monkeypatch):
+    monkeypatch.setattr(signals, "_signals", signals.Signals())
+    signals._signals.note(signal.SIGINT)
+    compiler = {"__name__": module}
+    exec("def compiled(): raise RuntimeError(\"'cc' died with SIGINT\")", compiler)
+    expected = signals.Interrupted if module.startswith("ffcx") else RuntimeError
+    with pytest.raises(expected), signals.closed():
+        compiler["compiled"]()

@@ -2,9 +2,9 @@
 
 A signal is noted, and what loops asks for it (`patiently`). Elsewhere, or after GRACE, it raises `Interrupted`. A
 library may swallow what is raised in one of its callbacks, so that it is raised again until the main thread has left; a
-compiler that is left half way crashes, or leaves a source for which others wait, so that nothing is raised in one. A
-thread that hears every signal ends what neither notes nor exceptions end: a step in compiled code, or a compilation,
-that takes longer than LIMIT. Libraries that keep Python's lock stop that thread, too; `parallel.watchdog` ends them.
+compiler that is left half way crashes, so that nothing is raised in one. A thread that hears every signal ends what
+neither notes nor exceptions end: a step in compiled code, or a compilation, that takes longer than LIMIT. Libraries
+that keep Python's lock stop that thread, too; `parallel.watchdog` ends them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -37,7 +38,9 @@ ECHO = 1.0
 GRACE, LIMIT = 5.0, 9.0
 # Seconds after which an exception that was swallowed is raised again, and one that would have met a compiler.
 AGAIN, SOON = 1.0, 0.05
-COMPILERS = {"numba", "llvmlite", "ffcx"}
+COMPILERS = {"numba", "llvmlite"}
+# Those that start processes, which hear Ctrl-C as well.
+WITH_PROCESSES = ("ffcx.codegeneration.jit", "dolfinx.jit")
 # Loaded with the libraries that need it.
 WATCHDOG = "witten.parallel.watchdog"
 # What is left where the main thread cannot say it.
@@ -57,7 +60,6 @@ class Signals:
     ----------
     reason : in words, once a signal has come, at the time `first`
     patient : whether the work in hand asks for `reason` itself
-    held : a compiler was at work when the command should have ended
     over : the work has ended, well or not: nothing is raised any more
     deadline : when the listening thread ends the process
     """
@@ -66,7 +68,6 @@ class Signals:
         self.reason: str | None = None
         self.first = 0.0
         self.patient = False
-        self.held = False
         self.over = False
         self.deadline: float | None = None
 
@@ -101,7 +102,7 @@ class Signals:
         """Raise Interrupted, now and until it is heard; not while it is being handled, nor inside a compiler."""
         if self.over:
             return
-        self.held = compiling = _compiling(frame)
+        compiling = _compiling(frame)
         _ask_again(SOON if compiling else AGAIN)
         if not (compiling or isinstance(sys.exception(), Interrupted)):
             raise Interrupted(self.reason or "")
@@ -193,6 +194,11 @@ def _compiling(frame: FrameType | None) -> bool:
     return False
 
 
+def _raised_by_compiler(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") in WITH_PROCESSES for frame, _ in frames)
+
+
 @contextmanager
 def patiently() -> Iterator[Callable[[], str | None]]:
     """Inside, a signal is only noted; what this yields says which has come: the work ends at a good place."""
@@ -211,9 +217,9 @@ def closed() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _signals.held:
-            raise Interrupted(_signals.reason or "") from error
-        raise
+        if _signals.reason is None or not _raised_by_compiler(error):
+            raise
+        raise Interrupted(_signals.reason) from error
     finally:
         _signals.over = True
         _signals.relent()
