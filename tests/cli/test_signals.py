@@ -8,6 +8,8 @@ import time
 import pytest
 from launcher import PATIENCE
 
+from witten.cli import signals
+
 # Runs a command that says when it has begun.
 COMMAND = """
 import ctypes, hashlib, os, sys, time
@@ -64,6 +66,17 @@ def command():
     print("begun", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
+# What PETSc does in a factorisation: Python's lock is kept, so that none of its threads runs.
+WITH_THE_LOCK = """
+import itertools
+from witten.parallel import watchdog
+watchdog.LIMIT = {limit}
+
+def command():
+    watchdog.guard()
+    print("begun", flush=True)
+    sum(itertools.repeat(0))
+"""
 PETSC = """
 def command():
     from witten.spectra.solvers.distributed import petsc_options
@@ -97,9 +110,10 @@ def ended(code, number, *more, limit=3.0):
         (COMPILING, "compiled\n"),
         (UNWINDING, "kept\n"),
         (IN_COMPILED_CODE, ""),
+        (WITH_THE_LOCK.format(limit=2.0), ""),
         (PETSC, ""),
     ],
-    ids=("swallowed", "swallowed-once", "compiling", "unwinding", "in-compiled-code", "petsc"),
+    ids=("swallowed", "swallowed-once", "compiling", "unwinding", "in-compiled-code", "with-the-lock", "petsc"),
 )
 def test_a_signal_ends_a_command_whatever_it_does(code, out):
     if code is PETSC:
@@ -127,3 +141,14 @@ def test_before_there_is_anything_to_keep_a_signal_ends_the_process_as_any_other
         process.send_signal(number)
         assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == -number
+
+
+@pytest.mark.parametrize("module", ["ffcx.codegeneration.jit", "witten"])
+def test_what_ctrl_c_ends_with_its_compiler_is_stopped_and_has_not_failed(module, monkeypatch):
+    monkeypatch.setattr(signals, "_signals", signals.Signals())
+    signals._signals.note(signal.SIGINT)
+    compiler = {"__name__": module}
+    exec("def compiled(): raise RuntimeError(\"'cc' died with SIGINT\")", compiler)
+    expected = signals.Interrupted if module.startswith("ffcx") else RuntimeError
+    with pytest.raises(expected), signals.closed():
+        compiler["compiled"]()

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import zlib
 
 import h5py
 import pytest
@@ -31,6 +32,12 @@ def saved(tmp_path):
     return tmp_path / "a.nc"
 
 
+def reseal(path):
+    """The sum of what a file holds now."""
+    data = path.read_bytes()
+    path.write_bytes(data + netcdf.SEAL % zlib.crc32(data))
+
+
 @pytest.mark.parametrize(
     "options",
     ["[1,2]", "5", 5, [1.0, 2.0], "null", "x", '{"a": NaN}', '{"a": 1e400}', '{"noise": "x"}', '{"noise": []}',
@@ -40,6 +47,7 @@ def saved(tmp_path):
 def test_options_that_cannot_be(saved, options):
     with h5py.File(saved, "a") as file:
         file.attrs["options"] = options
+    reseal(saved)
     with pytest.raises(RequestError, match="not a whole rate curve"):
         RateCurve.load(saved)
 
@@ -48,6 +56,7 @@ def test_options_that_cannot_be(saved, options):
 def test_learning_rates_that_cannot_be(saved, value):
     with h5py.File(saved, "a") as file:
         file["learning_rate"][0] = value
+    reseal(saved)
     with pytest.raises(RequestError, match="a learning rate is not positive"):
         RateCurve.load(saved)
 
@@ -68,9 +77,20 @@ def test_a_damaged_file_is_known_before_it_is_read(saved):
     assert RateCurve.load(saved).learning_rates.tolist() == list(RATES)
 
 
+def test_a_damaged_file_without_a_sum_is_read_by_another_process_first(saved, monkeypatch):
+    """Where HDF5 does not end; it would hear no signal."""
+    monkeypatch.setattr(netcdf, "READING", 1)
+    whole = saved.read_bytes()[: -len(netcdf.SEAL % 0)]
+    heap = whole.index(b"GCOL")
+    saved.write_bytes(whole[: heap + 16] + bytes(284) + whole[heap + 300 :])
+    with pytest.raises(RequestError, match="is damaged"):
+        RateCurve.load(saved)
+
+
 def test_names_that_are_no_words(saved):
     with h5py.File(saved, "a") as file:
         file.attrs["method"] = [1, 2]
+    reseal(saved)
     with pytest.raises(RequestError, match="no words"):
         RateCurve.load(saved)
 

@@ -48,3 +48,23 @@ def test_other_errors_are_not_hidden(monkeypatch):
     monkeypatch.setattr(module.fem, "form", form)
     with pytest.raises(RuntimeError, match="no compiler"):
         module.compiled_form("u v dx")
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_compilation_that_is_interrupted_leaves_no_source(monkeypatch, tmp_path, compiles):
+    source = tmp_path / "libffcx_forms_0.c"
+
+    def _compile_objects():
+        raise KeyboardInterrupt
+
+    def wait():
+        raise KeyboardInterrupt
+
+    def compile_forms(integrand, cache_dir=tmp_path, module_name=source.stem):
+        source.touch()
+        _compile_objects() if compiles else wait()
+
+    monkeypatch.setattr(module.fem, "form", compile_forms)
+    with pytest.raises(KeyboardInterrupt):
+        module.compiled_form("u v dx")
+    assert source.exists() is not compiles

@@ -3,7 +3,8 @@
 A signal is noted, and what loops asks for it (`patiently`). Elsewhere, or after GRACE, it raises `Interrupted`. A
 library may swallow what is raised in one of its callbacks, so that it is raised again until the main thread has left; a
 compiler that is left half way crashes, so that nothing is raised in one. A thread that hears every signal ends what
-neither notes nor exceptions end: a step in compiled code, or a compilation, that takes longer than LIMIT.
+neither notes nor exceptions end: a step in compiled code, or a compilation, that takes longer than LIMIT. Libraries
+that keep Python's lock stop that thread, too; `parallel.watchdog` ends them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -37,6 +39,10 @@ GRACE, LIMIT = 5.0, 9.0
 # Seconds after which an exception that was swallowed is raised again, and one that would have met a compiler.
 AGAIN, SOON = 1.0, 0.05
 COMPILERS = {"numba", "llvmlite"}
+# Those that start processes, which hear Ctrl-C as well.
+WITH_PROCESSES = ("ffcx.codegeneration.jit", "dolfinx.jit")
+# Loaded with the libraries that need it.
+WATCHDOG = "witten.parallel.watchdog"
 # What is left where the main thread cannot say it.
 KEPT = "a file of -o holds what was finished"
 
@@ -106,6 +112,8 @@ class Signals:
         _ask_again(0.0)
         if self.deadline is not None:
             self.deadline = time.monotonic() + LIMIT
+        if WATCHDOG in sys.modules:
+            sys.modules[WATCHDOG].relent()
 
     def heard(self, number: int) -> None:
         """What the listening thread does: the main thread may be in compiled code and hear nothing."""
@@ -141,6 +149,8 @@ def listen() -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _signals.overdue)
         signal.set_wakeup_fd(_listening_thread(), warn_on_full_buffer=False)
+        if WATCHDOG in sys.modules:
+            sys.modules[WATCHDOG].guard()
 
 
 @cache
@@ -184,6 +194,11 @@ def _compiling(frame: FrameType | None) -> bool:
     return False
 
 
+def _raised_by_compiler(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") in WITH_PROCESSES for frame, _ in frames)
+
+
 @contextmanager
 def patiently() -> Iterator[Callable[[], str | None]]:
     """Inside, a signal is only noted; what this yields says which has come: the work ends at a good place."""
@@ -197,9 +212,14 @@ def patiently() -> Iterator[Callable[[], str | None]]:
 
 @contextmanager
 def closed() -> Iterator[None]:
-    """Around a whole command: once it has been left, nothing is raised any more."""
+    """Around a whole command: once it has been left, nothing is raised any more. A compiler that the signal ended, as
+    Ctrl-C does with all that the terminal has, failed for that reason."""
     try:
         yield
+    except Exception as error:
+        if _signals.reason is None or not _raised_by_compiler(error):
+            raise
+        raise Interrupted(_signals.reason) from error
     finally:
         _signals.over = True
         _signals.relent()

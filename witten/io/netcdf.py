@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -55,8 +59,24 @@ KINDS = {
 
 
 # What follows the HDF5 data of a file, where its readers do not look: the sum of what comes before. HDF5 itself does
-# not end on some files that have been damaged. Whatever else changes a file cuts this off.
+# not end on some files that have been damaged, and hears no signal. Whatever else changes a file cuts this off.
 SEAL = b"witten crc32 %08x\n"
+# Files without a seal are read by another process first, which may compute for so many seconds.
+READING = 20
+READ = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]), int(sys.argv[2])))
+import h5py
+
+def look(name, found):
+    dict(found.attrs)
+    isinstance(found, h5py.Dataset) and found[()]
+
+with h5py.File(sys.argv[1], "r", locking=False) as file:
+    look("", file)
+    file.visititems(look)
+"""
+HDF5 = b"\x89HDF\r\n\x1a\n"
 # Brackets in the options of a file, of which each is a list or a table.
 MOST_NESTED = 500
 
@@ -100,14 +120,24 @@ def read_kind(path: str | Path) -> str:
 
 
 def _unharmed(path: str | Path) -> bool:
-    """Whether a file that has a seal is as it was written."""
+    """Whether a file that has a seal is as it was written, and one that has none can be read to its end."""
     length = len(SEAL % 0)
     try:
         data = memoryview(Path(path).read_bytes())
+        when = os.stat(path).st_mtime_ns
     except OSError:  # which whoever opens it explains
         return True
     seal = bytes(data[-length:])
-    return not seal.startswith(SEAL[:-5]) or seal == SEAL % zlib.crc32(data[:-length])
+    if seal.startswith(SEAL[:-5]):
+        return seal == SEAL % zlib.crc32(data[:-length])
+    return bytes(data[: len(HDF5)]) != HDF5 or _can_be_read(os.path.abspath(path), when)
+
+
+@cache
+def _can_be_read(path: str, when: int) -> bool:
+    """Whether another process gets through a file as it was at that time; what it raises is raised here again."""
+    words = [sys.executable, "-c", READ, path, str(READING)]
+    return subprocess.run(words, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL).returncode >= 0
 
 
 def provenance(kind: str, title: str, attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 h5py comes first: the wheel of DOLFINx brings an HDF5 of its own and offers it to all that is loaded later. Then
 `dolfinx_solver`, where that wheel is what is installed, which prepares the libraries for petsc4py and slepc4py. PETSc
-leaves signals to whoever listens already: its own handler of SIGTERM prints a page and aborts.
+leaves signals to whoever listens already: its own handler of SIGTERM prints a page and aborts. While any of them
+works Python hears nothing, so that `watchdog` begins to listen.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import suppress
 import h5py  # noqa: F401
 
 from witten.parallel.communicators import no_mpi
+from witten.parallel.watchdog import guard
 
 try:
     with suppress(ModuleNotFoundError):  # conda and Spack have no such package, and no need of it
@@ -24,3 +26,4 @@ except ModuleNotFoundError:
     raise
 except (ImportError, OSError, RuntimeError) as error:  # the packages are there, and no MPI
     raise no_mpi(error) from None
+guard()
