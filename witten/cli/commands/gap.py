@@ -36,7 +36,7 @@ EXAMPLES = base_command.examples(
     "witten gap \"x^2/2 + y^2/2\" --lr 0.1 --mesh meshes/disk.msh",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --walltime 00:50:00",
     "witten gap double-well:dim=2 --lr 0.1,0.2 -o a.nc --resume",
-    "mpiexec -n 4 witten gap double-well:dim=3 --lr 0.05:0.5:20 --groups 2",
+    "mpiexec -n 4 witten gap \"(x^2-1)^2/4 + (y-x*z)^2 + z^2\" --lr 0.05:0.5:20 --groups 2",
 )
 
 
