@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check docs bench coverage release fem slurm clean distclean
+.PHONY: help demo test lint check kernels docs bench coverage release fem slurm clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,11 @@ lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: .venv/.ready slurm  ## the tests alone, three at a time (ARGS="-k name" passes options to pytest)
+kernels: .venv/.ready
+	@# once, two processes at a time: tests that run side by side would all compile the same
+	@printf '%s\n' 'gap spectrum theory chain' 'simulate descend bifurcate risk' | xargs -P 2 -L 1 $(BIN)/witten warm
+
+check: .venv/.ready kernels slurm  ## the tests alone, three at a time (ARGS="-k name" passes options to pytest)
 	@# bytecode is kept whatever the environment says: the tests start hundreds of processes, on ranks pytest itself
 	PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
