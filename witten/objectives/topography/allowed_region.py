@@ -12,7 +12,7 @@ g_i the components of grad f along the eigenvectors of Hess f, h_i its eigenvalu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -47,6 +47,14 @@ TOO_HIGH = 1e30
 MOST_CELLS, FINE = 20_000, 1 / 16
 # Into how many places that are not connected they may fall.
 MOST_PIECES = 64
+# Cells of all sizes, and how large they are in the end beside their distance from the origin.
+MOST_AFAR, AFAR = 100_000, 0.3
+# How often boxes are halved, and how many spots high up on the floors of valleys are looked at.
+MOST_HALVINGS, MOST_SPOTS = 400, 8
+# Cells of a place from which it is looked at.
+FLOORS = 4000
+# Newton's steps down the sides of a valley.
+DOWNWARDS = 6
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,14 @@ class AllowedRegion:
     level : the largest f there; -inf where there is none
     end : whether V_s^+ > 2 lambda far out; else there may be no such mode, but a continuous spectrum
     enclosed : whether it is proved that all of it lies in boxes that were looked at
+    lower, upper : the corners of the box that was looked at, shape (d,)
     """
 
     level: float
     end: bool
     enclosed: bool = False
+    lower: Array = field(default_factory=lambda: np.empty(0))
+    upper: Array = field(default_factory=lambda: np.empty(0))
 
 
 def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float) -> AllowedRegion:
@@ -72,19 +83,62 @@ def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float)
     if 0 < known.points.shape[1] <= MOST_KNOWN:
         boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
     far = enclosed(f, s, rate)
-    endless = bool(far) and not np.isfinite(far[0]).all()
-    if not endless:
-        boxes += [(np.minimum(low, a), np.maximum(high, b)) for a, b in far[:1]]
-        boxes += [place for place in far[1:] if not any(_seen(place, box) for box in boxes)]
+    for whole in far[:1] if far else []:
+        boxes.append((np.minimum(low, whole.lower), np.maximum(high, whole.upper)))
+    for place in far[1:] if far else []:
+        if not any(_seen(place, box) for box in boxes):
+            boxes.append((place.lower, place.upper))
     # A larger box has coarser cells: each has its say.
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
+    if far:
+        found += _on_floors(f, s, rate, far[1:], max(each.level for each in found))
+    lower, upper = np.min([each.lower for each in found], axis=0), np.max([each.upper for each in found], axis=0)
     level, end = max(each.level for each in found), all(each.end for each in found)
-    return AllowedRegion(level, end, bool(far) and not endless)
+    return AllowedRegion(level, end, far is not None, lower, upper)
 
 
-def _seen(place: tuple[Array, Array], box: tuple[Array, Array]) -> bool:
+def _on_floors(f: Objective, s: float, rate: float, places: list[Place], level: float) -> list[AllowedRegion]:
+    """In and around slow spots that lie higher than a level, on the floors of valleys that are too long and thin for a
+    grid over all of them: from the middle of each cell that nothing excludes Newton's steps go down the sides.
+
+    Such a spot is as long as diffusion takes for the rate, or it is left before."""
+    points = np.hstack([place.middles for place in places])
+    room = np.hstack([np.full(place.middles.shape[1], place.side) for place in places])
+    points, potential = _down_the_sides(f, s, points, room, 2 * rate)
+    with np.errstate(all="ignore"):
+        values = np.asarray(f(points), dtype=float)
+    half = 0.5 * np.pi * np.sqrt(0.5 * s / (SLOWLY * rate))
+    spots = np.flatnonzero((potential <= 2 * rate) & (values > level + s))
+    found: list[AllowedRegion] = []
+    for i in spots[np.argsort(-values[spots])]:
+        x = points[:, i]
+        if len(found) < MOST_SPOTS and not any(((each.lower <= x) & (x <= each.upper)).all() for each in found):
+            found.append(_in_and_around(f, s, rate, x - half, x + half))
+    return found
+
+
+def _down_the_sides(f: Objective, s: float, points: Array, room: Array, most: float) -> tuple[Array, Array]:
+    """Points (d, n) moved at most by so much, (n,), along the directions that make V_s^+ larger than `most`, to where
+    grad f has no part in them if f were its Taylor polynomial, again and again; and V_s^+ there."""
+    x = points
+    for _ in range(DOWNWARDS):
+        with np.errstate(all="ignore"):
+            slope, curvature = f.gradient(x), np.moveaxis(f.piecewise_hessian(x), 2, 0)
+            finite = np.isfinite(slope).all(axis=0) & np.isfinite(curvature).all(axis=(1, 2))
+            h, v = np.linalg.eigh(np.where(finite[:, None, None], curvature, 0.0))
+            g = np.einsum("nij,in->nj", v, np.where(finite, slope, 0.0))
+            step = np.where((h > 0) & (g**2 / s - h > 0), -g / h, 0.0)
+            moved = x + np.einsum("nij,nj->in", v, step)
+        near = finite & (np.linalg.norm(moved - points, axis=0) <= room)
+        x = np.where(near, moved, x)
+    with np.errstate(all="ignore"):
+        potential = _potential(f.gradient(x), f.piecewise_hessian(x), s, most)
+    return x, np.where(np.isfinite(potential), potential, np.inf)
+
+
+def _seen(place: Place, box: tuple[Array, Array]) -> bool:
     """Whether a box holds a place, and its grid has cells that are fine enough for it."""
-    (inner, outer), (low, high) = place, box
+    inner, outer, (low, high) = place.lower, place.upper, box
     within = (inner >= low) & (outer <= high)
     return bool((within & (3 * (high - low) / CELLS_OF_REGION[low.size] <= FINE * (outer - inner))).all())
 
@@ -102,7 +156,7 @@ def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array)
         end = not _touches_rim(slow, around)
         if end:
             break
-    return AllowedRegion(float(values[slow].max(initial=-np.inf)), end)
+    return AllowedRegion(float(values[slow].max(initial=-np.inf)), end, False, low, high)
 
 
 def _left_slowly(
@@ -133,7 +187,9 @@ def may_reach_far(f: Objective, s: float, rate: float) -> bool:
     """Whether {V_s^+ <= 2 rate} may reach so far that diffusion leaves it as slowly as the rate, be there wells or not;
     true where nothing is proved."""
     far = enclosed(f, s, rate)
-    return not far or bool((_by_diffusion(s, far[0][1] - far[0][0]) <= SLOWLY * rate).any())
+    if not far:
+        return far is None
+    return bool((_by_diffusion(s, far[0].upper - far[0].lower) <= SLOWLY * rate).any())
 
 
 def _by_diffusion(s: float, extents: Array) -> Array:
@@ -141,13 +197,30 @@ def _by_diffusion(s: float, extents: Array) -> Array:
     return 0.5 * s * (np.pi / extents) ** 2
 
 
-def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
-    """Corners of boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of
-    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected, and is all of
-    space where nothing shows that such places end. Empty for a callable, where f has a mobility or there is no such
-    place, and where that takes too many cells."""
+@dataclass(frozen=True)
+class Place:
+    """A box.
+
+    Attributes
+    ----------
+    lower, upper : its corners, shape (d,)
+    middles : of the cells in it that nothing excludes, (d, n)
+    side : the longest that these have
+    """
+
+    lower: Array
+    upper: Array
+    middles: Array
+    side: float
+
+
+def enclosed(f: Objective, s: float, rate: float) -> list[Place] | None:
+    """Boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of the formula,
+    up to 10^13 of them: the first holds the others, of which each holds what is connected. None where nothing is
+    proved: for a callable, where f has a mobility, where nothing shows that such places end, and where that takes too
+    many cells."""
     if f.formula is None or f.mobility:
-        return []
+        return None
     frame = affine_frame(f)
     g, back = frame.objective, frame.matrix
     value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
@@ -160,44 +233,94 @@ def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
         keep = (~(bound > 2 * rate) | kinked(low, high)) & ~_too_high(g, value(low, high), low, high, s)
         return low[:, keep], high[:, keep]
 
-    def around(low: Array, high: Array) -> Cells:
-        centre, half = frame.out((low + high) / 2), abs(back) @ ((high - low) / 2)
-        return (centre - half).min(axis=1), (centre + half).max(axis=1)
+    def around(low: Array, high: Array) -> Place:
+        middles, sides = frame.out((low + high) / 2), abs(back) @ (high - low)
+        return Place((middles - sides / 2).min(axis=1), (middles + sides / 2).max(axis=1), middles, float(sides.max()))
 
     def left_at_once(low: Array, high: Array) -> bool:
-        return bool((_by_diffusion(s, np.subtract(*around(low, high)[::-1])) > SLOWLY * rate).all())
+        whole = around(low, high)
+        return bool((_by_diffusion(s, whole.upper - whole.lower) > SLOWLY * rate).all())
 
     first, last = (ends[:, None] for ends in everywhere(f).T)
-    cells = _subdivided(kept, first, last, lambda low, high: False)
+    straight = ~f.periodic_axes
+
+    def ends(low: Array, high: Array) -> bool:
+        return not ((low <= first) | (high >= last))[straight].any()
+
+    cells = _subdivided(kept, first, last, ends)
     if cells is None:
-        return []
-    if not f.periodic_axes.any() and ((cells[0] <= first).any() or (cells[1] >= last).any()):
-        return [(np.full(f.dimension, -np.inf), np.full(f.dimension, np.inf))]
+        far = _from_afar(kept, first, last)
+        if far is None or (far[0].size and not ends(*far)):
+            return None
+        cells = _subdivided(kept, *(end[:, None] for end in (far[0].min(axis=1), far[1].max(axis=1))), ends)
+    if cells is None or not cells[0].size:
+        return None if cells is None else []
+    def finer(low: Array, high: Array) -> list[Place]:
+        while 0 < low.shape[1] <= FLOORS // 2 and not left_at_once(low, high):
+            low, high = kept(*_halved(low, high, int((high - low)[:, 0].argmax())))
+        return [around(low, high)] if low.size else []
+
     found, parts = [around(*cells)], [cells]
     while parts:
         pieces = _connected(*parts.pop())
         if len(pieces) == 1 or len(found) + len(parts) + len(pieces) > MOST_PIECES:
-            found += [around(*piece) for piece in pieces]
+            found += [place for piece in pieces for place in finer(*piece)]
             continue
-        parts += [cells for piece in pieces if (cells := _subdivided(kept, *piece, left_at_once)) is not None]
+        for piece in pieces:
+            cells = _subdivided(kept, *piece, lambda low, high: True, left_at_once)
+            if cells is None:
+                found.append(around(*piece))
+            elif cells[0].size:
+                parts.append(cells)
     return found
 
 
-def _subdivided(kept: Callable[..., Cells], low: Array, high: Array, enough: Callable[..., bool]) -> Cells | None:
-    """Halves of boxes, of halves and so on, less what need not be kept, until they are FINE beside all of them, or
-    `enough`; None if nothing is left, or too many are."""
-    while True:
+def _subdivided(
+    kept: Callable[..., Cells],
+    low: Array,
+    high: Array,
+    may_end: Callable[..., bool],
+    enough: Callable[..., bool] = lambda low, high: False,
+) -> Cells | None:
+    """Halves of boxes, of halves and so on, less what need not be kept, until none is left, or they are FINE beside all
+    of them and that `may_end`, or until `enough`; None if there are too many."""
+    for _ in range(MOST_HALVINGS):
         low, high = kept(low, high)
-        if not 0 < low.shape[1] <= MOST_CELLS:
+        if low.shape[1] == 0:
+            return low, high
+        if low.shape[1] > MOST_CELLS:
             return None
         sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
-        if (sides <= FINE * hull).all() or enough(low, high):
+        if ((sides <= FINE * hull).all() and may_end(low, high)) or enough(low, high):
             return low, high
-        axis = int((sides / hull).argmax())
-        middle = (low[axis] + high[axis]) / 2
-        left, right = high.copy(), low.copy()
-        left[axis] = right[axis] = middle
-        low, high = np.hstack([low, right]), np.hstack([left, high])
+        low, high = _halved(low, high, int((sides / hull).argmax()))
+    return None
+
+
+def _from_afar(kept: Callable[..., Cells], low: Array, high: Array) -> Cells | None:
+    """As `_subdivided`, each box halved along the axis on which it is longest beside its distance from the origin of
+    the coordinates, as long as that is more than AFAR: cells of all sizes. None if there are too many."""
+    found, count = [], 0
+    while True:
+        low, high = kept(low, high)
+        count += low.shape[1]
+        if count > MOST_AFAR:
+            return None
+        extents = (high - low) / np.maximum(abs(low + high) / 2, 1.0)
+        large = extents.max(axis=0) > AFAR
+        found.append((low[:, ~large], high[:, ~large]))
+        if not large.any():
+            return np.hstack([each[0] for each in found]), np.hstack([each[1] for each in found])
+        low, high, axes = low[:, large], high[:, large], extents[:, large].argmax(axis=0)
+        parts = [_halved(low[:, axes == axis], high[:, axes == axis], axis) for axis in range(len(low))]
+        low, high = np.hstack([part[0] for part in parts]), np.hstack([part[1] for part in parts])
+
+
+def _halved(low: Array, high: Array, axis: int) -> Cells:
+    middle = (low[axis] + high[axis]) / 2
+    left, right = high.copy(), low.copy()
+    left[axis] = right[axis] = middle
+    return np.hstack([low, right]), np.hstack([left, high])
 
 
 def _connected(low: Array, high: Array) -> list[Cells]:
