@@ -12,8 +12,9 @@ from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.symbolic.interval_arithmetic import enclosure
-from witten.objectives.topography.allowed_region import allowed_region, enclosed
+from witten.objectives.topography.allowed_region import allowed_region
 from witten.objectives.topography.critical_set import reach, rise
+from witten.objectives.topography.slow_places import enclosed
 
 BANANA = "(y-x**2)**2+0.1*(x**2-1)**2+0.05*x"
 

@@ -118,8 +118,8 @@ def warn_if_wide(
 
 
 def notes(objective: Objective, s: float, bottom: Bottom, box: Box | None, kept: Truncation) -> tuple[str, ...]:
-    """What a reader should know: what is undecided far out, where slow places were sought, and how
-    much the walls of a box matter.
+    """What a reader should know: what is undecided far out, where slow places were sought, and how much the walls of a
+    box matter.
 
     An AccuracyWarning says the latter, too: who gives a box may have all of space in mind."""
     said = [bottom.note] if bottom.note else []

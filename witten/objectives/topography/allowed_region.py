@@ -11,48 +11,29 @@ g_i the components of grad f along the eigenvectors of Hess f, h_i its eigenvalu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.mobility import without_mobility
 from witten.objectives.objective import Objective
-from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
-from witten.objectives.symbolic.rewriting.affine_frame import affine_frame
 from witten.objectives.topography.critical_set import everywhere, reach
+from witten.objectives.topography.slow_places import FINE, SLOWLY, Place, by_diffusion, enclosed
 
 __all__ = ["AllowedRegion", "allowed_region", "may_reach_far"]
 
 Array = NDArray[np.float64]
-Cells = tuple[Array, Array]
 # Cells along each axis.
 CELLS_OF_REGION = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
 GROWTH = 6
 # Critical points beyond which only those nearby are examined: there may be infinitely many.
 MOST_KNOWN = 1000
-# A place is examined if it is left at most so many times faster than the rate.
-SLOWLY = 10.0
-# Heights, in units of s, at which no double distinguishes places.
-TOO_HIGH = 1e30
-# The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
-MOST_CELLS, FINE = 20_000, 1 / 16
-# Into how many places that are not connected they may fall.
-MOST_PIECES = 64
-# Cells of all sizes, and how large they are in the end beside their distance from the origin.
-MOST_AFAR, AFAR = 100_000, 0.3
-# How often boxes are halved, and how many spots high up on the floors of valleys are looked at.
-MOST_HALVINGS, MOST_SPOTS = 400, 8
-# Cells of a place from which it is looked at.
-FLOORS = 4000
+# How many spots high up on the floors of valleys are looked at.
+MOST_SPOTS = 8
 # Newton's steps down the sides of a valley.
 DOWNWARDS = 6
 
@@ -66,14 +47,14 @@ class AllowedRegion:
     level : the largest f there; -inf where there is none
     end : whether V_s^+ > 2 lambda far out; else there may be no such mode, but a continuous spectrum
     enclosed : whether it is proved that all of it lies in boxes that were looked at
-    lower, upper : the corners of the box that was looked at, shape (d,)
+    lower, upper : the corners of the box around all that was looked at, shape (d,)
     """
 
     level: float
     end: bool
-    enclosed: bool = False
-    lower: Array = field(default_factory=lambda: np.empty(0))
-    upper: Array = field(default_factory=lambda: np.empty(0))
+    enclosed: bool
+    lower: Array
+    upper: Array
 
 
 def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float) -> AllowedRegion:
@@ -83,31 +64,34 @@ def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float)
     if 0 < known.points.shape[1] <= MOST_KNOWN:
         boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
     far = enclosed(f, s, rate)
-    for whole in far[:1] if far else []:
-        boxes.append((np.minimum(low, whole.lower), np.maximum(high, whole.upper)))
-    for place in far[1:] if far else []:
-        if not any(_seen(place, box) for box in boxes):
-            boxes.append((place.lower, place.upper))
+    if far:
+        boxes.append((np.minimum(low, far[0].lower), np.maximum(high, far[0].upper)))
+        for place in far[1:]:
+            if not any(_seen(place, box) for box in boxes):
+                boxes.append((place.lower, place.upper))
     # A larger box has coarser cells: each has its say.
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
     if far:
-        found += _on_floors(f, s, rate, far[1:], max(each.level for each in found))
+        found += _on_floors(f, s, rate, far, max(each.level for each in found))
     lower, upper = np.min([each.lower for each in found], axis=0), np.max([each.upper for each in found], axis=0)
     level, end = max(each.level for each in found), all(each.end for each in found)
     return AllowedRegion(level, end, far is not None, lower, upper)
 
 
-def _on_floors(f: Objective, s: float, rate: float, places: list[Place], level: float) -> list[AllowedRegion]:
+def _on_floors(f: Objective, s: float, rate: float, far: list[Place], level: float) -> list[AllowedRegion]:
     """In and around slow spots that lie higher than a level, on the floors of valleys that are too long and thin for a
     grid over all of them: from the middle of each cell that nothing excludes Newton's steps go down the sides.
 
-    Such a spot is as long as diffusion takes for the rate, or it is left before."""
+    Such a spot is as long as diffusion takes for the rate, or as all places together, or it is left before."""
+    whole, *places = far
     points = np.hstack([place.middles for place in places])
     room = np.hstack([np.full(place.middles.shape[1], place.side) for place in places])
     points, potential = _down_the_sides(f, s, points, room, 2 * rate)
     with np.errstate(all="ignore"):
         values = np.asarray(f(points), dtype=float)
-    half = 0.5 * np.pi * np.sqrt(0.5 * s / (SLOWLY * rate))
+    with np.errstate(divide="ignore"):
+        length = np.pi * np.sqrt(np.divide(0.5 * s, SLOWLY * rate))
+    half = np.minimum(length, whole.upper - whole.lower) / 2
     spots = np.flatnonzero((potential <= 2 * rate) & (values > level + s))
     found: list[AllowedRegion] = []
     for i in spots[np.argsort(-values[spots])]:
@@ -176,7 +160,7 @@ def _left_slowly(
     extents = [max(h * (axis.stop - axis.start) for h, axis in zip(spacing, box, strict=True))
                for box in find_objects(piece)]  # fmt: skip
     with np.errstate(under="ignore"):
-        left = _by_diffusion(s, np.array([np.inf, *extents])) * np.exp(-2 * barriers / s)
+        left = by_diffusion(s, np.array([np.inf, *extents])) * np.exp(-2 * barriers / s)
     keep = left <= SLOWLY * rate
     keep[0] = False
     out: NDArray[np.bool_] = keep[piece]
@@ -189,176 +173,7 @@ def may_reach_far(f: Objective, s: float, rate: float) -> bool:
     far = enclosed(f, s, rate)
     if not far:
         return far is None
-    return bool((_by_diffusion(s, far[0].upper - far[0].lower) <= SLOWLY * rate).any())
-
-
-def _by_diffusion(s: float, extents: Array) -> Array:
-    """The rates at which diffusion leaves places of these extents."""
-    return 0.5 * s * (np.pi / extents) ** 2
-
-
-@dataclass(frozen=True)
-class Place:
-    """A box.
-
-    Attributes
-    ----------
-    lower, upper : its corners, shape (d,)
-    middles : of the cells in it that nothing excludes, (d, n)
-    side : the longest that these have
-    """
-
-    lower: Array
-    upper: Array
-    middles: Array
-    side: float
-
-
-def enclosed(f: Objective, s: float, rate: float) -> list[Place] | None:
-    """Boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of the formula,
-    up to 10^13 of them: the first holds the others, of which each holds what is connected. None where nothing is
-    proved: for a callable, where f has a mobility, where nothing shows that such places end, and where that takes too
-    many cells."""
-    if f.formula is None or f.mobility:
-        return None
-    frame = affine_frame(f)
-    g, back = frame.objective, frame.matrix
-    value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
-    turn = np.linalg.inv(back).T
-
-    def kept(low: Array, high: Array) -> Cells:
-        slope, curvature = gradient(low, high), hessian(low, high)
-        with np.errstate(all="ignore"):
-            bound = _least_squared(turn, *slope) / s - _largest_laplacian(turn, *curvature)
-        keep = (~(bound > 2 * rate) | kinked(low, high)) & ~_too_high(g, value(low, high), low, high, s)
-        return low[:, keep], high[:, keep]
-
-    def around(low: Array, high: Array) -> Place:
-        middles, sides = frame.out((low + high) / 2), abs(back) @ (high - low)
-        return Place((middles - sides / 2).min(axis=1), (middles + sides / 2).max(axis=1), middles, float(sides.max()))
-
-    def left_at_once(low: Array, high: Array) -> bool:
-        whole = around(low, high)
-        return bool((_by_diffusion(s, whole.upper - whole.lower) > SLOWLY * rate).all())
-
-    first, last = (ends[:, None] for ends in everywhere(f).T)
-    straight = ~f.periodic_axes
-
-    def ends(low: Array, high: Array) -> bool:
-        return not ((low <= first) | (high >= last))[straight].any()
-
-    cells = _subdivided(kept, first, last, ends)
-    if cells is None:
-        far = _from_afar(kept, first, last)
-        if far is None or (far[0].size and not ends(*far)):
-            return None
-        cells = _subdivided(kept, *(end[:, None] for end in (far[0].min(axis=1), far[1].max(axis=1))), ends)
-    if cells is None or not cells[0].size:
-        return None if cells is None else []
-    def finer(low: Array, high: Array) -> list[Place]:
-        while 0 < low.shape[1] <= FLOORS // 2 and not left_at_once(low, high):
-            low, high = kept(*_halved(low, high, int((high - low)[:, 0].argmax())))
-        return [around(low, high)] if low.size else []
-
-    found, parts = [around(*cells)], [cells]
-    while parts:
-        pieces = _connected(*parts.pop())
-        if len(pieces) == 1 or len(found) + len(parts) + len(pieces) > MOST_PIECES:
-            found += [place for piece in pieces for place in finer(*piece)]
-            continue
-        for piece in pieces:
-            cells = _subdivided(kept, *piece, lambda low, high: True, left_at_once)
-            if cells is None:
-                found.append(around(*piece))
-            elif cells[0].size:
-                parts.append(cells)
-    return found
-
-
-def _subdivided(
-    kept: Callable[..., Cells],
-    low: Array,
-    high: Array,
-    may_end: Callable[..., bool],
-    enough: Callable[..., bool] = lambda low, high: False,
-) -> Cells | None:
-    """Halves of boxes, of halves and so on, less what need not be kept, until none is left, or they are FINE beside all
-    of them and that `may_end`, or until `enough`; None if there are too many."""
-    for _ in range(MOST_HALVINGS):
-        low, high = kept(low, high)
-        if low.shape[1] == 0:
-            return low, high
-        if low.shape[1] > MOST_CELLS:
-            return None
-        sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
-        if ((sides <= FINE * hull).all() and may_end(low, high)) or enough(low, high):
-            return low, high
-        low, high = _halved(low, high, int((sides / hull).argmax()))
-    return None
-
-
-def _from_afar(kept: Callable[..., Cells], low: Array, high: Array) -> Cells | None:
-    """As `_subdivided`, each box halved along the axis on which it is longest beside its distance from the origin of
-    the coordinates, as long as that is more than AFAR: cells of all sizes. None if there are too many."""
-    found, count = [], 0
-    while True:
-        low, high = kept(low, high)
-        count += low.shape[1]
-        if count > MOST_AFAR:
-            return None
-        extents = (high - low) / np.maximum(abs(low + high) / 2, 1.0)
-        large = extents.max(axis=0) > AFAR
-        found.append((low[:, ~large], high[:, ~large]))
-        if not large.any():
-            return np.hstack([each[0] for each in found]), np.hstack([each[1] for each in found])
-        low, high, axes = low[:, large], high[:, large], extents[:, large].argmax(axis=0)
-        parts = [_halved(low[:, axes == axis], high[:, axes == axis], axis) for axis in range(len(low))]
-        low, high = np.hstack([part[0] for part in parts]), np.hstack([part[1] for part in parts])
-
-
-def _halved(low: Array, high: Array, axis: int) -> Cells:
-    middle = (low[axis] + high[axis]) / 2
-    left, right = high.copy(), low.copy()
-    left[axis] = right[axis] = middle
-    return np.hstack([low, right]), np.hstack([left, high])
-
-
-def _connected(low: Array, high: Array) -> list[Cells]:
-    """Boxes of one size, parted by what touches."""
-    at = np.rint((low - low.min(axis=1, keepdims=True)) / (high - low).max(axis=1, keepdims=True)).T
-    pairs = cKDTree(at).query_pairs(1.5, p=np.inf, output_type="ndarray")
-    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(at), len(at)))
-    count, label = connected_components(graph, directed=False)
-    return [(low[:, label == i], high[:, label == i]) for i in range(count)]
-
-
-def _too_high(f: Objective, value: tuple[Array, Array], low: Array, high: Array, s: float) -> NDArray[np.bool_]:
-    """In which boxes f is too high to matter, from enclosures of its values: also where it overflows, all the more
-    where its derivatives do. The difference of terms that overflow is enclosed by nothing and no number anywhere."""
-    out: NDArray[np.bool_] = value[0] > TOO_HIGH * s
-    unknown = np.flatnonzero(np.isneginf(value[0]) & np.isposinf(value[1]))
-    if unknown.size:
-        sides = np.stack([low[:, unknown], (low + high)[:, unknown] / 2, high[:, unknown]])
-        choices = product(range(3), repeat=low.shape[0])
-        with np.errstate(all="ignore"):
-            somewhere = [np.isfinite(f(np.stack([sides[i, axis] for axis, i in enumerate(at)]))) for at in choices]
-        out[unknown] = ~np.any(somewhere, axis=0)
-    return out
-
-
-def _least_squared(turn: Array, low: Array, high: Array) -> Array:
-    """The least |turn v|^2 of vectors v between low and high, (d, n), or less: by its components, which mix what is
-    known of those of v, and by |v|."""
-    middle, spread = turn @ ((low + high) / 2), abs(turn) @ ((high - low) / 2)
-    turned = (np.maximum(abs(middle) - spread, 0.0) ** 2).sum(axis=0)
-    least = np.maximum(np.maximum(low, -high), 0.0)
-    return np.asarray(np.fmax(turned, np.linalg.norm(turn, -2) ** 2 * (least**2).sum(axis=0)))
-
-
-def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
-    """The largest trace of turn H turn^T for symmetric H between low and high, (d, d, n)."""
-    metric = turn.T @ turn
-    return np.einsum("ij,ijn->n", metric, (low + high) / 2) + np.einsum("ij,ijn->n", abs(metric), (high - low) / 2)
+    return bool((by_diffusion(s, far[0].upper - far[0].lower) <= SLOWLY * rate).any())
 
 
 def _on_grid(f: Objective, s: float, low: Array, high: Array, most: float) -> tuple[Array, Array]:
