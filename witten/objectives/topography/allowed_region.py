@@ -73,7 +73,8 @@ def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float)
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
     if far:
         found += _on_floors(f, s, rate, far, max(each.level for each in found))
-    lower, upper = np.min([each.lower for each in found], axis=0), np.max([each.upper for each in found], axis=0)
+    lower = np.stack([each.lower for each in found]).min(axis=0)
+    upper = np.stack([each.upper for each in found]).max(axis=0)
     level, end = max(each.level for each in found), all(each.end for each in found)
     return AllowedRegion(level, end, far is not None, lower, upper)
 

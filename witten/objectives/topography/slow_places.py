@@ -89,7 +89,8 @@ def enclosed(f: Objective, s: float, rate: float) -> list[Place] | None:
     cells = _in_all_of_space(kept, everywhere(f).T[:, :, None], ~f.periodic_axes)
     if cells is None or not cells[0].size:
         return None if cells is None else []
-    found, parts = [], [cells]
+    found: list[Cells] = []
+    parts = [cells]
     while parts:
         pieces = _connected(*parts.pop())
         if len(pieces) == 1 or 1 + len(found) + len(parts) + len(pieces) > MOST_PIECES:
