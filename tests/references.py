@@ -85,12 +85,13 @@ def significant_interval(
     the saddle by exp(-2 margin).
 
     `points` are kinks and fine features of f. The places of `reach` are inside with the same margin, and if a rate is
-    given, also those above where a mode of such a rate could live, |f'|^2/s - f'' <= 2.2 rate, up to 340 s.
+    given, also those where a mode of such a rate could live, |f'|^2/s - f'' <= 2.2 rate, as high as weights can hold:
+    there V_s alone decides, not f. Of what goes on to the end of the scan, a continuous spectrum, 340 s are enough.
 
     Raises
     ------
     ArithmeticError
-        if w vanishes in extended precision at one of all these; ValueError if the scan is too short.
+        if e^{-f/s} vanishes in extended precision at one of these; ValueError if the scan is too short.
     """
     x = scan_grid(scan, points)
     with np.errstate(over="ignore"):
@@ -98,8 +99,11 @@ def significant_interval(
     lowest, climbed = climb(y)
     barrier = climbed - y
     level = climbed[np.argmax(barrier)] if barrier.max() > 0 else y[lowest]
-    heights = np.interp([] if rate is None else allowed_region(f, s, rate, scan, points), x, climbed)
-    level = max([level, *np.interp(reach, x, climbed), *heights[heights <= y[lowest] + HIGH * s]])
+    level = max([level, *np.interp(reach, x, climbed)])
+    if rate is not None:
+        for places, top in zip(allowed_region(f, s, rate, scan, points), (HIGHEST - 20, HIGH), strict=True):
+            heights = np.interp(places, x, climbed)
+            level = max([level, *heights[heights <= y[lowest] + top * s]])
     if level - y[lowest] > (HIGHEST - 20) * s:
         raise ArithmeticError(f"f varies by {(level - y[lowest]) / s:.0f} s, which is more than weights can hold")
     inside = np.flatnonzero(climbed <= min(level + margin * s, y[lowest] + HIGHEST * s))
@@ -108,17 +112,21 @@ def significant_interval(
     return float(x[inside[0] - 1]), float(x[inside[-1] + 1])
 
 
-# exp(-2 HIGHEST) is an extended double, exp(-2 HIGH) a double
-HIGHEST, HIGH = 5_600.0, 340.0
+# exp(-HIGHEST) is an extended double, exp(-2 HIGH) a double. Above HIGHEST/2 F and 1 - F may be rounded to zero where
+# they are small, which changes A by exp(-HIGHEST/2).
+HIGHEST, HIGH = 11_000.0, 340.0
 
 
-def allowed_region(f: Function, s: float, rate: float, scan: float, points: Sequence[float]) -> Array:
-    """Where |f'|^2/s - f'' <= 2.2 rate by differences, the kinks left out."""
+def allowed_region(f: Function, s: float, rate: float, scan: float, points: Sequence[float]) -> tuple[Array, Array]:
+    """Where |f'|^2/s - f'' <= 2.2 rate by differences, the kinks left out: the pieces that end within the scan, and
+    what goes on to its ends."""
     x, h = np.linspace(-scan, scan, 100_001, retstep=True)
     with np.errstate(over="ignore", invalid="ignore"):
         slope = np.gradient(f(x), x)
         slow = slope**2 / s - np.gradient(slope, x) <= 2.2 * rate
-    return x[slow & ~np.isin(np.arange(x.size), [round((p + scan) / h) + i for p in points for i in range(-3, 4)])]
+    endless = np.logical_and.accumulate(slow) | np.logical_and.accumulate(slow[::-1])[::-1]
+    smooth = ~np.isin(np.arange(x.size), [round((p + scan) / h) + i for p in points for i in range(-3, 4)])
+    return x[slow & smooth & ~endless], x[slow & smooth & endless]
 
 
 @cache
@@ -130,7 +138,7 @@ def gauss_legendre(n: int) -> tuple[Array, Array, Array, Array]:
     return (nodes + 1) / 2, weights / 2, integrals @ to_coefficients / 2, to_coefficients
 
 
-LARGEST = 60_000  # nodes
+LARGEST = 150_000  # nodes
 
 
 def panels(
@@ -331,6 +339,7 @@ def rates_beside_a_tiny_one(
 
 
 MARGINS = (20.0, 30.0, 60.0, 120.0, 240.0)
+SCANS = (30.0, 120.0, 480.0, 1920.0)
 
 
 def gap_1d(
@@ -342,7 +351,8 @@ def gap_1d(
     Raises
     ------
     ArithmeticError
-        if no two agree to 1e-6: where the spectrum is continuous, say.
+        if no two agree to 1e-6: where the spectrum is continuous, say; or if a mode as slow could live outside of what
+        weights can hold, in a place that diffusion leaves not ten times as fast.
     """
     rate, difference = np.inf, np.inf
     for margin, order in zip(MARGINS, (24, 30, 24, 30, 24), strict=True):
@@ -354,12 +364,18 @@ def gap_1d(
             break
     if not difference <= 1e-6 * rate:
         raise ArithmeticError(f"the gap depends on the interval: {rate} at last, changed by {difference}")
+    for scan in SCANS:
+        places, _ = allowed_region(f, s, rate, scan, points)
+        outside = places[(places < interval[0]) | (places > interval[1])]
+        for place in np.split(outside, np.flatnonzero(np.diff(outside) > 3e-5 * scan) + 1) if outside.size else []:
+            if s * pi**2 <= 20 * rate * np.ptp(place) ** 2:
+                raise ArithmeticError(f"a mode of the rate {rate} could live from {place[0]} to {place[-1]}")
     return float(rate), float(difference + 1e-11 * rate)
 
 
 def far_interval(f: Function, s: float, margin: float, **options: Any) -> tuple[float, float]:
     """`significant_interval`, by a scan as long as it must be."""
-    for scan in (30.0, 120.0, 480.0, 1920.0):
+    for scan in SCANS:
         try:
             return significant_interval(f, s, margin, scan=scan, **options)
         except ValueError:

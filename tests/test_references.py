@@ -9,6 +9,7 @@ from references import (
     convex_quartic,
     double_well,
     factor_rates,
+    gap_1d,
     rastrigin,
     rates_1d,
     reference_rates,
@@ -87,6 +88,16 @@ def test_tiny_rates_approach_the_second_order_law(s):
     """2 k (1 - 3s/4 + O(s^2)), k = sqrt(2)/(2 pi) exp(-1/(2s)); the smaller s gives 1e-298."""
     law = sqrt(2) / pi * exp(-1 / (2 * s)) * (1 - 0.75 * s)
     assert rates_1d(double_well(), s, 1)[0] == pytest.approx(law, rel=5 * s**2)
+
+
+def test_a_mode_on_a_slope_six_hundred_s_above_the_well_is_seen():
+    """It lives where f' and f'' are small, near 0; the well at 6.3 relaxes a thousand times as fast."""
+
+    def f(u):
+        return 250 * u * (-0.543 + u * (0.144 + u * (0.341 + u * (-0.456 + u * (-0.924 + 0.13 * u)))))
+
+    s = 700.0
+    assert gap_1d(f, s)[0] == pytest.approx(rates_1d(f, s, 1, interval=(-5.0, 5.0))[0], rel=1e-10)
 
 
 def shi_su_jordan_gradient(x):

@@ -12,8 +12,9 @@ from witten.errors import GridError, RequestError
 from witten.objectives import Objective, resolve
 from witten.objectives.fingerprint import fingerprint
 from witten.objectives.symbolic.interval_arithmetic import enclosure
-from witten.objectives.topography.allowed_region import allowed_region, enclosed
+from witten.objectives.topography.allowed_region import allowed_region
 from witten.objectives.topography.critical_set import reach, rise
+from witten.objectives.topography.slow_places import enclosed
 
 BANANA = "(y-x**2)**2+0.1*(x**2-1)**2+0.05*x"
 
@@ -101,7 +102,8 @@ def test_enclosures_are_made_once_for_all_learning_rates():
 
 def test_where_a_slow_mode_may_live_is_enclosed_in_all_of_space():
     """V_s = x^2/s - 1 <= 2 where |x| <= sqrt(3 s)."""
-    (low, high), *_ = enclosed(resolve("(x-1000)**2/2"), 0.1, 1.0)
+    whole, *_ = enclosed(resolve("(x-1000)**2/2"), 0.1, 1.0)
+    low, high = whole.lower, whole.upper
     assert low[0] < 1000 - 0.3**0.5 and high[0] > 1000 + 0.3**0.5
     assert high[0] - low[0] < 2
 
@@ -392,3 +394,19 @@ def test_a_slow_place_far_from_the_well_is_seen_in_a_turned_plane():
     well = np.array([60000.0, 80000.0])
     found = allowed_region(f, 0.1, well - 3, well + 3, 3.5)
     assert found.end and found.level == pytest.approx(3e5, rel=1e-4)
+
+
+def test_a_slow_place_at_the_other_end_of_a_valley_of_a_hundred_thousand_widths_is_seen():
+    """A valley whose width changes is no sum. The mode of the place is left at the rate .0830, the well at 2.93."""
+    f = resolve(
+        "3*sqrt(1+((4*x+3*y)/5-1e5)^2)+11.8*tanh((4*x+3*y)/20)+2*((4*y-3*x)/5)^2*(1+0.5/(1+((4*x+3*y)/5)^2))"
+    )
+    well = np.array([80000.0, 60000.0])
+    found = allowed_region(f, 0.1, well - 3, well + 3, 3.5)
+    assert found.enclosed and found.level == pytest.approx(3e5, rel=1e-4)
+
+
+def test_what_is_not_proved_to_have_no_slow_places_says_where_they_were_sought():
+    (record,) = witten.gap("min((x+1)^2+y^2,(x-1)^2+2*y^2+0.2)", 1.0, rtol=1e-2).records
+    assert "places other than wells" in record.notes[0]
+    assert not witten.gap("(x^2-1)^2/4+y^2/2", 0.5, rtol=1e-2).records[0].notes

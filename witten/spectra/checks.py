@@ -118,10 +118,13 @@ def warn_if_wide(
 
 
 def notes(objective: Objective, s: float, bottom: Bottom, box: Box | None, kept: Truncation) -> tuple[str, ...]:
-    """What a reader should know: what is undecided far out, and how much the walls of a box matter.
+    """What a reader should know: what is undecided far out, where slow places were sought, and how much the walls of a
+    box matter.
 
     An AccuracyWarning says the latter, too: who gives a box may have all of space in mind."""
     said = [bottom.note] if bottom.note else []
+    if kept.sought:
+        said.append(f"places other than wells where a mode may be as slow were sought in the box {kept.sought} alone")
     worst = 0.0 if box is None else change_without_walls(objective, s, box, kept)
     if worst > WALLS_MATTER:
         said.append(

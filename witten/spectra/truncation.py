@@ -19,7 +19,7 @@ from witten.errors import ConvergenceError, GridError, RequestError
 from witten.memory import require_memory
 from witten.objectives.growth.conditions import essential_spectrum
 from witten.objectives.objective import Objective
-from witten.objectives.topography.allowed_region import may_reach_far
+from witten.objectives.topography.allowed_region import AllowedRegion, may_reach_far
 from witten.operators.differences.finite_differences import FiniteDifferences
 from witten.spectra.solvers.complete_pairs import complete_pairs
 from witten.spectra.solvers.rayleigh_ritz import GUARDS
@@ -54,12 +54,15 @@ class Truncation:
     pairs_needed : how many pairs to compute, guards included
     cut : what a still wider domain would change in the wanted rates, relative, shape (wanted,)
     log_rates : natural logarithms of the wanted rates on the first grid, refined, shape (wanted,)
+    sought : where places were sought at which modes as slow may live, in words; "" where it is proved that there are
+        no others
     """
 
     grid: Grid
     pairs_needed: int
     cut: Array
     log_rates: Array
+    sought: str = ""
 
 
 def rounding_error(objective: Objective, s: float, grid: Grid) -> float:
@@ -90,18 +93,19 @@ def truncation(
         grid = _fine_enough(region.grid(), 4 * pairs_needed)
         domains = _Domains(objective, s, pairs_needed, wanted, _halvings(grid))
         levels = domains.add(grid)
-        slow, enclosed = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
+        slow, places = _slow_level(region, grid, levels[0][wanted - 1], wanted, margin)
+        sought = _sought(objective, places)
         level = max(region.level + WIDENING * s, slow)
-        wide = region.wider(grid, level, whole=enclosed and slow > region.level)
+        wide = region.wider(grid, level, whole=places is not None and places.enclosed and slow > region.level)
         if wide is None:
-            return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted])
+            return Truncation(grid, pairs_needed, np.zeros(wanted), levels[0][:wanted], sought)
         levels = domains.add(wide)
         change = _shared(*_changes(*levels))[:wanted]
         if grid.dimension == 3:
             # A wider domain costs too much to be more than a measure: what it changes is what the smaller one lacks.
             rest = 3 * change
             if (rest <= 0.2 * rtol).all() or (margin >= LARGEST_MARGIN[3] and slow <= region.level):
-                return Truncation(grid, pairs_needed, rest, levels[0][:wanted])
+                return Truncation(grid, pairs_needed, rest, levels[0][:wanted], sought)
             margin = max(margin + 2.0, (slow - region.height) / s)
             continue
         rest = change
@@ -110,7 +114,7 @@ def truncation(
             last = _shared(*_changes(*levels[1:]))[:wanted]
             rest = 2 * last / (1 - np.minimum(last / np.maximum(change, 1e-300), 0.9))
         if (rest <= 0.2 * rtol).all() or margin >= LARGEST_MARGIN[objective.dimension]:
-            return Truncation(wide, pairs_needed, rest, levels[1][:wanted])
+            return Truncation(wide, pairs_needed, rest, levels[1][:wanted], sought)
         margin = max(1.3 * margin, (slow - region.height) / s)
 
 
@@ -193,8 +197,9 @@ def _of_barriers(grid: Grid, s: float) -> float:
 
 def _slow_level(
     region: Sublevel, grid: Grid, log_rate: float, wanted: int, margin: float, box: Box | None = None
-) -> tuple[float, bool]:
-    """Up to which f there may be other modes as slow as the last one wanted, and whether they are known to end there.
+) -> tuple[float, AllowedRegion | None]:
+    """Up to which f there may be other modes as slow as the last one wanted, and where they were sought; None where
+    only barriers make one so slow.
 
     Wells make a rate tiny, and the more persistent ones the smaller, or a width that diffusion does not cross before;
     other rates ask for all that is flat. Where that has no end the spectrum is continuous, and `gap_beside` tells how
@@ -205,9 +210,17 @@ def _slow_level(
     of_barriers = log_rate <= _of_barriers(grid, s)
     level = sublevel(f, s, wells=2 * wanted + 4, margin=margin, box=box).level if of_barriers else -np.inf
     if of_barriers and (endless or f.mobility or not may_reach_far(f, s, rate)):
-        return level, False
+        return level, None
     found = region.allowed_region(rate)
-    return max(level, region.level if endless and not found.end else found.level + 2 * s), found.enclosed
+    return max(level, region.level if endless and not found.end else found.level + 2 * s), found
+
+
+def _sought(objective: Objective, places: AllowedRegion | None) -> str:
+    """Where slow places of a formula were sought, in words; "" where it is proved that there are no others, and for a
+    callable, of which a record says anyway how far it was examined."""
+    if places is None or places.enclosed or objective.formula is None:
+        return ""
+    return ", ".join(f"{low:.3g}:{high:.3g}" for low, high in zip(places.lower, places.upper, strict=True))
 
 
 def _changes(inner: Array, outer: Array) -> tuple[Array, Array]:

@@ -11,42 +11,31 @@ g_i the components of grad f along the eigenvectors of Hess f, h_i its eigenvalu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from witten.linalg.merge_tree import merge_tree, pieces
 from witten.objectives.mobility import without_mobility
 from witten.objectives.objective import Objective
-from witten.objectives.symbolic.interval_arithmetic import enclosure, kinks_met
-from witten.objectives.symbolic.rewriting.affine_frame import affine_frame
 from witten.objectives.topography.critical_set import everywhere, reach
+from witten.objectives.topography.slow_places import FINE, SLOWLY, Place, by_diffusion, enclosed
 
 __all__ = ["AllowedRegion", "allowed_region", "may_reach_far"]
 
 Array = NDArray[np.float64]
-Cells = tuple[Array, Array]
 # Cells along each axis.
 CELLS_OF_REGION = {1: 2000, 2: 400, 3: 64}
 # How often the box is tripled while V_s is small on its rim.
 GROWTH = 6
 # Critical points beyond which only those nearby are examined: there may be infinitely many.
 MOST_KNOWN = 1000
-# A place is examined if it is left at most so many times faster than the rate.
-SLOWLY = 10.0
-# Heights, in units of s, at which no double distinguishes places.
-TOO_HIGH = 1e30
-# The most cells in which V_s <= 2 lambda is not excluded, and how fine they are made beside all of them.
-MOST_CELLS, FINE = 20_000, 1 / 16
-# Into how many places that are not connected they may fall.
-MOST_PIECES = 64
+# How many spots high up on the floors of valleys are looked at.
+MOST_SPOTS = 8
+# Newton's steps down the sides of a valley.
+DOWNWARDS = 6
 
 
 @dataclass(frozen=True)
@@ -58,11 +47,14 @@ class AllowedRegion:
     level : the largest f there; -inf where there is none
     end : whether V_s^+ > 2 lambda far out; else there may be no such mode, but a continuous spectrum
     enclosed : whether it is proved that all of it lies in boxes that were looked at
+    lower, upper : the corners of the box around all that was looked at, shape (d,)
     """
 
     level: float
     end: bool
-    enclosed: bool = False
+    enclosed: bool
+    lower: Array
+    upper: Array
 
 
 def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float) -> AllowedRegion:
@@ -72,19 +64,66 @@ def allowed_region(f: Objective, s: float, low: Array, high: Array, rate: float)
     if 0 < known.points.shape[1] <= MOST_KNOWN:
         boxes.append((np.minimum(low, known.lower), np.maximum(high, known.upper)))
     far = enclosed(f, s, rate)
-    endless = bool(far) and not np.isfinite(far[0]).all()
-    if not endless:
-        boxes += [(np.minimum(low, a), np.maximum(high, b)) for a, b in far[:1]]
-        boxes += [place for place in far[1:] if not any(_seen(place, box) for box in boxes)]
+    if far:
+        boxes.append((np.minimum(low, far[0].lower), np.maximum(high, far[0].upper)))
+        for place in far[1:]:
+            if not any(_seen(place, box) for box in boxes):
+                boxes.append((place.lower, place.upper))
     # A larger box has coarser cells: each has its say.
     found = [_in_and_around(f, s, rate, *box) for box in {tuple(map(tuple, box)): box for box in boxes}.values()]
+    if far:
+        found += _on_floors(f, s, rate, far, max(each.level for each in found))
+    lower = np.stack([each.lower for each in found]).min(axis=0)
+    upper = np.stack([each.upper for each in found]).max(axis=0)
     level, end = max(each.level for each in found), all(each.end for each in found)
-    return AllowedRegion(level, end, bool(far) and not endless)
+    return AllowedRegion(level, end, far is not None, lower, upper)
 
 
-def _seen(place: tuple[Array, Array], box: tuple[Array, Array]) -> bool:
+def _on_floors(f: Objective, s: float, rate: float, far: list[Place], level: float) -> list[AllowedRegion]:
+    """In and around slow spots that lie higher than a level, on the floors of valleys that are too long and thin for a
+    grid over all of them: from the middle of each cell that nothing excludes Newton's steps go down the sides.
+
+    Such a spot is as long as diffusion takes for the rate, or as all places together, or it is left before."""
+    whole, *places = far
+    points = np.hstack([place.middles for place in places])
+    room = np.hstack([np.full(place.middles.shape[1], place.side) for place in places])
+    points, potential = _down_the_sides(f, s, points, room, 2 * rate)
+    with np.errstate(all="ignore"):
+        values = np.asarray(f(points), dtype=float)
+    with np.errstate(divide="ignore"):
+        length = np.pi * np.sqrt(np.divide(0.5 * s, SLOWLY * rate))
+    half = np.minimum(length, whole.upper - whole.lower) / 2
+    spots = np.flatnonzero((potential <= 2 * rate) & (values > level + s))
+    found: list[AllowedRegion] = []
+    for i in spots[np.argsort(-values[spots])]:
+        x = points[:, i]
+        if len(found) < MOST_SPOTS and not any(((each.lower <= x) & (x <= each.upper)).all() for each in found):
+            found.append(_in_and_around(f, s, rate, x - half, x + half))
+    return found
+
+
+def _down_the_sides(f: Objective, s: float, points: Array, room: Array, most: float) -> tuple[Array, Array]:
+    """Points (d, n) moved at most by so much, (n,), along the directions that make V_s^+ larger than `most`, to where
+    grad f has no part in them if f were its Taylor polynomial, again and again; and V_s^+ there."""
+    x = points
+    for _ in range(DOWNWARDS):
+        with np.errstate(all="ignore"):
+            slope, curvature = f.gradient(x), np.moveaxis(f.piecewise_hessian(x), 2, 0)
+            finite = np.isfinite(slope).all(axis=0) & np.isfinite(curvature).all(axis=(1, 2))
+            h, v = np.linalg.eigh(np.where(finite[:, None, None], curvature, 0.0))
+            g = np.einsum("nij,in->nj", v, np.where(finite, slope, 0.0))
+            step = np.where((h > 0) & (g**2 / s - h > 0), -g / h, 0.0)
+            moved = x + np.einsum("nij,nj->in", v, step)
+        near = finite & (np.linalg.norm(moved - points, axis=0) <= room)
+        x = np.where(near, moved, x)
+    with np.errstate(all="ignore"):
+        potential = _potential(f.gradient(x), f.piecewise_hessian(x), s, most)
+    return x, np.where(np.isfinite(potential), potential, np.inf)
+
+
+def _seen(place: Place, box: tuple[Array, Array]) -> bool:
     """Whether a box holds a place, and its grid has cells that are fine enough for it."""
-    (inner, outer), (low, high) = place, box
+    inner, outer, (low, high) = place.lower, place.upper, box
     within = (inner >= low) & (outer <= high)
     return bool((within & (3 * (high - low) / CELLS_OF_REGION[low.size] <= FINE * (outer - inner))).all())
 
@@ -102,7 +141,7 @@ def _in_and_around(f: Objective, s: float, rate: float, low: Array, high: Array)
         end = not _touches_rim(slow, around)
         if end:
             break
-    return AllowedRegion(float(values[slow].max(initial=-np.inf)), end)
+    return AllowedRegion(float(values[slow].max(initial=-np.inf)), end, False, low, high)
 
 
 def _left_slowly(
@@ -122,7 +161,7 @@ def _left_slowly(
     extents = [max(h * (axis.stop - axis.start) for h, axis in zip(spacing, box, strict=True))
                for box in find_objects(piece)]  # fmt: skip
     with np.errstate(under="ignore"):
-        left = _by_diffusion(s, np.array([np.inf, *extents])) * np.exp(-2 * barriers / s)
+        left = by_diffusion(s, np.array([np.inf, *extents])) * np.exp(-2 * barriers / s)
     keep = left <= SLOWLY * rate
     keep[0] = False
     out: NDArray[np.bool_] = keep[piece]
@@ -133,109 +172,9 @@ def may_reach_far(f: Objective, s: float, rate: float) -> bool:
     """Whether {V_s^+ <= 2 rate} may reach so far that diffusion leaves it as slowly as the rate, be there wells or not;
     true where nothing is proved."""
     far = enclosed(f, s, rate)
-    return not far or bool((_by_diffusion(s, far[0][1] - far[0][0]) <= SLOWLY * rate).any())
-
-
-def _by_diffusion(s: float, extents: Array) -> Array:
-    """The rates at which diffusion leaves places of these extents."""
-    return 0.5 * s * (np.pi / extents) ** 2
-
-
-def enclosed(f: Objective, s: float, rate: float) -> list[tuple[Array, Array]]:
-    """Corners of boxes outside of which it is proved that V_s > 2 rate, by interval subdivision in the coordinates of
-    the formula, up to 10^13 of them: the first holds the others, of which each holds what is connected, and is all of
-    space where nothing shows that such places end. Empty for a callable, where f has a mobility or there is no such
-    place, and where that takes too many cells."""
-    if f.formula is None or f.mobility:
-        return []
-    frame = affine_frame(f)
-    g, back = frame.objective, frame.matrix
-    value, gradient, hessian, kinked = *(enclosure(g, what) for what in ("value", "gradient", "hessian")), kinks_met(g)
-    turn = np.linalg.inv(back).T
-
-    def kept(low: Array, high: Array) -> Cells:
-        slope, curvature = gradient(low, high), hessian(low, high)
-        with np.errstate(all="ignore"):
-            bound = _least_squared(turn, *slope) / s - _largest_laplacian(turn, *curvature)
-        keep = (~(bound > 2 * rate) | kinked(low, high)) & ~_too_high(g, value(low, high), low, high, s)
-        return low[:, keep], high[:, keep]
-
-    def around(low: Array, high: Array) -> Cells:
-        centre, half = frame.out((low + high) / 2), abs(back) @ ((high - low) / 2)
-        return (centre - half).min(axis=1), (centre + half).max(axis=1)
-
-    def left_at_once(low: Array, high: Array) -> bool:
-        return bool((_by_diffusion(s, np.subtract(*around(low, high)[::-1])) > SLOWLY * rate).all())
-
-    first, last = (ends[:, None] for ends in everywhere(f).T)
-    cells = _subdivided(kept, first, last, lambda low, high: False)
-    if cells is None:
-        return []
-    if not f.periodic_axes.any() and ((cells[0] <= first).any() or (cells[1] >= last).any()):
-        return [(np.full(f.dimension, -np.inf), np.full(f.dimension, np.inf))]
-    found, parts = [around(*cells)], [cells]
-    while parts:
-        pieces = _connected(*parts.pop())
-        if len(pieces) == 1 or len(found) + len(parts) + len(pieces) > MOST_PIECES:
-            found += [around(*piece) for piece in pieces]
-            continue
-        parts += [cells for piece in pieces if (cells := _subdivided(kept, *piece, left_at_once)) is not None]
-    return found
-
-
-def _subdivided(kept: Callable[..., Cells], low: Array, high: Array, enough: Callable[..., bool]) -> Cells | None:
-    """Halves of boxes, of halves and so on, less what need not be kept, until they are FINE beside all of them, or
-    `enough`; None if nothing is left, or too many are."""
-    while True:
-        low, high = kept(low, high)
-        if not 0 < low.shape[1] <= MOST_CELLS:
-            return None
-        sides, hull = (high - low).max(axis=1), high.max(axis=1) - low.min(axis=1)
-        if (sides <= FINE * hull).all() or enough(low, high):
-            return low, high
-        axis = int((sides / hull).argmax())
-        middle = (low[axis] + high[axis]) / 2
-        left, right = high.copy(), low.copy()
-        left[axis] = right[axis] = middle
-        low, high = np.hstack([low, right]), np.hstack([left, high])
-
-
-def _connected(low: Array, high: Array) -> list[Cells]:
-    """Boxes of one size, parted by what touches."""
-    at = np.rint((low - low.min(axis=1, keepdims=True)) / (high - low).max(axis=1, keepdims=True)).T
-    pairs = cKDTree(at).query_pairs(1.5, p=np.inf, output_type="ndarray")
-    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(at), len(at)))
-    count, label = connected_components(graph, directed=False)
-    return [(low[:, label == i], high[:, label == i]) for i in range(count)]
-
-
-def _too_high(f: Objective, value: tuple[Array, Array], low: Array, high: Array, s: float) -> NDArray[np.bool_]:
-    """In which boxes f is too high to matter, from enclosures of its values: also where it overflows, all the more
-    where its derivatives do. The difference of terms that overflow is enclosed by nothing and no number anywhere."""
-    out: NDArray[np.bool_] = value[0] > TOO_HIGH * s
-    unknown = np.flatnonzero(np.isneginf(value[0]) & np.isposinf(value[1]))
-    if unknown.size:
-        sides = np.stack([low[:, unknown], (low + high)[:, unknown] / 2, high[:, unknown]])
-        choices = product(range(3), repeat=low.shape[0])
-        with np.errstate(all="ignore"):
-            somewhere = [np.isfinite(f(np.stack([sides[i, axis] for axis, i in enumerate(at)]))) for at in choices]
-        out[unknown] = ~np.any(somewhere, axis=0)
-    return out
-
-
-def _least_squared(turn: Array, low: Array, high: Array) -> Array:
-    """The least |turn v|^2 of vectors v between low and high, (d, n), or less: by its components, which mix what is
-    known of those of v, and by |v|."""
-    middle, spread = turn @ ((low + high) / 2), abs(turn) @ ((high - low) / 2)
-    turned = (np.maximum(abs(middle) - spread, 0.0) ** 2).sum(axis=0)
-    least = np.maximum(np.maximum(low, -high), 0.0)
-    return np.asarray(np.fmax(turned, np.linalg.norm(turn, -2) ** 2 * (least**2).sum(axis=0)))
-
-
-def _largest_laplacian(turn: Array, low: Array, high: Array) -> Array:
-    """The largest trace of turn H turn^T for symmetric H between low and high, (d, d, n)."""
-    metric = turn.T @ turn
-    return np.einsum("ij,ijn->n", metric, (low + high) / 2) + np.einsum("ij,ijn->n", abs(metric), (high - low) / 2)
+    if not far:
+        return far is None
+    return bool((by_diffusion(s, far[0].upper - far[0].lower) <= SLOWLY * rate).any())
 
 
 def _on_grid(f: Objective, s: float, low: Array, high: Array, most: float) -> tuple[Array, Array]:
