@@ -94,6 +94,7 @@ def refined_spectrum(
     if np.isfinite(bottom.rate) and k == 2:
         gap = grids.gap_beside(bottom, found)
         log_rates, errors, continuous, found = np.log([gap.rate]), np.array([gap.error]), gap.continuous, gap.result
+        kept = replace(kept, sought="") if continuous else kept  # the bottom is found far out
     require_isolated(objective, learning_rate, np.exp(log_rates), bottom, continuous)
     warn_if_wide(objective, learning_rate, log_rates, errors, rtol)
     return Spectrum.above_zero(
