@@ -1,5 +1,7 @@
 """Wherever the wells are: the search for critical points, and rates that do not depend on origin, unit and axes."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -191,12 +193,18 @@ def test_a_callable_says_how_far_it_was_examined():
 WELLS = "((U)**2-1)**2/4+0.1*(U)"
 
 
+@lru_cache
+def of_wells_as_they_are():
+    (record,) = witten.gap(WELLS.replace("U", "x"), 0.1).records
+    return record
+
+
 @given(st.integers(-(10**6), 10**6), st.integers(-6, 6))
-@examples(15)
+@examples(12)
 def test_a_shift_and_a_dilation_of_a_line_change_nothing_but_the_unit(shift, power):
     length = 10.0**power
     text = WELLS.replace("U", f"x/{length!r}-({shift})" if power >= 0 else f"x*{10.0**-power!r}-({shift})")
-    plain, moved = (witten.gap(t, 0.1).records[0] for t in (WELLS.replace("U", "x"), text))
+    plain, moved = of_wells_as_they_are(), witten.gap(text, 0.1).records[0]
     off = abs(moved.log_rate + 2 * np.log(length) - plain.log_rate)
     assert off <= moved.log_error + plain.log_error
 

@@ -116,12 +116,21 @@ def test_numbers_read_back(value):
         (lambda x: np.minimum((x + 1) ** 2, (x - 1) ** 2 + 0.1), 0.3, (0.025,), 3.542781121e-3),
         (lambda x: np.minimum(x**2 / 2, (x - 6) ** 2 / 2 - 1), 0.5, (17 / 6,), 1.25441706e-7),
         (lambda x: x**6 / 6 - 0.55 * x**4 + 0.55 * x**2 + 0.03 * x, 0.02, (), 6.86832e-3),
-        (lambda x: np.sqrt(1 + x**2) + 0.5 * np.cos(4 * x), 0.1, (), 7.00697e-7),
     ],
 )
 def test_values_computed_elsewhere(f, s, points, rate):
     found, error = gap_1d(f, s, points)
     assert error < 1e-9 * found and found == pytest.approx(rate, rel=1e-6)
+
+
+def test_of_wells_without_end_those_around_the_deepest_are_enough():
+    """All of them are places where a mode may be as slow, which are too many to count in; beyond these it is not."""
+
+    def f(x):
+        return np.sqrt(1 + x**2) + 0.5 * np.cos(4 * x)
+
+    nearer, further = (rates_1d(f, 0.1, 1, interval=far_interval(f, 0.1, margin))[0] for margin in (30.0, 60.0))
+    assert nearer == pytest.approx(further, rel=1e-9) and further == pytest.approx(7.00697e-7, rel=1e-6)
 
 
 @pytest.mark.parametrize("one", [one for one in CASES if one.spec.startswith("double-well:")][::4], ids=str)
