@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 import witten
 
-SAMPLES, HIDDEN, S = 200, 134, 0.65
+SAMPLES, HIDDEN, S = 200, 134, 0.4
 images, labels = (each[:SAMPLES] for each in load_digits(return_X_y=True))
 inputs = np.column_stack([np.ones(SAMPLES), (images - images.mean(axis=0)) / 16])
 targets = np.eye(10)[labels]
@@ -33,8 +33,8 @@ def gradient(w):
 
 
 w = np.random.default_rng(0).normal(size=75 * HIDDEN) / np.repeat([8, np.sqrt(HIDDEN)], [65 * HIDDEN, 10 * HIDDEN])
-log = witten.Recorder(loss, gradient=gradient, every=40, name="200 digits")
-for step in range(401):
+log = witten.Recorder(loss, gradient=gradient, every=100, name="200 digits")
+for step in range(1501):
     log(step, w, S)
     w = w - S * gradient(w)
 figure = log.record.plot()
