@@ -144,7 +144,7 @@ class MomentumLaw:
                 if done in wanted:
                     yield x, masses.reshape(x.size, -1)
 
-    def _means(self, steps: Steps) -> tuple[Array, float]:
+    def means(self, steps: Steps) -> tuple[Array, float]:
         """The mean of f - min f of those who have not left, and what has."""
         risks, left = [], 1.0
         for _, masses in self.laws(steps):
@@ -157,7 +157,7 @@ class MomentumLaw:
         keeps leaving."""
         law = self
         for _ in range(MOST_ENLARGEMENTS):
-            found, lost = law._means(steps)
+            found, lost = law.means(steps)
             if lost <= LOST_MASS:
                 break
             law = replace(law, wider=law.wider * (1 + WIDER))
@@ -173,7 +173,7 @@ class MomentumLaw:
 
     def error(self, steps: Steps, found: MarginalRisk) -> Array:
         """What fewer nodes change, shape (n,)."""
-        rough = replace(self, nodes=ROUGH)._means(steps)[0]
+        rough = replace(self, nodes=ROUGH).means(steps)[0]
         return np.asarray(DOUBT * abs(found.risks - rough))
 
     def plateaus(self) -> dict[float, float]:
